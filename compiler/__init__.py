@@ -1,0 +1,1 @@
+"""YAML to IR: reads, checks and counts architecture specs. Knows no framework."""

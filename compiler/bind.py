@@ -1,0 +1,561 @@
+"""Spec to program: every name resolved to what it names, every argument to its parameter.
+
+Nothing is worked out here. What can be said of a spec without its numbers is said here, all of it
+at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from archc.compiler import expressions as ex
+from archc.compiler.catalogue import CATALOGUE
+from archc.compiler.expressions import Node
+from archc.compiler.ir import Block, Invoke, Op, Parameter, Step, Use
+from archc.compiler.load import Files
+from archc.compiler.problems import Invalid, Place, Problem, SpecError, choices, suggest
+from archc.compiler.reader import Scalar
+from archc.compiler.spec import BlockSpec, CellsSpec, ParameterSpec, RowSpec, Spec, TableSpec
+from archc.compiler.values import ACTIVATIONS, KINDS, Type
+
+ATTRIBUTES = ("channels", "stride")
+ANY = Type("any", optional=True)
+"""The type of an expression of which nothing is expected."""
+
+
+@dataclass(frozen=True, eq=False)
+class RowTemplate:
+    """A row before its numbers are known."""
+
+    name: str
+    group: str | None
+    target: Op | Block
+    arguments: Mapping[str, Node]
+    when: Node | None
+    place: Place
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """A network with all names resolved, before its parameters have values."""
+
+    spec: Spec
+    parameters: tuple[Parameter, ...]
+    defaults: Mapping[str, Mapping[str, Node]]
+    blocks: Mapping[str, Block]
+    rows: tuple[RowTemplate, ...]
+
+    def target(self, name: str) -> Op | Block:
+        return CATALOGUE[name] if name in CATALOGUE else self.blocks[name]
+
+
+def bind(files: Files) -> tuple[Program | None, list[Problem]]:
+    """The program that the files say, and every problem of names and arguments in them."""
+    assert files.spec is not None
+    return _Binder(files.spec, files.blocks).program()
+
+
+@dataclass(frozen=True)
+class _Scope:
+    """What a name may mean at one place: values by name with their type, and tensors."""
+
+    values: Mapping[str, Type]
+    tensors: Iterable[str] = ()
+
+    def names(self) -> list[str]:
+        return [*self.values, *self.tensors]
+
+
+class _Binder:
+    def __init__(self, spec: Spec, blocks: Mapping[str, BlockSpec]) -> None:
+        self.spec = spec
+        self.specs = blocks
+        self.blocks: dict[str, Block | None] = {}
+        self.pending: list[str] = []
+        self.problems: list[Problem] = []
+
+    def report(
+        self, code: str, message: str, place: Place, hint: str | None = None, *related: tuple[str, Place]
+    ) -> None:
+        self.problems.append(Problem(code, message, place, hint, related))
+
+    def program(self) -> tuple[Program | None, list[Problem]]:
+        spec = self.spec
+        for name in self.specs:
+            if name in CATALOGUE:
+                assert isinstance(name, Scalar)
+                self.report("E015", f"`{name}` is an op of the catalogue already", name.place)
+            self.block(name)
+        scope: dict[str, Type] = {}
+        parameters = tuple(self.parameters(spec.params, scope))
+        defaults = self.defaults(_Scope(scope))
+        rows = tuple(self.rows(_Scope(scope, ("x",))))
+        if self.problems:
+            return None, self.problems
+        bound = {name: block for name, block in self.blocks.items() if block}
+        return Program(spec, parameters, defaults, bound, rows), []
+
+    # ------------------------------------------------------------------------ parameters
+
+    def parameters(
+        self, specs: Mapping[str, ParameterSpec], scope: dict[str, Type]
+    ) -> Iterator[Parameter]:
+        """The parameters in order; a default may mention the parameters above it."""
+        for name, spec in specs.items():
+            assert isinstance(name, Scalar)
+            default = spec.default
+            parameter = Parameter(
+                str(name), spec.type, None, spec.min, spec.max, spec.above, spec.below,
+                spec.keep, str(spec.doc), name.place,
+            )  # fmt: skip
+            if default is not None:
+                default = self.argument(parameter, default, _Scope(scope))
+            scope[str(name)] = spec.type
+            yield replace(parameter, default=default)
+
+    def defaults(self, scope: _Scope) -> dict[str, dict[str, Node]]:
+        found: dict[str, dict[str, Node]] = {}
+        for name, given in self.spec.defaults.items():
+            assert isinstance(name, Scalar)
+            target = self.target(name, name.place)
+            if target is not None:
+                found[str(name)] = dict(self.arguments(target, given.items(), scope))
+        return found
+
+    # ---------------------------------------------------------------------------- values
+
+    def value(self, node: Node, scope: _Scope, expected: Type = ANY) -> Node:
+        """`node` with its words given their meaning; reports names that mean nothing."""
+        match node:
+            case ex.Name():
+                return self.name(node, scope, expected)
+            case ex.Attribute():
+                self.attribute(node, scope)
+                return node
+            case ex.Unary():
+                return replace(node, operand=self.value(node.operand, scope))
+            case ex.Binary():
+                left, right = (self.value(side, scope) for side in (node.left, node.right))
+                return replace(node, left=left, right=right)
+            case ex.Logic():
+                left = self.value(node.left, scope, expected)
+                return replace(node, left=left, right=self.value(node.right, scope, expected))
+            case ex.Compare():
+                kind = self.compared(node, scope)
+                left, right = (self.value(side, scope, kind) for side in (node.left, node.right))
+                return replace(node, left=left, right=right)
+            case ex.Conditional():
+                return ex.Conditional(
+                    self.value(node.condition, scope),
+                    self.value(node.then, scope, expected),
+                    self.value(node.otherwise, scope, expected),
+                    node.place,
+                )
+            case ex.Items():
+                return replace(node, items=tuple(self.value(item, scope) for item in node.items))
+            case ex.Call():
+                return self.function(node, scope)
+        return node
+
+    def name(self, node: ex.Name, scope: _Scope, expected: Type) -> Node:
+        kind = KINDS.get(expected.kind)
+        if node.id in scope.values:
+            return node
+        if node.id in scope.tensors:
+            hint = f"`{node.id}.channels` is its number of channels"
+            self.report("E038", f"`{node.id}` is a tensor, not a number", node.place, hint)
+        elif kind and node.id in kind.words:
+            return ex.Literal(node.id, node.place)
+        elif expected.kind == "activation":
+            known = [*ACTIVATIONS, *scope.values]
+            hint = suggest(node.id, known) or choices(ACTIVATIONS) + ", or `none`"
+            self.report("E031", f"unknown activation `{node.id}`", node.place, hint)
+        else:
+            words = kind.words if kind else ()
+            known = [*scope.names(), *words, *ex.WORDS]
+            hint = suggest(node.id, known) or (choices(words) if words else None)
+            self.report("E021", f"unknown name `{node.id}`", node.place, hint)
+        return node
+
+    def attribute(self, node: ex.Attribute, scope: _Scope) -> None:
+        if node.id not in scope.tensors:
+            hint = suggest(node.id, scope.tensors)
+            self.report("E021", f"no tensor is called `{node.id}` here", node.place, hint)
+        elif node.field not in ATTRIBUTES:
+            hint = suggest(node.field, ATTRIBUTES) or "a tensor knows `.channels` and `.stride`"
+            self.report("E021", f"a tensor has no `.{node.field}`", node.place, hint)
+
+    def compared(self, node: ex.Compare, scope: _Scope) -> Type:
+        """The type of the side that is a plain name, which says what a word opposite means."""
+        for side in (node.left, node.right):
+            if isinstance(side, ex.Name) and side.id in scope.values:
+                return scope.values[side.id]
+        return ANY
+
+    def function(self, node: ex.Call, scope: _Scope) -> Node:
+        least, most = ex.ARITY.get(node.function, (1, 1))
+        if node.function not in ex.FUNCTIONS:
+            hint = suggest(node.function, ex.FUNCTIONS) or choices(ex.FUNCTIONS)
+            self.report("E021", f"unknown function `{node.function}`", node.place, hint)
+        elif node.keywords or not least <= len(node.arguments) <= most:
+            wanted = str(least) if least == most else f"{least} to {most}"
+            message = f"`{node.function}` takes {wanted} plain argument{'s' * (most > 1)}"
+            self.report("E033", message, node.place)
+        return replace(node, arguments=tuple(self.value(a, scope) for a in node.arguments))
+
+    # ------------------------------------------------------------------------- arguments
+
+    def target(self, name: str, place: Place) -> Op | Block | None:
+        if name in CATALOGUE:
+            return CATALOGUE[name]
+        if name in self.specs:
+            return self.block(name, place)
+        hint = suggest(name, [*self.specs, *CATALOGUE])
+        if hint is None and not self.specs:
+            hint = "name the library that defines it under `use`"
+        self.report("E030", f"unknown block or op `{name}`", place, hint)
+        return None
+
+    def argument(self, parameter: Parameter, node: Node, scope: _Scope) -> Node:
+        """`node` as the value of `parameter`; a constant is checked at once."""
+        before = len(self.problems)
+        node = self.value(node, scope, parameter.type)
+        constant = not any(isinstance(n, ex.Name | ex.Attribute) for n in ex.walk(node))
+        if constant and len(self.problems) == before:
+            try:
+                parameter.take(node.evaluate({}))
+            except Invalid as invalid:
+                self.problems.append(invalid.at(node.place))
+            except SpecError as error:
+                self.problems.extend(error.problems)
+        return node
+
+    def arguments(
+        self, target: Op | Block, given: Iterable[tuple[str, Node]], scope: _Scope
+    ) -> Iterator[tuple[str, Node]]:
+        for name, node in given:
+            parameter = target.parameter.get(name)
+            place = name.place if isinstance(name, Scalar) else node.place
+            if parameter is None:
+                known = target.parameter
+                hint = suggest(name, known) or (choices(known) if known else "it takes none")
+                message = f"`{target.name}` has no argument `{name}`"
+                self.report("E032", message, place, hint)
+                self.value(node, scope)
+            else:
+                yield str(name), self.argument(parameter, node, scope)
+
+    def check_given(self, target: Op | Block, given: Iterable[str], place: Place) -> None:
+        """Reports required parameters that neither the call nor `defaults` give."""
+        known = {*given, *self.spec.defaults.get(target.name, ())}
+        for parameter in target.parameters:
+            if parameter.required and parameter.name not in known:
+                doc = f" ({parameter.doc})" if parameter.doc else ""
+                message = f"`{target.name}` needs the argument `{parameter.name}`{doc}"
+                self.report("E033", message, place)
+
+    # ---------------------------------------------------------------------------- blocks
+
+    def block(self, name: str, place: Place | None = None) -> Block | None:
+        """The bound block; binds what it calls first."""
+        if name in self.blocks:
+            return self.blocks[name]
+        if name in self.pending:
+            circle = " -> ".join([*self.pending[self.pending.index(name) :], name])
+            assert place is not None
+            self.report("E036", f"the block `{name}` uses itself: {circle}", place)
+            return None
+        self.pending.append(name)
+        before = len(self.problems)
+        block = _BlockBinder(self, name, self.specs[name]).block()
+        self.pending.pop()
+        self.blocks[name] = block if len(self.problems) == before else None
+        return self.blocks[name]
+
+    # ------------------------------------------------------------------------------ rows
+
+    def rows(self, scope: _Scope) -> Iterator[RowTemplate]:
+        names: dict[str, Place] = {}
+        for entry in self.spec.network or ():
+            if isinstance(entry, TableSpec):
+                self.unique(str(entry.name), names, entry.place)
+                yield from self.table(entry, scope)
+            else:
+                row = self.row(entry, entry.arguments, scope, entry.name or entry.block, None)
+                self.unique(str(entry.name or entry.block), names, entry.place)
+                if row is not None:
+                    yield row
+
+    def unique(self, name: str, names: dict[str, Place], place: Place) -> None:
+        if name in names:
+            message = f"two rows or tables are called `{name}`"
+            hint = "give one a `name`"
+            self.report("E015", message, place, hint, ("the other", names[name]))
+        names.setdefault(name, place)
+
+    def table(self, table: TableSpec, scope: _Scope) -> Iterator[RowTemplate]:
+        columns = [str(column) for column in table.columns]
+        if self.bad_columns(table, columns):
+            return
+        for index, row in enumerate(table.rows):
+            if isinstance(row, CellsSpec):
+                row = self.from_cells(table, columns, row)
+            elif row.name is not None:
+                message = "a row in a table goes by its number"
+                hint = "put a row with a name beside the table"
+                self.report("E012", message, row.key_place("name"), hint)
+            if row is None:
+                continue
+            given = self.settled(table, columns, row)
+            template = self.row(row, given, scope, f"{table.name}.{index}", str(table.name))
+            if template is not None:
+                yield template
+
+    def bad_columns(self, table: TableSpec, columns: list[str]) -> bool:
+        before = len(self.problems)
+        for index, column in enumerate(columns):
+            if column in columns[:index]:
+                self.report("E015", f"two columns are called `{column}`", table.columns[index].place)  # type: ignore[attr-defined]
+        if "block" not in columns:
+            self.report("E011", "a table needs a column `block`", table.key_place("columns"))
+        return len(self.problems) > before
+
+    def from_cells(self, table: TableSpec, columns: list[str], cells: CellsSpec) -> RowSpec | None:
+        if len(cells) != len(columns):
+            message = f"this row has {len(cells)} cells, but the table has {len(columns)} columns"
+            related = ("the columns", table.key_place("columns"))
+            self.report("E014", message, cells.place, ", ".join(columns), related)
+            return None
+        by_name = dict(zip(columns, cells, strict=True))
+        block = by_name.pop("block")
+        if not isinstance(block, ex.Name):
+            self.report("E030", "the column `block` names a block or an op", block.place)
+            return None
+        scalar = Scalar(block.id)
+        scalar.place = block.place
+        row = RowSpec.model_construct(block=scalar, name=None, when=None, arguments=by_name)
+        row._mapping = _at(cells.place)
+        return row
+
+    def settled(self, table: TableSpec, columns: list[str], row: RowSpec) -> dict[str, Node]:
+        """The row's arguments with the table's `set` applied; `~` in a column is not given."""
+        given = {name: node for name, node in row.arguments.items() if node is not None}
+        cells = {c: given.get(c, ex.Literal(None, row.place)) for c in columns if c != "block"}
+        for name, node in table.set.items():
+            if name in given or name not in columns:
+                given[name] = substitute(node, {**cells, **given})
+        return given
+
+    def row(
+        self, spec: RowSpec, arguments: Mapping[str, Node], scope: _Scope, name: str, group: str | None
+    ) -> RowTemplate | None:
+        assert isinstance(spec.block, Scalar)
+        place = spec.block.place
+        target = self.target(spec.block, place)
+        when = None if spec.when is None else self.value(spec.when, scope)
+        if target is None:
+            return None
+        given = {key: node for key, node in arguments.items() if node is not None}
+        bound = dict(self.arguments(target, given.items(), scope))
+        self.check_given(target, given, place)
+        if len(target.inputs) != 1:
+            message = f"`{target.name}` takes {len(target.inputs)} tensors, but a row feeds it one"
+            self.report("E037", message, place)
+        return RowTemplate(str(name), group, target, bound, when, place)
+
+
+def _at(place: Place) -> object:
+    from archc.compiler.reader import Mapping as Located
+
+    mapping = Located()
+    mapping.place = place
+    return mapping
+
+
+def _is_none(node: Node) -> bool:
+    return isinstance(node, ex.Literal) and node.value is None
+
+
+def substitute(node: Node, values: Mapping[str, Node]) -> Node:
+    """`node` with names replaced by expressions."""
+
+    def inner(child: Node) -> Node:
+        return substitute(child, values)
+
+    match node:
+        case ex.Name():
+            return values.get(node.id, node)
+        case ex.Unary():
+            return replace(node, operand=inner(node.operand))
+        case ex.Binary() | ex.Compare() | ex.Logic():
+            return replace(node, left=inner(node.left), right=inner(node.right))
+        case ex.Conditional():
+            parts = (inner(part) for part in ex.children(node))
+            return ex.Conditional(*parts, node.place)
+        case ex.Items():
+            return replace(node, items=tuple(inner(item) for item in node.items))
+        case ex.Call():
+            return replace(node, arguments=tuple(inner(a) for a in node.arguments))
+    return node
+
+
+class _BlockBinder:
+    """Binds one block definition."""
+
+    def __init__(self, binder: _Binder, name: str, spec: BlockSpec) -> None:
+        self.binder = binder
+        self.name = name
+        self.spec = spec
+        self.values: dict[str, Type] = {}
+        self.tensors: list[str] = []
+        self.taken_values: dict[str, Place] = {}
+        self.taken_tensors: dict[str, Place] = {}
+        self.used: set[str] = set()
+
+    @property
+    def scope(self) -> _Scope:
+        return _Scope(self.values, self.tensors)
+
+    def take(self, name: str, taken: dict[str, Place]) -> str:
+        """Claims a name. Tensors and values stand in different places, so both may be `act`."""
+        place = name.place if isinstance(name, Scalar) else self.name_place()
+        if name in taken:
+            message = f"`{name}` is given twice in the block `{self.name}`"
+            self.binder.report("E015", message, place, None, ("first here", taken[name]))
+        taken.setdefault(str(name), place)
+        return str(name)
+
+    def block(self) -> Block:
+        spec = self.spec
+        self.tensors = [self.take(name, self.taken_tensors) for name in spec.inputs]
+        for name in spec.params:
+            self.take(name, self.taken_values)
+        parameters = tuple(self.binder.parameters(spec.params, self.values))
+        lets = tuple(self.lets())
+        steps = [self.step(step) for step in spec.steps]
+        steps += self.returned()
+        self.check_used(steps)
+        assert isinstance(spec.place, Place)
+        return Block(
+            str(self.name), str(spec.doc), tuple(map(str, spec.inputs)), parameters, lets,
+            tuple(step for step in steps if step), self.name_place(),
+        )  # fmt: skip
+
+    def name_place(self) -> Place:
+        return self.name.place if isinstance(self.name, Scalar) else self.spec.place
+
+    def lets(self) -> Iterator[tuple[str, Node]]:
+        for name, node in self.spec.let.items():
+            bound = self.binder.value(node, self.scope)
+            yield self.take(name, self.taken_values), bound
+            self.values[str(name)] = _let_type(bound)
+
+    def step(self, spec: object) -> Step | None:
+        call = self.tensor(spec.value, str(spec.name))  # type: ignore[attr-defined]
+        when = None if spec.when is None else self.binder.value(spec.when, self.scope)  # type: ignore[attr-defined]
+        name = self.take(spec.name, self.taken_tensors)  # type: ignore[attr-defined]
+        self.tensors.append(name)
+        if isinstance(call, Use):
+            hint = f"use `{call.name}` itself below"
+            self.binder.report("E038", f"`{name}` only renames `{call.name}`", call.place, hint)
+            return None
+        return None if call is None else Step(name, call, when, spec.name.place)  # type: ignore[attr-defined]
+
+    def returned(self) -> list[Step | None]:
+        """`returns` as a last step, named after what it calls."""
+        if self.spec.returns is None:
+            self.used.add(str(self.spec.steps[-1].name))
+            return []
+        node = self.spec.returns
+        name = node.function if isinstance(node, ex.Call) else "result"
+        while name in self.taken_tensors:
+            name += "_"
+        call = self.tensor(node, name)
+        if isinstance(call, Use):
+            hint = "put the step it names last, or call something"
+            self.binder.report("E038", "`returns` only names a value", node.place, hint)
+        self.used.add(name)
+        return [Step(name, call, None, node.place)] if isinstance(call, Invoke) else []
+
+    def check_used(self, steps: Iterable[Step | None]) -> None:
+        for step in steps:
+            if step is not None and step.name not in self.used:
+                message = f"nothing uses the step `{step.name}`"
+                self.binder.report("E039", message, step.place, "remove it, or use it")
+
+    # --------------------------------------------------------------------------- tensors
+
+    def tensor(self, node: Node, name: str) -> Invoke | Use | None:
+        """The call or the name that `node` is; `name` is what a call goes by."""
+        match node:
+            case ex.Name():
+                return self.use(node)
+            case ex.Binary(operator="+"):
+                return self.invoke(node, name, CATALOGUE["add"], [node.left, node.right], {})
+            case ex.Binary(operator="*"):
+                return self.invoke(node, name, CATALOGUE["multiply"], [node.left, node.right], {})
+            case ex.Call():
+                target = self.binder.target(node.function, node.place)
+                return None if target is None else self.called(node, name, target)
+        hint = "call a block or an op, or join tensors with `+` or `*`"
+        self.binder.report("E038", "a tensor belongs here", node.place, hint)
+        return None
+
+    def use(self, node: ex.Name) -> Use | None:
+        if node.id not in self.tensors:
+            code, message = "E021", f"no tensor is called `{node.id}` here"
+            if node.id in self.values:
+                code, message = "E038", f"`{node.id}` is a number, not a tensor"
+            hint = suggest(node.id, self.tensors)
+            if any(step.name == node.id for step in self.spec.steps):
+                hint = "a step can use only what stands above it"
+            self.binder.report(code, message, node.place, hint)
+            return None
+        self.used.add(node.id)
+        return Use(node.id, node.place)
+
+    def called(self, node: ex.Call, name: str, target: Op | Block) -> Invoke | None:
+        count = len(node.arguments) if target.variadic else len(target.inputs)
+        tensors = dict(zip(_labels(target, count), node.arguments[:count], strict=False))
+        surplus = node.arguments[count:]
+        free = [p for p in target.parameter if p not in dict(node.keywords)]
+        given = dict(zip(free, surplus, strict=False))
+        for key, value in node.keywords:
+            if key in target.inputs and key not in tensors:
+                tensors[key] = value
+            else:
+                given[key] = value
+        if len(surplus) > len(free) or len(tensors) < max(1, count):
+            return self.wrong_count(node, target)
+        ordered = [tensors[label] for label in _labels(target, count)]
+        return self.invoke(node, name, target, ordered, given)
+
+    def wrong_count(self, node: ex.Call, target: Op | Block) -> None:
+        tensors = "any number of tensors" if target.variadic else ", ".join(target.inputs)
+        takes = ", ".join([tensors, *target.parameter])
+        self.binder.report("E037", f"the arguments do not fit `{target.name}({takes})`", node.place)
+
+    def invoke(
+        self, node: Node, name: str, target: Op | Block, operands: list[Node], given: dict[str, Node]
+    ) -> Invoke | None:
+        labels = _labels(target, len(operands))
+        bound = [
+            self.tensor(operand, f"{name}_{label}")
+            for label, operand in zip(labels, operands, strict=True)
+        ]
+        arguments = tuple(self.binder.arguments(target, given.items(), self.scope))
+        self.binder.check_given(target, given, node.place)
+        if any(operand is None for operand in bound):
+            return None
+        return Invoke(name, target, tuple(o for o in bound if o), arguments, node.place)
+
+
+def _labels(target: Op | Block, count: int) -> tuple[str, ...]:
+    return tuple(str(i + 1) for i in range(count)) if target.variadic else target.inputs
+
+
+def _let_type(node: Node) -> Type:
+    """The type of a worked-out value: only whether it may be none matters."""
+    optional = any(_is_none(n) for n in ex.walk(node))
+    return Type("any", optional)

@@ -1,0 +1,488 @@
+"""The expression language: text to a closed tree, evaluated by walking it.
+
+    conditional   a if c else b
+    logic         or, and, not
+    comparison    == != < <= > >=          (not chained)
+    arithmetic    + -, then * / // %, then a sign
+    atoms         3, 0.25, name, x.channels, f(a, key=b), [a, b], (a), none, true, false
+
+The operators mean what they mean in Python, so generated code can spell them as they are. A
+malformed text raises `Invalid` with its place; nothing is ever handed to `eval`.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from archc.compiler.problems import Invalid, Place, Problem, SpecError, quote
+
+Value = None | bool | int | float | str | tuple[int, ...]
+Scope = Mapping[str, object]
+
+MAX_DEPTH = 32
+MAX_LENGTH = 500
+LARGEST = 2**53
+"""Numbers beyond this are refused: an integer would not survive as a float."""
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """A number, `none`, `true`, `false`, or a word that a type gave a meaning (`relu`, `same`)."""
+
+    value: Value
+    place: Place = field(compare=False, repr=False)
+
+    def evaluate(self, scope: Scope) -> Value:
+        return self.value
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    id: str
+    place: Place = field(compare=False, repr=False)
+
+    def evaluate(self, scope: Scope) -> Value:
+        return scope[self.id]  # type: ignore[return-value]
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """`x.channels` or `x.stride` of the tensor called `id`."""
+
+    id: str
+    field: str
+    place: Place = field(compare=False, repr=False)
+
+    def evaluate(self, scope: Scope) -> Value:
+        return getattr(scope[self.id], self.field)  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, slots=True)
+class Unary:
+    operator: str
+    operand: Node
+    place: Place = field(compare=False, repr=False)
+
+    def evaluate(self, scope: Scope) -> Value:
+        value = self.operand.evaluate(scope)
+        return not value if self.operator == "not" else -_number(value, self)
+
+
+@dataclass(frozen=True, slots=True)
+class Binary:
+    operator: str
+    left: Node
+    right: Node
+    place: Place = field(compare=False, repr=False)
+
+    def evaluate(self, scope: Scope) -> Value:
+        left = _number(self.left.evaluate(scope), self)
+        right = _number(self.right.evaluate(scope), self)
+        try:
+            return _bounded(ARITHMETIC[self.operator](left, right), self)
+        except ZeroDivisionError:
+            raise SpecError([Problem("E022", "a division by zero", self.place)]) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Compare:
+    operator: str
+    left: Node
+    right: Node
+    place: Place = field(compare=False, repr=False)
+
+    def evaluate(self, scope: Scope) -> Value:
+        left, right = self.left.evaluate(scope), self.right.evaluate(scope)
+        if self.operator not in ("==", "!="):
+            left, right = _number(left, self), _number(right, self)
+        return COMPARISONS[self.operator](left, right)
+
+
+@dataclass(frozen=True, slots=True)
+class Logic:
+    """`and` or `or`; like Python's, its value is that of the operand which decided."""
+
+    operator: str
+    left: Node
+    right: Node
+    place: Place = field(compare=False, repr=False)
+
+    def evaluate(self, scope: Scope) -> Value:
+        left = self.left.evaluate(scope)
+        return left if bool(left) == (self.operator == "or") else self.right.evaluate(scope)
+
+
+@dataclass(frozen=True, slots=True)
+class Conditional:
+    condition: Node
+    then: Node
+    otherwise: Node
+    place: Place = field(compare=False, repr=False)
+
+    def evaluate(self, scope: Scope) -> Value:
+        return (self.then if self.condition.evaluate(scope) else self.otherwise).evaluate(scope)
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """`[3, 5]`: a height and a width, or four pads."""
+
+    items: tuple[Node, ...]
+    place: Place = field(compare=False, repr=False)
+
+    def evaluate(self, scope: Scope) -> Value:
+        return tuple(_number(item.evaluate(scope), self) for item in self.items)  # type: ignore[misc]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """`f(a, key=b)`: a function of numbers, or in a step a block or an op."""
+
+    function: str
+    arguments: tuple[Node, ...]
+    keywords: tuple[tuple[str, Node], ...]
+    place: Place = field(compare=False, repr=False)
+
+    def evaluate(self, scope: Scope) -> Value:
+        values = [_number(argument.evaluate(scope), self) for argument in self.arguments]
+        try:
+            return _bounded(FUNCTIONS[self.function](*values), self)
+        except ZeroDivisionError:
+            raise SpecError([Problem("E022", "a division by zero", self.place)]) from None
+
+
+Node = (
+    Literal | Name | Attribute | Unary | Binary | Compare | Logic | Conditional | Items | Call
+)
+
+
+def round_channels(value: float, divisor: float = 8) -> int:
+    """The multiple of `divisor` nearest to `value`, at least `divisor`, never below 0.9 `value`.
+
+    Source: `_make_divisible` of the MobileNet reference implementations (tensorflow/models,
+    research/slim/nets/mobilenet), where halves round up.
+    """
+    step = int(divisor)
+    rounded = max(step, int(value + step / 2) // step * step)
+    return rounded + step if rounded < 0.9 * value else rounded
+
+
+ARITHMETIC: dict[str, Callable[..., float]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
+    "//": operator.floordiv,
+    "%": operator.mod,
+}
+COMPARISONS: dict[str, Callable[..., bool]] = {
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+FUNCTIONS: dict[str, Callable[..., float]] = {
+    "round_channels": round_channels,
+    "min": min,
+    "max": max,
+    "round": round,
+    "floor": math.floor,
+    "ceil": math.ceil,
+}
+ARITY = {"round_channels": (1, 2), "min": (2, 8), "max": (2, 8)}
+"""Fewest and most arguments; (1, 1) where nothing is said."""
+
+WORDS: dict[str, None | bool] = {"none": None, "true": True, "false": False}
+
+
+def _number(value: object, node: Node) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        said = "none" if value is None else quote(str(value))
+        raise SpecError([Problem("E022", f"{said} is not a number", node.place)])
+    return value
+
+
+def _bounded(value: float, node: Node) -> float:
+    if not -LARGEST <= value <= LARGEST:
+        raise SpecError([Problem("E022", "the result is too large", node.place)])
+    return value
+
+
+def children(node: Node) -> Iterator[Node]:
+    """The direct operands of `node`."""
+    match node:
+        case Unary(operand=operand):
+            yield operand
+        case Binary(left=left, right=right) | Compare(left=left, right=right):
+            yield from (left, right)
+        case Logic(left=left, right=right):
+            yield from (left, right)
+        case Conditional():
+            yield from (node.condition, node.then, node.otherwise)
+        case Items(items=items):
+            yield from items
+        case Call():
+            yield from node.arguments
+            yield from (value for _, value in node.keywords)
+
+
+def walk(node: Node) -> Iterator[Node]:
+    """`node` and everything below it."""
+    yield node
+    for child in children(node):
+        yield from walk(child)
+
+
+# ------------------------------------------------------------------------------------ parsing
+
+_TOKEN = re.compile(
+    r"\s*(?:(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"
+    r"|(?P<name>[^\W\d]\w*)"
+    r"|(?P<operator>//|==|!=|<=|>=|[-+*/%<>()\[\],.=])|(?P<end>$))"
+)
+_RANKS = (("or",), ("and",), ("not",), tuple(COMPARISONS), ("+", "-"), ("*", "/", "//", "%"))
+_WORD_OPERATORS = ("if", "else", "or", "and", "not")
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    kind: str
+    text: str
+    place: Place
+
+
+def parse(text: str, place: Place) -> Node:
+    """The tree of `text`, which stands at `place`. Raises `SpecError` (E020)."""
+    if len(text) > MAX_LENGTH:
+        raise _fail(f"an expression of more than {MAX_LENGTH} characters", place)
+    parser = _Parser(_tokens(text, place))
+    node = parser.conditional()
+    parser.expect_end()
+    return node
+
+
+def _fail(message: str, place: Place, hint: str | None = None) -> SpecError:
+    return SpecError([Problem("E020", message, place, hint)])
+
+
+def _tokens(text: str, place: Place) -> list[_Token]:
+    inline = place.length >= len(text) and "\n" not in text
+    quoted = place.length - len(text) == 2
+    tokens, position = [], 0
+    while True:
+        match = _TOKEN.match(text, position)
+        offset = match.start(match.lastgroup or 0) if match else len(text[:position])
+        here = place.at(offset + quoted, 1) if inline else place
+        if match is None:
+            rest = text[position:].strip()
+            raise _fail(f"unexpected {quote(rest[:1])} in an expression", here)
+        kind = match.lastgroup or "end"
+        word = match[kind]
+        tokens.append(_Token(kind, word, place.at(offset + quoted, len(word)) if inline else place))
+        if kind == "end":
+            return tokens
+        position = match.end()
+
+
+class _Parser:
+    """Recursive descent with one function a level of the grammar; depth is bounded."""
+
+    def __init__(self, tokens: Sequence[_Token]) -> None:
+        self.tokens = tokens
+        self.position = 0
+        self.depth = 0
+
+    @property
+    def token(self) -> _Token:
+        return self.tokens[self.position]
+
+    def take(self, *texts: str) -> _Token | None:
+        token = self.token
+        if token.text in texts and token.kind != "number":
+            self.position += 1
+            return token
+        return None
+
+    def expect(self, text: str) -> _Token:
+        token = self.take(text)
+        if token is None:
+            raise self.unexpected(f"`{text}`")
+        return token
+
+    def unexpected(self, wanted: str) -> SpecError:
+        if self.token.kind == "end":
+            return _fail(f"the expression ends where {wanted} is expected", self.token.place)
+        return _fail(f"unexpected {quote(self.token.text)}; expected {wanted}", self.token.place)
+
+    def expect_end(self) -> None:
+        if self.token.kind != "end":
+            hint = "quote a text that is no expression" if self.token.kind == "name" else None
+            message = f"unexpected {quote(self.token.text)} after the end of the expression"
+            raise _fail(message, self.token.place, hint)
+
+    def conditional(self) -> Node:
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise _fail(f"an expression nested more than {MAX_DEPTH} deep", self.token.place)
+        node = self.ranked(0)
+        token = self.take("if")
+        if token:
+            condition = self.ranked(0)
+            self.expect("else")
+            node = Conditional(condition, node, self.conditional(), token.place)
+        self.depth -= 1
+        return node
+
+    def ranked(self, rank: int) -> Node:
+        """A chain of binary operators of one precedence."""
+        if rank == len(_RANKS):
+            return self.signed()
+        if _RANKS[rank] == ("not",):
+            return self.negated(rank)
+        node = self.ranked(rank + 1)
+        compared = False
+        while token := self.take(*_RANKS[rank]):
+            if compared:
+                raise _fail("comparisons cannot be chained", token.place, "join them with `and`")
+            kind = Compare if token.text in COMPARISONS else Binary
+            kind = Logic if token.text in ("and", "or") else kind
+            node = kind(token.text, node, self.ranked(rank + 1), token.place)
+            compared = kind is Compare
+        return node
+
+    def negated(self, rank: int) -> Node:
+        token = self.take("not")
+        if token is None:
+            return self.ranked(rank + 1)
+        return self.deeper(lambda: Unary("not", self.negated(rank), token.place))
+
+    def signed(self) -> Node:
+        token = self.take("-", "+")
+        if token is None:
+            return self.atom()
+        operand = self.deeper(self.signed)
+        if token.text == "+":
+            return operand
+        if isinstance(operand, Literal) and isinstance(operand.value, int | float):
+            return Literal(-operand.value, token.place)
+        return Unary("-", operand, token.place)
+
+    def deeper(self, parse: Callable[[], Node]) -> Node:
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise _fail(f"an expression nested more than {MAX_DEPTH} deep", self.token.place)
+        node = parse()
+        self.depth -= 1
+        return node
+
+    def atom(self) -> Node:
+        token = self.token
+        if token.kind == "number":
+            self.position += 1
+            return Literal(_read_number(token), token.place)
+        if token.kind == "name" and token.text not in _WORD_OPERATORS:
+            self.position += 1
+            return self.named(token)
+        if self.take("("):
+            node = self.conditional()
+            self.expect(")")
+            return node
+        if self.take("["):
+            return Items(tuple(self.listed("]")), token.place)
+        raise self.unexpected("a value")
+
+    def named(self, token: _Token) -> Node:
+        if token.text in WORDS:
+            return Literal(WORDS[token.text], token.place)
+        if self.take("."):
+            field_ = self.token
+            if field_.kind != "name":
+                raise self.unexpected("`channels` or `stride`")
+            self.position += 1
+            return Attribute(token.text, field_.text, token.place)
+        if self.take("("):
+            return self.call(token)
+        return Name(token.text, token.place)
+
+    def call(self, token: _Token) -> Call:
+        arguments: list[Node] = []
+        keywords: list[tuple[str, Node]] = []
+        while not self.take(")"):
+            follower = self.tokens[min(self.position + 1, len(self.tokens) - 1)]
+            if self.token.kind == "name" and follower.text == "=":
+                keyword = self.token
+                self.position += 2
+                keywords.append((keyword.text, self.conditional()))
+            elif keywords:
+                raise _fail("a plain argument after a named one", self.token.place)
+            else:
+                arguments.append(self.conditional())
+            if not self.take(","):
+                self.expect(")")
+                break
+        return Call(token.text, tuple(arguments), tuple(keywords), token.place)
+
+    def listed(self, closing: str) -> Iterator[Node]:
+        while not self.take(closing):
+            yield self.conditional()
+            if not self.take(","):
+                self.expect(closing)
+                break
+
+
+def _read_number(token: _Token) -> int | float:
+    if len(token.text) > 24:
+        raise _fail(f"the number {quote(token.text, 24)} is too long", token.place)
+    value = int(token.text) if token.text.isdigit() else float(token.text)
+    if value > LARGEST:
+        raise _fail(f"the number {quote(token.text)} is too large", token.place)
+    return value
+
+
+# ---------------------------------------------------------------------------------- rendering
+
+_PRECEDENCE = {operator: rank for rank, row in enumerate(_RANKS, 1) for operator in row}
+_ATOM = len(_RANKS) + 2
+
+
+def python(node: Node, name: Callable[[Node], str]) -> str:
+    """`node` as Python text; `name` spells a `Name`, an `Attribute` or a `Literal`."""
+    return _python(node, name)[0]
+
+
+def _python(node: Node, name: Callable[[Node], str]) -> tuple[str, int]:
+    def inner(child: Node, least: int) -> str:
+        text, rank = _python(child, name)
+        return text if rank >= least else f"({text})"
+
+    match node:
+        case Unary(operator="not"):
+            return f"not {inner(node.operand, _PRECEDENCE['not'])}", _PRECEDENCE["not"]
+        case Unary():
+            return f"-{inner(node.operand, _ATOM - 1)}", _ATOM - 1
+        case Compare(right=Literal(value=None | True | False)) if node.operator in ("==", "!="):
+            word = "is" if node.operator == "==" else "is not"
+            rank = _PRECEDENCE["=="]
+            return f"{inner(node.left, rank + 1)} {word} {inner(node.right, rank + 1)}", rank
+        case Binary() | Compare() | Logic():
+            rank = _PRECEDENCE[node.operator]
+            left = inner(node.left, rank + isinstance(node, Compare))
+            return f"{left} {node.operator} {inner(node.right, rank + 1)}", rank
+        case Conditional():
+            parts = inner(node.then, 1), inner(node.condition, 1), inner(node.otherwise, 0)
+            return "{} if {} else {}".format(*parts), 0
+        case Items():
+            items = ", ".join(inner(item, 0) for item in node.items)
+            return f"({items},)" if len(node.items) == 1 else f"({items})", _ATOM
+        case Call():
+            arguments = ", ".join(inner(argument, 0) for argument in node.arguments)
+            return f"{node.function}({arguments})", _ATOM
+        case _:
+            text = name(node)
+            return text, _ATOM - 1 if text.startswith("-") else _ATOM

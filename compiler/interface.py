@@ -1,0 +1,318 @@
+"""What a block looks like from outside once its numbers are left open.
+
+A generated block has one class or function for all its calls, so its code is written in terms of its
+arguments. This module says which arguments those are: the parameters and worked-out `let`s that its
+steps mention, and the `let`s of the blocks it calls, which it hands through. It also says how many
+channels each value has, as an expression in them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from archc.compiler import expressions as ex
+from archc.compiler.bind import substitute
+from archc.compiler.expressions import Node
+from archc.compiler.ir import Block, Invoke, Op, Use
+from archc.compiler.problems import Place, Problem, Source, SpecError
+from archc.compiler.values import Type
+
+_NOWHERE = Place(Source("generated", ""), 1, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One argument of a generated block. `origin` leads to its value from a call of the block:
+    the names of the calls to go down, then the parameter or `let`."""
+
+    name: str
+    type: Type
+    default: Node | None
+    origin: tuple[str, ...]
+
+    @property
+    def required(self) -> bool:
+        return self.default is None and not self.type.optional
+
+
+@dataclass(frozen=True, eq=False)
+class Interface:
+    """The signature of a generated block, and its values' channels as expressions."""
+
+    block: Block
+    arguments: tuple[Argument, ...]
+    channels: Mapping[str, Node]
+    """Channels of each input, step and call; without those that depend on the input's size."""
+    passed: Mapping[str, tuple[tuple[str, Node], ...]]
+    """Arguments of each call by the call's name: given ones, then handed-through ones."""
+    sized: tuple[str, ...]
+    """Inputs whose channels the code mentions."""
+    used: tuple[str, ...]
+    """Inputs that the code computes with."""
+
+    @property
+    def output(self) -> Node | None:
+        return self.channels.get(self.block.steps[-1].name)
+
+
+@lru_cache(maxsize=4096)
+def interface(block: Block) -> Interface:
+    """The interface of `block`. Raises `SpecError` (E023) for what code cannot spell."""
+    return _Analysis(block).interface()
+
+
+def input_channels(face: Interface, invoke: Invoke) -> tuple[Node | None, ...]:
+    """Channels of each operand of a call within the block."""
+    return tuple(face.channels.get(operand.name) for operand in invoke.operands)
+
+
+def called_channels(
+    target: Op | Block, arguments: Mapping[str, Node], inputs: tuple[Node | None, ...]
+) -> Node | None:
+    """Channels of what a call gives, from its arguments and its inputs' channels."""
+    if isinstance(target, Block):
+        output = interface(target).output
+        names = target.inputs
+    else:
+        output = _op_channels(target, len(inputs))
+        names = tuple(str(i) for i in range(len(inputs))) if target.variadic else target.inputs
+    if output is None:
+        return None
+    by_name = dict(zip(names, inputs, strict=True))
+    if any(by_name.get(node.id) is None for node in ex.walk(output) if isinstance(node, ex.Attribute)):
+        return None
+    known = {name: channels for name, channels in by_name.items() if channels is not None}
+    return simplify(_with_channels(substitute(output, dict(arguments)), known))
+
+
+@lru_cache(maxsize=4096)
+def _op_channels(op: Op, count: int) -> Node | None:
+    if op.channels is None:
+        return None
+    if not op.variadic:
+        return ex.parse(op.channels, _NOWHERE)
+    total: Node = ex.Attribute("0", "channels", _NOWHERE)
+    for index in range(1, count):
+        total = ex.Binary("+", total, ex.Attribute(str(index), "channels", _NOWHERE), _NOWHERE)
+    return total
+
+
+def _with_channels(node: Node, channels: Mapping[str, Node]) -> Node:
+    """`node` with `x.channels` replaced by what is known of it."""
+    match node:
+        case ex.Attribute(field="channels"):
+            return channels.get(node.id, node)
+        case ex.Binary() | ex.Compare() | ex.Logic():
+            left, right = (_with_channels(side, channels) for side in (node.left, node.right))
+            return replace(node, left=left, right=right)
+        case ex.Conditional():
+            return ex.Conditional(
+                *(_with_channels(part, channels) for part in ex.children(node)), node.place
+            )
+        case ex.Unary():
+            return replace(node, operand=_with_channels(node.operand, channels))
+        case ex.Call():
+            arguments = tuple(_with_channels(a, channels) for a in node.arguments)
+            return replace(node, arguments=arguments)
+    return node
+
+
+def simplify(node: Node) -> Node:
+    """The few simplifications without which channels read badly."""
+    match node:
+        case ex.Binary(operator="*", right=ex.Literal(value=1)):
+            return node.left
+        case ex.Binary(operator="+", left=left, right=right) if left == right:
+            return ex.Binary("*", ex.Literal(2, node.place), left, node.place)
+        case ex.Binary(
+            operator="+", left=ex.Binary(operator="*", left=ex.Literal(value=int(n)), right=one)
+        ) if one == node.right:
+            return ex.Binary("*", ex.Literal(n + 1, node.place), one, node.place)
+        case ex.Binary(left=ex.Literal(value=int()), right=ex.Literal(value=int())):
+            return ex.Literal(node.evaluate({}), node.place)
+        case ex.Conditional(then=then, otherwise=otherwise) if then == otherwise:
+            return then
+        # `a if a != b else b` is `a`, whichever way round the comparison stands.
+        case ex.Conditional(condition=ex.Compare(operator="!=", left=left, right=right)):
+            if {left, right} == {node.then, node.otherwise}:
+                return node.then
+    return node
+
+
+class _Analysis:
+    def __init__(self, block: Block) -> None:
+        self.block = block
+        self.channels: dict[str, Node] = {
+            name: ex.Attribute(name, "channels", _NOWHERE) for name in block.inputs
+        }
+        self.passed: dict[str, tuple[tuple[str, Node], ...]] = {}
+        self.handed: list[Argument] = []
+
+    def interface(self) -> Interface:
+        for step in self.block.steps:
+            assert isinstance(step.call, Invoke)
+            for invoke in step.call.walk():
+                self.invoke(invoke, optional=step.when is not None)
+            first = self.channels.get(_first(step.call).name)
+            self.step_channels(step.name, step.call.name, step.when, first)
+        mentioned = list(self.mentioned())
+        names = {node.id for node in mentioned if isinstance(node, ex.Name)}
+        return Interface(
+            self.block,
+            tuple(a for a in self.own_arguments() if a.name in names),
+            self.channels,
+            self.passed,
+            tuple(x for x in self.block.inputs if x in self.sized(mentioned)),
+            tuple(x for x in self.block.inputs if x in self.operands()),
+        )
+
+    def invoke(self, invoke: Invoke, optional: bool) -> None:
+        passed = list(invoke.arguments)
+        if isinstance(invoke.target, Block):
+            callee = interface(invoke.target)
+            given = dict(passed)
+            known = {a.name for a in callee.arguments}
+            passed = [(name, node) for name, node in given.items() if name in known]
+            passed += self.hand_through(invoke, callee, optional)
+        self.passed[invoke.name] = tuple(passed)
+        inputs = tuple(self.channels.get(operand.name) for operand in invoke.operands)
+        arguments = _with_defaults(invoke.target, dict(passed))
+        output = called_channels(invoke.target, arguments, inputs)
+        if output is not None:
+            self.channels[invoke.name] = output
+
+    def hand_through(
+        self, invoke: Invoke, callee: Interface, optional: bool
+    ) -> Iterator[tuple[str, Node]]:
+        """The callee's worked-out values, which this block takes as arguments of its own."""
+        for argument in callee.arguments:
+            if argument.name in callee.block.parameter:
+                continue
+            name = f"{invoke.name}_{argument.name}"
+            kind = replace(argument.type, optional=argument.type.optional or optional)
+            self.handed.append(Argument(name, kind, None, (invoke.name, *argument.origin)))
+            yield argument.name, ex.Name(name, _NOWHERE)
+
+    def step_channels(self, step: str, call: str, when: Node | None, first: Node | None) -> None:
+        called = self.channels.get(call)
+        if when is not None and called is not None and first is not None:
+            called = simplify(ex.Conditional(when, called, first, _NOWHERE))
+        if called is None or (when is not None and first is None):
+            self.channels.pop(step, None)
+        else:
+            self.channels[step] = called
+
+    def own_arguments(self) -> Iterator[Argument]:
+        for p in self.block.parameters:
+            yield Argument(p.name, p.type, p.default, (p.name,))
+        for name, node in self.block.lets:
+            optional = any(n == ex.Literal(None, _NOWHERE) for n in ex.walk(node))
+            yield Argument(name, Type("any", optional), None, (name,))
+        yield from self.handed
+
+    def mentioned(self) -> Iterator[Node]:
+        """Every node that the generated code spells."""
+        for step in self.block.steps:
+            if step.when is not None:
+                yield from _spelled(step.when, step.name, self.channels)
+            assert isinstance(step.call, Invoke)
+            for invoke in step.call.walk():
+                for _, node in self.passed[invoke.name]:
+                    yield from _spelled(node, step.name, self.channels)
+                for channels in self.needed_channels(invoke):
+                    yield from ex.walk(channels)
+
+    def needed_channels(self, invoke: Invoke) -> Iterator[Node]:
+        """Channels of the operands that a constructor has to be told."""
+        wanted = sized_inputs(invoke.target)
+        for name, operand in zip(invoke.target.inputs, invoke.operands, strict=False):
+            if name in wanted:
+                channels = self.channels.get(operand.name)
+                if channels is None:
+                    message = f"the features of `{operand.name}` depend on the input's size"
+                    hint = "make what flattens and what follows two rows of the network"
+                    raise SpecError([Problem("E023", message, invoke.place, hint)])
+                yield channels
+
+    def sized(self, mentioned: list[Node]) -> set[str]:
+        return {node.id for node in mentioned if isinstance(node, ex.Attribute)}
+
+    def operands(self) -> set[str]:
+        """Names that the code computes with."""
+        found = set()
+        for _, invoke in self.block.invokes():
+            used = interface(invoke.target).used if isinstance(invoke.target, Block) else None
+            for name, operand in zip(invoke.target.inputs, invoke.operands, strict=False):
+                if isinstance(operand, Use) and (used is None or name in used):
+                    found.add(operand.name)
+            if invoke.target.variadic:
+                found |= {o.name for o in invoke.operands if isinstance(o, Use)}
+        return found
+
+
+@lru_cache(maxsize=4096)
+def resolved(block: Block) -> frozenset[str]:
+    """Parameters that some `let` depends on, here or in a block that this one calls."""
+    lets = dict(block.lets)
+    names: set[str] = set()
+    pending = list(lets.values())
+    for _, invoke in block.invokes():
+        if isinstance(invoke.target, Block):
+            inner = resolved(invoke.target)
+            pending += [node for name, node in invoke.arguments if name in inner]
+    while pending:
+        mentioned = {node.id for node in ex.walk(pending.pop()) if isinstance(node, ex.Name)}
+        pending += [lets[name] for name in mentioned - names if name in lets]
+        names |= mentioned
+    return frozenset(names & set(block.parameter))
+
+
+OPS_WITH_CHANNELS = frozenset(
+    {"conv2d", "depthwise_conv2d", "separable_conv2d", "dense", "batch_norm"}
+)
+"""Ops whose weights have a side of the length of the input's channels."""
+
+
+def sized_inputs(target: Op | Block) -> tuple[str, ...]:
+    """Inputs whose number of channels the target's constructor needs."""
+    if isinstance(target, Block):
+        return interface(target).sized
+    return target.inputs if target.name in OPS_WITH_CHANNELS else ()
+
+
+def _first(invoke: Invoke) -> Use:
+    """What a step passes through when it is left out: the first tensor that it uses."""
+    operand = invoke.operands[0]
+    return operand if isinstance(operand, Use) else _first(operand)
+
+
+def _with_defaults(target: Op | Block, given: dict[str, Node]) -> dict[str, Node]:
+    defaults = {p.name: p.default for p in target.parameters if p.default is not None}
+    return {**defaults, **given}
+
+
+PYTHON_FUNCTIONS = ("min", "max", "round")
+
+
+def _spelled(node: Node, step: str, channels: Mapping[str, Node]) -> Iterator[Node]:
+    """The nodes of an expression that code spells. Raises `SpecError` (E023)."""
+    hint = "work it out under `let` and use its name here"
+    for child in ex.walk(node):
+        if isinstance(child, ex.Attribute):
+            if child.field != "channels":
+                message = f"generated code does not know `{child.id}.{child.field}`"
+                raise SpecError([Problem("E023", message, child.place, hint)])
+            if child.id not in channels:
+                message = f"`{child.id}.channels` depends on the input's size"
+                raise SpecError([Problem("E023", message, child.place, hint)])
+            yield from ex.walk(channels[child.id])
+        elif isinstance(child, ex.Call) and child.function not in PYTHON_FUNCTIONS:
+            message = f"generated code has no `{child.function}`"
+            raise SpecError([Problem("E023", message, child.place, hint)])
+        elif isinstance(child, ex.Binary) and child.operator == "/":
+            message = "generated code does no division into fractions"
+            raise SpecError([Problem("E023", message, child.place, hint)])
+        else:
+            yield child

@@ -1,0 +1,272 @@
+"""The IR: block definitions, and calls of blocks and ops with everything worked out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from archc.compiler.expressions import Node, Value
+from archc.compiler.problems import Invalid, Place
+from archc.compiler.values import Type, show
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """The shape of one value, without the batch: a feature map, or a vector (no height, no width)."""
+
+    channels: int
+    height: int | None = None
+    width: int | None = None
+    strides: tuple[int, int] = (1, 1)
+    """Total downsampling of rows and columns since the network's input."""
+
+    @property
+    def stride(self) -> int | tuple[int, int]:
+        return self.strides[0] if self.strides[0] == self.strides[1] else self.strides
+
+    @property
+    def is_map(self) -> bool:
+        return self.height is not None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(channels, height, width), or (channels,)."""
+        if self.height is None or self.width is None:
+            return (self.channels,)
+        return (self.channels, self.height, self.width)
+
+    @property
+    def area(self) -> int:
+        return (self.height or 1) * (self.width or 1)
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return self.channels * self.area
+
+    def __str__(self) -> str:
+        return "x".join(map(str, self.shape))
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A named argument of an op, a block or a network. Bounds are inclusive but `above`, `below`."""
+
+    name: str
+    type: Type
+    default: Node | None = None
+    min: float | None = None
+    max: float | None = None
+    above: float | None = None
+    below: float | None = None
+    keep: bool = False
+    doc: str = ""
+    place: Place | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def required(self) -> bool:
+        return self.default is None and not self.type.optional
+
+    def take(self, value: object, what: str | None = None) -> Value:
+        """`value` as this parameter's type, within its bounds. Raises `Invalid`."""
+        what = what or f"`{self.name}`"
+        taken = self.type.take(value, what)
+        if self.bounded:
+            for number in taken if isinstance(taken, tuple) else (taken,):
+                self.check_bounds(number, what)
+        return taken
+
+    @property
+    def bounded(self) -> bool:
+        return (self.min, self.max, self.above, self.below) != (None,) * 4
+
+    def check_bounds(self, number: object, what: str) -> None:
+        if isinstance(number, bool) or not isinstance(number, int | float):
+            return
+        for bound, fits, words in (
+            (self.min, lambda a, b: a >= b, "at least"),
+            (self.max, lambda a, b: a <= b, "at most"),
+            (self.above, lambda a, b: a > b, "above"),
+            (self.below, lambda a, b: a < b, "below"),
+        ):
+            if bound is not None and not fits(number, bound):
+                raise Invalid("E035", f"{what} is {show(number)}; it must be {words} {bound:g}")
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """One array that an op owns. `shape` is PyTorch's; so are the names."""
+
+    name: str
+    shape: tuple[int, ...]
+    initializer: str
+    fans: tuple[int, int] = (0, 0)
+    """(fan_in, fan_out), which scale the initializer."""
+    trainable: bool = True
+
+    @property
+    def size(self) -> int:
+        size = 1
+        for side in self.shape:
+            size *= side
+        return size
+
+
+Arguments = Mapping[str, Value]
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one call costs at batch 1."""
+
+    weights: tuple[Weight, ...] = ()
+    macs: int = 0
+    """Multiply-accumulates of convolutions and dense layers."""
+    other: int = 0
+    """Elementwise and pooling operations, which are not MACs."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Op:
+    """A primitive. The catalogue holds one for each thing that a backend can spell."""
+
+    name: str
+    doc: str
+    inputs: tuple[str, ...]
+    parameters: tuple[Parameter, ...]
+    shape: Callable[..., Tensor]
+    """shape(arguments, *inputs) -> output; raises `Invalid`."""
+    cost: Callable[..., Cost]
+    """cost(arguments, output, *inputs) -> what the call costs."""
+    channels: str | None
+    """The output's channels as an expression; None where they depend on the input's size."""
+    variadic: bool = False
+
+    @property
+    def parameter(self) -> Mapping[str, Parameter]:
+        return {parameter.name: parameter for parameter in self.parameters}
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A tensor by its name within a block."""
+
+    name: str
+    place: Place = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Invoke:
+    """One call within a step: an op or a block on tensors, under a name of its own."""
+
+    name: str
+    target: Op | Block
+    operands: tuple[Use | Invoke, ...]
+    arguments: tuple[tuple[str, Node], ...]
+    place: Place = field(compare=False, repr=False)
+
+    def walk(self) -> Iterator[Invoke]:
+        """The calls this one needs first, then itself."""
+        for operand in self.operands:
+            if isinstance(operand, Invoke):
+                yield from operand.walk()
+        yield self
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A named value of a block. Where `when` is false it is its first input, passed through."""
+
+    name: str
+    call: Invoke | Use
+    when: Node | None
+    place: Place = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """A block definition: tensors in, one tensor out."""
+
+    name: str
+    doc: str
+    inputs: tuple[str, ...]
+    parameters: tuple[Parameter, ...]
+    lets: tuple[tuple[str, Node], ...]
+    steps: tuple[Step, ...]
+    place: Place = field(repr=False)
+
+    @cached_property
+    def parameter(self) -> Mapping[str, Parameter]:
+        return {parameter.name: parameter for parameter in self.parameters}
+
+    @property
+    def variadic(self) -> bool:
+        return False
+
+    def invokes(self) -> Iterator[tuple[Step, Invoke]]:
+        """Every call of the block with the step it stands in, in order of evaluation."""
+        for step in self.steps:
+            if isinstance(step.call, Invoke):
+                for invoke in step.call.walk():
+                    yield step, invoke
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Body:
+    """What a call of a target with given arguments and input shapes comes to."""
+
+    target: Op | Block
+    arguments: Arguments
+    """Values of all parameters, and for a block of its lets."""
+    inputs: tuple[Tensor, ...]
+    output: Tensor
+    cost: Cost
+    """An op's own; a block's is that of its calls, added up by the analysis."""
+    calls: tuple[Call, ...] = ()
+    result: int = -1
+    """Which value the block returns: see `Call.feeds`."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Call:
+    """A body at its place in the network.
+
+    `feeds` says where each input comes from: n >= 0 is the n-th call beside this one, and
+    -1, -2, ... are the first, second, ... input of what encloses it.
+    """
+
+    name: str
+    body: Body
+    feeds: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Row:
+    """One row of the network's tables: a call, and how its arguments are to be spelled."""
+
+    call: Call
+    spelled: Mapping[str, Node]
+    """Arguments that mention a kept parameter, as expressions in it."""
+    channels: Node | None
+    """The input's channels, where they depend on a kept parameter."""
+    group: str | None
+    """The table the row stands in, or None where the row has a name of its own."""
+    place: Place = field(repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A whole network with every number worked out."""
+
+    name: str
+    doc: str
+    settings: Mapping[str, Value]
+    """Every parameter's value."""
+    kept: tuple[Parameter, ...]
+    """Parameters that stay arguments of the model, with this network's values as defaults."""
+    input: Tensor
+    rows: tuple[Row, ...]
+    output: Tensor
+    defaults: Mapping[str, Mapping[str, Value]]
+    """Arguments of ops and blocks where a step gives none, by op or block and argument."""

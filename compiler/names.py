@@ -1,0 +1,54 @@
+"""What may be a name: of a network, block, step, row, parameter or tap."""
+
+from __future__ import annotations
+
+import keyword
+
+from archc.compiler.expressions import FUNCTIONS
+from archc.compiler.problems import Invalid, quote
+
+MAX_NAME = 64
+
+# Words of the expression language, and those that generated code gives a meaning of its own.
+WORDS = frozenset({"none", "true", "false", "self", "name", *FUNCTIONS})
+
+# Attributes of torch.nn.Sequential. A submodule of such a name would hide a method of PyTorch's; a
+# test compares this list with the class itself.
+MODULE_ATTRIBUTES = frozenset(
+    """
+    T_destination add_module append apply bfloat16 buffers call_super_init children compile cpu
+    cuda double dump_patches eval extend extra_repr float forward get_buffer get_extra_state
+    get_parameter get_submodule half insert ipu load_state_dict modules mtia named_buffers
+    named_children named_modules named_parameters parameters pop register_backward_hook
+    register_buffer register_forward_hook register_forward_pre_hook register_full_backward_hook
+    register_full_backward_pre_hook register_load_state_dict_post_hook
+    register_load_state_dict_pre_hook register_module register_parameter
+    register_state_dict_post_hook register_state_dict_pre_hook requires_grad_ set_extra_state
+    set_submodule share_memory state_dict to to_empty train training type xpu zero_grad
+    """.split()
+)
+
+
+def check_name(text: str) -> str:
+    """`text` if it may be a name. Raises `Invalid` (E013)."""
+    if not text.isidentifier() or not text.isascii():
+        hint = "use letters, digits and underscores, and no digit first"
+        raise Invalid("E013", f"{quote(text)} is not a name", hint)
+    if keyword.iskeyword(text) or text in WORDS:
+        raise Invalid("E013", f"`{text}` is a reserved word", f"try `{text}_`")
+    if text.startswith("_"):
+        raise Invalid("E013", f"`{text}` starts with an underscore", "private names are archc's")
+    if len(text) > MAX_NAME:
+        raise Invalid("E013", f"{quote(text)} is longer than {MAX_NAME} characters")
+    return text
+
+
+def check_module_name(text: str) -> str:
+    """`text` if a step or a row may be called so. Raises `Invalid` (E013)."""
+    check_name(text)
+    if text in MODULE_ATTRIBUTES:
+        message = f"`{text}` cannot name a layer: every PyTorch module has an attribute called so"
+        raise Invalid("E013", message, f"try `{text}_layer`")
+    return text
+
+

@@ -1,0 +1,148 @@
+"""The compiler: one tuple of passes from a path to a network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from archc.compiler import expressions as ex
+from archc.compiler.bind import Program, bind
+from archc.compiler.elaborate import Settings, elaborate
+from archc.compiler.interface import interface
+from archc.compiler.ir import Network, Parameter
+from archc.compiler.load import Files, load
+from archc.compiler.problems import (
+    Invalid,
+    Place,
+    Problem,
+    Source,
+    SpecError,
+    in_reading_order,
+    suggest,
+)
+from archc.compiler.values import KINDS
+
+Result = tuple[Any, list[Problem]]
+
+
+def check_network(files: Files) -> Result:
+    """The same files, if the spec says what a network must say."""
+    spec = files.spec
+    assert spec is not None
+    missing = [key for key in ("name", "input", "network") if getattr(spec, key) is None]
+    if not missing:
+        return files, []
+    if spec.network is None and spec.blocks:
+        message, hint = "this is a block library, not a network", "name a file that has a `network`"
+        return None, [Problem("E016", message, spec.place, hint)]
+    return None, [Problem("E011", f"the key `{key}` is missing", spec.place) for key in missing]
+
+
+def check_interfaces(program: Program) -> Result:
+    """The same program, if generated code can spell every block of it."""
+    problems = []
+    for block in program.blocks.values():
+        try:
+            interface(block)
+        except SpecError as error:
+            problems.extend(error.problems)
+    return (None if problems else program), problems
+
+
+PASSES: tuple[Callable[[Any], Result], ...] = (load, check_network, bind, check_interfaces)
+"""What happens to a path before its parameters have values. `elaborate` follows."""
+
+
+def run(value: Any, passes: tuple[Callable[[Any], Result], ...] = PASSES) -> Any:
+    """`value` through the passes, up to the first that finds problems. Raises `SpecError`."""
+    first = str(value)
+    for step in passes:
+        value, problems = step(value)
+        if problems:
+            raise SpecError(in_reading_order(problems, first))
+    return value
+
+
+def compile_network(path: Path, settings: Mapping[str, object] | None = None) -> Network:
+    """The network that the file at `path` describes, with `settings` for its parameters.
+
+    A setting is a value, or the text of one as on the command line. Raises `SpecError`.
+    """
+    program = _program(path)
+    given = _settings(program, settings or {})
+    return run(path, (lambda _: elaborate(program, given),))  # type: ignore[no-any-return]
+
+
+def _program(path: Path) -> Program:
+    """The bound program of a path; bound anew only where a file's text has changed."""
+    files, problems = load(path)
+    if problems or files is None:
+        raise SpecError(in_reading_order(problems, str(path)))
+    return _bound(str(path), _Key(files))
+
+
+class _Key:
+    """Files, equal where the very same specs stand behind them."""
+
+    def __init__(self, files: Files) -> None:
+        self.files = files
+        self.parts = tuple(map(id, (files.spec, *files.libraries)))
+
+    def __hash__(self) -> int:
+        return hash(self.parts)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Key) and self.parts == other.parts
+
+
+@lru_cache(maxsize=64)
+def _bound(name: str, key: _Key) -> Program:
+    value: Any = key.files
+    for step in PASSES[1:]:
+        value, problems = step(value)
+        if problems:
+            raise SpecError(in_reading_order(problems, name))
+    return value  # type: ignore[no-any-return]
+
+
+def _settings(program: Program, given: Mapping[str, object]) -> Settings:
+    parameters = {p.name: p for p in program.parameters}
+    settings, problems = {}, []
+    for name, value in given.items():
+        text = f"{name}={value}"
+        place = Place(Source("--set", text), 1, 1, len(text))
+        if name not in parameters:
+            known = ", ".join(f"`{known}`" for known in parameters) or "none"
+            hint = suggest(name, parameters) or f"the parameters are {known}"
+            problems.append(Problem("E050", f"unknown parameter `{name}`", place, hint))
+            continue
+        try:
+            settings[name] = _setting(parameters[name], value, place), place
+        except Invalid as invalid:
+            problems.append(invalid.at(place))
+        except SpecError as error:
+            problems.extend(error.problems)
+    if problems:
+        raise SpecError(problems)
+    return settings
+
+
+def _setting(parameter: Parameter, value: object, place: Place) -> Any:
+    if not isinstance(value, str):
+        return parameter.take(tuple(value) if isinstance(value, list) else value)
+    if value in KINDS[parameter.type.kind].words:
+        return value
+    at = Place(place.source, 1, len(parameter.name) + 2, len(value))
+    node = ex.parse(value, at)
+    if any(isinstance(n, ex.Name | ex.Attribute) for n in ex.walk(node)):
+        return parameter.take(value)
+    return parameter.take(_constant(node))
+
+
+def _constant(node: ex.Node) -> ex.Value:
+    try:
+        return node.evaluate({})
+    except KeyError as error:
+        raise Invalid("E051", f"unknown function {error}") from None

@@ -1,0 +1,133 @@
+"""Diagnoses: what is wrong, where, and what to do about it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+from archc.compiler.codes import CODES
+
+Severity = Literal["error", "warning"]
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """The text of one spec file, under the name the user knows it by."""
+
+    name: str
+    text: str = field(repr=False)
+
+    @cached_property
+    def lines(self) -> list[str]:
+        return self.text.split("\n")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Place:
+    """A stretch of one line: `line` and `column` count from 1."""
+
+    source: Source
+    line: int
+    column: int
+    length: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.source.name}:{self.line}:{self.column}"
+
+    def at(self, offset: int, length: int = 1) -> Place:
+        """The place `offset` characters further along the same line."""
+        return Place(self.source, self.line, self.column + offset, length)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One diagnosis. `related` names other places that play a part, each with a remark."""
+
+    code: str
+    message: str
+    place: Place
+    hint: str | None = None
+    related: tuple[tuple[str, Place], ...] = ()
+    severity: Severity = "error"
+
+    def __post_init__(self) -> None:
+        if self.code not in CODES:
+            raise ValueError(f"{self.code} is not in the table of codes")
+
+
+class SpecError(Exception):
+    """A spec is wrong. Carries every problem found, the user's own file first."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(render(problem) for problem in self.problems))
+
+
+class Invalid(Exception):
+    """Says to the pass that knows the place what is wrong with a value. Never leaves the compiler."""
+
+    def __init__(self, code: str, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.code, self.message, self.hint = code, message, hint
+
+    def at(self, place: Place, *related: tuple[str, Place]) -> Problem:
+        return Problem(self.code, self.message, place, self.hint, related)
+
+
+def suggest(word: str, known: Iterable[str]) -> str | None:
+    """ "did you mean `hard_swish`?", where a known word is near."""
+    near = difflib.get_close_matches(word, sorted(set(known)), n=1, cutoff=0.6)
+    return f"did you mean `{near[0]}`?" if near else None
+
+
+def choices(known: Iterable[str]) -> str:
+    return "one of " + ", ".join(f"`{word}`" for word in known)
+
+
+def quote(text: str, limit: int = 60) -> str:
+    """`text` as one short line in backquotes, safe to print on a terminal."""
+    line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return f"`{line[: limit - 3]}...`" if len(line) > limit else f"`{line}`"
+
+
+WIDTH = 160
+"""Longest excerpt of a line that a problem shows, in characters."""
+
+
+def excerpt(place: Place) -> list[str]:
+    """The line of `place` and a caret line below it."""
+    lines = place.source.lines
+    if not 1 <= place.line <= len(lines) or not lines[place.line - 1].strip():
+        return []
+    line = "".join(c if c.isprintable() else " " for c in lines[place.line - 1])
+    start = max(0, place.column - 1 - WIDTH // 2)
+    shown = line[start : start + WIDTH].rstrip()
+    caret = place.column - 1 - start
+    length = max(1, min(place.length, len(shown) - caret))
+    number = f"{place.line:>5}"
+    return [f"{number} | {shown}", f"{'':>5} | {' ' * caret}{'^' * length}"]
+
+
+def render(problem: Problem) -> str:
+    """The problem as a person reads it: place, code, message; the line and a caret; what to do."""
+    level = "" if problem.severity == "error" else f"{problem.severity}: "
+    out = [f"{problem.place}: {level}{problem.code} {problem.message}", *excerpt(problem.place)]
+    for remark, place in problem.related:
+        out += [f"      = {remark}: {place}", *excerpt(place)]
+    if problem.hint:
+        out.append(f"      = help: {problem.hint}")
+    return "\n".join(out)
+
+
+def in_reading_order(problems: Iterable[Problem], first: str) -> list[Problem]:
+    """Problems of the file named `first`, then the others; each file from top to bottom."""
+
+    def key(problem: Problem) -> tuple[bool, str, int, int]:
+        place = problem.place
+        return (place.source.name != first, place.source.name, place.line, place.column)
+
+    unique = {(key(p), p.code, p.message): p for p in problems}
+    return sorted(unique.values(), key=key)

@@ -1,0 +1,354 @@
+"""What a YAML file may say, as frozen pydantic models. Every node knows its place.
+
+The models check structure alone: keys, kinds of value, names, and that expressions can be read.
+What the names mean is the business of `bind`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    PrivateAttr,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError, ValidationError
+
+from archc.compiler import expressions, reader
+from archc.compiler.expressions import Node
+from archc.compiler.names import check_module_name, check_name
+from archc.compiler.problems import Invalid, Place, Problem, SpecError, choices, quote, suggest
+from archc.compiler.reader import Scalar
+from archc.compiler.values import KINDS
+from archc.compiler.values import Type as ParameterType
+
+FORMAT = 1
+"""The version of the spec format, which every file names first."""
+
+
+def _custom(problem: Problem) -> PydanticCustomError:
+    return PydanticCustomError("archc", "{problem}", {"problem": problem})
+
+
+def _kind(value: object) -> str:
+    return {reader.Mapping: "a mapping", reader.Sequence: "a list"}.get(type(value), "a text")
+
+
+def _scalar(value: object, wanted: str) -> Scalar:
+    if isinstance(value, Scalar):
+        return value
+    place: Place = value.place  # type: ignore[attr-defined]
+    raise _custom(Problem("E012", f"{_kind(value)} where {wanted} belongs", place))
+
+
+def _checked(check: Callable[[str], object], wanted: str) -> PlainValidator:
+    """A validator that takes a scalar which `check` accepts."""
+
+    def validate(value: object) -> Scalar:
+        scalar = _scalar(value, wanted)
+        try:
+            check(scalar)
+        except Invalid as invalid:
+            raise _custom(invalid.at(scalar.place)) from None
+        return scalar
+
+    return PlainValidator(validate)
+
+
+NOT_GIVEN = ("", "~", "null")
+"""How a cell says that it gives nothing. `none` is a value."""
+
+
+def _expression(value: object) -> Node | None:
+    if isinstance(value, Scalar) and value.plain and value in NOT_GIVEN:
+        return None
+    return _node(value)
+
+
+def _node(value: object) -> Node:
+    try:
+        if isinstance(value, reader.Sequence):
+            return expressions.Items(tuple(_node(item) for item in value), value.place)
+        scalar = _scalar(value, "a value")
+        return expressions.parse(scalar, scalar.place)
+    except SpecError as error:
+        raise _custom(error.problems[0]) from None
+
+
+def _type(value: object) -> ParameterType:
+    scalar = _scalar(value, "a type")
+    kind, optional = scalar.removesuffix("?"), scalar.endswith("?")
+    if kind not in KINDS:
+        hint = suggest(kind, KINDS) or choices(KINDS) + ", with a `?` where it may be none"
+        raise _custom(Problem("E034", f"unknown type {quote(scalar)}", scalar.place, hint))
+    return ParameterType(kind, optional)
+
+
+_NAME_SCHEMA = {"type": "string", "pattern": "^[A-Za-z][A-Za-z0-9_]*$"}
+_VALUE_SCHEMA = {"type": ["string", "number", "boolean", "null", "array"]}
+
+Name = Annotated[str, _checked(check_name, "a name"), WithJsonSchema(_NAME_SCHEMA)]
+LayerName = Annotated[str, _checked(check_module_name, "a name"), WithJsonSchema(_NAME_SCHEMA)]
+Text = Annotated[str, _checked(str, "a text"), WithJsonSchema({"type": "string"})]
+Expression = Annotated[Any, PlainValidator(_expression), WithJsonSchema(_VALUE_SCHEMA)]
+TypeName = Annotated[
+    ParameterType,
+    PlainValidator(_type),
+    WithJsonSchema({"enum": [kind + mark for kind in KINDS for mark in ("", "?")]}),
+]
+
+
+def _number(value: object) -> str:
+    return str(_scalar(value, "a number"))
+
+
+Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
+Count = Annotated[int, BeforeValidator(_number), Field(ge=1, le=2**16)]
+Flag = Annotated[bool, BeforeValidator(_number)]
+
+
+class SpecNode(BaseModel):
+    """A mapping of the file; unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    _mapping: reader.Mapping = PrivateAttr()
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _remember(cls, value: Any, handler: Callable[[Any], Self]) -> Self:
+        if isinstance(value, cls):
+            return value
+        if not isinstance(value, reader.Mapping):
+            place = value.place
+            raise _custom(Problem("E012", f"{_kind(value)} where a mapping belongs", place))
+        node = handler(cls.rewritten(value))
+        node._mapping = value
+        return node
+
+    @classmethod
+    def rewritten(cls, value: reader.Mapping) -> reader.Mapping:
+        """The long form of a mapping that has a short one."""
+        return value
+
+    @property
+    def place(self) -> Place:
+        return self._mapping.place
+
+    def key_place(self, key: str) -> Place:
+        """Where the key stands, or the mapping if it is not written."""
+        return next((k.place for k in self._mapping if k == key), self.place)
+
+
+def _like(value: reader.Mapping, content: dict[Any, Any]) -> reader.Mapping:
+    mapping = reader.Mapping(content)
+    mapping.place = value.place
+    return mapping
+
+
+class ParameterSpec(SpecNode):
+    """A parameter of a network or a block; `kernel: int` is short for `kernel: {type: int}`."""
+
+    type: TypeName
+    default: Expression = None
+    min: Number | None = None
+    max: Number | None = None
+    above: Number | None = None
+    below: Number | None = None
+    keep: Flag = False
+    doc: Text = ""
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _short(cls, value: Any, handler: Callable[[Any], Self]) -> Self:
+        if isinstance(value, Scalar):
+            mapping = reader.Mapping({"type": value})
+            mapping.place = value.place
+            return handler(mapping)
+        return handler(value)
+
+
+class InputSpec(SpecNode):
+    """The input's shape; other heights and widths work too, this one is counted."""
+
+    channels: Count
+    height: Count
+    width: Count
+
+
+class RowSpec(SpecNode):
+    """One call in the network: a block or an op, and its arguments by name."""
+
+    block: Name
+    name: LayerName | None = None
+    when: Expression = None
+    arguments: dict[Name, Expression] = {}
+
+    @classmethod
+    def rewritten(cls, value: reader.Mapping) -> reader.Mapping:
+        own = {key: item for key, item in value.items() if key in ("block", "name", "when")}
+        rest = _like(value, {key: item for key, item in value.items() if key not in own})
+        return _like(value, {**own, "arguments": rest})
+
+
+class CellsSpec(tuple[Any, ...]):
+    """A row written as a list: one cell for each column of its table."""
+
+    place: Place
+
+
+def _cells(value: object) -> CellsSpec:
+    assert isinstance(value, reader.Sequence)
+    cells = CellsSpec(_expression(item) for item in value)
+    cells.place = value.place
+    return cells
+
+
+def _cells_or_row(value: Any) -> Any:
+    return _cells(value) if isinstance(value, reader.Sequence) else RowSpec.model_validate(value)
+
+
+class TableSpec(SpecNode):
+    """Rows under a header of column names."""
+
+    columns: Annotated[tuple[Name, ...], Field(min_length=1)]
+    rows: tuple[
+        Annotated[Any, PlainValidator(_cells_or_row), WithJsonSchema({"type": ["array", "object"]})],
+        ...,
+    ]
+    name: LayerName = "blocks"
+    set: dict[Name, Expression] = {}
+
+
+class StepSpec(SpecNode):
+    """`name: expression`, with `when: condition` beside it if the step is optional."""
+
+    name: LayerName
+    value: Expression
+    when: Expression = None
+
+    @classmethod
+    def rewritten(cls, value: reader.Mapping) -> reader.Mapping:
+        names = [key for key in value if key != "when"]
+        if len(names) != 1:
+            message = f"a step is one `name: expression`, not {len(names)}"
+            raise _custom(Problem("E012", message, value.place, "write `- name: expression`"))
+        when = {"when": value["when"]} if "when" in value else {}
+        return _like(value, {"name": names[0], "value": value[names[0]], **when})
+
+
+class BlockSpec(SpecNode):
+    """A block: what it takes, and its steps from input to output."""
+
+    doc: Text = ""
+    inputs: tuple[Name, ...] = ("x",)
+    params: dict[Name, ParameterSpec] = {}
+    let: dict[Name, Expression] = {}
+    steps: Annotated[tuple[StepSpec, ...], Field(min_length=1)]
+    returns: Expression = None
+
+
+def _entry(value: Any) -> TableSpec | RowSpec:
+    table = isinstance(value, reader.Mapping) and ("columns" in value or "rows" in value)
+    return TableSpec.model_validate(value) if table else RowSpec.model_validate(value)
+
+
+Entry = Annotated[
+    TableSpec | RowSpec,
+    PlainValidator(_entry, json_schema_input_type=TableSpec | RowSpec),
+]
+
+
+class Spec(SpecNode):
+    """A file: a network, a block library, or both."""
+
+    archc: Annotated[Literal[1], BeforeValidator(lambda value: _version(value))]
+    name: Name | None = None
+    source: Text = ""
+    doc: Text = ""
+    use: tuple[Text, ...] = ()
+    params: dict[Name, ParameterSpec] = {}
+    input: InputSpec | None = None
+    defaults: dict[Name, dict[Name, Expression]] = {}
+    network: Annotated[tuple[Entry, ...], Field(min_length=1)] | None = None
+    blocks: dict[Name, BlockSpec] = {}
+
+
+def _version(value: object) -> int:
+    scalar = _scalar(value, "the version of the format")
+    if scalar != str(FORMAT):
+        message = f"the version of the format is {quote(scalar)}"
+        raise _custom(Problem("E012", message, scalar.place, f"this archc reads `archc: {FORMAT}`"))
+    return FORMAT
+
+
+def validate(node: reader.Node) -> tuple[Spec | None, list[Problem]]:
+    """The spec that the root node of a file says, or what is wrong with its structure."""
+    try:
+        return Spec.model_validate(node), []
+    except ValidationError as error:
+        return None, [_problem(node, details) for details in _own_errors(error)]
+
+
+def _own_errors(error: ValidationError) -> list[dict[str, Any]]:
+    """The errors of a validation, without lists that are short only of their wrong entries."""
+    every = [dict(details) for details in error.errors(include_url=False, include_input=False)]
+    places = [details["loc"] for details in every]
+    return [
+        details
+        for details in every
+        if details["type"] != "too_short"
+        or not any(place[: len(details["loc"])] == details["loc"] != place for place in places)
+    ]
+
+
+def _problem(root: reader.Node, details: dict[str, Any]) -> Problem:
+    if "problem" in details.get("ctx", {}):
+        problem: Problem = details["ctx"]["problem"]
+        return problem
+    return _structural(root, details)
+
+
+def _structural(root: reader.Node, details: dict[str, Any]) -> Problem:
+    """pydantic's own complaint in the words of a spec."""
+    path = details["loc"]
+    node, key = _find(root, path)
+    match details["type"]:
+        case "extra_forbidden":
+            place = key.place if key is not None else node.place
+            word = str(path[-1])
+            return Problem("E010", f"unknown key {quote(word)}", place, _key_hint(word, path))
+        case "missing":
+            return Problem("E011", f"the key `{path[-1]}` is missing", node.place)
+        case "too_short":
+            return Problem("E011", "an empty list where one entry at least belongs", node.place)
+        case _:
+            said = f": {quote(node)}" if isinstance(node, Scalar) else f", not {_kind(node)}"
+            message = details["msg"][0].lower() + details["msg"][1:] + said
+            return Problem("E012", message.replace("input should", "this should"), node.place)
+
+
+def _find(root: Any, path: tuple[str | int, ...]) -> tuple[Any, Scalar | None]:
+    """The node that a pydantic location names, and its key; parts that name no node are skipped."""
+    node, key = root, None
+    for part in path:
+        if isinstance(node, reader.Mapping) and part in node:
+            key = next(k for k in node if k == part)
+            node = node[key]
+        elif isinstance(node, reader.Sequence) and isinstance(part, int) and part < len(node):
+            node, key = node[part], None
+    return node, key
+
+
+def _key_hint(word: str, path: tuple[str | int, ...]) -> str | None:
+    owner: type[SpecNode] = Spec
+    named = {"params": ParameterSpec, "input": InputSpec, "blocks": BlockSpec, "steps": StepSpec}
+    for part in path[:-1]:
+        owner = named.get(str(part), owner)
+    return suggest(word, owner.model_fields) or choices(owner.model_fields)
