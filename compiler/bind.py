@@ -14,10 +14,18 @@ from archc.compiler.catalogue import CATALOGUE
 from archc.compiler.expressions import Node
 from archc.compiler.ir import Block, Invoke, Op, Parameter, Step, Use
 from archc.compiler.load import Files
-from archc.compiler.problems import Invalid, Place, Problem, SpecError, choices, suggest
+from archc.compiler.problems import (
+    Invalid,
+    Place,
+    Problem,
+    SpecError,
+    choices,
+    nearest,
+    suggest,
+)
 from archc.compiler.reader import Scalar
 from archc.compiler.spec import BlockSpec, CellsSpec, ParameterSpec, RowSpec, Spec, TableSpec
-from archc.compiler.values import ACTIVATIONS, KINDS, Type
+from archc.compiler.values import KINDS, Type
 
 ATTRIBUTES = ("channels", "stride")
 ANY = Type("any", optional=True)
@@ -71,7 +79,7 @@ class _Binder:
     def __init__(self, spec: Spec, blocks: Mapping[str, BlockSpec]) -> None:
         self.spec = spec
         self.specs = blocks
-        self.blocks: dict[str, Block | None] = {}
+        self.blocks: dict[str, Block] = {}
         self.pending: list[str] = []
         self.problems: list[Problem] = []
 
@@ -93,8 +101,7 @@ class _Binder:
         rows = tuple(self.rows(_Scope(scope, ("x",))))
         if self.problems:
             return None, self.problems
-        bound = {name: block for name, block in self.blocks.items() if block}
-        return Program(spec, parameters, defaults, bound, rows), []
+        return Program(spec, parameters, defaults, self.blocks, rows), []
 
     # ------------------------------------------------------------------------ parameters
 
@@ -107,7 +114,7 @@ class _Binder:
             default = spec.default
             parameter = Parameter(
                 str(name), spec.type, None, spec.min, spec.max, spec.above, spec.below,
-                spec.keep, str(spec.doc), name.place,
+                spec.keep, False, str(spec.doc), name.place,
             )  # fmt: skip
             if default is not None:
                 default = self.argument(parameter, default, _Scope(scope))
@@ -167,14 +174,15 @@ class _Binder:
             self.report("E038", f"`{node.id}` is a tensor, not a number", node.place, hint)
         elif kind and node.id in kind.words:
             return ex.Literal(node.id, node.place)
-        elif expected.kind == "activation":
-            known = [*ACTIVATIONS, *scope.values]
-            hint = suggest(node.id, known) or choices(ACTIVATIONS) + ", or `none`"
-            self.report("E031", f"unknown activation `{node.id}`", node.place, hint)
+        elif kind and kind.words:
+            code = "E031" if expected.kind == "activation" else "E021"
+            message = f"unknown {expected.kind.replace('_', ' ')} `{node.id}`"
+            hint = suggest(node.id, [*kind.words, *scope.values]) or f"it must be {kind.doc}"
+            self.report(code, message, node.place, hint)
         else:
-            words = kind.words if kind else ()
-            known = [*scope.names(), *words, *ex.WORDS]
-            hint = suggest(node.id, known) or (choices(words) if words else None)
+            hint = suggest(node.id, [*scope.names(), *ex.WORDS])
+            if hint is None and expected.kind == "bool":
+                hint = f"it must be {KINDS['bool'].doc}"
             self.report("E021", f"unknown name `{node.id}`", node.place, hint)
         return node
 
@@ -194,14 +202,9 @@ class _Binder:
         return ANY
 
     def function(self, node: ex.Call, scope: _Scope) -> Node:
-        least, most = ex.ARITY.get(node.function, (1, 1))
-        if node.function not in ex.FUNCTIONS:
-            hint = suggest(node.function, ex.FUNCTIONS) or choices(ex.FUNCTIONS)
-            self.report("E021", f"unknown function `{node.function}`", node.place, hint)
-        elif node.keywords or not least <= len(node.arguments) <= most:
-            wanted = str(least) if least == most else f"{least} to {most}"
-            message = f"`{node.function}` takes {wanted} plain argument{'s' * (most > 1)}"
-            self.report("E033", message, node.place)
+        misuse = node.misuse()
+        if misuse is not None:
+            self.problems.append(misuse)
         return replace(node, arguments=tuple(self.value(a, scope) for a in node.arguments))
 
     # ------------------------------------------------------------------------- arguments
@@ -212,8 +215,7 @@ class _Binder:
         if name in self.specs:
             return self.block(name, place)
         hint = suggest(name, [*self.specs, *CATALOGUE])
-        if hint is None and not self.specs:
-            hint = "name the library that defines it under `use`"
+        hint = hint or "define it under `blocks`, or name the library that does under `use`"
         self.report("E030", f"unknown block or op `{name}`", place, hint)
         return None
 
@@ -241,18 +243,33 @@ class _Binder:
                 known = target.parameter
                 hint = suggest(name, known) or (choices(known) if known else "it takes none")
                 message = f"`{target.name}` has no argument `{name}`"
-                self.report("E032", message, place, hint)
-                self.value(node, scope)
+                related = () if place.line == node.place.line else (("given here", node.place),)
+                self.report("E032", message, place, hint, *related)
             else:
                 yield str(name), self.argument(parameter, node, scope)
 
-    def check_given(self, target: Op | Block, given: Iterable[str], place: Place) -> None:
-        """Reports required parameters that neither the call nor `defaults` give."""
-        known = {*given, *self.spec.defaults.get(target.name, ())}
+    def check_given(
+        self,
+        target: Op | Block,
+        given: Mapping[str, object],
+        place: Place,
+        header: TableSpec | None = None,
+    ) -> None:
+        """Reports required parameters that neither the call nor `defaults` give.
+
+        `header` is the table of a row that is a list: what it lacks, its columns lack.
+        """
+        misspelt = {nearest(name, target.parameter) for name in given if name not in target.parameter}
+        known = {*given, *misspelt, *self.spec.defaults.get(target.name, ())}
         for parameter in target.parameters:
-            if parameter.required and parameter.name not in known:
-                doc = f" ({parameter.doc})" if parameter.doc else ""
-                message = f"`{target.name}` needs the argument `{parameter.name}`{doc}"
+            if not parameter.required or parameter.name in known:
+                continue
+            doc = f" ({parameter.doc})" if parameter.doc else ""
+            message = f"`{target.name}` needs the argument `{parameter.name}`{doc}"
+            if header is not None and parameter.name not in header.columns:
+                hint, columns = f"add a column `{parameter.name}`", header.key_place("columns")
+                self.report("E033", message, columns, hint, ("for this row", place))
+            else:
                 self.report("E033", message, place)
 
     # ---------------------------------------------------------------------------- blocks
@@ -267,10 +284,8 @@ class _Binder:
             self.report("E036", f"the block `{name}` uses itself: {circle}", place)
             return None
         self.pending.append(name)
-        before = len(self.problems)
-        block = _BlockBinder(self, name, self.specs[name]).block()
+        self.blocks[name] = _BlockBinder(self, name, self.specs[name]).block()
         self.pending.pop()
-        self.blocks[name] = block if len(self.problems) == before else None
         return self.blocks[name]
 
     # ------------------------------------------------------------------------------ rows
@@ -283,7 +298,9 @@ class _Binder:
                 yield from self.table(entry, scope)
             else:
                 row = self.row(entry, entry.arguments, scope, entry.name or entry.block, None)
-                self.unique(str(entry.name or entry.block), names, entry.place)
+                name = entry.name or entry.block
+                assert isinstance(name, Scalar)
+                self.unique(str(name), names, name.place)
                 if row is not None:
                     yield row
 
@@ -299,6 +316,7 @@ class _Binder:
         if self.bad_columns(table, columns):
             return
         for index, row in enumerate(table.rows):
+            header = table if isinstance(row, CellsSpec) else None
             if isinstance(row, CellsSpec):
                 row = self.from_cells(table, columns, row)
             elif row.name is not None:
@@ -308,7 +326,8 @@ class _Binder:
             if row is None:
                 continue
             given = self.settled(table, columns, row)
-            template = self.row(row, given, scope, f"{table.name}.{index}", str(table.name))
+            name = f"{table.name}.{index}"
+            template = self.row(row, given, scope, name, str(table.name), header)
             if template is not None:
                 yield template
 
@@ -318,19 +337,23 @@ class _Binder:
             if column in columns[:index]:
                 self.report("E015", f"two columns are called `{column}`", table.columns[index].place)  # type: ignore[attr-defined]
         if "block" not in columns:
-            self.report("E011", "a table needs a column `block`", table.key_place("columns"))
+            hint = "it names the block or op of each row"
+            self.report("E011", "a table needs a column `block`", table.key_place("columns"), hint)
         return len(self.problems) > before
 
     def from_cells(self, table: TableSpec, columns: list[str], cells: CellsSpec) -> RowSpec | None:
         if len(cells) != len(columns):
             message = f"this row has {len(cells)} cells, but the table has {len(columns)} columns"
             related = ("the columns", table.key_place("columns"))
-            self.report("E014", message, cells.place, ", ".join(columns), related)
+            few = len(cells) < len(columns)
+            hint = "write `~` where it gives nothing" if few else "remove cells, or name more columns"
+            self.report("E014", message, cells.place, hint, related)
             return None
-        by_name = dict(zip(columns, cells, strict=True))
+        by_name = dict(zip(table.columns, cells, strict=True))
         block = by_name.pop("block")
         if not isinstance(block, ex.Name):
-            self.report("E030", "the column `block` names a block or an op", block.place)
+            place = block.place if block is not None else cells.place
+            self.report("E030", "the column `block` names a block or an op", place)
             return None
         scalar = Scalar(block.id)
         scalar.place = block.place
@@ -348,7 +371,8 @@ class _Binder:
         return given
 
     def row(
-        self, spec: RowSpec, arguments: Mapping[str, Node], scope: _Scope, name: str, group: str | None
+        self, spec: RowSpec, arguments: Mapping[str, Node], scope: _Scope, name: str, group: str | None,
+        header: TableSpec | None = None,
     ) -> RowTemplate | None:
         assert isinstance(spec.block, Scalar)
         place = spec.block.place
@@ -358,10 +382,10 @@ class _Binder:
             return None
         given = {key: node for key, node in arguments.items() if node is not None}
         bound = dict(self.arguments(target, given.items(), scope))
-        self.check_given(target, given, place)
+        self.check_given(target, given, place, header)
         if len(target.inputs) != 1:
             message = f"`{target.name}` takes {len(target.inputs)} tensors, but a row feeds it one"
-            self.report("E037", message, place)
+            self.report("E037", message, place, "call it in a step of a block")
         return RowTemplate(str(name), group, target, bound, when, place)
 
 
@@ -435,7 +459,8 @@ class _BlockBinder:
         lets = tuple(self.lets())
         steps = [self.step(step) for step in spec.steps]
         steps += self.returned()
-        self.check_used(steps)
+        if None not in steps:
+            self.check_used(steps)
         assert isinstance(spec.place, Place)
         return Block(
             str(self.name), str(spec.doc), tuple(map(str, spec.inputs)), parameters, lets,
@@ -532,8 +557,8 @@ class _BlockBinder:
         return self.invoke(node, name, target, ordered, given)
 
     def wrong_count(self, node: ex.Call, target: Op | Block) -> None:
-        tensors = "any number of tensors" if target.variadic else ", ".join(target.inputs)
-        takes = ", ".join([tensors, *target.parameter])
+        tensors = ["first", "second", "..."] if target.variadic else target.inputs
+        takes = ", ".join([*tensors, *target.parameter])
         self.binder.report("E037", f"the arguments do not fit `{target.name}({takes})`", node.place)
 
     def invoke(

@@ -18,11 +18,11 @@ MAX_KERNEL = 1024
 
 
 def _parameter(
-    name: str, kind: str, doc: str, default: Value = None, **bounds: float
+    name: str, kind: str, doc: str, default: Value = None, fixed: bool = False, **bounds: float
 ) -> Parameter:
     optional = kind.endswith("?")
     literal = None if default is None else Literal(default, _HERE)
-    return Parameter(name, Type(kind.rstrip("?"), optional), literal, doc=doc, **bounds)  # type: ignore[arg-type]
+    return Parameter(name, Type(kind.rstrip("?"), optional), literal, fixed=fixed, doc=doc, **bounds)  # type: ignore[arg-type]
 
 
 _FILTERS = _parameter("filters", "int", "output channels", min=1, max=MAX_CHANNELS)
@@ -37,7 +37,9 @@ _MULTIPLIER = _parameter(
     "multiplier", "int", "output channels for each input channel", 1, min=1, max=1024
 )
 _BIAS = _parameter("bias", "bool", "whether a bias is added", True)
-_INIT = _parameter("init", "initializer", "distribution of a fresh kernel", "glorot_uniform")
+_INIT = _parameter(
+    "init", "initializer", "distribution of a fresh kernel", "glorot_uniform", fixed=True
+)
 
 
 def _pair(value: Value) -> tuple[int, int]:
@@ -249,8 +251,18 @@ def _reshape_shape(a: Arguments, x: Tensor) -> Tensor:
     return Tensor(*shape, strides=x.strides)
 
 
-_WINDOW = (_KERNEL, _STRIDE, _PADDING)
-_KEEPDIMS = _parameter("keepdims", "bool", "whether to keep a 1x1 feature map", False)
+_WINDOW = (
+    _KERNEL,
+    _STRIDE,
+    _parameter(
+        "padding",
+        "pool_padding",
+        "what is added around the input; write zeros with `zero_pad2d`",
+        "same",
+        fixed=True,
+    ),
+)
+_KEEPDIMS = _parameter("keepdims", "bool", "whether to keep a 1x1 feature map", False, fixed=True)
 _X = ("x",)
 _BOTH = ("left", "right")
 
@@ -334,14 +346,9 @@ _OPS = (
     ),
     Op(
         "avg_pool2d",
-        "Mean of each window.",
+        "Mean of each window; with `same`, of its real cells only.",
         _X,
-        (
-            *_WINDOW,
-            _parameter(
-                "count_padding", "bool", "whether the divisor counts padded cells too", False
-            ),
-        ),
+        _WINDOW,
         _pool_shape,
         _pool_cost,
         "x.channels",
@@ -405,7 +412,7 @@ _OPS = (
         "zero_pad2d",
         "Zeros around a feature map.",
         _X,
-        (_parameter("padding", "sides", "rows and columns of zeros"),),
+        (_parameter("padding", "sides", "rows and columns of zeros", fixed=True),),
         _zero_pad_shape,
         _free,
         "x.channels",
@@ -414,7 +421,7 @@ _OPS = (
         "crop2d",
         "A feature map without its outer rows and columns.",
         _X,
-        (_parameter("cropping", "sides", "rows and columns to drop"),),
+        (_parameter("cropping", "sides", "rows and columns to drop", fixed=True),),
         _crop_shape,
         _free,
         "x.channels",
@@ -432,7 +439,7 @@ _OPS = (
         "reshape",
         "The same elements, ordered by row, column, channel, in another shape.",
         _X,
-        (_parameter("shape", "shape", "the new shape", min=1, max=MAX_CHANNELS),),
+        (_parameter("shape", "shape", "the new shape", fixed=True, min=1, max=MAX_CHANNELS),),
         _reshape_shape,
         _free,
         None,

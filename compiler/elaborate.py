@@ -64,9 +64,11 @@ def elaborate(program: Program, settings: Settings) -> tuple[Network | None, lis
         if p.keep
     )
     doc = " ".join((spec.source or spec.doc).split())
+    changed = tuple(p.name for p in program.parameters if _differs(p, scope))
     network = Network(
-        str(spec.name), doc, scope, parameters, source, tuple(rows.rows), rows.output, defaults
-    )  # type: ignore[arg-type]
+        str(spec.name), doc, scope, changed, parameters, source, tuple(rows.rows), rows.output,
+        defaults,
+    )  # fmt: skip
     return network, problems
 
 
@@ -96,6 +98,13 @@ def _parameters(
         except KeyError:
             pass  # it depends on a parameter whose own problem is reported
     return scope
+
+
+def _differs(parameter: Parameter, scope: Mapping[str, Value]) -> bool:
+    """Whether the parameter has another value than it has where nothing is set."""
+    if parameter.default is None:
+        return scope[parameter.name] is not None
+    return parameter.take(parameter.default.evaluate(scope)) != scope[parameter.name]
 
 
 def _defaults(
@@ -152,7 +161,7 @@ class _Rows:
     def add(self, template: RowTemplate) -> None:
         scope: dict[str, object] = {**self.scope}
         if self.output is not None:
-            scope["x"] = self.output
+            scope[".x"] = self.output
         try:
             if template.when is not None and not template.when.evaluate(scope):
                 return
@@ -221,6 +230,8 @@ class _Rows:
             mentioned = _names(node) & self.kept
             if mentioned and name in fixed:
                 raise _kept(min(mentioned), f"a `let` of `{target.name}`")
+            if mentioned and target.parameter[name].fixed:
+                raise _kept(min(mentioned), f"`{name}`")
             if mentioned:
                 found[name] = substitute(node, others)
             if self.channels is not None and any(isinstance(n, ex.Attribute) for n in ex.walk(node)):
@@ -286,21 +297,31 @@ class _Elaborator:
         return Body(op, arguments, inputs, output, op.cost(arguments, output, *inputs))
 
     def block(self, block: Block, arguments: Mapping[str, Value], inputs: tuple[Tensor, ...]) -> Body:
-        scope: dict[str, object] = {**arguments, **dict(zip(block.inputs, inputs, strict=True))}
+        values = dict(arguments)
+        scope = _Scope(values, dict(zip(block.inputs, inputs, strict=True)))
         for name, node in block.lets:
             try:
-                scope[name] = node.evaluate(scope)
+                scope[name] = values[name] = node.evaluate(scope)
             except SpecError as error:
                 raise _blame(error, node) from None
         body = _BodyBuilder(self, block, scope)
         for step in block.steps:
             body.step(step.name, step.call, step.when)
-        values = {name: value for name, value in scope.items() if not isinstance(value, Tensor)}
         result = block.steps[-1].name
-        output: Tensor = scope[result]  # type: ignore[assignment]
-        return Body(
-            block, values, inputs, output, Cost(), tuple(body.calls), body.feeds[result]  # type: ignore[arg-type]
-        )
+        output = scope.tensor(result)
+        return Body(block, values, inputs, output, Cost(), tuple(body.calls), body.feeds[result])
+
+
+class _Scope(dict[str, object]):
+    """Values by name, and tensors by name after a dot."""
+
+    def __init__(self, values: Mapping[str, Value], tensors: Mapping[str, Tensor]) -> None:
+        super().__init__(values)
+        for name, tensor in tensors.items():
+            self[f".{name}"] = tensor
+
+    def tensor(self, name: str) -> Tensor:
+        return self[f".{name}"]  # type: ignore[return-value]
 
 
 def _blame(error: SpecError, node: Node) -> Blame:
@@ -309,7 +330,7 @@ def _blame(error: SpecError, node: Node) -> Blame:
 
 
 class _BodyBuilder:
-    def __init__(self, elaborator: _Elaborator, block: Block, scope: dict[str, object]) -> None:
+    def __init__(self, elaborator: _Elaborator, block: Block, scope: _Scope) -> None:
         self.elaborator = elaborator
         self.block = block
         self.scope = scope
@@ -323,8 +344,8 @@ class _BodyBuilder:
         else:
             while isinstance(call, Invoke):
                 call = call.operands[0]
-            tensor, feed = self.scope[call.name], self.feeds[call.name]  # type: ignore[assignment]
-        self.scope[name], self.feeds[name] = tensor, feed
+            tensor, feed = self.scope.tensor(call.name), self.feeds[call.name]
+        self.scope[f".{name}"], self.feeds[name] = tensor, feed
 
     def condition(self, when: Node) -> bool:
         try:
@@ -338,7 +359,7 @@ class _BodyBuilder:
             if isinstance(operand, Invoke):
                 tensor, feed = self.invoke(operand)
             else:
-                tensor, feed = self.scope[operand.name], self.feeds[operand.name]  # type: ignore[assignment]
+                tensor, feed = self.scope.tensor(operand.name), self.feeds[operand.name]
             tensors.append(tensor)
             feeds.append(feed)
         arguments = self.arguments(invoke)

@@ -7,7 +7,7 @@
     atoms         3, 0.25, name, x.channels, f(a, key=b), [a, b], (a), none, true, false
 
 The operators mean what they mean in Python, so generated code can spell them as they are. A
-malformed text raises `Invalid` with its place; nothing is ever handed to `eval`.
+malformed text raises `SpecError` with its place; nothing is ever handed to `eval`.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ import math
 import operator
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from archc.compiler.problems import Invalid, Place, Problem, SpecError, quote
+from archc.compiler.problems import Place, Problem, SpecError, choices, quote, suggest
 
 Value = None | bool | int | float | str | tuple[int, ...]
 Scope = Mapping[str, object]
+"""What names mean: values by name, and tensors by name after a dot, since both may be `act`."""
 
 MAX_DEPTH = 32
 MAX_LENGTH = 500
@@ -58,7 +59,7 @@ class Attribute:
     place: Place = field(compare=False, repr=False)
 
     def evaluate(self, scope: Scope) -> Value:
-        return getattr(scope[self.id], self.field)  # type: ignore[no-any-return]
+        return getattr(scope["." + self.id], self.field)  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ class Unary:
 
     def evaluate(self, scope: Scope) -> Value:
         value = self.operand.evaluate(scope)
-        return not value if self.operator == "not" else -_number(value, self)
+        return not value if self.operator == "not" else -_number(value, self.operand)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +81,8 @@ class Binary:
     place: Place = field(compare=False, repr=False)
 
     def evaluate(self, scope: Scope) -> Value:
-        left = _number(self.left.evaluate(scope), self)
-        right = _number(self.right.evaluate(scope), self)
+        left = _number(self.left.evaluate(scope), self.left)
+        right = _number(self.right.evaluate(scope), self.right)
         try:
             return _bounded(ARITHMETIC[self.operator](left, right), self)
         except ZeroDivisionError:
@@ -98,7 +99,7 @@ class Compare:
     def evaluate(self, scope: Scope) -> Value:
         left, right = self.left.evaluate(scope), self.right.evaluate(scope)
         if self.operator not in ("==", "!="):
-            left, right = _number(left, self), _number(right, self)
+            left, right = _number(left, self.left), _number(right, self.right)
         return COMPARISONS[self.operator](left, right)
 
 
@@ -135,7 +136,7 @@ class Items:
     place: Place = field(compare=False, repr=False)
 
     def evaluate(self, scope: Scope) -> Value:
-        return tuple(_number(item.evaluate(scope), self) for item in self.items)  # type: ignore[misc]
+        return tuple(_number(item.evaluate(scope), item) for item in self.items)  # type: ignore[misc]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,11 +149,23 @@ class Call:
     place: Place = field(compare=False, repr=False)
 
     def evaluate(self, scope: Scope) -> Value:
-        values = [_number(argument.evaluate(scope), self) for argument in self.arguments]
+        values = [_number(argument.evaluate(scope), argument) for argument in self.arguments]
         try:
             return _bounded(FUNCTIONS[self.function](*values), self)
         except ZeroDivisionError:
             raise SpecError([Problem("E022", "a division by zero", self.place)]) from None
+
+    def misuse(self) -> Problem | None:
+        """What is wrong with this as a call of a function of numbers, if something is."""
+        if self.function not in FUNCTIONS:
+            hint = suggest(self.function, FUNCTIONS) or choices(FUNCTIONS)
+            return Problem("E021", f"unknown function `{self.function}`", self.place, hint)
+        least, most = ARITY.get(self.function, (1, 1))
+        if self.keywords or not least <= len(self.arguments) <= most:
+            wanted = str(least) if least == most else f"{least} to {most}"
+            message = f"`{self.function}` takes {wanted} plain argument{'s' * (most > 1)}"
+            return Problem("E033", message, self.place)
+        return None
 
 
 Node = (
@@ -201,10 +214,19 @@ ARITY = {"round_channels": (1, 2), "min": (2, 8), "max": (2, 8)}
 WORDS: dict[str, None | bool] = {"none": None, "true": True, "false": False}
 
 
+def show(value: object) -> str:
+    """A value as a spec writes it."""
+    if value is None or isinstance(value, bool):
+        return {None: "none", True: "true", False: "false"}[value]
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(show, value))}]"
+    return f"{value:.15g}" if isinstance(value, float) else str(value)
+
+
 def _number(value: object, node: Node) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        said = "none" if value is None else quote(str(value))
-        raise SpecError([Problem("E022", f"{said} is not a number", node.place)])
+        message = f"{quote(show(value))} is not a number"
+        raise SpecError([Problem("E022", message, node.place)])
     return value
 
 
@@ -242,7 +264,7 @@ def walk(node: Node) -> Iterator[Node]:
 # ------------------------------------------------------------------------------------ parsing
 
 _TOKEN = re.compile(
-    r"\s*(?:(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"
+    r"\s*(?:(?P<number>(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)"
     r"|(?P<name>[^\W\d]\w*)"
     r"|(?P<operator>//|==|!=|<=|>=|[-+*/%<>()\[\],.=])|(?P<end>$))"
 )
@@ -259,6 +281,8 @@ class _Token:
 
 def parse(text: str, place: Place) -> Node:
     """The tree of `text`, which stands at `place`. Raises `SpecError` (E020)."""
+    if not text.strip():
+        raise _fail("an empty text where a value belongs", place, "write `~` to give nothing")
     if len(text) > MAX_LENGTH:
         raise _fail(f"an expression of more than {MAX_LENGTH} characters", place)
     parser = _Parser(_tokens(text, place))
@@ -272,19 +296,20 @@ def _fail(message: str, place: Place, hint: str | None = None) -> SpecError:
 
 
 def _tokens(text: str, place: Place) -> list[_Token]:
-    inline = place.length >= len(text) and "\n" not in text
-    quoted = place.length - len(text) == 2
+    quotes = place.length - len(text)
+
+    def here(start: int, end: int) -> Place:
+        """The place of a stretch of `text`; all of it where the file has line breaks or escapes."""
+        return place.at(start + quotes // 2, max(1, end - start)) if quotes in (0, 2) else place
+
     tokens, position = [], 0
     while True:
         match = _TOKEN.match(text, position)
-        offset = match.start(match.lastgroup or 0) if match else len(text[:position])
-        here = place.at(offset + quoted, 1) if inline else place
         if match is None:
-            rest = text[position:].strip()
-            raise _fail(f"unexpected {quote(rest[:1])} in an expression", here)
+            start = len(text) - len(text[position:].lstrip())
+            raise _fail(f"unexpected {quote(text[start])} in an expression", here(start, start + 1))
         kind = match.lastgroup or "end"
-        word = match[kind]
-        tokens.append(_Token(kind, word, place.at(offset + quoted, len(word)) if inline else place))
+        tokens.append(_Token(kind, match[kind], here(*match.span(kind))))
         if kind == "end":
             return tokens
         position = match.end()
@@ -322,22 +347,25 @@ class _Parser:
 
     def expect_end(self) -> None:
         if self.token.kind != "end":
-            hint = "quote a text that is no expression" if self.token.kind == "name" else None
             message = f"unexpected {quote(self.token.text)} after the end of the expression"
-            raise _fail(message, self.token.place, hint)
+            raise _fail(message, self.token.place)
+
+    def span(self, first: _Token) -> Place:
+        """From `first` to the token taken last."""
+        last = self.tokens[self.position - 1].place
+        return replace(first.place, length=last.column + last.length - first.place.column)
 
     def conditional(self) -> Node:
-        self.depth += 1
-        if self.depth > MAX_DEPTH:
-            raise _fail(f"an expression nested more than {MAX_DEPTH} deep", self.token.place)
+        return self.deeper(self.chosen)
+
+    def chosen(self) -> Node:
+        first = self.token
         node = self.ranked(0)
-        token = self.take("if")
-        if token:
-            condition = self.ranked(0)
-            self.expect("else")
-            node = Conditional(condition, node, self.conditional(), token.place)
-        self.depth -= 1
-        return node
+        if not self.take("if"):
+            return node
+        condition = self.ranked(0)
+        self.expect("else")
+        return Conditional(condition, node, self.conditional(), self.span(first))
 
     def ranked(self, rank: int) -> Node:
         """A chain of binary operators of one precedence."""
@@ -345,6 +373,7 @@ class _Parser:
             return self.signed()
         if _RANKS[rank] == ("not",):
             return self.negated(rank)
+        first = self.token
         node = self.ranked(rank + 1)
         compared = False
         while token := self.take(*_RANKS[rank]):
@@ -352,7 +381,7 @@ class _Parser:
                 raise _fail("comparisons cannot be chained", token.place, "join them with `and`")
             kind = Compare if token.text in COMPARISONS else Binary
             kind = Logic if token.text in ("and", "or") else kind
-            node = kind(token.text, node, self.ranked(rank + 1), token.place)
+            node = kind(token.text, node, self.ranked(rank + 1), self.span(first))
             compared = kind is Compare
         return node
 
@@ -360,7 +389,8 @@ class _Parser:
         token = self.take("not")
         if token is None:
             return self.ranked(rank + 1)
-        return self.deeper(lambda: Unary("not", self.negated(rank), token.place))
+        operand = self.deeper(lambda: self.negated(rank))
+        return Unary("not", operand, self.span(token))
 
     def signed(self) -> Node:
         token = self.take("-", "+")
@@ -370,8 +400,8 @@ class _Parser:
         if token.text == "+":
             return operand
         if isinstance(operand, Literal) and isinstance(operand.value, int | float):
-            return Literal(-operand.value, token.place)
-        return Unary("-", operand, token.place)
+            return Literal(-operand.value, self.span(token))
+        return Unary("-", operand, self.span(token))
 
     def deeper(self, parse: Callable[[], Node]) -> Node:
         self.depth += 1
@@ -394,7 +424,8 @@ class _Parser:
             self.expect(")")
             return node
         if self.take("["):
-            return Items(tuple(self.listed("]")), token.place)
+            items = tuple(self.listed("]"))
+            return Items(items, self.span(token))
         raise self.unexpected("a value")
 
     def named(self, token: _Token) -> Node:
@@ -405,7 +436,7 @@ class _Parser:
             if field_.kind != "name":
                 raise self.unexpected("`channels` or `stride`")
             self.position += 1
-            return Attribute(token.text, field_.text, token.place)
+            return Attribute(token.text, field_.text, self.span(token))
         if self.take("("):
             return self.call(token)
         return Name(token.text, token.place)

@@ -84,7 +84,7 @@ def called_channels(
     if any(by_name.get(node.id) is None for node in ex.walk(output) if isinstance(node, ex.Attribute)):
         return None
     known = {name: channels for name, channels in by_name.items() if channels is not None}
-    return simplify(_with_channels(substitute(output, dict(arguments)), known))
+    return simplify(with_channels(substitute(output, dict(arguments)), known))
 
 
 @lru_cache(maxsize=4096)
@@ -99,22 +99,22 @@ def _op_channels(op: Op, count: int) -> Node | None:
     return total
 
 
-def _with_channels(node: Node, channels: Mapping[str, Node]) -> Node:
+def with_channels(node: Node, channels: Mapping[str, Node]) -> Node:
     """`node` with `x.channels` replaced by what is known of it."""
     match node:
         case ex.Attribute(field="channels"):
             return channels.get(node.id, node)
         case ex.Binary() | ex.Compare() | ex.Logic():
-            left, right = (_with_channels(side, channels) for side in (node.left, node.right))
+            left, right = (with_channels(side, channels) for side in (node.left, node.right))
             return replace(node, left=left, right=right)
         case ex.Conditional():
             return ex.Conditional(
-                *(_with_channels(part, channels) for part in ex.children(node)), node.place
+                *(with_channels(part, channels) for part in ex.children(node)), node.place
             )
         case ex.Unary():
-            return replace(node, operand=_with_channels(node.operand, channels))
+            return replace(node, operand=with_channels(node.operand, channels))
         case ex.Call():
-            arguments = tuple(_with_channels(a, channels) for a in node.arguments)
+            arguments = tuple(with_channels(a, channels) for a in node.arguments)
             return replace(node, arguments=arguments)
     return node
 
@@ -170,6 +170,11 @@ class _Analysis:
 
     def invoke(self, invoke: Invoke, optional: bool) -> None:
         passed = list(invoke.arguments)
+        for name, node in passed:
+            if invoke.target.parameter[name].fixed and not isinstance(node, ex.Literal | ex.Items):
+                message = f"`{name}` of `{invoke.target.name}` cannot vary between calls of a block"
+                hint = "write it out, or give it under `defaults`"
+                raise SpecError([Problem("E023", message, node.place, hint)])
         if isinstance(invoke.target, Block):
             callee = interface(invoke.target)
             given = dict(passed)
@@ -205,12 +210,13 @@ class _Analysis:
             self.channels[step] = called
 
     def own_arguments(self) -> Iterator[Argument]:
-        for p in self.block.parameters:
-            yield Argument(p.name, p.type, p.default, (p.name,))
+        parameters = [Argument(p.name, p.type, p.default, (p.name,)) for p in self.block.parameters]
+        yield from parameters[:1]
         for name, node in self.block.lets:
             optional = any(n == ex.Literal(None, _NOWHERE) for n in ex.walk(node))
             yield Argument(name, Type("any", optional), None, (name,))
         yield from self.handed
+        yield from parameters[1:]
 
     def mentioned(self) -> Iterator[Node]:
         """Every node that the generated code spells."""

@@ -61,6 +61,8 @@ class Parameter:
     above: float | None = None
     below: float | None = None
     keep: bool = False
+    fixed: bool = False
+    """Whether the value must be known when code is generated: a step writes it out."""
     doc: str = ""
     place: Place | None = field(default=None, compare=False, repr=False)
 
@@ -263,6 +265,8 @@ class Network:
     doc: str
     settings: Mapping[str, Value]
     """Every parameter's value."""
+    changed: tuple[str, ...]
+    """Parameters that were set, in order of declaration."""
     kept: tuple[Parameter, ...]
     """Parameters that stay arguments of the model, with this network's values as defaults."""
     input: Tensor

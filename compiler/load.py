@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from archc.compiler import reader
-from archc.compiler.problems import Place, Problem, Source, SpecError
+from archc.compiler.problems import Place, Problem, Source, SpecError, quote
 from archc.compiler.reader import Scalar
 from archc.compiler.spec import BlockSpec, Spec, validate
 
@@ -54,8 +54,10 @@ class _Loader:
     def file(self, path: Path, name: str, users: tuple[Path, ...], use: Scalar | None = None) -> Spec | None:
         key = path.resolve()
         if use is not None and key in users:
-            message = "these files use each other in a circle"
-            self.problems.append(Problem("E009", message, use.place, "remove one of the `use`s"))
+            circle = [file.name for file in (*users[users.index(key) :], key)]
+            message = f"these files use each other: {' -> '.join(circle)}"
+            hint = "move what both need into a third file"
+            self.problems.append(Problem("E009", message, use.place, hint))
             return None
         if key in self.specs:
             return self.specs[key]
@@ -74,8 +76,9 @@ class _Loader:
         except SpecError as error:
             problem = error.problems[0]
             if use is not None:
-                message = f"cannot use `{use}`: {problem.message}"
-                problem = replace(problem, place=use.place, message=message)
+                message = f"cannot use {quote(use)}: {problem.message}"
+                hint = problem.hint or "it may stand beside this file, or among the shipped specs"
+                problem = replace(problem, place=use.place, message=message, hint=hint)
             self.problems.append(problem)
             return None
         spec, problems = _parse(source.name, source.text)
@@ -90,8 +93,10 @@ class _Loader:
                 assert isinstance(name, Scalar)
                 if name in found:
                     message = f"the block `{name}` is defined twice"
-                    related = (("first here", owners[name]),)
-                    self.problems.append(Problem("E015", message, name.place, None, related))
+                    related = (("and here", name.place),)
+                    self.problems.append(
+                        Problem("E015", message, owners[name], "rename one", related)
+                    )
                 else:
                     found[name], owners[name] = block, name.place
         return found

@@ -31,13 +31,15 @@ MODULE_ATTRIBUTES = frozenset(
 
 def check_name(text: str) -> str:
     """`text` if it may be a name. Raises `Invalid` (E013)."""
+    if not text:
+        raise Invalid("E013", "an empty text where a name belongs")
     if not text.isidentifier() or not text.isascii():
         hint = "use letters, digits and underscores, and no digit first"
         raise Invalid("E013", f"{quote(text)} is not a name", hint)
     if keyword.iskeyword(text) or text in WORDS:
         raise Invalid("E013", f"`{text}` is a reserved word", f"try `{text}_`")
     if text.startswith("_"):
-        raise Invalid("E013", f"`{text}` starts with an underscore", "private names are archc's")
+        raise Invalid("E013", f"`{text}` starts with an underscore", "start it with a letter")
     if len(text) > MAX_NAME:
         raise Invalid("E013", f"{quote(text)} is longer than {MAX_NAME} characters")
     return text
@@ -47,7 +49,7 @@ def check_module_name(text: str) -> str:
     """`text` if a step or a row may be called so. Raises `Invalid` (E013)."""
     check_name(text)
     if text in MODULE_ATTRIBUTES:
-        message = f"`{text}` cannot name a layer: every PyTorch module has an attribute called so"
+        message = f"`{text}` cannot name a layer: every PyTorch module has an attribute of that name"
         raise Invalid("E013", message, f"try `{text}_layer`")
     return text
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -77,10 +78,16 @@ class Invalid(Exception):
         return Problem(self.code, self.message, place, self.hint, related)
 
 
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that `word` looks like, if there is one."""
+    near = difflib.get_close_matches(word, sorted(set(known)), n=1, cutoff=0.6)
+    return near[0] if near else None
+
+
 def suggest(word: str, known: Iterable[str]) -> str | None:
     """ "did you mean `hard_swish`?", where a known word is near."""
-    near = difflib.get_close_matches(word, sorted(set(known)), n=1, cutoff=0.6)
-    return f"did you mean `{near[0]}`?" if near else None
+    near = nearest(word, known)
+    return f"did you mean `{near}`?" if near else None
 
 
 def choices(known: Iterable[str]) -> str:
@@ -106,9 +113,16 @@ def excerpt(place: Place) -> list[str]:
     start = max(0, place.column - 1 - WIDTH // 2)
     shown = line[start : start + WIDTH].rstrip()
     caret = place.column - 1 - start
-    length = max(1, min(place.length, len(shown) - caret))
+    before = _width(shown[:caret].ljust(caret))
+    under = _width(shown[caret : caret + place.length])
     number = f"{place.line:>5}"
-    return [f"{number} | {shown}", f"{'':>5} | {' ' * caret}{'^' * length}"]
+    return [f"{number} | {shown}", f"{'':>5} | {' ' * before}{'^' * max(1, under)}"]
+
+
+def _width(text: str) -> int:
+    """How many columns of a terminal `text` takes."""
+    wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
+    return len(text) + wide - sum(unicodedata.combining(c) > 0 for c in text)
 
 
 def render(problem: Problem) -> str:
@@ -129,5 +143,7 @@ def in_reading_order(problems: Iterable[Problem], first: str) -> list[Problem]:
         place = problem.place
         return (place.source.name != first, place.source.name, place.line, place.column)
 
-    unique = {(key(p), p.code, p.message): p for p in problems}
+    unique: dict[object, Problem] = {}
+    for problem in problems:
+        unique.setdefault((key(problem), problem.code, problem.message), problem)
     return sorted(unique.values(), key=key)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,23 @@ MAX_BYTES = 8 * 2**20
 MAX_DEPTH = 24
 MAX_TEXT = 4000
 
-# NEL, LS and PS are line breaks to YAML 1.1 and to nobody's editor.
-_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+# NEL, LS and PS are line breaks to YAML 1.1 and to nobody's editor. The marks that turn the direction
+# of writing would show a reviewer of generated code another text than there is. Halves of surrogate
+# pairs are no characters.
+_CONTROL = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]"
+)
+# What libyaml says (in part), what a person would say, and what to do about it.
+_SYNTAX = (
+    ("start any token", "a text cannot start so", "quote it; indent with spaces, not tabs"),
+    ("values are not allowed", "unexpected `:`", "quote a text that holds `: `, or indent alike"),
+    ("'-' indicator", "no entry of the list around it", "start each entry with `- `, all in line"),
+    ("expected key", "no key of the mapping around it", "keep keys in line, quote a text as a whole"),
+    ("expected ','", "a bracket is not closed", "close it, or put a comma between two entries"),
+    ("node content", "a value is missing here", "write one, or quote a text that starts so"),
+    ("end of stream", "a quote is not closed", "close it"),
+    ("unknown escape", "unknown escape", "write two backslashes for one, or use single quotes"),
+)
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -62,7 +78,7 @@ def read_source(path: Path, name: str | None = None) -> Source:
     if len(data) > MAX_BYTES:
         raise refuse("E008", f"the file is larger than {MAX_BYTES // 2**20} MiB")
     try:
-        text = data.decode("utf-8-sig")
+        text = data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         message = f"line {line} is not UTF-8 text (byte 0x{data[error.start]:02x})"
@@ -81,10 +97,7 @@ def read(source: Source) -> tuple[Node | None, list[Problem]]:
     try:
         reader.run(yaml.parse(source.text, Loader=_LOADER))
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = reader.place(mark) if mark else Place(source, 1, 1)
-        words = " ".join(part for part in (error.context, error.problem) if part)
-        reader.problems.append(Problem("E004", f"this is not YAML: {words}", place))
+        reader.problems.append(reader.syntax(error))
     except yaml.YAMLError as error:
         message = f"this is not YAML: {quote(str(error))}"
         reader.problems.append(Problem("E004", message, Place(source, 1, 1)))
@@ -129,14 +142,23 @@ class _Reader:
                 self.refuse_decorations(event)
                 self.open(event)
             elif isinstance(event, yaml.CollectionEndEvent):
-                self.stack.pop()
-                self.keys.pop()
+                self.close(event)
             elif isinstance(event, yaml.AliasEvent):
                 self.refuse_anchor(event, "alias")
             elif isinstance(event, yaml.DocumentStartEvent) and self.root is not None:
                 place = self.place(event.start_mark)
-                self.report("E004", "a second document", place, "keep one spec in a file")
+                self.report("E004", "a second YAML document", place, "keep one spec in a file")
                 raise _Stop
+
+    def syntax(self, error: Any) -> Problem:
+        """The problem that libyaml found, in the words of `_SYNTAX`."""
+        said = error.problem or error.context
+        known = (row[1:] for row in _SYNTAX if row[0] in said)
+        words, hint = next(known, (said, None))
+        mark, start = error.problem_mark or error.context_mark, error.context_mark
+        elsewhere = start is not None and start.line != mark.line
+        related = (("it starts here", self.place(start)),) if elsewhere else ()
+        return Problem("E004", f"this is not YAML: {words}", self.place(mark), hint, related)
 
     def refuse_anchor(self, event: Any, kind: str) -> None:
         hint = "write the value out, or make it a parameter or a block"
@@ -148,8 +170,9 @@ class _Reader:
         if event.anchor is not None:
             self.refuse_anchor(event, "anchor")
         if event.tag is not None:
-            place = self.place(event.start_mark)
-            message = f"a YAML tag, {quote(event.tag)}, is not part of the language"
+            tag = event.tag.replace("tag:yaml.org,2002:", "!!")
+            place = replace(self.place(event.start_mark), length=len(tag))
+            message = f"a YAML tag, {quote(tag)}, is not part of the language"
             self.report("E007", message, place, "remove the tag")
 
     def scalar(self, event: Any) -> Scalar:
@@ -159,6 +182,10 @@ class _Reader:
         if len(node) > MAX_TEXT:
             self.report("E008", f"a text of more than {MAX_TEXT} characters", node.place)
             raise _Stop
+        control = _CONTROL.search(node)
+        if control:
+            message = f"control character U+{ord(control[0]):04X}, written as an escape"
+            self.report("E002", message, node.place, "remove it")
         return node
 
     def open(self, event: Any) -> None:
@@ -170,6 +197,13 @@ class _Reader:
         self.add(node)
         self.stack.append(node)
         self.keys.append(None)
+
+    def close(self, event: Any) -> None:
+        """Ends the innermost node, whose place covers all of it if it stands on one line."""
+        node = self.stack.pop()
+        self.keys.pop()
+        if event.end_mark.line + 1 == node.place.line:
+            node.place = replace(node.place, length=event.end_mark.column + 1 - node.place.column)
 
     def add(self, node: Node) -> None:
         if not self.stack:
@@ -187,7 +221,8 @@ class _Reader:
 
     def checked_key(self, key: Scalar, mapping: Mapping) -> Scalar:
         if key == "<<" and key.plain:
-            self.report("E006", "a YAML merge key is not part of the language", key.place)
+            message = "a YAML merge key is not part of the language"
+            self.report("E006", message, key.place, "write the merged keys out")
         first = next((known for known in mapping if known == key), None) if key in mapping else None
         if first is not None:
             message = f"the key {quote(key)} stands twice"

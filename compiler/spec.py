@@ -6,8 +6,9 @@ What the names mean is the business of `bind`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -22,9 +23,18 @@ from pydantic import (
 from pydantic_core import PydanticCustomError, ValidationError
 
 from archc.compiler import expressions, reader
-from archc.compiler.expressions import Node
+from archc.compiler.expressions import LARGEST, Node
 from archc.compiler.names import check_module_name, check_name
-from archc.compiler.problems import Invalid, Place, Problem, SpecError, choices, quote, suggest
+from archc.compiler.problems import (
+    Invalid,
+    Place,
+    Problem,
+    SpecError,
+    choices,
+    nearest,
+    quote,
+    suggest,
+)
 from archc.compiler.reader import Scalar
 from archc.compiler.values import KINDS
 from archc.compiler.values import Type as ParameterType
@@ -38,14 +48,20 @@ def _custom(problem: Problem) -> PydanticCustomError:
 
 
 def _kind(value: object) -> str:
-    return {reader.Mapping: "a mapping", reader.Sequence: "a list"}.get(type(value), "a text")
+    """What a node is, in the words of a person."""
+    if isinstance(value, Scalar):
+        return "nothing" if value.plain and not value else quote(value)
+    return "a mapping" if isinstance(value, reader.Mapping) else "a list"
+
+
+def _misfit(value: Any, wanted: str, hint: str | None = None) -> Problem:
+    return Problem("E012", f"{_kind(value)} where {wanted} belongs", value.place, hint)
 
 
 def _scalar(value: object, wanted: str) -> Scalar:
     if isinstance(value, Scalar):
         return value
-    place: Place = value.place  # type: ignore[attr-defined]
-    raise _custom(Problem("E012", f"{_kind(value)} where {wanted} belongs", place))
+    raise _custom(_misfit(value, wanted))
 
 
 def _checked(check: Callable[[str], object], wanted: str) -> PlainValidator:
@@ -105,19 +121,30 @@ TypeName = Annotated[
 ]
 
 
-def _number(value: object) -> str:
-    return str(_scalar(value, "a number"))
+def _written(pattern: str, wanted: str) -> BeforeValidator:
+    """A validator that lets through what looks as `wanted` does in this language."""
+
+    def text(value: object) -> str:
+        scalar = _scalar(value, wanted)
+        if not re.fullmatch(pattern, scalar):
+            raise _custom(_misfit(scalar, wanted))
+        return str(scalar)
+
+    return BeforeValidator(text)
 
 
-Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
-Count = Annotated[int, BeforeValidator(_number), Field(ge=1, le=2**16)]
-Flag = Annotated[bool, BeforeValidator(_number)]
+_A_NUMBER = _written(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?", "a number")
+Number = Annotated[float, _A_NUMBER, Field(ge=-LARGEST, le=LARGEST)]
+Count = Annotated[int, _written("[-+]?[0-9]{1,24}", "a whole number"), Field(ge=1, le=2**16)]
+Flag = Annotated[bool, _written("true|false", "`true` or `false`")]
 
 
 class SpecNode(BaseModel):
     """A mapping of the file; unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    example: ClassVar[str | None] = None
+    """How to write one, for those who wrote something else."""
     _mapping: reader.Mapping = PrivateAttr()
 
     @model_validator(mode="wrap")
@@ -126,8 +153,7 @@ class SpecNode(BaseModel):
         if isinstance(value, cls):
             return value
         if not isinstance(value, reader.Mapping):
-            place = value.place
-            raise _custom(Problem("E012", f"{_kind(value)} where a mapping belongs", place))
+            raise _custom(_misfit(value, "a mapping", cls.example))
         node = handler(cls.rewritten(value))
         node._mapping = value
         return node
@@ -155,6 +181,8 @@ def _like(value: reader.Mapping, content: dict[Any, Any]) -> reader.Mapping:
 class ParameterSpec(SpecNode):
     """A parameter of a network or a block; `kernel: int` is short for `kernel: {type: int}`."""
 
+    example = "write `{type: int, default: 1}`, or the type alone"
+
     type: TypeName
     default: Expression = None
     min: Number | None = None
@@ -177,6 +205,8 @@ class ParameterSpec(SpecNode):
 class InputSpec(SpecNode):
     """The input's shape; other heights and widths work too, this one is counted."""
 
+    example = "write `{channels: 3, height: 224, width: 224}`"
+
     channels: Count
     height: Count
     width: Count
@@ -184,6 +214,8 @@ class InputSpec(SpecNode):
 
 class RowSpec(SpecNode):
     """One call in the network: a block or an op, and its arguments by name."""
+
+    example = "write `{block: ...}`, or a list of cells under the `rows` of a table"
 
     block: Name
     name: LayerName | None = None
@@ -229,6 +261,8 @@ class TableSpec(SpecNode):
 class StepSpec(SpecNode):
     """`name: expression`, with `when: condition` beside it if the step is optional."""
 
+    example = "write `- name: expression`"
+
     name: LayerName
     value: Expression
     when: Expression = None
@@ -238,7 +272,9 @@ class StepSpec(SpecNode):
         names = [key for key in value if key != "when"]
         if len(names) != 1:
             message = f"a step is one `name: expression`, not {len(names)}"
-            raise _custom(Problem("E012", message, value.place, "write `- name: expression`"))
+            typing_error = next(filter(None, (suggest(name, ["when"]) for name in names)), None)
+            hint = typing_error or "write `- name: expression`"
+            raise _custom(Problem("E012", message, value.place, hint))
         when = {"when": value["when"]} if "when" in value else {}
         return _like(value, {"name": names[0], "value": value[names[0]], **when})
 
@@ -267,6 +303,8 @@ Entry = Annotated[
 
 class Spec(SpecNode):
     """A file: a network, a block library, or both."""
+
+    example = f"a spec starts with `archc: {FORMAT}`"
 
     archc: Annotated[Literal[1], BeforeValidator(lambda value: _version(value))]
     name: Name | None = None
@@ -299,13 +337,19 @@ def validate(node: reader.Node) -> tuple[Spec | None, list[Problem]]:
 def _own_errors(error: ValidationError) -> list[dict[str, Any]]:
     """The errors of a validation, without lists that are short only of their wrong entries."""
     every = [dict(details) for details in error.errors(include_url=False, include_input=False)]
-    places = [details["loc"] for details in every]
-    return [
-        details
-        for details in every
-        if details["type"] != "too_short"
-        or not any(place[: len(details["loc"])] == details["loc"] != place for place in places)
-    ]
+    return [details for details in every if not any(_explains(other, details) for other in every)]
+
+
+def _explains(cause: dict[str, Any], details: dict[str, Any]) -> bool:
+    """Whether `details` only follows from `cause`."""
+    place, above = details["loc"], cause["loc"]
+    match details["type"]:
+        case "too_short":
+            return above[: len(place)] == place != above
+        case "missing":
+            misspelt = cause["type"] == "extra_forbidden" and above[:-1] == place[:-1]
+            return misspelt and nearest(str(above[-1]), _owner(place).model_fields) == place[-1]
+    return False
 
 
 def _problem(root: reader.Node, details: dict[str, Any]) -> Problem:
@@ -317,21 +361,30 @@ def _problem(root: reader.Node, details: dict[str, Any]) -> Problem:
 
 def _structural(root: reader.Node, details: dict[str, Any]) -> Problem:
     """pydantic's own complaint in the words of a spec."""
-    path = details["loc"]
+    path, limits = details["loc"], details.get("ctx", {})
     node, key = _find(root, path)
     match details["type"]:
         case "extra_forbidden":
             place = key.place if key is not None else node.place
-            word = str(path[-1])
-            return Problem("E010", f"unknown key {quote(word)}", place, _key_hint(word, path))
+            word, known = str(path[-1]), _owner(path).model_fields
+            hint = suggest(word, known) or choices(known)
+            return Problem("E010", f"unknown key {quote(word)}", place, hint)
         case "missing":
             return Problem("E011", f"the key `{path[-1]}` is missing", node.place)
         case "too_short":
             return Problem("E011", "an empty list where one entry at least belongs", node.place)
-        case _:
-            said = f": {quote(node)}" if isinstance(node, Scalar) else f", not {_kind(node)}"
-            message = details["msg"][0].lower() + details["msg"][1:] + said
-            return Problem("E012", message.replace("input should", "this should"), node.place)
+        case "greater_than_equal":
+            message = f"`{path[-1]}` is {node}; it must be at least {limits['ge']:.15g}"
+            return Problem("E035", message, node.place)
+        case "less_than_equal":
+            message = f"`{path[-1]}` is {node}; it must be at most {limits['le']:.15g}"
+            return Problem("E035", message, node.place)
+        case "dict_type":
+            return _misfit(node, "a mapping")
+        case "tuple_type":
+            hint = f"write `[{node}]`" if isinstance(node, Scalar) else "start each entry with `- `"
+            return _misfit(node, "a list", hint)
+    raise AssertionError(details)
 
 
 def _find(root: Any, path: tuple[str | int, ...]) -> tuple[Any, Scalar | None]:
@@ -346,9 +399,21 @@ def _find(root: Any, path: tuple[str | int, ...]) -> tuple[Any, Scalar | None]:
     return node, key
 
 
-def _key_hint(word: str, path: tuple[str | int, ...]) -> str | None:
+_OWNERS: dict[str, type[SpecNode]] = {
+    "params": ParameterSpec,
+    "input": InputSpec,
+    "network": TableSpec,
+    "blocks": BlockSpec,
+    "steps": StepSpec,
+}
+
+
+def _owner(path: tuple[str | int, ...]) -> type[SpecNode]:
+    """The model that the key at the end of `path` belongs to."""
     owner: type[SpecNode] = Spec
-    named = {"params": ParameterSpec, "input": InputSpec, "blocks": BlockSpec, "steps": StepSpec}
-    for part in path[:-1]:
-        owner = named.get(str(part), owner)
-    return suggest(word, owner.model_fields) or choices(owner.model_fields)
+    parts = iter(path[:-1])
+    for part in parts:
+        owner = _OWNERS.get(str(part), owner)
+        if part != "input":
+            next(parts, None)  # the user's name for an entry, or its number
+    return owner

@@ -6,11 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from archc.compiler.expressions import Value
+from archc.compiler.expressions import show as show
 from archc.compiler.problems import Invalid, choices, quote, suggest
 
 PADDINGS = {
     "same": "ceil(n / stride) outputs; an odd cell of padding goes last (TensorFlow's `SAME`)",
     "symmetric": "dilation * (kernel // 2) zeros on every side, as torchvision pads",
+    "valid": "no padding",
+}
+
+POOL_PADDINGS = {
+    "same": "as above; padded cells never win a maximum and are not counted in a mean",
     "valid": "no padding",
 }
 
@@ -53,7 +59,7 @@ class Type:
         if value is None:
             if self.optional or self.kind == "activation":
                 return None
-            raise Invalid("E034", f"{what} is none; it must be {KINDS[self.kind].doc}")
+            raise Invalid("E034", f"{what} is `none`; it must be {KINDS[self.kind].doc}")
         return KINDS[self.kind].take(value, what)
 
 
@@ -66,15 +72,7 @@ class Kind:
 
 
 def _wrong(value: object, what: str, wanted: str) -> Invalid:
-    said = {True: "true", False: "false"}.get(value) if isinstance(value, bool) else None  # type: ignore[call-overload]
-    return Invalid("E034", f"{what} is {said or quote(show(value))}; it must be {wanted}")
-
-
-def show(value: object) -> str:
-    """A value as a spec writes it."""
-    if value is None or isinstance(value, bool):
-        return {None: "none", True: "true", False: "false"}[value]
-    return str(list(value)) if isinstance(value, tuple) else str(value)
+    return Invalid("E034", f"{what} is {quote(show(value))}; it must be {wanted}")
 
 
 def _int(value: object, what: str) -> int:
@@ -147,6 +145,11 @@ KINDS = {
     "shape": Kind("`[channels]` or `[channels, height, width]`", _shape),
     "padding": Kind(
         "`same`, `symmetric`, `valid` or `[top, bottom, left, right]`", _padding, tuple(PADDINGS)
+    ),
+    "pool_padding": Kind(
+        "`same` or `valid`",
+        _word(POOL_PADDINGS, "E034", "`same` or `valid`"),
+        tuple(POOL_PADDINGS),
     ),
     "activation": Kind(
         "an activation, or `none`",

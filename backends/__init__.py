@@ -1,0 +1,92 @@
+"""Backends: from a network to source text, and to live models made by running that text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from archc.compiler.catalogue import CATALOGUE
+from archc.compiler.ir import Network
+
+GROUP = "archc.backends"
+"""The entry-point group under which a backend registers its `Backend`."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """One emitted module: its file name and its text."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Backend:
+    """What archc asks of a framework. Nothing here imports it before `live` is called."""
+
+    name: str
+    ops: Mapping[str, Any]
+    """How to spell each op of the catalogue."""
+    emit: Callable[[Network, str], str]
+    """emit(network, spec file name) -> the text of the generated module."""
+    live: Callable[[], Live]
+    """Imports the framework and says how to drive it."""
+    distribution: str
+    """What to install for it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Live:
+    """How to drive a live model. Arrays are float32; feature maps are (batch, channels, height,
+    width), whatever the framework's own order is, and weights are in PyTorch's layout."""
+
+    build: Callable[..., Any]
+    """build(constructor, network, height, width) -> model, in evaluation mode."""
+    arrays: Callable[[Any], dict[str, Any]]
+    """arrays(model) -> every parameter and running average by canonical name."""
+    load: Callable[[Any, Mapping[str, Any]], None]
+    """load(model, arrays): copies arrays by canonical name; all names of both sides must match."""
+    outputs: Callable[[Any, Any], dict[str, Any]]
+    """outputs(model, batch) -> the output of every layer by path, and of the model as ""."""
+
+
+class BackendError(Exception):
+    """A backend is unknown, incomplete, or its framework is not installed."""
+
+
+def source_name(spec_name: str, backend: str) -> str:
+    """`mnv3_large.yaml` -> `mnv3_large_torch.py`."""
+    return f"{spec_name.rsplit('.', 1)[0]}_{backend}.py"
+
+
+@cache
+def _registered() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=GROUP)}
+
+
+def names() -> list[str]:
+    """Every registered backend's name."""
+    return sorted(_registered())
+
+
+@cache
+def get(name: str) -> Backend:
+    """The backend called `name`. Raises `BackendError`."""
+    point = _registered().get(name)
+    if point is None:
+        raise BackendError(f"no backend is called `{name}`; there are {', '.join(names())}")
+    backend: Backend = point.load()
+    check(backend)
+    return backend
+
+
+def check(backend: Backend) -> None:
+    """Raises `BackendError` unless the backend spells the whole catalogue and nothing else."""
+    missing, surplus = CATALOGUE.keys() - backend.ops.keys(), backend.ops.keys() - CATALOGUE.keys()
+    if missing or surplus:
+        said = [f"it lacks {', '.join(sorted(missing))}"] if missing else []
+        said += [f"it spells {', '.join(sorted(surplus))}, unknown ops"] if surplus else []
+        raise BackendError(f"the backend `{backend.name}` is incomplete: {'; '.join(said)}")

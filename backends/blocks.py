@@ -1,0 +1,263 @@
+"""What both ways of writing a block have in common: order, arguments, variables, literals."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+
+from archc.backends.text import Names
+from archc.compiler import expressions as ex
+from archc.compiler.analysis import totals
+from archc.compiler.expressions import Node, Value
+from archc.compiler.interface import Argument, Interface, interface, with_channels
+from archc.compiler.ir import Block, Body, Invoke, Network, Op, Row, Step, Use
+from archc.compiler.problems import Place, Source
+from archc.compiler.values import ACTIVATIONS, show
+
+ANNOTATIONS = {"int": "int", "float": "float", "bool": "bool"}
+"""Kinds of parameters whose type generated code names."""
+
+NOWHERE = Place(Source("generated", ""), 1, 1)
+
+
+def used_blocks(network: Network) -> list[Block]:
+    """Every block definition that the network reaches, callees first."""
+    found: dict[Block, None] = {}
+
+    def visit(target: Op | Block) -> None:
+        if isinstance(target, Block) and target not in found:
+            for _, invoke in target.invokes():
+                visit(invoke.target)
+            found[target] = None
+
+    for row in network.rows:
+        visit(row.call.body.target)
+    return list(found)
+
+
+def used_ops(network: Network) -> set[str]:
+    blocks = used_blocks(network)
+    targets = [row.call.body.target for row in network.rows]
+    targets += [invoke.target for block in blocks for _, invoke in block.invokes()]
+    return {target.name for target in targets if isinstance(target, Op)}
+
+
+def effective(network: Network, target: Op | Block, given: Mapping[str, Node]) -> dict[str, Node]:
+    """All arguments of an op where it is called: given ones, then the spec's defaults, then its own."""
+    own = network.defaults.get(target.name, {})
+    found = {}
+    for parameter in target.parameters:
+        name = parameter.name
+        node = given.get(name)
+        if node is None and name in own:
+            node = ex.Literal(own[name], NOWHERE)
+        found[name] = node or parameter.default or ex.Literal(None, NOWHERE)
+    return found
+
+
+def default(network: Network, block: Block, argument: Argument) -> Node | None:
+    """The default of a generated block's argument; None where it has none."""
+    own = network.defaults.get(block.name, {})
+    if argument.name in own:
+        return ex.Literal(own[argument.name], NOWHERE)
+    if argument.default is None and argument.type.optional:
+        return ex.Literal(None, NOWHERE)
+    return argument.default
+
+
+def value_of(body: Body, argument: Argument) -> Value:
+    """The value that a call of a block gives one of its generated arguments."""
+    *path, name = argument.origin
+    for step in path:
+        inner = next((call for call in body.calls if call.name == step), None)
+        if inner is None:
+            return None
+        body = inner.body
+    return body.arguments.get(name)
+
+
+def row_arguments(network: Network, row: Row) -> Iterator[tuple[str, Node]]:
+    """The generated arguments of a row's call, without those at their default."""
+    body = row.call.body
+    block = body.target
+    assert isinstance(block, Block)
+    for argument in interface(block).arguments:
+        node = row.spelled.get(argument.name) or ex.Literal(value_of(body, argument), NOWHERE)
+        if not _same(node, default(network, block, argument)):
+            yield argument.name, node
+
+
+def passed_arguments(network: Network, face: Interface, invoke: Invoke) -> Iterator[tuple[str, Node]]:
+    """The generated arguments of a call within a block, without those at their default."""
+    block = invoke.target
+    assert isinstance(block, Block)
+    given = dict(face.passed[invoke.name])
+    for argument in interface(block).arguments:
+        node = given.get(argument.name)
+        if node is not None and not _same(node, default(network, block, argument)):
+            yield argument.name, node
+
+
+def _same(node: Node, other: Node | None) -> bool:
+    """Whether both are the same constant: 1 and 1.0 are, 1 and true are not."""
+    if not isinstance(node, ex.Literal) or not isinstance(other, ex.Literal):
+        return False
+    booleans = isinstance(node.value, bool), isinstance(other.value, bool)
+    return booleans[0] == booleans[1] and _unpaired(node.value) == _unpaired(other.value)
+
+
+def _unpaired(value: Value) -> Value:
+    """(3, 3) is also written 3."""
+    if isinstance(value, tuple) and len(value) == 2 and value[0] == value[1]:
+        return value[0]
+    return value
+
+
+def local_name(name: str, block: Block | None, taken: Container[str]) -> str:
+    """What a parameter of a block is called in generated code."""
+    inputs = block.inputs if block else ()
+    return f"{name}_" if name in taken or name in inputs else name
+
+
+def positional(block: Block, face: Interface) -> str | None:
+    """The argument that a generated block takes by position: the one its spec names first."""
+    first = block.parameters[0].name if block.parameters else None
+    return first if any(a.name == first for a in face.arguments) else None
+
+
+# -------------------------------------------------------------------------------- expressions
+
+
+class Speller:
+    """Expressions of a block or a row as Python text."""
+
+    def __init__(
+        self,
+        name: Callable[[str], str],
+        channels: Callable[[str], str],
+        activation: Callable[[str], str],
+        known: Mapping[str, Node] | None = None,
+    ) -> None:
+        self.name, self.channels, self.activation = name, channels, activation
+        self.known = known or {}
+
+    def __call__(self, node: Node) -> str:
+        return ex.python(with_channels(node, self.known), self.leaf)
+
+    def leaf(self, node: Node) -> str:
+        match node:
+            case ex.Name():
+                return self.name(node.id)
+            case ex.Attribute():
+                return self.channels(node.id)
+            case ex.Literal(value=str(word)) if word in ACTIVATIONS:
+                return self.activation(word)
+            case ex.Literal(value=value):
+                return literal(value)
+        raise TypeError(f"{node} is not a leaf")
+
+
+def literal(value: Value) -> str:
+    if isinstance(value, str):
+        return f'"{value}"'
+    return repr(_unpaired(value))
+
+
+def is_literal(node: Node, *values: Value) -> bool:
+    return any(_same(node, ex.Literal(value, NOWHERE)) for value in values)
+
+
+# ---------------------------------------------------------------------------------- variables
+
+
+def uses(block: Block) -> Counter[str]:
+    """How often each value of the block is used as an operand."""
+    return Counter(
+        operand.name
+        for _, invoke in block.invokes()
+        for operand in invoke.operands
+        if isinstance(operand, Use)
+    )
+
+
+def variables(
+    block: Block, inputs: Mapping[str, str], taken: Iterable[str], mentioned: Mentioned
+) -> dict[str, str]:
+    """A variable for each value: a link of a chain takes over its predecessor's, others get their own.
+
+    `mentioned` says which inputs a step's code looks at besides its operands.
+    """
+    count = uses(block)
+    last = {name: i for i, s in enumerate(block.steps) for name in operands(s) | mentioned(s)}
+    found = dict(inputs)
+    names = Names({*taken, *inputs.values()})
+    following: list[Step | None] = [*block.steps[1:], None]
+    for index, (step, after) in enumerate(zip(block.steps, following, strict=True)):
+        first = first_operand(step)
+        link = after is None or (count[step.name] == 1 and step.name in operands(after))
+        if link and last[first] <= index:
+            found[step.name] = found[first]
+        else:
+            found[step.name] = names.new("y" if link else step.name)
+    return found
+
+
+Mentioned = Callable[[Step], set[str]]
+
+
+def no_mentions(step: Step) -> set[str]:
+    return set()
+
+
+def used_operands(call: Invoke) -> list[Use | Invoke]:
+    """The operands that the called code computes with: a block may look at no more than a stride."""
+    if call.target.variadic:
+        return list(call.operands)
+    used = interface(call.target).used if isinstance(call.target, Block) else call.target.inputs
+    pairs = zip(call.target.inputs, call.operands, strict=True)
+    return [operand for name, operand in pairs if name in used]
+
+
+def operands(step: Step) -> set[str]:
+    """Names of the values that a step uses."""
+    assert isinstance(step.call, Invoke)
+    return {o.name for invoke in step.call.walk() for o in invoke.operands if isinstance(o, Use)}
+
+
+def first_operand(step: Step) -> str:
+    """What a step passes through when it is left out."""
+    call = step.call
+    while isinstance(call, Invoke):
+        call = call.operands[0]
+    return call.name
+
+
+# ------------------------------------------------------------------------------------- header
+
+
+def header(network: Network, framework: str, spec: str) -> str:
+    """The text of the module's docstring."""
+    sums = totals(network)
+    changed = settings_text(network)
+    return "\n\n".join(
+        (
+            f"{network.name} for {framework}.",
+            f"Input {network.input}, output {network.output}: {sums.trainable:,} trainable"
+            f" parameters, {sums.total:,} in total, {sums.macs:,} MACs.",
+            f"Generated by archc from {spec}{changed}. Edit the spec, not this file.",
+        )
+    )
+
+
+def model_doc(network: Network) -> str:
+    """The text of the model's docstring: where it comes from, and what its arguments mean."""
+    arguments = [f"{p.name}: {p.doc}" for p in network.kept if p.doc]
+    return "\n\n".join([network.doc or network.name, "; ".join(arguments)])
+
+
+def settings_text(network: Network) -> str:
+    """The settings that differ from the spec's defaults, as ` with alpha=0.75`."""
+    changed = [f"{name}={show(network.settings[name])}" for name in network.changed]
+    return f" with {', '.join(changed)}" if changed else ""
+
+

@@ -1,0 +1,16 @@
+"""The Keras backend: Keras 3 alone, so that what it emits runs on each of Keras's own backends."""
+
+from __future__ import annotations
+
+from archc.backends import Backend, Live
+from archc.backends.keras.emitter import emit
+from archc.backends.keras.ops import OPS
+
+
+def _live() -> Live:
+    from archc.backends.keras.live import LIVE
+
+    return LIVE
+
+
+BACKEND = Backend("keras", OPS, emit, _live, "keras and tensorflow")

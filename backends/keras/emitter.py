@@ -1,0 +1,222 @@
+"""From a network to the text of a Keras module: decides here, prints in template.py.jinja."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+from archc.backends import blocks as common
+from archc.backends.blocks import NOWHERE, Speller, literal
+from archc.backends.helpers import definitions, needed
+from archc.backends.keras.ops import OPS, OpCall
+from archc.backends.rendering import template
+from archc.backends.text import (
+    Apply,
+    Argument,
+    Names,
+    apply,
+    docstring,
+    fitted,
+    indented,
+    layout,
+    signature,
+)
+from archc.compiler import expressions as ex
+from archc.compiler import interface as faces
+from archc.compiler.expressions import Node
+from archc.compiler.interface import Interface, interface
+from archc.compiler.ir import Block, Invoke, Network, Op, Parameter, Row, Step, Use
+
+FOLDER = Path(__file__).parent
+HELPERS = FOLDER / "helpers.py"
+GLOBALS = ("keras", "layers", "inputs", "input_shape")
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionText:
+    """What the template prints for one function."""
+
+    signature: Sequence[str]
+    doc: Sequence[str]
+    body: Sequence[str]
+
+
+def emit(network: Network, spec: str) -> str:
+    """The text of the module; `spec` is the spec's file name, for the header."""
+    names = _ModuleNames(network)
+    functions = [_BlockFunction(names, block).text() for block in common.used_blocks(network)]
+    functions.append(_NetworkFunction(names).text())
+    code = "\n".join(line for f in functions for line in (*f.signature, *f.body))
+    return template(FOLDER).render(
+        doc=docstring(common.header(network, "Keras", spec)),
+        helpers=needed(HELPERS, code),
+        functions=functions,
+    )
+
+
+class _ModuleNames:
+    """What the functions of one module are called, and how they are called."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        names = Names((*GLOBALS, *definitions(HELPERS)))
+        self.model = names.new(network.name)
+        self.functions = {b: names.new(b.name) for b in common.used_blocks(network)}
+        self.taken = frozenset(names.taken)
+
+    def local(self, name: str, block: Block | None = None) -> str:
+        """What a parameter of a block, or of the network, is called in its function."""
+        return common.local_name(name, block, self.taken)
+
+    def call(
+        self, block: Block, tensors: Sequence[str], given: dict[str, Node], spell: Speller, name: str
+    ) -> Apply:
+        """`block(x, first, other=..., name=...)`; `given` are arguments not at their default."""
+        first = common.positional(block, interface(block))
+        plain: list[Argument] = [*tensors]
+        if first in given:
+            plain.append(spell(given.pop(first)))
+        named = {self.local(key, block): spell(node) for key, node in given.items()}
+        return apply(self.functions[block], *plain, **named, name=name)
+
+
+class _BlockFunction:
+    """The function of one block definition."""
+
+    def __init__(self, names: _ModuleNames, block: Block) -> None:
+        self.names = names
+        self.block = block
+        self.face: Interface = interface(block)
+        self.spell = Speller(
+            self.local, lambda name: f"{self.inputs[name]}.shape[-1]", literal, self.face.channels
+        )
+        inputs = dict.fromkeys((*self.face.used, *self.face.sized))
+        self.inputs = {name: names.local(name) for name in block.inputs if name in inputs}
+        taken = {*names.taken, "name", *(self.local(a.name) for a in self.face.arguments)}
+        every = {name: self.inputs.get(name, name) for name in block.inputs}
+        self.variables = common.variables(block, every, taken, self.mentioned)
+
+    def local(self, name: str) -> str:
+        return self.names.local(name, self.block)
+
+    def mentioned(self, step: Step) -> set[str]:
+        """Inputs whose channels the step's code looks up."""
+        assert isinstance(step.call, Invoke)
+        nodes = [node for i in step.call.walk() for _, node in self.face.passed[i.name]]
+        nodes += [step.when] if step.when is not None else []
+        known = [faces.with_channels(node, self.face.channels) for node in nodes]
+        return {n.id for node in known for n in ex.walk(node) if isinstance(n, ex.Attribute)}
+
+    def text(self) -> FunctionText:
+        return FunctionText(
+            self.signature(), indented(docstring(self.block.doc, 4), 4), list(self.body())
+        )
+
+    def signature(self) -> list[str]:
+        first = common.positional(self.block, self.face)
+        plain = list(self.inputs.values())
+        plain += [self.parameter(a) for a in self.face.arguments if a.name == first]
+        named = [self.parameter(a) for a in self.face.arguments if a.name != first]
+        return signature(self.names.functions[self.block], plain, [*named, "name"])
+
+    def parameter(self, argument: faces.Argument) -> str:
+        default = common.default(self.names.network, self.block, argument)
+        name = self.local(argument.name)
+        return name if default is None else f"{name}={self.spell(default)}"
+
+    # ----------------------------------------------------------------------------- body
+
+    def body(self) -> Iterator[str]:
+        last = self.block.steps[-1]
+        for when, group in groupby(self.block.steps, lambda step: step.when):
+            steps = list(group)
+            if when is None:
+                for step in steps:
+                    before = "return " if step is last else f"{self.variables[step.name]} = "
+                    yield from layout(self.value(step), 4, before)
+                continue
+            yield from self.optional(when, steps)
+            if steps[-1] is last:
+                yield f"    return {self.variables[last.name]}"
+
+    def optional(self, when: Node, steps: list[Step]) -> Iterator[str]:
+        for step in steps:
+            passed = self.variables[common.first_operand(step)]
+            if passed != self.variables[step.name]:
+                yield f"    {self.variables[step.name]} = {passed}"
+        yield fitted(f"    if {self.spell(when)}:")
+        for step in steps:
+            yield from layout(self.value(step), 8, f"{self.variables[step.name]} = ")
+
+    def value(self, step: Step) -> Apply:
+        assert isinstance(step.call, Invoke)
+        return self.evaluated(step.call)
+
+    def evaluated(self, call: Invoke) -> Apply:
+        """The expression that computes a call."""
+        used = common.used_operands(call)
+        texts = tuple(
+            self.variables[o.name] if isinstance(o, Use) else str(self.evaluated(o)) for o in used
+        )
+        path = f"{{name}}.{call.name}"
+        if isinstance(call.target, Block):
+            given = dict(common.passed_arguments(self.names.network, self.face, call))
+            return self.names.call(call.target, texts, given, self.spell, f'f"{path}"')
+        passed = dict(self.face.passed[call.name])
+        arguments = common.effective(self.names.network, call.target, passed)
+        return OPS[call.target.name](OpCall(arguments, texts, path, self.spell))
+
+
+class _NetworkFunction:
+    """The function of the network: one row a line."""
+
+    def __init__(self, names: _ModuleNames) -> None:
+        self.names = names
+        self.network = names.network
+        self.spell = Speller(names.local, str, literal)
+
+    def text(self) -> FunctionText:
+        network = self.network
+        size = network.input
+        shape = f"input_shape=({size.height}, {size.width}, {size.channels})"
+        parameters = [*map(self.parameter, network.kept), shape]
+        return FunctionText(
+            signature(self.names.model, parameters, [], 0, " -> keras.Model:"),
+            indented(docstring(common.model_doc(network), 4), 4),
+            list(self.body()),
+        )
+
+    def parameter(self, kept: Parameter) -> str:
+        assert kept.default is not None
+        kind = common.ANNOTATIONS.get(kept.type.kind)
+        name = self.names.local(kept.name)
+        default = self.spell(kept.default)
+        return f"{name}: {kind} = {default}" if kind else f"{name}={default}"
+
+    def body(self) -> Iterator[str]:
+        yield '    inputs = keras.Input(input_shape, name="input")'
+        # A row stays one line however long.
+        yield "    # fmt: off"
+        x = "inputs"
+        for row in self.network.rows:
+            yield f"    x = {self.call(row, x)}  # {_shape(row)}"
+            x = "x"
+        yield "    # fmt: on"
+        yield f'    return keras.Model(inputs, x, name="{self.network.name}")'
+
+    def call(self, row: Row, x: str) -> Apply:
+        body, name = row.call.body, row.call.name
+        if isinstance(body.target, Op):
+            values = {key: ex.Literal(v, NOWHERE) for key, v in body.arguments.items()}
+            call = OpCall({**values, **row.spelled}, (x,), name, self.spell)
+            return OPS[body.target.name](call)
+        given = dict(common.row_arguments(self.network, row))
+        return self.names.call(body.target, (x,), given, self.spell, f'"{name}"')
+
+
+def _shape(row: Row) -> str:
+    """The output's shape in Keras's order: height, width, channels."""
+    channels, *sides = row.call.body.output.shape
+    return "x".join(map(str, (*sides, channels)))

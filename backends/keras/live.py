@@ -1,0 +1,58 @@
+"""Drives live Keras models. The only module of the backend that imports Keras."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from archc.backends import Live
+from archc.backends.keras.weights import SLOTS, Array, Slot
+from archc.compiler.ir import Network
+
+
+def build(constructor: Callable[..., Any], network: Network, height: int, width: int) -> Any:
+    """A fresh model for inputs of the given size."""
+    return constructor(input_shape=(height, width, network.input.channels))
+
+
+def _variables(model: Any) -> Iterator[tuple[str, Any, Slot]]:
+    """Every variable of the model by canonical name."""
+    for layer in model.layers:
+        for name, slot in SLOTS.get(type(layer).__name__, {}).items():
+            variable = getattr(layer, slot.attribute)
+            if variable is not None:
+                yield f"{layer.name}.{name}", variable, slot
+
+
+def arrays(model: Any) -> dict[str, Array]:
+    """Every parameter and running average by canonical name, in PyTorch's layout."""
+    every = _variables(model)
+    return {n: slot.from_keras(keras.ops.convert_to_numpy(v)) for n, v, slot in every}
+
+
+def load(model: Any, weights: Mapping[str, Array]) -> None:
+    """Copies the arrays into the model. Raises `ValueError` unless names and shapes match."""
+    variables = {name: (variable, slot) for name, variable, slot in _variables(model)}
+    if variables.keys() != weights.keys():
+        raise ValueError(f"these arrays have no counterpart: {variables.keys() ^ weights.keys()}")
+    for name, (variable, slot) in variables.items():
+        variable.assign(slot.to_keras(np.asarray(weights[name]), tuple(variable.shape)))
+
+
+def outputs(model: Any, batch: Array) -> dict[str, Array]:
+    """The output of every layer by name; the model's own is ""."""
+    layers = {layer.name: layer.output for layer in model.layers}
+    every = keras.Model(model.inputs, {**layers, "": model.output})
+    found = every(np.ascontiguousarray(batch.transpose(0, 2, 3, 1)), training=False)
+    return {name: _channels_first(value) for name, value in found.items()}
+
+
+def _channels_first(value: Any) -> Array:
+    array = keras.ops.convert_to_numpy(value)
+    return array.transpose(0, 3, 1, 2) if array.ndim == 4 else array
+
+
+LIVE = Live(build, arrays, load, outputs)

@@ -1,0 +1,113 @@
+"""Python text that ruff leaves as it is, whatever line length it is told from 88 up.
+
+Ruff keeps what fits on a line, and keeps what is broken after a trailing comma. So a call stands on
+one line of at most 88 columns, or has one argument a line, and nothing in between.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+WIDTH = 88
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """A call: `callee(arguments)`, then `tail`. An argument is text, a call, or a named one."""
+
+    callee: str
+    arguments: tuple[Argument, ...]
+    tail: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.callee}({', '.join(map(_argument, self.arguments))}){self.tail}"
+
+
+Expression = str | Apply
+Argument = Expression | tuple[str, Expression]
+
+
+def apply(callee: str, *arguments: Argument, tail: str = "", **named: Expression) -> Apply:
+    return Apply(callee, (*arguments, *named.items()), tail)
+
+
+def _argument(argument: Argument) -> str:
+    if isinstance(argument, tuple):
+        return f"{argument[0]}={argument[1]}"
+    return str(argument)
+
+
+def layout(expression: Expression, indent: int = 0, before: str = "", after: str = "") -> Iterator[str]:
+    """The lines of `before expression after` at `indent` columns."""
+    line = f"{' ' * indent}{before}{expression}{after}"
+    if isinstance(expression, str) or len(line) <= WIDTH or not expression.arguments:
+        yield fitted(line)
+        return
+    yield f"{' ' * indent}{before}{expression.callee}("
+    for argument in expression.arguments:
+        name, value = argument if isinstance(argument, tuple) else ("", argument)
+        yield from layout(value, indent + 4, f"{name}=" if name else "", ",")
+    yield f"{' ' * indent}){expression.tail}{after}"
+
+
+def fitted(line: str) -> str:
+    """A line too long to keep and without a call to break is left alone by name."""
+    code = line.lstrip()
+    whole = not code.endswith(",") and len(line) > WIDTH
+    return f"{line}  # fmt: skip" if whole else line
+
+
+def signature(
+    name: str, plain: Iterable[str], named: Iterable[str], indent: int = 0, after: str = ":"
+) -> list[str]:
+    """`def name(plain, *, named):` on one line, or with one parameter a line."""
+    named = list(named)
+    parameters = [*plain, *(["*"] if named else []), *named]
+    lines = layout(Apply(f"def {name}", tuple(parameters)), indent, "", after)
+    return [line[indent:] for line in lines]
+
+
+def docstring(text: str, indent: int = 0) -> list[str]:
+    """`text` as a docstring that it cannot close; paragraphs stand between blank lines."""
+    paragraphs = [part for part in (plain(p) for p in text.split("\n\n")) if part]
+    if not paragraphs:
+        return []
+    width = WIDTH - indent - 6
+    lines: list[str] = []
+    for paragraph in paragraphs:
+        lines += ["", *textwrap.wrap(paragraph, width, break_long_words=False)]
+    lines = lines[1:]
+    if len(lines) == 1:
+        return [f'"""{lines[0]}"""']
+    return [f'"""{lines[0]}', *lines[1:], '"""']
+
+
+def plain(text: str) -> str:
+    """`text` on one line, without what could end a docstring or hide on a screen."""
+    line = " ".join(text.split()).replace("\\", "/").replace('"', "'")
+    return "".join(c for c in line if c.isprintable())
+
+
+def indented(lines: Iterable[str], indent: int) -> list[str]:
+    return [f"{' ' * indent}{line}" if line else "" for line in lines]
+
+
+class Names:
+    """Hands out names that are not taken yet."""
+
+    def __init__(self, taken: Iterable[str] = ()) -> None:
+        self.taken = set(taken)
+
+    def new(self, wanted: str) -> str:
+        name = wanted
+        while name in self.taken:
+            name += "_"
+        self.taken.add(name)
+        return name
+
+
+def camel_case(name: str) -> str:
+    """`inverted_residual` -> `InvertedResidual`."""
+    return "".join(part[:1].upper() + part[1:] for part in name.split("_") if part) or name

@@ -1,0 +1,371 @@
+"""From a network to the text of a PyTorch module: decides here, prints in template.py.jinja."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+from archc.backends import blocks as common
+from archc.backends.blocks import NOWHERE, Speller
+from archc.backends.helpers import definitions, mentioned, needed
+from archc.backends.rendering import template
+from archc.backends.text import (
+    Expression,
+    Names,
+    apply,
+    camel_case,
+    docstring,
+    fitted,
+    indented,
+    layout,
+    signature,
+)
+from archc.backends.torch.ops import ACTIVATIONS, OPS, OpCall
+from archc.compiler import expressions as ex
+from archc.compiler.expressions import Node
+from archc.compiler.interface import Argument, Interface, interface
+from archc.compiler.ir import Block, Invoke, Network, Op, Parameter, Row, Step, Use
+
+FOLDER = Path(__file__).parent
+HELPERS = FOLDER / "helpers.py"
+GLOBALS = ("torch", "nn", "F", "math", "Tensor", "in_channels", "super")
+
+
+@dataclass(frozen=True, slots=True)
+class ClassText:
+    """What the template prints for one class; `forward` is empty where nn.Sequential's own does."""
+
+    name: str
+    base: str
+    doc: Sequence[str]
+    signature: Sequence[str]
+    init: Sequence[str]
+    forward: Sequence[str]
+
+    @property
+    def code(self) -> str:
+        return "\n".join([self.base, *self.signature, *self.init, *self.forward])
+
+
+def emit(network: Network, spec: str) -> str:
+    """The text of the module; `spec` is the spec's file name, for the header."""
+    names = _ModuleNames(network)
+    classes = [_BlockClass(names, block).text() for block in common.used_blocks(network)]
+    classes.append(_NetworkClass(names).text())
+    code = "\n".join(text.code for text in classes)
+    helpers = needed(HELPERS, code)
+    return template(FOLDER).render(
+        doc=docstring(common.header(network, "PyTorch", spec)),
+        imports=_imports("\n".join([code, *helpers])),
+        helpers=helpers,
+        classes=classes,
+    )
+
+
+def _imports(code: str) -> list[str]:
+    """The import statements that the code needs."""
+    used = mentioned(code, GLOBALS)
+    lines = ["import math", ""] if "math" in used else []
+    lines += ["import torch"] if "torch" in used else []
+    lines += ["from torch import Tensor, nn"] if "Tensor" in used else ["from torch import nn"]
+    lines += ["from torch.nn import functional as F"] if "F" in used else []
+    return lines
+
+
+class _ModuleNames:
+    """What the classes of one module are called, and how their constructors are called."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        names = Names((*GLOBALS, *definitions(HELPERS)))
+        self.model = names.new(network.name)
+        self.classes = {b: names.new(camel_case(b.name)) for b in common.used_blocks(network)}
+        self.taken = frozenset(names.taken)
+
+    def local(self, name: str, block: Block | None = None) -> str:
+        """What a parameter of a block, or of the network, is called in its class."""
+        return common.local_name(name, block, self.taken)
+
+    def constructor(
+        self, block: Block, channels: Mapping[str, Node], given: dict[str, Node], spell: Speller
+    ) -> Expression:
+        """`Block(in_channels, first, other=...)`; `given` are arguments not at their default."""
+        face = interface(block)
+        plain = [spell(channels[name]) for name in face.sized]
+        first = common.positional(block, face)
+        if first in given:
+            plain.append(spell(given.pop(first)))
+        return apply(
+            self.classes[block],
+            *plain,
+            **{self.local(name, block): spell(node) for name, node in given.items()},
+        )
+
+
+class _BlockClass:
+    """The class of one block definition."""
+
+    def __init__(self, names: _ModuleNames, block: Block) -> None:
+        self.names = names
+        self.block = block
+        self.face: Interface = interface(block)
+        self.sizes = self.size_names()
+        self.kinds = {a.name: a.type.kind for a in self.face.arguments}
+        self.spell = Speller(
+            self.local, self.sizes.__getitem__, ACTIVATIONS.__getitem__, self.face.channels
+        )
+        self.chain, self.tail = split(block)
+        inputs = {name: names.local(name) for name in block.inputs}
+        self.variables = common.variables(block, inputs, names.taken, common.no_mentions)
+
+    def local(self, name: str) -> str:
+        return self.names.local(name, self.block)
+
+    def size_names(self) -> dict[str, str]:
+        if len(self.face.sized) == 1:
+            return {self.face.sized[0]: "in_channels"}
+        taken = {self.local(a.name) for a in self.face.arguments}
+        names = Names(taken)
+        return {name: names.new(f"{name}_channels") for name in self.face.sized}
+
+    def text(self) -> ClassText:
+        return ClassText(
+            self.names.classes[self.block],
+            "nn.Sequential" if self.chain else "nn.Module",
+            indented(docstring(self.block.doc, 4), 4),
+            indented(self.signature(), 4),
+            list(self.init()),
+            indented(self.forward(), 4),
+        )
+
+    # --------------------------------------------------------------------- construction
+
+    def signature(self) -> list[str]:
+        first = common.positional(self.block, self.face)
+        plain = ["self", *self.sizes.values()]
+        plain += [self.parameter(a) for a in self.face.arguments if a.name == first]
+        named = [self.parameter(a) for a in self.face.arguments if a.name != first]
+        return signature("__init__", plain, named, 4)
+
+    def parameter(self, argument: Argument) -> str:
+        default = common.default(self.names.network, self.block, argument)
+        name = self.local(argument.name)
+        return name if default is None else f"{name}={self.spell(default)}"
+
+    def init(self) -> Iterator[str]:
+        yield "        super().__init__()"
+        for when, group in groupby(self.block.steps, lambda step: step.when):
+            steps = list(group)
+            flag = None if when is None or self.implicit(steps) else self.flag(steps[0])
+            if when is None:
+                yield from self.construct(steps, 8)
+                continue
+            if flag:
+                yield fitted(f"        self.{flag} = {self.spell(when)}")
+            made = list(self.construct(steps, 12))
+            if made:
+                yield fitted(f"        if {f'self.{flag}' if flag else self.spell(when)}:")
+                yield from made
+
+    def implicit(self, steps: list[Step]) -> bool:
+        """Whether leaving out the modules is all it takes: nn.Sequential runs what there is."""
+        return all(step in self.chain for step in steps)
+
+    def flag(self, first: Step) -> str:
+        """The attribute that says whether the steps from `first` on are there."""
+        taken = {invoke.name for step in self.block.steps for invoke in modules(step)}
+        return f"has_{first.name}" if first.name in taken else first.name
+
+    def construct(self, steps: list[Step], indent: int) -> Iterator[str]:
+        for step in steps:
+            for invoke in modules(step):
+                yield from layout(self.layer(invoke), indent, f"self.{invoke.name} = ")
+
+    def layer(self, invoke: Invoke) -> Expression:
+        labels = invoke.target.inputs
+        channels = {
+            label: self.face.channels[operand.name]
+            for label, operand in zip(labels, invoke.operands, strict=True)
+            if operand.name in self.face.channels
+        }
+        network = self.names.network
+        if isinstance(invoke.target, Block):
+            given = dict(common.passed_arguments(network, self.face, invoke))
+            return self.names.constructor(invoke.target, channels, given, self.spell)
+        arguments = common.effective(network, invoke.target, dict(self.face.passed[invoke.name]))
+        call = OpCall(arguments, channels.get("x"), self.spell, self.kinds)
+        return OPS[invoke.target.name](call)
+
+    # -------------------------------------------------------------------------- forward
+
+    def forward(self) -> list[str]:
+        if self.chain and not self.tail:
+            return []
+        inputs = [f"{self.variables[name]}: Tensor" for name in self.face.used]
+        head = signature("forward", ["self", *inputs], [], 4, " -> Tensor:")
+        values = dict(self.variables)
+        body = []
+        if self.chain:
+            start = f"super().forward({self.variables[self.block.inputs[0]]})"
+            if self.once(self.chain[-1].name):
+                values[self.chain[-1].name] = start
+            else:
+                body.append(f"{self.variables[self.chain[-1].name]} = {start}")
+        body += self.statements(self.tail if self.chain else list(self.block.steps), values)
+        return ["", *head, *(fitted(f"        {line}")[4:] for line in body)]
+
+    def once(self, name: str) -> bool:
+        """Whether a value is used once and always, so that it needs no variable."""
+        return self.tail[0].when is None and common.uses(self.block)[name] == 1
+
+    def statements(self, steps: list[Step], values: Mapping[str, str]) -> Iterator[str]:
+        last = steps[-1]
+        for when, group in groupby(steps, lambda step: step.when):
+            members = list(group)
+            if when is None:
+                yield from (self.statement(step, values, step is last) for step in members)
+            elif members == [last]:
+                passed = values[common.first_operand(last)]
+                yield f"return {self.value(last, values)} if self.{self.flag(last)} else {passed}"
+            else:
+                yield from self.optional(members, values)
+                if members[-1] is last:
+                    yield f"return {values[last.name]}"
+
+    def optional(self, steps: list[Step], values: Mapping[str, str]) -> Iterator[str]:
+        for step in steps:
+            passed = values[common.first_operand(step)]
+            if passed != values[step.name]:
+                yield f"{values[step.name]} = {passed}"
+        yield f"if self.{self.flag(steps[0])}:"
+        for step in steps:
+            yield f"    {self.statement(step, values, False)}"
+
+    def statement(self, step: Step, values: Mapping[str, str], last: bool) -> str:
+        before = "return" if last else f"{values[step.name]} ="
+        return f"{before} {self.value(step, values)}"
+
+    def value(self, step: Step, values: Mapping[str, str]) -> str:
+        assert isinstance(step.call, Invoke)
+        return _evaluated(step.call, values)
+
+
+def _evaluated(call: Invoke | Use, values: Mapping[str, str]) -> str:
+    """The expression that computes a call in `forward`."""
+    if isinstance(call, Use):
+        return values[call.name]
+    if not is_module(call.target):
+        texts = [_operand(call, i, values) for i in range(len(call.operands))]
+        return OPS[call.target.name](texts)
+    texts = [_evaluated(operand, values) for operand in common.used_operands(call)]
+    return f"self.{call.name}({', '.join(texts)})"
+
+
+def _operand(call: Invoke, index: int, values: Mapping[str, str]) -> str:
+    """An operand of a sum or product, in parentheses where it needs them."""
+    operand = call.operands[index]
+    text = _evaluated(operand, values)
+    infix = isinstance(operand, Invoke) and operand.target.name in ("add", "multiply")
+    first = index == 0 and isinstance(operand, Invoke) and operand.target is call.target
+    bracketed = infix and not first and call.target.name in ("add", "multiply")
+    return f"({text})" if bracketed else text
+
+
+def is_module(target: Op | Block) -> bool:
+    """Ops of several tensors are expressions; all else is a module."""
+    return isinstance(target, Block) or (len(target.inputs) == 1 and not target.variadic)
+
+
+def modules(step: Step) -> Iterator[Invoke]:
+    assert isinstance(step.call, Invoke)
+    return (invoke for invoke in step.call.walk() if is_module(invoke.target))
+
+
+def split(block: Block) -> tuple[list[Step], list[Step]]:
+    """A chain of modules that nn.Sequential can run, and the steps on its result.
+
+    Both are empty-handed where the block is no such chain: then all steps are written out.
+    """
+    value, chain, tail = block.inputs[0], [], []
+    for step in block.steps:
+        call = step.call
+        assert isinstance(call, Invoke)
+        link = is_module(call.target) and call.operands == (Use(value, NOWHERE),)
+        if link and not tail:
+            chain.append(step)
+            value = step.name
+        else:
+            tail.append(step)
+    inner = {step.name for step in chain[:-1]}
+    broken = any(list(modules(step)) or common.operands(step) & inner for step in tail)
+    return ([], []) if broken or not chain else (chain, tail)
+
+
+class _NetworkClass:
+    """The class of the network: its tables, one row a line."""
+
+    def __init__(self, names: _ModuleNames) -> None:
+        self.names = names
+        self.network = names.network
+        self.spell = Speller(names.local, str, ACTIVATIONS.__getitem__)
+
+    def text(self) -> ClassText:
+        network = self.network
+        parameters = ["self", *map(self.parameter, network.kept)]
+        return ClassText(
+            self.names.model,
+            "nn.Module",
+            indented(docstring(common.model_doc(network), 4), 4),
+            indented(signature("__init__", parameters, [], 4, " -> None:"), 4),
+            list(self.init()),
+            indented(self.forward(), 4),
+        )
+
+    def parameter(self, kept: Parameter) -> str:
+        assert kept.default is not None
+        kind = common.ANNOTATIONS.get(kept.type.kind)
+        name = self.names.local(kept.name)
+        default = self.spell(kept.default)
+        return f"{name}: {kind} = {default}" if kind else f"{name}={default}"
+
+    def groups(self) -> list[tuple[str | None, list[Row]]]:
+        """Tables with their rows; a row with a name of its own is a group without one."""
+        rows = self.network.rows
+        found: list[tuple[str | None, list[Row]]] = []
+        for name, members in groupby(rows, lambda row: row.group):
+            found += [(name, list(members))] if name else [(None, [row]) for row in members]
+        return found
+
+    def init(self) -> Iterator[str]:
+        yield "        super().__init__()"
+        for name, rows in self.groups():
+            if name is None:
+                shape = f"  # {rows[0].call.body.output}"
+                yield fitted(f"        self.{rows[0].call.name} = {self.layer(rows[0])}{shape}")
+                continue
+            # A row stays one line however long, and ruff is told so once a table.
+            yield "        # fmt: off"
+            yield f"        self.{name} = nn.Sequential("
+            for row in rows:
+                yield f"            {self.layer(row)},  # {row.call.body.output}"
+            yield "        )"
+            yield "        # fmt: on"
+
+    def layer(self, row: Row) -> Expression:
+        body = row.call.body
+        channels = row.channels or ex.Literal(body.inputs[0].channels, NOWHERE)
+        if isinstance(body.target, Op):
+            values = {name: ex.Literal(v, NOWHERE) for name, v in body.arguments.items()}
+            call = OpCall({**values, **row.spelled}, channels, self.spell, {})
+            return OPS[body.target.name](call)
+        given = dict(common.row_arguments(self.network, row))
+        by_input = dict.fromkeys(body.target.inputs, channels)
+        return self.names.constructor(body.target, by_input, given, self.spell)
+
+    def forward(self) -> list[str]:
+        names = [name or rows[0].call.name for name, rows in self.groups()]
+        lines = [f"    x = self.{name}(x)" for name in names[:-1]]
+        head = "def forward(self, x: Tensor) -> Tensor:"
+        return ["", head, *lines, f"    return self.{names[-1]}(x)"]

@@ -1,0 +1,57 @@
+"""Drives live PyTorch models. The only module of the backend that imports PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from archc.backends import Live
+from archc.compiler.ir import Network
+
+NOT_WEIGHTS = ".num_batches_tracked"
+"""A counter in the state of every batch norm, which is no parameter."""
+
+
+def build(constructor: Callable[[], nn.Module], network: Network, height: int, width: int) -> nn.Module:
+    """A fresh model in evaluation mode. PyTorch's models take any size."""
+    return constructor().eval()
+
+
+def arrays(model: nn.Module) -> dict[str, np.ndarray[Any, Any]]:
+    """Every parameter and running average by canonical name, which is PyTorch's own."""
+    state = model.state_dict()
+    return {k: v.detach().numpy() for k, v in state.items() if not k.endswith(NOT_WEIGHTS)}
+
+
+def load(model: nn.Module, weights: Mapping[str, np.ndarray[Any, Any]]) -> None:
+    """Copies the arrays into the model. Raises `RuntimeError` unless names and shapes match."""
+    state = {name: torch.from_numpy(np.array(array)) for name, array in weights.items()}
+    counters = {k: v for k, v in model.state_dict().items() if k.endswith(NOT_WEIGHTS)}
+    model.load_state_dict({**state, **counters}, strict=True)
+
+
+def outputs(model: nn.Module, batch: np.ndarray[Any, Any]) -> dict[str, np.ndarray[Any, Any]]:
+    """The output of every module by path; the model's own is ""."""
+    found: dict[str, np.ndarray[Any, Any]] = {}
+
+    def remember(path: str) -> Callable[..., None]:
+        def hook(module: nn.Module, inputs: Any, output: Tensor) -> None:
+            found[path] = output.detach().clone().numpy()
+
+        return hook
+
+    hooks = [m.register_forward_hook(remember(path)) for path, m in model.named_modules()]
+    try:
+        with torch.inference_mode():
+            model(torch.from_numpy(batch))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return found
+
+
+LIVE = Live(build, arrays, load, outputs)

@@ -1,0 +1,210 @@
+"""Writes the generated parts of language.md: `python docs/generate.py`, or `--check` to compare.
+
+What stands between `<!-- generated: NAME -->` and `<!-- end -->` comes from the function NAME here,
+and that takes it from the compiler. The rest of the page is written by hand.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from archc.compiler import catalogue, elaborate, expressions, names, reader, schema
+from archc.compiler.analysis import layers
+from archc.compiler.catalogue import CATALOGUE
+from archc.compiler.codes import CODES
+from archc.compiler.ir import Op, Parameter, Tensor
+from archc.compiler.pipeline import compile_network
+from archc.compiler.problems import Invalid, SpecError
+from archc.compiler.values import ACTIVATIONS, INITIALIZERS, KINDS, PADDINGS, show
+
+PAGE = Path(__file__).with_name("language.md")
+FIRST = "tiny.yaml"
+"""The example that the page shows the layers of, and breaks."""
+
+
+def examples(page: str) -> dict[str, str]:
+    """The YAML examples by name: the file name in their first line, or a number."""
+    found = {}
+    for index, text in enumerate(re.findall(r"^```yaml\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)):
+        named = re.match(r"# (\S+\.yaml)\n", text)
+        found[named[1] if named else f"example{index}.yaml"] = text
+    return found
+
+
+def table(head: str, rows: Iterable[Iterable[str]]) -> str:
+    columns = head.count("|") + 1
+    lines = [f"| {head} |", "|---" * columns + "|"]
+    cells = ([cell.replace("|", r"\|") for cell in row] for row in rows)
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in cells)])
+
+
+def words(head: str, meanings: Mapping[str, str]) -> str:
+    return table(f"{head} | meaning", ((f"`{word}`", doc) for word, doc in meanings.items()))
+
+
+# ----------------------------------------------------------------------------------- sections
+
+
+def keys(page: str) -> str:
+    return words("key", schema.DOCS["Spec"])
+
+
+def parameter_keys(page: str) -> str:
+    return words("key", schema.DOCS["ParameterSpec"])
+
+
+def types(page: str) -> str:
+    return words("type", {name: kind.doc for name, kind in KINDS.items()})
+
+
+def paddings(page: str) -> str:
+    return words("padding", PADDINGS)
+
+
+def activations(page: str) -> str:
+    return words("activation", ACTIVATIONS)
+
+
+def initializers(page: str) -> str:
+    return words("initializer", INITIALIZERS)
+
+
+def reserved(page: str) -> str:
+    return ", ".join(f"`{word}`" for word in sorted(names.WORDS)) + "."
+
+
+def limits(page: str) -> str:
+    sides = schema.json_schema({})["$defs"]["InputSpec"]["properties"]["height"]["maximum"]
+    return table(
+        "limit | value",
+        (
+            ("size of a file", f"{reader.MAX_BYTES // 2**20} MiB"),
+            ("nesting of lists and mappings", f"{reader.MAX_DEPTH} deep"),
+            ("length of one text", f"{reader.MAX_TEXT:,} characters"),
+            ("length of a name", f"{names.MAX_NAME} characters"),
+            ("length of an expression", f"{expressions.MAX_LENGTH} characters"),
+            ("nesting of an expression", f"{expressions.MAX_DEPTH} deep"),
+            ("largest number", f"{expressions.LARGEST:,}"),
+            ("channels, height and width of the input", f"{sides:,}"),
+            ("channels of a layer", f"{catalogue.MAX_CHANNELS:,}"),
+            ("kernel and stride of an op", f"{catalogue.MAX_KERNEL:,}"),
+            ("elements of one tensor", f"{elaborate.MAX_ELEMENTS:,}"),
+        ),
+    )
+
+
+def paths(page: str) -> str:
+    """The layers of the first example."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, FIRST)
+        path.write_text(examples(page)[FIRST])
+        network = compile_network(path)
+    rows = (
+        (f"`{layer.path}`", layer.op, str(layer.output), f"{layer.totals.total:,}")
+        for layer in layers(network)
+    )
+    return table("path | op | output | parameters", rows)
+
+
+def broken(page: str) -> str:
+    """What is said about the first example with a misspelled activation."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, FIRST)
+        path.write_text(examples(page)[FIRST].replace("0.25, hard_swish", "0.25, hardswish"))
+        try:
+            compile_network(path)
+        except SpecError as error:
+            return f"```text\n{str(error).replace(str(path), FIRST)}\n```"
+    raise AssertionError("the broken example is not broken")
+
+
+def problems(page: str) -> str:
+    return words("code", dict(sorted(CODES.items())))
+
+
+def ops(page: str) -> str:
+    return "\n\n".join("\n\n".join(op_parts(op)) for op in CATALOGUE.values())
+
+
+def op_parts(op: Op) -> Iterator[str]:
+    tensors = "any number of tensors" if op.variadic else ", ".join(op.inputs)
+    yield f"### {op.name}"
+    yield f"`{', '.join([f'{op.name}({tensors}', *op.parameter])})`"
+    yield op.doc
+    if op.parameters:
+        yield table("argument | type | default | bounds | meaning", map(argument, op.parameters))
+    channels = "the sum of all" if op.variadic else f"`{op.channels}`"
+    yield f"Channels: {channels if op.channels else 'given by the size of the input'}."
+    weights = ", ".join(weight_names(op))
+    if weights:
+        yield f"Weights: {weights}."
+
+
+def argument(parameter: Parameter) -> tuple[str, ...]:
+    default = "" if parameter.default is None else f"`{show(parameter.default.evaluate({}))}`"
+    doc = parameter.doc + " (written out in a step)" * parameter.fixed
+    return f"`{parameter.name}`", str(parameter.type), default, bounds(parameter), doc
+
+
+def bounds(parameter: Parameter) -> str:
+    least, most, above, below = parameter.min, parameter.max, parameter.above, parameter.below
+    said = (("≥", least), (">", above), ("≤", most), ("<", below))
+    return ", ".join(f"{sign} {bound:,.10g}" for sign, bound in said if bound is not None)
+
+
+SAMPLE = {"filters": 2, "kernel": (3, 3), "units": 2}
+"""Arguments with which an op that owns weights can be asked for them."""
+
+
+def weight_names(op: Op) -> Iterator[str]:
+    given = {p.name: p.default.evaluate({}) for p in op.parameters if p.default is not None}
+    for x in (Tensor(4, 8, 8), Tensor(4)):
+        try:
+            output = op.shape(given | SAMPLE, x)
+        except (Invalid, KeyError, TypeError):
+            continue
+        for weight in op.cost(given | SAMPLE, output, x).weights:
+            initializer = "`init`" if weight.fans != (0, 0) else weight.initializer
+            yield f"`{weight.name}` ({initializer}{'' if weight.trainable else ', not trainable'})"
+        return
+
+
+# ---------------------------------------------------------------------------------- the page
+
+SECTIONS = {
+    function.__name__.replace("_", "-"): function
+    for function in (
+        keys, parameter_keys, types, paddings, activations, initializers, reserved, limits, paths,
+        broken, problems, ops,
+    )
+}  # fmt: skip
+_MARKED = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def generated(page: str) -> str:
+    """The page with its generated parts up to date."""
+
+    def section(match: re.Match[str]) -> str:
+        return f"{match[1]}\n{SECTIONS[match[2]](page)}\n\n{match[3]}"
+
+    return _MARKED.sub(section, page)
+
+
+def main(arguments: list[str]) -> int:
+    old = PAGE.read_text(encoding="utf-8")
+    new = generated(old)
+    if arguments == ["--check"]:
+        lines = (text.splitlines(keepends=True) for text in (old, new))
+        sys.stdout.writelines(difflib.unified_diff(*lines, PAGE.name, "generated"))
+        return int(old != new)
+    PAGE.write_text(new, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
