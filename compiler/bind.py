@@ -30,6 +30,8 @@ from archc.compiler.values import KINDS, Type
 ATTRIBUTES = ("channels", "stride")
 ANY = Type("any", optional=True)
 """The type of an expression of which nothing is expected."""
+_OR = {"activation": ", or `none`", "padding": ", or `[top, bottom, left, right]`"}
+"""What some kinds take beside words."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +72,8 @@ class _Scope:
 
     values: Mapping[str, Type]
     tensors: Iterable[str] = ()
+    hint: str | None = None
+    """What to say where neither a name nor one like it is known."""
 
     def names(self) -> list[str]:
         return [*self.values, *self.tensors]
@@ -93,7 +97,8 @@ class _Binder:
         for name in self.specs:
             if name in CATALOGUE:
                 assert isinstance(name, Scalar)
-                self.report("E015", f"`{name}` is an op of the catalogue already", name.place)
+                message = f"`{name}` is an op of the catalogue already"
+                self.report("E015", message, name.place, "rename the block")
             self.block(name)
         scope: dict[str, Type] = {}
         parameters = tuple(self.parameters(spec.params, scope))
@@ -106,9 +111,9 @@ class _Binder:
     # ------------------------------------------------------------------------ parameters
 
     def parameters(
-        self, specs: Mapping[str, ParameterSpec], scope: dict[str, Type]
+        self, specs: Mapping[str, ParameterSpec], scope: dict[str, Type], constant: bool = False
     ) -> Iterator[Parameter]:
-        """The parameters in order; a default may mention the parameters above it."""
+        """The parameters in order; a default may mention those above it, unless it is `constant`."""
         for name, spec in specs.items():
             assert isinstance(name, Scalar)
             default = spec.default
@@ -117,7 +122,9 @@ class _Binder:
                 spec.keep, False, str(spec.doc), name.place,
             )  # fmt: skip
             if default is not None:
-                default = self.argument(parameter, default, _Scope(scope))
+                known = {} if constant else scope
+                hint = "a block's defaults are constants; work it out under `let`" if constant else None
+                default = self.argument(parameter, default, _Scope(known, (), hint))
             scope[str(name)] = spec.type
             yield replace(parameter, default=default)
 
@@ -177,12 +184,13 @@ class _Binder:
         elif kind and kind.words:
             code = "E031" if expected.kind == "activation" else "E021"
             message = f"unknown {expected.kind.replace('_', ' ')} `{node.id}`"
-            hint = suggest(node.id, [*kind.words, *scope.values]) or f"it must be {kind.doc}"
+            hint = suggest(node.id, [*kind.words, *scope.values])
+            hint = hint or choices(kind.words) + _OR.get(expected.kind, "")
             self.report(code, message, node.place, hint)
         else:
             hint = suggest(node.id, [*scope.names(), *ex.WORDS])
-            if hint is None and expected.kind == "bool":
-                hint = f"it must be {KINDS['bool'].doc}"
+            known = ("true", "false") if expected.kind == "bool" else scope.values
+            hint = hint or (choices(known) if known else scope.hint)
             self.report("E021", f"unknown name `{node.id}`", node.place, hint)
         return node
 
@@ -210,10 +218,10 @@ class _Binder:
     # ------------------------------------------------------------------------- arguments
 
     def target(self, name: str, place: Place) -> Op | Block | None:
-        if name in CATALOGUE:
-            return CATALOGUE[name]
         if name in self.specs:
             return self.block(name, place)
+        if name in CATALOGUE:
+            return CATALOGUE[name]
         hint = suggest(name, [*self.specs, *CATALOGUE])
         hint = hint or "define it under `blocks`, or name the library that does under `use`"
         self.report("E030", f"unknown block or op `{name}`", place, hint)
@@ -383,8 +391,9 @@ class _Binder:
         given = {key: node for key, node in arguments.items() if node is not None}
         bound = dict(self.arguments(target, given.items(), scope))
         self.check_given(target, given, place, header)
-        if len(target.inputs) != 1:
-            message = f"`{target.name}` takes {len(target.inputs)} tensors, but a row feeds it one"
+        if len(target.inputs) != 1 or target.variadic:
+            count = "several" if target.variadic else len(target.inputs)
+            message = f"`{target.name}` takes {count} tensors, but a row feeds it one"
             self.report("E037", message, place, "call it in a step of a block")
         return RowTemplate(str(name), group, target, bound, when, place)
 
@@ -455,7 +464,7 @@ class _BlockBinder:
         self.tensors = [self.take(name, self.taken_tensors) for name in spec.inputs]
         for name in spec.params:
             self.take(name, self.taken_values)
-        parameters = tuple(self.binder.parameters(spec.params, self.values))
+        parameters = tuple(self.binder.parameters(spec.params, self.values, constant=True))
         lets = tuple(self.lets())
         steps = [self.step(step) for step in spec.steps]
         steps += self.returned()

@@ -34,8 +34,8 @@ CODES = {
     "E035": "a number out of bounds",
     "E036": "a block that uses itself",
     "E037": "the wrong number of tensors for a block or op",
-    "E039": "a step that nothing uses",
     "E038": "a tensor where a number belongs, or a number where a tensor belongs",
+    "E039": "a step that nothing uses",
     # Shapes
     "E040": "shapes that do not fit together",
     "E041": "a kernel, pool or crop larger than its input",

@@ -8,7 +8,7 @@ from dataclasses import replace
 from archc.compiler import expressions as ex
 from archc.compiler.bind import Program, RowTemplate, substitute
 from archc.compiler.expressions import Node, Value
-from archc.compiler.interface import called_channels, interface, resolved, sized_inputs
+from archc.compiler.interface import called_channels, resolved, spellable
 from archc.compiler.ir import (
     Block,
     Body,
@@ -56,6 +56,10 @@ def elaborate(program: Program, settings: Settings) -> tuple[Network | None, lis
     rows = _Rows(_Elaborator(defaults), scope, kept, source, problems)
     for template in program.rows:
         rows.add(template)
+    if not rows.rows and not problems:
+        hint = "at least one `when` must hold"
+        place = spec.key_place("network")
+        problems.append(Problem("E011", "every row of the network is left out", place, hint))
     if problems or rows.output is None:
         return None, problems
     parameters = tuple(
@@ -102,9 +106,12 @@ def _parameters(
 
 def _differs(parameter: Parameter, scope: Mapping[str, Value]) -> bool:
     """Whether the parameter has another value than it has where nothing is set."""
-    if parameter.default is None:
-        return scope[parameter.name] is not None
-    return parameter.take(parameter.default.evaluate(scope)) != scope[parameter.name]
+    default = parameter.default
+    try:
+        usual = None if default is None else parameter.take(default.evaluate(scope))
+    except (Invalid, SpecError):
+        return True
+    return usual != scope[parameter.name]
 
 
 def _defaults(
@@ -117,8 +124,7 @@ def _defaults(
         found[target_name] = {}
         for name, node in given.items():
             try:
-                if _names(node) & kept:
-                    raise _kept(min(_names(node) & kept), "a default")
+                _check_known(node, kept, "a default")
                 value = target.parameter[name].take(node.evaluate(scope))
                 found[target_name][name] = value
             except Invalid as invalid:
@@ -132,9 +138,12 @@ def _names(node: Node) -> set[str]:
     return {n.id for n in ex.walk(node) if isinstance(n, ex.Name)}
 
 
-def _kept(name: str, where: str) -> Invalid:
-    message = f"`{name}` stays an argument of the model, so {where} cannot depend on it"
-    return Invalid("E024", message, f"remove `keep: true` from `{name}`")
+def _check_known(node: Node, kept: set[str], what: str, place: Place | None = None) -> None:
+    """Raises `SpecError` (E024) where `node`, which gives `what`, mentions a kept parameter."""
+    for name in sorted(_names(node) & kept):
+        message = f"`{name}` stays an argument of the model, so {what} cannot depend on it"
+        hint = f"remove `keep: true` from `{name}`"
+        raise SpecError([Problem("E024", message, place or node.place, hint)])
 
 
 class _Rows:
@@ -163,7 +172,7 @@ class _Rows:
         if self.output is not None:
             scope[".x"] = self.output
         try:
-            if template.when is not None and not template.when.evaluate(scope):
+            if template.when is not None and not self.condition(template.when, scope):
                 return
             values = self.arguments(template, scope)
         except KeyError:
@@ -177,18 +186,24 @@ class _Rows:
             return
         try:
             body = self.elaborator.call(template.target, values, (self.output,))
+            self.keep(template, body)
         except Blame as blame:
             self.problems.append(_at_row(blame, template))
             self.output = None
-        else:
-            self.keep(template, body)
+        except Invalid as invalid:
+            blame = Blame(invalid, template.place, invalid.about)
+            self.problems.append(_at_row(blame, template))
+            self.output = None
+        except SpecError as error:
+            self.problems.extend(error.problems)
+            self.output = None
+
+    def condition(self, when: Node, scope: Mapping[str, object]) -> bool:
+        self.check_known(when, "`when`")
+        return bool(when.evaluate(scope))
 
     def keep(self, template: RowTemplate, body: Body) -> None:
-        try:
-            spelled = self.spelled(template)
-        except Invalid as invalid:
-            self.problems.append(invalid.at(template.place))
-            return
+        spelled = self.spelled(template)
         name = template.name
         if template.group:
             index = self.counts.get(template.group, 0)
@@ -209,12 +224,20 @@ class _Rows:
                 if values is not None:
                     values[name] = value
             except Invalid as invalid:
-                self.problems.append(invalid.at(node.place))
+                elsewhere = template.group and node.place.line != template.place.line
+                related = (("for this row", template.place),) if elsewhere else ()
+                self.problems.append(invalid.at(node.place, *related))
                 values = None
             except SpecError as error:
                 self.problems.extend(error.problems)
                 values = None
         return values
+
+    def check_known(self, node: Node, what: str) -> None:
+        """Raises `SpecError` (E024) where `node` or the channels it mentions are not known yet."""
+        _check_known(node, self.kept, what)
+        if self.channels is not None and any(isinstance(n, ex.Attribute) for n in ex.walk(node)):
+            _check_known(self.channels, self.kept, what, node.place)
 
     def spelled(self, template: RowTemplate) -> dict[str, Node]:
         """The arguments that mention a kept parameter, with all else in them folded."""
@@ -227,17 +250,16 @@ class _Rows:
         }
         found = {}
         for name, node in template.arguments.items():
-            mentioned = _names(node) & self.kept
-            if mentioned and name in fixed:
-                raise _kept(min(mentioned), f"a `let` of `{target.name}`")
-            if mentioned and target.parameter[name].fixed:
-                raise _kept(min(mentioned), f"`{name}`")
-            if mentioned:
+            if name in fixed:
+                self.check_known(node, f"a `let` of `{target.name}`")
+            written = target.parameter[name].fixed or not spellable(node)
+            if written or not _names(node) & self.kept:
+                self.check_known(node, f"`{name}`")
+            else:
                 found[name] = substitute(node, others)
-            if self.channels is not None and any(isinstance(n, ex.Attribute) for n in ex.walk(node)):
-                raise _kept(min(_names(self.channels)), f"`{name}`")
         if self.channels is not None and isinstance(target, Block) and target.lets:
-            raise _kept(min(_names(self.channels)), f"a `let` of `{target.name}`")
+            what = f"a `let` of `{target.name}`"
+            _check_known(self.channels, self.kept, what, template.place)
         return found
 
     def output_channels(self, template: RowTemplate, spelled: Mapping[str, Node]) -> Node | None:
@@ -252,7 +274,7 @@ def _at_row(blame: Blame, template: RowTemplate) -> Problem:
     """The problem at the user's cell that caused it, or else at the row."""
     cell = template.arguments.get(blame.parameter or "")
     place = cell.place if cell is not None else template.place
-    related = () if blame.place is template.place else (("in this step", blame.place),)
+    related = () if blame.place is template.place else (("in its block", blame.place),)
     return blame.invalid.at(place, *related)
 
 
@@ -303,7 +325,7 @@ class _Elaborator:
             try:
                 scope[name] = values[name] = node.evaluate(scope)
             except SpecError as error:
-                raise _blame(error, node) from None
+                raise _blame(error) from None
         body = _BodyBuilder(self, block, scope)
         for step in block.steps:
             body.step(step.name, step.call, step.when)
@@ -324,9 +346,9 @@ class _Scope(dict[str, object]):
         return self[f".{name}"]  # type: ignore[return-value]
 
 
-def _blame(error: SpecError, node: Node) -> Blame:
+def _blame(error: SpecError) -> Blame:
     first = error.problems[0]
-    return Blame(Invalid(first.code, first.message, first.hint), node.place)
+    return Blame(Invalid(first.code, first.message, first.hint), first.place)
 
 
 class _BodyBuilder:
@@ -351,7 +373,7 @@ class _BodyBuilder:
         try:
             return bool(when.evaluate(self.scope))
         except SpecError as error:
-            raise _blame(error, when) from None
+            raise _blame(error) from None
 
     def invoke(self, invoke: Invoke) -> tuple[Tensor, int]:
         tensors, feeds = [], []
@@ -366,7 +388,8 @@ class _BodyBuilder:
         try:
             body = self.elaborator.call(invoke.target, arguments, tuple(tensors))
         except Invalid as invalid:
-            raise Blame(_named(invalid, invoke, tensors), invoke.place) from None
+            cause = self.parameter(dict(invoke.arguments).get(invalid.about or ""))
+            raise Blame(_named(invalid, invoke, tensors), invoke.place, cause) from None
         except Blame as blame:
             raise self.outward(blame, invoke) from None
         self.calls.append(Call(invoke.name, body, tuple(feeds)))
@@ -380,7 +403,7 @@ class _BodyBuilder:
             except Invalid as invalid:
                 raise Blame(invalid, node.place, self.parameter(node)) from None
             except SpecError as error:
-                raise _blame(error, node) from None
+                raise _blame(error) from None
         return values
 
     def parameter(self, node: Node | None) -> str | None:
@@ -399,7 +422,11 @@ def _named(invalid: Invalid, invoke: Invoke, tensors: list[Tensor]) -> Invalid:
     if len(tensors) < 2 or invalid.hint:
         return invalid
     said = ", ".join(
-        f"`{operand.name}` is {tensor} at stride {tensor.stride}"
+        f"`{_spoken(operand)}` is {tensor} at stride {tensor.stride}"
         for operand, tensor in zip(invoke.operands, tensors, strict=True)
     )
     return Invalid(invalid.code, invalid.message, said)
+
+
+def _spoken(operand: Invoke | Use) -> str:
+    return operand.name if isinstance(operand, Use) else f"{operand.target.name}(...)"

@@ -302,6 +302,14 @@ def _with_defaults(target: Op | Block, given: dict[str, Node]) -> dict[str, Node
 PYTHON_FUNCTIONS = ("min", "max", "round")
 
 
+def spellable(node: Node) -> bool:
+    """Whether generated code can spell an expression of names and numbers."""
+    try:
+        return all(True for _ in _spelled(node, "", {}))
+    except SpecError:
+        return False
+
+
 def _spelled(node: Node, step: str, channels: Mapping[str, Node]) -> Iterator[Node]:
     """The nodes of an expression that code spells. Raises `SpecError` (E023)."""
     hint = "work it out under `let` and use its name here"

@@ -93,7 +93,7 @@ class Parameter:
             (self.below, lambda a, b: a < b, "below"),
         ):
             if bound is not None and not fits(number, bound):
-                raise Invalid("E035", f"{what} is {show(number)}; it must be {words} {bound:g}")
+                raise Invalid("E035", f"{what} is {show(number)}; it must be {words} {show(bound)}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -52,7 +53,7 @@ class _Loader:
         self.specs: dict[Path, Spec | None] = {}
 
     def file(self, path: Path, name: str, users: tuple[Path, ...], use: Scalar | None = None) -> Spec | None:
-        key = path.resolve()
+        key = Path(os.path.realpath(path))
         if use is not None and key in users:
             circle = [file.name for file in (*users[users.index(key) :], key)]
             message = f"these files use each other: {' -> '.join(circle)}"
@@ -105,4 +106,5 @@ class _Loader:
 def _find(use: Scalar, user: Path) -> Path:
     """The used file: beside the file that uses it, or among the shipped specs."""
     beside = user.parent / use
-    return beside if beside.exists() or not (SHIPPED / use).exists() else SHIPPED / use
+    shipped = SHIPPED / use
+    return shipped if os.path.exists(shipped) and not os.path.exists(beside) else beside

@@ -9,8 +9,11 @@ from archc.compiler.problems import Invalid, quote
 
 MAX_NAME = 64
 
+# Keys of a row, which no argument can share.
+ROW_KEYS = ("block", "name", "when", "repeat", "tap")
+
 # Words of the expression language, and those that generated code gives a meaning of its own.
-WORDS = frozenset({"none", "true", "false", "self", "name", *FUNCTIONS})
+WORDS = frozenset({"none", "true", "false", "self", *FUNCTIONS, *ROW_KEYS})
 
 # Attributes of torch.nn.Sequential. A submodule of such a name would hide a method of PyTorch's; a
 # test compares this list with the class itself.

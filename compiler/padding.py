@@ -40,5 +40,7 @@ def output_size(
     if before + size + after < reach:
         padded = f" padded to {before + size + after}" if before + after else ""
         name = ("height", "width")[side]
-        raise Invalid("E041", f"a kernel of {reach} is larger than the {name} {size}{padded}")
+        dilated = f" dilated to {reach}" if reach > kernel else ""
+        message = f"a kernel of {kernel}{dilated} is larger than the {name} {size}{padded}"
+        raise Invalid("E041", message, "pad the input, or downsample it less before", "kernel")
     return (before + size + after - reach) // stride + 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from archc.compiler.problems import (
     Source,
     SpecError,
     in_reading_order,
+    quote,
     suggest,
 )
 from archc.compiler.values import KINDS
@@ -116,14 +118,14 @@ def _settings(program: Program, given: Mapping[str, object]) -> Settings:
         if name not in parameters:
             known = ", ".join(f"`{known}`" for known in parameters) or "none"
             hint = suggest(name, parameters) or f"the parameters are {known}"
-            problems.append(Problem("E050", f"unknown parameter `{name}`", place, hint))
+            problems.append(Problem("E050", f"unknown parameter {quote(name)}", place, hint))
             continue
         try:
             settings[name] = _setting(parameters[name], value, place), place
         except Invalid as invalid:
             problems.append(invalid.at(place))
         except SpecError as error:
-            problems.extend(error.problems)
+            problems.extend(replace(problem, code="E051") for problem in error.problems)
     if problems:
         raise SpecError(problems)
     return settings
@@ -138,11 +140,8 @@ def _setting(parameter: Parameter, value: object, place: Place) -> Any:
     node = ex.parse(value, at)
     if any(isinstance(n, ex.Name | ex.Attribute) for n in ex.walk(node)):
         return parameter.take(value)
-    return parameter.take(_constant(node))
-
-
-def _constant(node: ex.Node) -> ex.Value:
-    try:
-        return node.evaluate({})
-    except KeyError as error:
-        raise Invalid("E051", f"unknown function {error}") from None
+    misuses = (n.misuse() for n in ex.walk(node) if isinstance(n, ex.Call))
+    problems = [misuse for misuse in misuses if misuse is not None]
+    if problems:
+        raise SpecError(problems)
+    return parameter.take(node.evaluate({}))

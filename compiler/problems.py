@@ -70,9 +70,12 @@ class SpecError(Exception):
 class Invalid(Exception):
     """Says to the pass that knows the place what is wrong with a value. Never leaves the compiler."""
 
-    def __init__(self, code: str, message: str, hint: str | None = None) -> None:
+    def __init__(
+        self, code: str, message: str, hint: str | None = None, about: str | None = None
+    ) -> None:
+        """`about` is the parameter to blame, where the value is that of a whole call."""
         super().__init__(message)
-        self.code, self.message, self.hint = code, message, hint
+        self.code, self.message, self.hint, self.about = code, message, hint, about
 
     def at(self, place: Place, *related: tuple[str, Place]) -> Problem:
         return Problem(self.code, self.message, place, self.hint, related)
@@ -116,7 +119,7 @@ def excerpt(place: Place) -> list[str]:
     before = _width(shown[:caret].ljust(caret))
     under = _width(shown[caret : caret + place.length])
     number = f"{place.line:>5}"
-    return [f"{number} | {shown}", f"{'':>5} | {' ' * before}{'^' * max(1, under)}"]
+    return [f"{number} | {shown}".rstrip(), f"{'':>5} | {' ' * before}{'^' * max(1, under)}"]
 
 
 def _width(text: str) -> int:

@@ -30,9 +30,9 @@ _CONTROL = re.compile(
 # What libyaml says (in part), what a person would say, and what to do about it.
 _SYNTAX = (
     ("start any token", "a text cannot start so", "quote it; indent with spaces, not tabs"),
-    ("values are not allowed", "unexpected `:`", "quote a text that holds `: `, or indent alike"),
-    ("'-' indicator", "no entry of the list around it", "start each entry with `- `, all in line"),
-    ("expected key", "no key of the mapping around it", "keep keys in line, quote a text as a whole"),
+    ("values are not allowed", "unexpected `: `", "quote the text, or indent like the lines around"),
+    ("'-' indicator", "not an entry of the list around it", "start each with `- `, all in line"),
+    ("expected key", "not a key of the mapping around it", "write `key: value`, all keys in line"),
     ("expected ','", "a bracket is not closed", "close it, or put a comma between two entries"),
     ("node content", "a value is missing here", "write one, or quote a text that starts so"),
     ("end of stream", "a quote is not closed", "close it"),
@@ -99,7 +99,7 @@ def read(source: Source) -> tuple[Node | None, list[Problem]]:
     except yaml.MarkedYAMLError as error:
         reader.problems.append(reader.syntax(error))
     except yaml.YAMLError as error:
-        message = f"this is not YAML: {quote(str(error))}"
+        message = f"YAML syntax: {quote(str(error))}"
         reader.problems.append(Problem("E004", message, Place(source, 1, 1)))
     except _Stop:
         pass
@@ -158,7 +158,7 @@ class _Reader:
         mark, start = error.problem_mark or error.context_mark, error.context_mark
         elsewhere = start is not None and start.line != mark.line
         related = (("it starts here", self.place(start)),) if elsewhere else ()
-        return Problem("E004", f"this is not YAML: {words}", self.place(mark), hint, related)
+        return Problem("E004", f"YAML syntax: {words}", self.place(mark), hint, related)
 
     def refuse_anchor(self, event: Any, kind: str) -> None:
         hint = "write the value out, or make it a parameter or a block"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema
@@ -16,7 +17,7 @@ from archc.compiler import expressions as ex
 from archc.compiler.catalogue import CATALOGUE
 from archc.compiler.ir import Parameter
 from archc.compiler.load import SHIPPED, load
-from archc.compiler.problems import SpecError
+from archc.compiler.problems import SpecError, in_reading_order
 from archc.compiler.spec import BlockSpec, ParameterSpec, Spec
 from archc.compiler.values import ACTIVATIONS, INITIALIZERS, KINDS, PADDINGS
 
@@ -109,11 +110,16 @@ def json_schema(blocks: Mapping[str, BlockSpec]) -> Schema:
 
 def shipped_blocks() -> dict[str, BlockSpec]:
     """The blocks of the libraries that come with archc. Raises `SpecError`."""
+    return blocks_of(sorted((SHIPPED / "blocks").glob("*.yaml")))
+
+
+def blocks_of(paths: Iterable[Path]) -> dict[str, BlockSpec]:
+    """The blocks that the files at `paths` define or use. Raises `SpecError`."""
     found: dict[str, BlockSpec] = {}
-    for path in sorted((SHIPPED / "blocks").glob("*.yaml")):
+    for path in paths:
         files, problems = load(path)
         if problems or files is None:
-            raise SpecError(problems)
+            raise SpecError(in_reading_order(problems, str(path)))
         found.update(files.blocks)
     return found
 

@@ -246,14 +246,16 @@ def _cells_or_row(value: Any) -> Any:
     return _cells(value) if isinstance(value, reader.Sequence) else RowSpec.model_validate(value)
 
 
+TableRow = Annotated[
+    Any, PlainValidator(_cells_or_row), WithJsonSchema({"type": ["array", "object"]})
+]
+
+
 class TableSpec(SpecNode):
     """Rows under a header of column names."""
 
     columns: Annotated[tuple[Name, ...], Field(min_length=1)]
-    rows: tuple[
-        Annotated[Any, PlainValidator(_cells_or_row), WithJsonSchema({"type": ["array", "object"]})],
-        ...,
-    ]
+    rows: Annotated[tuple[TableRow, ...], Field(min_length=1)]
     name: LayerName = "blocks"
     set: dict[Name, Expression] = {}
 
@@ -370,19 +372,21 @@ def _structural(root: reader.Node, details: dict[str, Any]) -> Problem:
             hint = suggest(word, known) or choices(known)
             return Problem("E010", f"unknown key {quote(word)}", place, hint)
         case "missing":
-            return Problem("E011", f"the key `{path[-1]}` is missing", node.place)
+            hint = Spec.example if path[-1] == "archc" else None
+            return Problem("E011", f"the key `{path[-1]}` is missing", node.place, hint)
         case "too_short":
             return Problem("E011", "an empty list where one entry at least belongs", node.place)
         case "greater_than_equal":
-            message = f"`{path[-1]}` is {node}; it must be at least {limits['ge']:.15g}"
+            message = f"`{path[-1]}` is {quote(node)}; it must be at least {limits['ge']:.0f}"
             return Problem("E035", message, node.place)
         case "less_than_equal":
-            message = f"`{path[-1]}` is {node}; it must be at most {limits['le']:.15g}"
+            message = f"`{path[-1]}` is {quote(node)}; it must be at most {limits['le']:.0f}"
             return Problem("E035", message, node.place)
         case "dict_type":
             return _misfit(node, "a mapping")
         case "tuple_type":
-            hint = f"write `[{node}]`" if isinstance(node, Scalar) else "start each entry with `- `"
+            alone = isinstance(node, Scalar) and node
+            hint = f"write `[{node}]`" if alone else "start each entry with `- `"
             return _misfit(node, "a list", hint)
     raise AssertionError(details)
 
@@ -404,7 +408,6 @@ _OWNERS: dict[str, type[SpecNode]] = {
     "input": InputSpec,
     "network": TableSpec,
     "blocks": BlockSpec,
-    "steps": StepSpec,
 }
 
 

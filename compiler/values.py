@@ -16,7 +16,7 @@ PADDINGS = {
 }
 
 POOL_PADDINGS = {
-    "same": "as above; padded cells never win a maximum and are not counted in a mean",
+    "same": "ceil(n / stride) outputs; padded cells never win a maximum or count in a mean",
     "valid": "no padding",
 }
 
@@ -71,15 +71,16 @@ class Kind:
     """Words that mean something for this kind where an expression is expected."""
 
 
-def _wrong(value: object, what: str, wanted: str) -> Invalid:
-    return Invalid("E034", f"{what} is {quote(show(value))}; it must be {wanted}")
+def _wrong(value: object, what: str, wanted: str, hint: str | None = None) -> Invalid:
+    return Invalid("E034", f"{what} is {quote(show(value))}; it must be {wanted}", hint)
 
 
 def _int(value: object, what: str) -> int:
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, bool) or not isinstance(value, int):
-        raise _wrong(value, what, "a whole number")
+        hint = "use `floor`, `round` or `round_channels`" if isinstance(value, float) else None
+        raise _wrong(value, what, "a whole number", hint)
     return value
 
 
@@ -91,7 +92,7 @@ def _float(value: object, what: str) -> float:
 
 def _bool(value: object, what: str) -> bool:
     if not isinstance(value, bool):
-        raise _wrong(value, what, "true or false")
+        raise _wrong(value, what, "`true` or `false`")
     return value
 
 
@@ -99,19 +100,19 @@ def _size(value: object, what: str) -> tuple[int, ...]:
     """One number for both sides, or a height and a width."""
     items = value if isinstance(value, tuple) else (value, value)
     if len(items) != 2:
-        raise _wrong(value, what, "a whole number, or a height and a width")
+        raise _wrong(value, what, "a whole number, or `[height, width]`")
     return tuple(_int(item, what) for item in items)
 
 
 def _shape(value: object, what: str) -> tuple[int, ...]:
     if not isinstance(value, tuple) or len(value) not in (1, 3):
-        raise _wrong(value, what, "[channels] or [channels, height, width]")
+        raise _wrong(value, what, "`[channels]` or `[channels, height, width]`")
     return tuple(_int(item, what) for item in value)
 
 
 def _sides(value: object, what: str) -> tuple[int, ...]:
     if not isinstance(value, tuple) or len(value) != 4:
-        raise _wrong(value, what, "four numbers: [top, bottom, left, right]")
+        raise _wrong(value, what, "four numbers, `[top, bottom, left, right]`")
     sides = tuple(_int(item, what) for item in value)
     if not all(0 <= side <= 4096 for side in sides):
         raise Invalid("E035", f"{what} is {quote(show(value))}; each must be between 0 and 4096")
@@ -121,7 +122,7 @@ def _sides(value: object, what: str) -> tuple[int, ...]:
 def _padding(value: object, what: str) -> Value:
     if isinstance(value, tuple):
         return _sides(value, what)
-    return _word(PADDINGS, "E034", choices(PADDINGS) + ", or [top, bottom, left, right]")(
+    return _word(PADDINGS, "E034", choices(PADDINGS) + ", or `[top, bottom, left, right]`")(
         value, what
     )
 

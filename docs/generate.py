@@ -19,7 +19,7 @@ from archc.compiler.catalogue import CATALOGUE
 from archc.compiler.codes import CODES
 from archc.compiler.ir import Op, Parameter, Tensor
 from archc.compiler.pipeline import compile_network
-from archc.compiler.problems import Invalid, SpecError
+from archc.compiler.problems import SpecError
 from archc.compiler.values import ACTIVATIONS, INITIALIZERS, KINDS, PADDINGS, show
 
 PAGE = Path(__file__).with_name("language.md")
@@ -30,7 +30,9 @@ FIRST = "tiny.yaml"
 def examples(page: str) -> dict[str, str]:
     """The YAML examples by name: the file name in their first line, or a number."""
     found = {}
-    for index, text in enumerate(re.findall(r"^```yaml\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)):
+    for index, text in enumerate(
+        re.findall(r"^```yaml\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    ):
         named = re.match(r"# (\S+\.yaml)\n", text)
         found[named[1] if named else f"example{index}.yaml"] = text
     return found
@@ -132,14 +134,14 @@ def ops(page: str) -> str:
 
 
 def op_parts(op: Op) -> Iterator[str]:
-    tensors = "any number of tensors" if op.variadic else ", ".join(op.inputs)
+    tensors = "x1, x2, ..." if op.variadic else ", ".join(op.inputs)
     yield f"### {op.name}"
     yield f"`{', '.join([f'{op.name}({tensors}', *op.parameter])})`"
     yield op.doc
     if op.parameters:
         yield table("argument | type | default | bounds | meaning", map(argument, op.parameters))
     channels = "the sum of all" if op.variadic else f"`{op.channels}`"
-    yield f"Channels: {channels if op.channels else 'given by the size of the input'}."
+    yield f"Channels: {channels if op.channels else 'a step cannot tell'}."
     weights = ", ".join(weight_names(op))
     if weights:
         yield f"Weights: {weights}."
@@ -162,16 +164,17 @@ SAMPLE = {"filters": 2, "kernel": (3, 3), "units": 2}
 
 
 def weight_names(op: Op) -> Iterator[str]:
-    given = {p.name: p.default.evaluate({}) for p in op.parameters if p.default is not None}
-    for x in (Tensor(4, 8, 8), Tensor(4)):
-        try:
-            output = op.shape(given | SAMPLE, x)
-        except (Invalid, KeyError, TypeError):
-            continue
-        for weight in op.cost(given | SAMPLE, output, x).weights:
-            initializer = "`init`" if weight.fans != (0, 0) else weight.initializer
-            yield f"`{weight.name}` ({initializer}{'' if weight.trainable else ', not trainable'})"
+    if len(op.inputs) > 1 or any(p.required and p.name not in SAMPLE for p in op.parameters):
         return
+    x = Tensor(4) if op.name == "dense" else Tensor(4, 8, 8)
+    given = {p.name: SAMPLE.get(p.name, default_of(p)) for p in op.parameters}
+    for weight in op.cost(given, op.shape(given, x), x).weights:
+        initializer = "`init`" if weight.fans != (0, 0) else weight.initializer
+        yield f"`{weight.name}` ({initializer}{'' if weight.trainable else ', not trainable'})"
+
+
+def default_of(parameter: Parameter) -> object:
+    return parameter.default and parameter.take(parameter.default.evaluate({}))
 
 
 # ---------------------------------------------------------------------------------- the page
@@ -199,8 +202,8 @@ def main(arguments: list[str]) -> int:
     old = PAGE.read_text(encoding="utf-8")
     new = generated(old)
     if arguments == ["--check"]:
-        lines = (text.splitlines(keepends=True) for text in (old, new))
-        sys.stdout.writelines(difflib.unified_diff(*lines, PAGE.name, "generated"))
+        before, after = old.splitlines(keepends=True), new.splitlines(keepends=True)
+        sys.stdout.writelines(difflib.unified_diff(before, after, PAGE.name, "generated"))
         return int(old != new)
     PAGE.write_text(new, encoding="utf-8")
     return 0

@@ -10,9 +10,9 @@ import pytest
 
 from archc.compiler import reader
 from archc.compiler.catalogue import CATALOGUE
-from archc.compiler.load import SHIPPED, load
-from archc.compiler.problems import Source
-from archc.compiler.schema import DOCS, MAX_COLUMNS, json_schema, shipped_blocks
+from archc.compiler.load import SHIPPED
+from archc.compiler.problems import Source, SpecError
+from archc.compiler.schema import DOCS, MAX_COLUMNS, blocks_of, json_schema, shipped_blocks
 from archc.compiler.spec import BlockSpec, InputSpec, ParameterSpec, RowSpec, Spec, TableSpec
 
 SCHEMA = json_schema(shipped_blocks())
@@ -220,14 +220,18 @@ def test_a_block_of_ones_own_is_known(tmp_path: Path) -> None:
         "      wide: {type: int, default: 2 * 8}\n"
         "    steps: [y: identity(x)]\n"
     )
-    files, found = load(path)
-    assert files is not None
-    assert not found
-    definitions = json_schema(files.blocks)["$defs"]
+    definitions = json_schema(blocks_of([path]))["$defs"]
     assert definitions["row.own"]["description"] == "My own."
     assert definitions["own.pad"]["default"] == [0, 1, 0, 1]
     assert "default" not in definitions["own.wide"]
     assert "row.fuse" not in definitions
+
+
+def test_the_blocks_of_a_broken_file_are_not_known(tmp_path: Path) -> None:
+    path = tmp_path / "broken.yaml"
+    path.write_text("archc: 1\nblocks: []\n")
+    with pytest.raises(SpecError, match="a list where a mapping belongs"):
+        blocks_of([path])
 
 
 @pytest.mark.parametrize("model", [Spec, BlockSpec, InputSpec, ParameterSpec, RowSpec, TableSpec])

@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
-import keras
 import numpy as np
 
 from archc.backends import Live
 from archc.backends.keras.weights import SLOTS, Array, Slot
 from archc.compiler.ir import Network
+
+
+@contextmanager
+def _without_greetings() -> Iterator[None]:
+    """Hides what TensorFlow's C++ code writes to stderr while it starts, whatever it is told."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+with _without_greetings():
+    import keras
+
+    keras.ops.zeros(1)  # the first operation starts the runtime
 
 
 def build(constructor: Callable[..., Any], network: Network, height: int, width: int) -> Any:
@@ -45,7 +65,7 @@ def load(model: Any, weights: Mapping[str, Array]) -> None:
 def outputs(model: Any, batch: Array) -> dict[str, Array]:
     """The output of every layer by name; the model's own is ""."""
     layers = {layer.name: layer.output for layer in model.layers}
-    every = keras.Model(model.inputs, {**layers, "": model.output})
+    every = keras.Model(model.input, {**layers, "": model.output})
     found = every(np.ascontiguousarray(batch.transpose(0, 2, 3, 1)), training=False)
     return {name: _channels_first(value) for name, value in found.items()}
 

@@ -1,0 +1,155 @@
+"""The public interface: a spec as a network that counts itself, writes itself and builds itself."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from archc import backends
+from archc.backends import Live, SourceFile
+from archc.backends.execute import execute
+from archc.compiler import analysis
+from archc.compiler.analysis import Memory, Totals
+from archc.compiler.ir import Call, Network
+from archc.compiler.pipeline import compile_network
+
+
+class Params(NamedTuple):
+    """Numbers of parameters."""
+
+    trainable: int
+    """Weights that training changes: PyTorch's `parameters()`."""
+    total: int
+    """`trainable` and the batch norms' running averages: Keras's `count_params()`."""
+
+
+class Layer(NamedTuple):
+    """One op, or one call of a block, of a network. All figures are for a batch of one."""
+
+    path: str
+    """Canonical dotted path: the PyTorch module's, and the Keras layer's name."""
+    op: str
+    """The op of the catalogue, or the block."""
+    output_shape: tuple[int, ...]
+    """(channels, height, width), or (features,)."""
+    params: Params
+    macs: int
+    """Multiply-accumulates of convolutions and dense layers."""
+
+
+@dataclass(frozen=True, eq=False)
+class Net:
+    """A network with every number worked out. Made by `load`."""
+
+    network: Network
+    """The IR."""
+    spec: Path
+    """The file that it was read from."""
+
+    @property
+    def name(self) -> str:
+        return self.network.name
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """(channels, height, width) of the declared input; models take other sizes too."""
+        return self.network.input.shape
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """(channels, height, width), or (features,), at the declared input."""
+        return self.network.output.shape
+
+    @cached_property
+    def totals(self) -> Totals:
+        return analysis.totals(self.network)
+
+    @property
+    def params(self) -> Params:
+        """Trainable and total numbers of parameters."""
+        return Params(self.totals.trainable, self.totals.total)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of convolutions and dense layers at the declared input, batch 1."""
+        return self.totals.macs
+
+    @cached_property
+    def memory(self) -> Memory:
+        """Bytes of float32 activations at the declared input, batch 1."""
+        return analysis.memory(self.network)
+
+    @cached_property
+    def layers(self) -> tuple[Layer, ...]:
+        """Every op in order of evaluation."""
+        return tuple(
+            _layer(layer.path, layer.call, layer.totals) for layer in analysis.layers(self.network)
+        )
+
+    @cached_property
+    def blocks(self) -> tuple[Layer, ...]:
+        """Every row of the spec in order."""
+        calls = [row.call for row in self.network.rows]
+        return tuple(_layer(call.name, call, analysis.body_totals(call.body, {})) for call in calls)
+
+    def source(self, backend: str) -> str:
+        """The generated module's text for a backend: "torch" or "keras". Needs no framework.
+
+        Raises `BackendError` where there is no such backend.
+        """
+        return self.source_file(backend).text
+
+    def source_file(self, backend: str) -> SourceFile:
+        """The generated module for a backend, with its file name."""
+        name = backends.source_name(self.spec.name, backend)
+        return SourceFile(name, backends.get(backend).emit(self.network, self.spec.name))
+
+    def build(self, backend: str, height: int | None = None, width: int | None = None) -> Any:
+        """A live model with fresh weights, in evaluation mode, made by running `source(backend)`.
+
+        `height` and `width` in pixels default to the declared input's; only Keras asks for them.
+        Raises `BackendError` where there is no such backend or its framework is not installed.
+        """
+        live = self.live(backend)
+        constructor = getattr(execute(self.source_file(backend)), self.model_name(backend))
+        size = self.network.input
+        return live.build(constructor, self.network, height or size.height, width or size.width)
+
+    def live(self, backend: str) -> Live:
+        """How to drive live models of a backend; imports its framework."""
+        found = backends.get(backend)
+        try:
+            return found.live()
+        except ModuleNotFoundError as error:
+            message = f"the backend `{backend}` needs {found.distribution}: {error}"
+            raise backends.BackendError(message) from error
+
+    def model_name(self, backend: str) -> str:
+        """The name of the class or function that makes the model, in the generated module."""
+        return self.network.name
+
+    def __repr__(self) -> str:
+        shape = "x".join(map(str, self.input_shape))
+        return (
+            f"<archc.Net {self.name}, input {shape}, {self.params.trainable:,} trainable parameters>"
+        )
+
+
+def _layer(path: str, call: Call, totals: Totals) -> Layer:
+    params = Params(totals.trainable, totals.total)
+    return Layer(path, call.body.target.name, call.body.output.shape, params, totals.macs)
+
+
+def load(spec: str | os.PathLike[str], /, **settings: object) -> Net:
+    """The network that the file `spec` describes, with `settings` for its parameters.
+
+    `load("specs/mnv3_large.yaml", alpha=0.75)`. Raises `SpecError`, which carries every problem found
+    with its file, line and column. Needs no framework.
+    """
+    path = Path(spec)
+    return Net(compile_network(path, settings), path)
+
+

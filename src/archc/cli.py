@@ -1,0 +1,320 @@
+"""The command line. Results go to stdout, all else to stderr.
+
+Exit codes: 0 all is well, 1 a check failed, 2 the input or the usage is wrong.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from archc import backends
+from archc.api import Net, load
+from archc.backends import BackendError, SourceFile
+from archc.compiler.problems import SpecError, render
+
+
+class BackendChoice(click.ParamType):
+    """A registered backend, or `all` of them. Looked up only when it is needed."""
+
+    name = "backend"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> list[str]:
+        known = backends.names()
+        if value != "all" and value not in known:
+            self.fail(f"{value!r} is not one of {', '.join([*known, 'all'])}.", param, ctx)
+        return known if value == "all" else [value]
+
+    def shell_complete(self, ctx: Any, param: Any, incomplete: str) -> list[Any]:
+        words = [*backends.names(), "all"]
+        return [click.shell_completion.CompletionItem(w) for w in words if w.startswith(incomplete)]
+
+    def get_metavar(self, param: Any, ctx: Any = None) -> str:
+        return "torch|keras|all"
+
+
+class Setting(click.ParamType):
+    """`NAME=VALUE`."""
+
+    name = "setting"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, str]:
+        name, equals, text = value.partition("=")
+        if not equals or not name.strip():
+            self.fail(f"{value!r} is not of the form NAME=VALUE.", param, ctx)
+        return name.strip(), text.strip()
+
+    def get_metavar(self, param: Any, ctx: Any = None) -> str:
+        return "NAME=VALUE"
+
+
+Command = Callable[..., Any]
+
+
+def _specs(command: Command) -> Command:
+    return click.argument("specs", metavar="SPEC...", nargs=-1, required=True, type=click.Path())(
+        command
+    )
+
+
+def _settings(command: Command) -> Command:
+    return click.option(
+        "--set",
+        "settings",
+        multiple=True,
+        type=Setting(),
+        help="Give a parameter of the spec a value, as in --set alpha=0.75. Can be repeated.",
+    )(command)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="archc-compiler", prog_name="archc")
+def cli() -> None:
+    """Compile a network's YAML block table to PyTorch and to Keras.
+
+    A spec is checked and counted without any framework; `build` writes readable source for each
+    framework, and `check` proves the live models equal to the spec and to each other.
+    """
+
+
+@cli.command()
+@_specs
+@click.option("--backend", "-b", type=BackendChoice(), required=True, help="What to write for.")
+@click.option(
+    "--out",
+    "-o",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("generated"),
+    show_default=True,
+    help="The folder to write into.",
+)
+@_settings
+@click.option("--stdout", "to_stdout", is_flag=True, help="Print the source; write no file.")
+@click.option("--check", is_flag=True, help="Write nothing; fail with a diff if a file is stale.")
+def build(
+    specs: Sequence[str],
+    backend: list[str],
+    out: Path,
+    settings: Sequence[tuple[str, str]],
+    to_stdout: bool,
+    check: bool,
+) -> None:
+    """Write each SPEC as <stem>_<backend>.py.
+
+    \b
+    Examples:
+      archc build specs/mnv3_large.yaml --backend torch
+      archc build specs/*.yaml --backend all --check
+      archc build specs/mnv3_large.yaml -b keras --set alpha=0.75 --stdout
+    """
+    if check and to_stdout:
+        raise click.UsageError("--check and --stdout cannot be combined.")
+    emitted = [(net, net.source_file(name)) for net in _load(specs, settings) for name in backend]
+    _refuse_clashes(emitted)
+    if to_stdout:
+        for _, source in emitted:
+            click.echo(source.text, nl=False)
+    elif check:
+        stale = [_diff(out, source) for _, source in emitted]
+        sys.exit(1 if any(stale) else 0)
+    else:
+        for net, source in emitted:
+            _report(net, out / source.name, _write(out / source.name, source.text))
+
+
+def _load(specs: Sequence[str], settings: Sequence[tuple[str, str]]) -> list[Net]:
+    """All networks, or every problem of all of them and no network."""
+    nets, problems = [], []
+    for spec in specs:
+        try:
+            nets.append(load(spec, **dict(settings)))
+        except SpecError as error:
+            problems.extend(error.problems)
+    if problems:
+        raise SpecError(problems)
+    return nets
+
+
+def _refuse_clashes(emitted: Sequence[tuple[Net, SourceFile]]) -> None:
+    names: dict[str, Path] = {}
+    for net, source in emitted:
+        if names.setdefault(source.name, net.spec) != net.spec:
+            raise click.UsageError(
+                f"{names[source.name]} and {net.spec} would both be written to {source.name}."
+            )
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_bytes().decode("utf-8", errors="replace")
+    except FileNotFoundError:
+        return None
+
+
+def _diff(out: Path, source: SourceFile) -> bool:
+    """Prints how the file differs from what would be written; whether it does."""
+    path = out / source.name
+    old = _read(path)
+    if old == source.text:
+        return False
+    before, after = (old or "").splitlines(keepends=True), source.text.splitlines(keepends=True)
+    label = str(path) if old is not None else "/dev/null"
+    for line in difflib.unified_diff(before, after, label, str(path)):
+        click.echo(_coloured(line), nl=False)
+    return True
+
+
+def _coloured(line: str) -> str:
+    colour = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1])
+    return click.style(line, fg=colour) if colour else line
+
+
+def _write(path: Path, text: str) -> str:
+    """Replaces the file in one step; what became of it."""
+    old = _read(path)
+    if old == text:
+        return "unchanged"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+        mode = path.stat().st_mode & 0o777 if old is not None else 0o666 & ~_umask()
+        os.chmod(temporary, mode)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    return "created" if old is None else "changed"
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _report(net: Net, path: Path, fate: str) -> None:
+    counts = f"{net.params.trainable:,} parameters, {net.macs:,} MACs"
+    click.echo(f"{path}: {fate}, {counts}")
+
+
+@cli.command()
+@_specs
+@click.option("--backend", "-b", type=BackendChoice(), help="Also build live models and compare.")
+@click.option("--numeric", is_flag=True, help="Compare outputs from the same random weights too.")
+@_settings
+def check(
+    specs: Sequence[str],
+    backend: list[str] | None,
+    numeric: bool,
+    settings: Sequence[tuple[str, str]],
+) -> None:
+    """Check each SPEC; with a backend, hold its live model against the spec.
+
+    Without --backend this needs no framework. With it, each model's arrays and output shapes are
+    compared with what archc says of them, layer by layer. With --numeric all backends (all of them,
+    if none is named) get the same random weights and batch-norm statistics, and their outputs are
+    compared; the first layer that differs is named.
+    """
+    nets = _load(specs, settings)
+    wanted = backend or (backends.names() if numeric else [])
+    failed = False
+    for net in nets:
+        differences = _differences(net, wanted, numeric) if wanted else []
+        for difference in differences:
+            click.echo(f"{net.spec}: {difference}", err=True)
+        failed = failed or bool(differences)
+        if not differences:
+            said = f" agrees with {' and '.join(wanted)}" if wanted else ": fine"
+            click.echo(f"{net.spec}{said}, {net.params.trainable:,} parameters")
+    sys.exit(1 if failed else 0)
+
+
+def _differences(net: Net, wanted: list[str], numeric: bool) -> list[str]:
+    from archc.check import compare
+
+    with _progress(f"{net.spec.name}: ") as step:
+        return compare(net, wanted, numeric, step)
+
+
+@contextmanager
+def _progress(before: str) -> Iterator[Callable[[str], None]]:
+    """Says on a terminal what is being done; silent elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda text: None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(before) as status:
+        yield lambda text: status.update(f"{before}{text}")
+
+
+@cli.command()
+@click.argument("spec", type=click.Path())
+@_settings
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--blocks", is_flag=True, help="One line for each row of the spec, not for each op.")
+def summary(
+    spec: str, settings: Sequence[tuple[str, str]], as_json: bool, blocks: bool
+) -> None:
+    """Print the layers of SPEC with shapes, parameters and MACs, for a batch of one."""
+    from archc import summary as report
+
+    (net,) = _load([spec], settings)
+    if as_json:
+        click.echo(json.dumps(report.as_json(net), indent=2))
+    else:
+        report.print_table(net, blocks)
+
+
+@cli.command()
+@click.argument("specs", metavar="[SPEC]...", nargs=-1, type=click.Path(path_type=Path))
+def schema(specs: Sequence[Path]) -> None:
+    """Print the JSON Schema of a spec, for editors that complete and check YAML.
+
+    It knows the blocks that come with archc, and those of each SPEC or library named.
+    """
+    from archc.compiler.schema import blocks_of, json_schema, shipped_blocks
+
+    blocks = {**shipped_blocks(), **blocks_of(specs)}
+    click.echo(json.dumps(json_schema(blocks), indent=2))
+
+
+def _complain(error: SpecError) -> None:
+    for problem in error.problems:
+        place, _, rest = render(problem).partition(": ")
+        first, _, excerpt = rest.partition("\n")
+        code, _, message = first.partition(" ")
+        styled = f"{click.style(place, bold=True)}: {click.style(code, fg='red', bold=True)} {message}"
+        click.echo(f"{styled}\n{excerpt}" if excerpt else styled, err=True)
+
+
+def main() -> None:
+    """Runs the command line; no problem of the user's ends in a traceback."""
+    try:
+        cli.main(prog_name="archc", standalone_mode=False)
+    except SpecError as error:
+        _complain(error)
+        sys.exit(2)
+    except BackendError as error:
+        click.echo(f"archc: {error}", err=True)
+        sys.exit(2)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("archc: interrupted", err=True)
+        sys.exit(130)
+    except OSError as error:
+        click.echo(f"archc: {error.filename or ''}: {error.strerror or error}", err=True)
+        sys.exit(2)

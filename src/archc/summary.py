@@ -1,0 +1,72 @@
+"""The layer table of a network, for people and for programs."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from archc.api import Layer, Net
+
+
+def as_json(net: Net) -> dict[str, Any]:
+    """The summary as plain data. Shapes are (channels, height, width) or (features,)."""
+    return {
+        "name": net.name,
+        "input_shape": list(net.input_shape),
+        "output_shape": list(net.output_shape),
+        "params": net.params._asdict(),
+        "macs": net.macs,
+        "other_ops": net.totals.other,
+        "activation_bytes": {"sum": net.memory.sum, "peak": net.memory.peak},
+        "layers": [_entry(layer) for layer in net.layers],
+        "blocks": [_entry(block) for block in net.blocks],
+    }
+
+
+def _entry(layer: Layer) -> dict[str, Any]:
+    return {
+        "path": layer.path,
+        "op": layer.op,
+        "output_shape": list(layer.output_shape),
+        "params": layer.params.total,
+        "trainable": layer.params.trainable,
+        "macs": layer.macs,
+    }
+
+
+def print_table(net: Net, blocks: bool) -> None:
+    """Prints a line for each row of the spec, with the ops of each unless `blocks`."""
+    from rich.console import Console
+    from rich.table import Table
+
+    width = None if sys.stdout.isatty() else 120
+    console = Console(width=width, highlight=False)
+    table = Table(box=None, pad_edge=False)
+    for name in ("layer", "op", "output"):
+        table.add_column(name, no_wrap=True)
+    for name in ("parameters", "MACs"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for block in net.blocks:
+        inner = [layer for layer in net.layers if layer.path.startswith(f"{block.path}.")]
+        table.add_row(*_cells(block), style="bold" if inner and not blocks else None)
+        for layer in [] if blocks else inner:
+            table.add_row(*_cells(layer))
+    console.print(table)
+    console.print(_footer(net))
+
+
+def _cells(layer: Layer) -> tuple[str, ...]:
+    shape = "x".join(map(str, layer.output_shape))
+    macs = f"{layer.macs:,}" if layer.macs else ""
+    params = f"{layer.params.total:,}" if layer.params.total else ""
+    return layer.path, layer.op, shape, params, macs
+
+
+def _footer(net: Net) -> str:
+    mega = 2**20
+    return (
+        f"\n{net.name}, input {'x'.join(map(str, net.input_shape))}: "
+        f"{net.params.trainable:,} trainable parameters, {net.params.total:,} in total\n"
+        f"{net.macs:,} MACs of convolutions and dense layers, {net.totals.other:,} other operations\n"
+        f"{net.memory.sum / mega:.1f} MiB of activations, {net.memory.peak / mega:.1f} MiB at once"
+    )

@@ -1,0 +1,75 @@
+"""What the tests share: golden files, and the expectations of the shipped networks."""
+
+import difflib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+SPECS = ROOT / "specs"
+EXPECTED = ROOT / "tests" / "expected"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="rewrite the golden files")
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[Path, str], None]:
+    """Asserts that a file holds a text; rewrites the file under `--update-golden`."""
+
+    def check(path: Path, text: str) -> None:
+        known = path.read_text(encoding="utf-8") if path.exists() else ""
+        if request.config.getoption("--update-golden"):
+            if text != known:
+                path.write_text(text, encoding="utf-8")
+        elif text != known:
+            lines = (part.splitlines() for part in (known, text))
+            diff = difflib.unified_diff(*lines, path.name, "now", lineterm="")
+            pytest.fail("\n".join([*diff, "", "if that is right: pytest --update-golden"]), False)
+
+    return check
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What is known of one network at one choice of its parameters, and from where."""
+
+    spec: Path
+    settings: Mapping[str, object]
+    source: str
+    output: tuple[int, ...]
+    trainable: int
+    total: int
+    macs: int | None
+    rows: Mapping[str, tuple[int, ...]]
+    """Output shapes by the name of the row; only some rows are given."""
+
+    def __str__(self) -> str:
+        settings = [f"{name}={value}" for name, value in self.settings.items()]
+        return "-".join([self.spec.stem, *settings])
+
+
+def expectations() -> Iterator[Expectation]:
+    """Every case of every file in tests/expected."""
+    for path in sorted(EXPECTED.glob("*.yaml")):
+        for case in yaml.safe_load(path.read_text(encoding="utf-8"))["cases"]:
+            yield Expectation(
+                SPECS / path.name,
+                case.get("set", {}),
+                case["source"],
+                tuple(case["output"]),
+                case["params"]["trainable"],
+                case["params"]["total"],
+                case.get("macs"),
+                {name: tuple(shape) for name, shape in case.get("rows", {}).items()},
+            )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test that takes an `expectation` runs once for each of them."""
+    if "expectation" in metafunc.fixturenames:
+        metafunc.parametrize("expectation", list(expectations()), ids=str)
