@@ -9,11 +9,11 @@ from archc.compiler.problems import Invalid, quote
 
 MAX_NAME = 64
 
-# Keys of a row, which no argument can share.
 ROW_KEYS = ("block", "name", "when", "repeat", "tap")
+"""Keys of a row that are not arguments, those of later versions included."""
 
 # Words of the expression language, and those that generated code gives a meaning of its own.
-WORDS = frozenset({"none", "true", "false", "self", *FUNCTIONS, *ROW_KEYS})
+WORDS = frozenset({"none", "true", "false", "self", *FUNCTIONS})
 
 # Attributes of torch.nn.Sequential. A submodule of such a name would hide a method of PyTorch's; a
 # test compares this list with the class itself.
@@ -46,6 +46,14 @@ def check_name(text: str) -> str:
     if len(text) > MAX_NAME:
         raise Invalid("E013", f"{quote(text)} is longer than {MAX_NAME} characters")
     return text
+
+
+def check_parameter_name(text: str) -> str:
+    """`text` if a parameter of a block may be called so. Raises `Invalid` (E013)."""
+    if text in ROW_KEYS:
+        message = f"`{text}` cannot name a parameter: a row has a key called so"
+        raise Invalid("E013", message, f"try `{text}_`")
+    return check_name(text)
 
 
 def check_module_name(text: str) -> str:

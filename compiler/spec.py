@@ -24,7 +24,7 @@ from pydantic_core import PydanticCustomError, ValidationError
 
 from archc.compiler import expressions, reader
 from archc.compiler.expressions import LARGEST, Node
-from archc.compiler.names import check_module_name, check_name
+from archc.compiler.names import check_module_name, check_name, check_parameter_name
 from archc.compiler.problems import (
     Invalid,
     Place,
@@ -111,6 +111,9 @@ _NAME_SCHEMA = {"type": "string", "pattern": "^[A-Za-z][A-Za-z0-9_]*$"}
 _VALUE_SCHEMA = {"type": ["string", "number", "boolean", "null", "array"]}
 
 Name = Annotated[str, _checked(check_name, "a name"), WithJsonSchema(_NAME_SCHEMA)]
+ParameterName = Annotated[
+    str, _checked(check_parameter_name, "a name"), WithJsonSchema(_NAME_SCHEMA)
+]
 LayerName = Annotated[str, _checked(check_module_name, "a name"), WithJsonSchema(_NAME_SCHEMA)]
 Text = Annotated[str, _checked(str, "a text"), WithJsonSchema({"type": "string"})]
 Expression = Annotated[Any, PlainValidator(_expression), WithJsonSchema(_VALUE_SCHEMA)]
@@ -286,7 +289,7 @@ class BlockSpec(SpecNode):
 
     doc: Text = ""
     inputs: tuple[Name, ...] = ("x",)
-    params: dict[Name, ParameterSpec] = {}
+    params: dict[ParameterName, ParameterSpec] = {}
     let: dict[Name, Expression] = {}
     steps: Annotated[tuple[StepSpec, ...], Field(min_length=1)]
     returns: Expression = None
