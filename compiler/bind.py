@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from archc.compiler import expressions as ex
 from archc.compiler.catalogue import CATALOGUE
@@ -28,6 +29,9 @@ from archc.compiler.spec import BlockSpec, CellsSpec, ParameterSpec, RowSpec, Sp
 from archc.compiler.values import KINDS, Type
 
 ATTRIBUTES = ("channels", "stride")
+MAX_NESTING = 32
+"""Blocks within blocks beyond this are refused."""
+MAX_TERMS = 1000
 ANY = Type("any", optional=True)
 """The type of an expression of which nothing is expected."""
 _OR = {"activation": ", or `none`", "padding": ", or `[top, bottom, left, right]`"}
@@ -44,6 +48,12 @@ class RowTemplate:
     arguments: Mapping[str, Node]
     when: Node | None
     place: Place
+
+    @cached_property
+    def mentioned(self) -> frozenset[str]:
+        """Names in the arguments."""
+        nodes = (n for node in self.arguments.values() for n in ex.walk(node))
+        return frozenset(n.id for n in nodes if isinstance(n, ex.Name))
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +94,7 @@ class _Binder:
         self.spec = spec
         self.specs = blocks
         self.blocks: dict[str, Block] = {}
+        self.depths: dict[Block | Op, int] = {}
         self.pending: list[str] = []
         self.problems: list[Problem] = []
 
@@ -291,10 +302,22 @@ class _Binder:
             assert place is not None
             self.report("E036", f"the block `{name}` uses itself: {circle}", place)
             return None
+        if len(self.pending) == MAX_NESTING:
+            self.nested_too_deeply(place)
+            return None
         self.pending.append(name)
-        self.blocks[name] = _BlockBinder(self, name, self.specs[name]).block()
+        block = self.blocks[name] = _BlockBinder(self, name, self.specs[name]).block()
         self.pending.pop()
-        return self.blocks[name]
+        inner = [self.depths.get(invoke.target, 0) for _, invoke in block.invokes()]
+        self.depths[block] = 1 + max(inner, default=0)
+        if self.depths[block] > MAX_NESTING:
+            self.nested_too_deeply(block.place)
+            self.depths[block] = 0
+        return block
+
+    def nested_too_deeply(self, place: Place | None) -> None:
+        assert place is not None
+        self.report("E008", f"blocks nested more than {MAX_NESTING} deep", place)
 
     # ------------------------------------------------------------------------------ rows
 
@@ -375,7 +398,10 @@ class _Binder:
         cells = {c: given.get(c, ex.Literal(None, row.place)) for c in columns if c != "block"}
         for name, node in table.set.items():
             if name in given or name not in columns:
-                given[name] = substitute(node, {**cells, **given})
+                try:
+                    given[name] = substitute(node, {**cells, **given})
+                except SpecError as error:
+                    self.problems.extend(error.problems)
         return given
 
     def row(
@@ -411,14 +437,30 @@ def _is_none(node: Node) -> bool:
 
 
 def substitute(node: Node, values: Mapping[str, Node]) -> Node:
-    """`node` with names replaced by expressions."""
+    """`node` with names, and attributes such as `x.channels`, replaced by expressions.
 
+    Raises `SpecError` (E022) for a result so long that nothing sensible leads to it.
+    """
+    leaves = [values.get(_key(leaf)) for leaf in ex.walk(node)]
+    if sum(1 for leaf in leaves if leaf is not None for _ in ex.walk(leaf)) > MAX_TERMS:
+        message = f"written out, this comes to more than {MAX_TERMS} terms"
+        raise SpecError([Problem("E022", message, node.place, "work it out in smaller parts")])
+    return _substituted(node, values)
+
+
+def _key(node: Node) -> str:
+    if isinstance(node, ex.Attribute):
+        return f"{node.id}.{node.field}"
+    return node.id if isinstance(node, ex.Name) else ""
+
+
+def _substituted(node: Node, values: Mapping[str, Node]) -> Node:
     def inner(child: Node) -> Node:
-        return substitute(child, values)
+        return _substituted(child, values)
 
     match node:
-        case ex.Name():
-            return values.get(node.id, node)
+        case ex.Name() | ex.Attribute():
+            return values.get(_key(node), node)
         case ex.Unary():
             return replace(node, operand=inner(node.operand))
         case ex.Binary() | ex.Compare() | ex.Logic():

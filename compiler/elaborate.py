@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import lru_cache
 
 from archc.compiler import expressions as ex
 from archc.compiler.bind import Program, RowTemplate, substitute
@@ -26,6 +27,7 @@ from archc.compiler.problems import Invalid, Place, Problem, SpecError
 
 MAX_ELEMENTS = 2**36
 """A single value of more elements than this is a mistake."""
+MAX_OPS = 2**20
 
 Defaults = Mapping[str, Mapping[str, Value]]
 Settings = Mapping[str, tuple[Value, Place]]
@@ -53,7 +55,8 @@ def elaborate(program: Program, settings: Settings) -> tuple[Network | None, lis
         return None, problems
     kept = {p.name for p in program.parameters if p.keep}
     source = Tensor(spec.input.channels, spec.input.height, spec.input.width)
-    rows = _Rows(_Elaborator(defaults), scope, kept, source, problems)
+    elaborator = _elaborator(tuple((name, tuple(v.items())) for name, v in defaults.items()))
+    rows = _Rows(elaborator, scope, kept, source, problems)
     for template in program.rows:
         rows.add(template)
     if not rows.rows and not problems:
@@ -166,6 +169,7 @@ class _Rows:
         self.problems = problems
         self.rows: list[Row] = []
         self.counts: dict[str, int] = {}
+        self.ops = 0
 
     def add(self, template: RowTemplate) -> None:
         scope: dict[str, object] = {**self.scope}
@@ -203,6 +207,7 @@ class _Rows:
         return bool(when.evaluate(scope))
 
     def keep(self, template: RowTemplate, body: Body) -> None:
+        self.ops = check_ops(self.ops + self.elaborator.ops[body])
         spelled = self.spelled(template)
         name = template.name
         if template.group:
@@ -241,6 +246,8 @@ class _Rows:
 
     def spelled(self, template: RowTemplate) -> dict[str, Node]:
         """The arguments that mention a kept parameter, with all else in them folded."""
+        if self.channels is None and not template.mentioned & self.kept:
+            return {}
         target = template.target
         fixed = resolved(target) if isinstance(target, Block) else frozenset()
         others = {
@@ -263,6 +270,8 @@ class _Rows:
         return found
 
     def output_channels(self, template: RowTemplate, spelled: Mapping[str, Node]) -> Node | None:
+        if self.channels is None and not spelled:
+            return None
         here = self.channels or ex.Name("*", template.place)
         channels = called_channels(template.target, spelled, (here,))
         if channels is None or not _names(channels) & self.kept:
@@ -278,12 +287,23 @@ def _at_row(blame: Blame, template: RowTemplate) -> Problem:
     return blame.invalid.at(place, *related)
 
 
+MAX_BODIES = 2**15
+"""Calls that are remembered before all are forgotten."""
+
+
+@lru_cache(maxsize=16)
+def _elaborator(defaults: tuple[tuple[str, tuple[tuple[str, Value], ...]], ...]) -> _Elaborator:
+    return _Elaborator({name: dict(values) for name, values in defaults})
+
+
 class _Elaborator:
-    """Works out calls. Equal calls are worked out once."""
+    """Works out calls. Equal calls are worked out once, for all networks of equal defaults."""
 
     def __init__(self, defaults: Defaults) -> None:
         self.defaults = defaults
         self.bodies: dict[tuple[object, ...], Body] = {}
+        self.ops: dict[Body, int] = {}
+        """How many ops a body comes to."""
         self.base: dict[Op | Block, dict[str, object]] = {}
 
     def call(
@@ -294,8 +314,11 @@ class _Elaborator:
         key = (target, tuple(arguments.values()), inputs)
         body = self.bodies.get(key)
         if body is None:
+            if len(self.bodies) > MAX_BODIES:
+                self.bodies.clear()
             make = self.block if isinstance(target, Block) else self.op
             body = self.bodies[key] = make(target, arguments, inputs)  # type: ignore[arg-type]
+            self.ops[body] = check_ops(sum(self.ops[call.body] for call in body.calls) or 1)
         return body
 
     def base_of(self, target: Op | Block) -> Mapping[str, Value]:
@@ -344,6 +367,12 @@ class _Scope(dict[str, object]):
 
     def tensor(self, name: str) -> Tensor:
         return self[f".{name}"]  # type: ignore[return-value]
+
+
+def check_ops(count: int) -> int:
+    if count > MAX_OPS:
+        raise Invalid("E044", f"this comes to more than {MAX_OPS:,} ops")
+    return count
 
 
 def _blame(error: SpecError) -> Blame:

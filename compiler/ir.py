@@ -129,7 +129,7 @@ class Cost:
     """Elementwise and pooling operations, which are not MACs."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Op:
     """A primitive. The catalogue holds one for each thing that a backend can spell."""
 
@@ -145,7 +145,7 @@ class Op:
     """The output's channels as an expression; None where they depend on the input's size."""
     variadic: bool = False
 
-    @property
+    @cached_property
     def parameter(self) -> Mapping[str, Parameter]:
         return {parameter.name: parameter for parameter in self.parameters}
 

@@ -122,9 +122,7 @@ def _sides(value: object, what: str) -> tuple[int, ...]:
 def _padding(value: object, what: str) -> Value:
     if isinstance(value, tuple):
         return _sides(value, what)
-    return _word(PADDINGS, "E034", choices(PADDINGS) + ", or `[top, bottom, left, right]`")(
-        value, what
-    )
+    return _PADDING_WORD(value, what)
 
 
 def _word(words: dict[str, str], code: str, wanted: str) -> Callable[[object, str], str]:
@@ -136,6 +134,8 @@ def _word(words: dict[str, str], code: str, wanted: str) -> Callable[[object, st
 
     return take
 
+
+_PADDING_WORD = _word(PADDINGS, "E034", choices(PADDINGS) + ", or `[top, bottom, left, right]`")
 
 KINDS = {
     "int": Kind("a whole number", _int),
