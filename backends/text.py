@@ -70,15 +70,13 @@ def signature(
 
 
 def docstring(text: str, indent: int = 0) -> list[str]:
-    """`text` as a docstring that it cannot close; paragraphs stand between blank lines."""
-    paragraphs = [part for part in (plain(p) for p in text.split("\n\n")) if part]
-    if not paragraphs:
-        return []
+    """`text` as a docstring that it cannot close; long lines are wrapped."""
     width = WIDTH - indent - 6
     lines: list[str] = []
-    for paragraph in paragraphs:
-        lines += ["", *textwrap.wrap(paragraph, width, break_long_words=False)]
-    lines = lines[1:]
+    for line in text.strip().split("\n"):
+        lines += textwrap.wrap(plain(line), width, break_long_words=False) or [""]
+    if not any(lines):
+        return []
     if len(lines) == 1:
         return [f'"""{lines[0]}"""']
     return [f'"""{lines[0]}', *lines[1:], '"""']
