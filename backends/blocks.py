@@ -43,7 +43,7 @@ def used_ops(network: Network) -> set[str]:
 
 
 def effective(network: Network, target: Op | Block, given: Mapping[str, Node]) -> dict[str, Node]:
-    """All arguments of an op where it is called: given ones, then the spec's defaults, then its own."""
+    """All arguments of an op: given ones, then the spec's defaults, then its own."""
     own = network.defaults.get(target.name, {})
     found = {}
     for parameter in target.parameters:
@@ -87,7 +87,9 @@ def row_arguments(network: Network, row: Row) -> Iterator[tuple[str, Node]]:
             yield argument.name, node
 
 
-def passed_arguments(network: Network, face: Interface, invoke: Invoke) -> Iterator[tuple[str, Node]]:
+def passed_arguments(
+    network: Network, face: Interface, invoke: Invoke
+) -> Iterator[tuple[str, Node]]:
     """The generated arguments of a call within a block, without those at their default."""
     block = invoke.target
     assert isinstance(block, Block)
@@ -183,7 +185,7 @@ def uses(block: Block) -> Counter[str]:
 def variables(
     block: Block, inputs: Mapping[str, str], taken: Iterable[str], mentioned: Mentioned
 ) -> dict[str, str]:
-    """A variable for each value: a link of a chain takes over its predecessor's, others get their own.
+    """A variable for each value: a link of a chain takes its predecessor's, others get their own.
 
     `mentioned` says which inputs a step's code looks at besides its operands.
     """
@@ -210,7 +212,7 @@ def no_mentions(step: Step) -> set[str]:
 
 
 def used_operands(call: Invoke) -> list[Use | Invoke]:
-    """The operands that the called code computes with: a block may look at no more than a stride."""
+    """The operands that the code computes with: a block may look at no more than a stride."""
     if call.target.variadic:
         return list(call.operands)
     used = interface(call.target).used if isinstance(call.target, Block) else call.target.inputs
@@ -259,5 +261,3 @@ def settings_text(network: Network) -> str:
     """The settings that differ from the spec's defaults, as ` with alpha=0.75`."""
     changed = [f"{name}={show(network.settings[name])}" for name in network.changed]
     return f" with {', '.join(changed)}" if changed else ""
-
-

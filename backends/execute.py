@@ -13,8 +13,8 @@ from archc.backends import SourceFile
 def execute(source: SourceFile) -> ModuleType:
     """The module that `source` is, imported once for each text.
 
-    It stands in `sys.modules` (so that its models pickle) and in `linecache` (so that tracebacks and
-    `inspect.getsource` show it).
+    It stands in `sys.modules`, so that its models pickle, and in `linecache`, so that tracebacks
+    and `inspect.getsource` show it.
     """
     digest = hashlib.sha256(source.text.encode()).hexdigest()[:12]
     name = f"archc_live_{source.name.removesuffix('.py')}_{digest}"

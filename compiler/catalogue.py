@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from math import prod
 from types import MappingProxyType
+from typing import Any
 
 from archc.compiler.expressions import Literal, Value
 from archc.compiler.ir import Arguments, Cost, Op, Parameter, Tensor, Weight
@@ -17,12 +18,9 @@ MAX_CHANNELS = 2**20
 MAX_KERNEL = 1024
 
 
-def _parameter(
-    name: str, kind: str, doc: str, default: Value = None, fixed: bool = False, **bounds: float
-) -> Parameter:
-    optional = kind.endswith("?")
+def _parameter(name: str, kind: str, doc: str, default: Value = None, **more: Any) -> Parameter:
     literal = None if default is None else Literal(default, _HERE)
-    return Parameter(name, Type(kind.rstrip("?"), optional), literal, fixed=fixed, doc=doc, **bounds)  # type: ignore[arg-type]
+    return Parameter(name, Type(kind), literal, doc=doc, **more)
 
 
 _FILTERS = _parameter("filters", "int", "output channels", min=1, max=MAX_CHANNELS)
@@ -30,9 +28,7 @@ _KERNEL = _parameter("kernel", "size", "height and width of the window", min=1, 
 _STRIDE = _parameter("stride", "size", "step of the window", 1, min=1, max=MAX_KERNEL)
 _PADDING = _parameter("padding", "padding", "what is added around the input", "same")
 _DILATION = _parameter("dilation", "size", "spacing of the kernel's cells", 1, min=1, max=256)
-_GROUPS = _parameter(
-    "groups", "int", "independent groups of channels", 1, min=1, max=MAX_CHANNELS
-)
+_GROUPS = _parameter("groups", "int", "independent groups of channels", 1, min=1, max=MAX_CHANNELS)
 _MULTIPLIER = _parameter(
     "multiplier", "int", "output channels for each input channel", 1, min=1, max=1024
 )
@@ -248,7 +244,9 @@ def _reshape_shape(a: Arguments, x: Tensor) -> Tensor:
     assert isinstance(shape, tuple)
     if prod(shape) != x.size:
         raise Invalid("E040", f"{x} has {x.size} elements, not the {prod(shape)} of {show(shape)}")
-    return Tensor(*shape, strides=x.strides)
+    channels, height, width = (*shape, None, None)[:3]
+    assert channels is not None
+    return Tensor(channels, height, width, x.strides)
 
 
 _WINDOW = (

@@ -1,4 +1,4 @@
-"""Every problem that archc reports, by its stable code. A code is never used again for something else."""
+"""Every problem that archc reports, by its stable code. A code is never given a new meaning."""
 
 CODES = {
     # Files and YAML

@@ -1,9 +1,9 @@
 """What a block looks like from outside once its numbers are left open.
 
-A generated block has one class or function for all its calls, so its code is written in terms of its
-arguments. This module says which arguments those are: the parameters and worked-out `let`s that its
-steps mention, and the `let`s of the blocks it calls, which it hands through. It also says how many
-channels each value has, as an expression in them.
+A generated block has one class or function for all its calls, so its code is written in terms of
+its arguments. This module says which arguments those are: the parameters and worked-out `let`s that
+its steps mention, and the `let`s of the blocks it calls, which it hands through. It also says how
+many channels each value has, as an expression in them.
 """
 
 from __future__ import annotations
@@ -81,7 +81,9 @@ def called_channels(
     if output is None:
         return None
     by_name = dict(zip(names, inputs, strict=True))
-    if any(by_name.get(node.id) is None for node in ex.walk(output) if isinstance(node, ex.Attribute)):
+    if any(
+        by_name.get(node.id) is None for node in ex.walk(output) if isinstance(node, ex.Attribute)
+    ):
         return None
     known = {name: channels for name, channels in by_name.items() if channels is not None}
     return simplify(with_channels(substitute(output, dict(arguments)), known))

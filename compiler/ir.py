@@ -13,7 +13,7 @@ from archc.compiler.values import Type, show
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """The shape of one value, without the batch: a feature map, or a vector (no height, no width)."""
+    """The shape of one value without the batch: a feature map, or a vector (height is None)."""
 
     channels: int
     height: int | None = None
@@ -51,7 +51,7 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A named argument of an op, a block or a network. Bounds are inclusive but `above`, `below`."""
+    """A named argument of an op, a block or a network. `min` and `max` are within bounds."""
 
     name: str
     type: Type

@@ -44,7 +44,7 @@ def check_network(files: Files) -> Result:
 
 def check_interfaces(program: Program) -> Result:
     """The same program, if generated code can spell every block of it."""
-    problems = []
+    problems: list[Problem] = []
     for block in program.blocks.values():
         try:
             interface(block)

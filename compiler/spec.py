@@ -88,6 +88,13 @@ def _expression(value: object) -> Node | None:
     return _node(value)
 
 
+def _value(value: Any) -> Node:
+    node = _expression(value)
+    if node is None:
+        raise _custom(_misfit(value, "a value", "write `none` for the value that is none"))
+    return node
+
+
 def _node(value: object) -> Node:
     try:
         if isinstance(value, reader.Sequence):
@@ -117,6 +124,8 @@ ParameterName = Annotated[
 LayerName = Annotated[str, _checked(check_module_name, "a name"), WithJsonSchema(_NAME_SCHEMA)]
 Text = Annotated[str, _checked(str, "a text"), WithJsonSchema({"type": "string"})]
 Expression = Annotated[Any, PlainValidator(_expression), WithJsonSchema(_VALUE_SCHEMA)]
+Value = Annotated[Any, PlainValidator(_value), WithJsonSchema(_VALUE_SCHEMA)]
+"""An expression that must be there."""
 TypeName = Annotated[
     ParameterType,
     PlainValidator(_type),
@@ -260,7 +269,7 @@ class TableSpec(SpecNode):
     columns: Annotated[tuple[Name, ...], Field(min_length=1)]
     rows: Annotated[tuple[TableRow, ...], Field(min_length=1)]
     name: LayerName = "blocks"
-    set: dict[Name, Expression] = {}
+    set: dict[Name, Value] = {}
 
 
 class StepSpec(SpecNode):
@@ -269,7 +278,7 @@ class StepSpec(SpecNode):
     example = "write `- name: expression`"
 
     name: LayerName
-    value: Expression
+    value: Value
     when: Expression = None
 
     @classmethod
@@ -290,7 +299,7 @@ class BlockSpec(SpecNode):
     doc: Text = ""
     inputs: tuple[Name, ...] = ("x",)
     params: dict[ParameterName, ParameterSpec] = {}
-    let: dict[Name, Expression] = {}
+    let: dict[Name, Value] = {}
     steps: Annotated[tuple[StepSpec, ...], Field(min_length=1)]
     returns: Expression = None
 
@@ -318,7 +327,7 @@ class Spec(SpecNode):
     use: tuple[Text, ...] = ()
     params: dict[Name, ParameterSpec] = {}
     input: InputSpec | None = None
-    defaults: dict[Name, dict[Name, Expression]] = {}
+    defaults: dict[Name, dict[Name, Value]] = {}
     network: Annotated[tuple[Entry, ...], Field(min_length=1)] | None = None
     blocks: dict[Name, BlockSpec] = {}
 

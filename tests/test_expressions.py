@@ -225,18 +225,6 @@ def test_no_text_brings_about_anything_but_a_problem(text: str) -> None:
     assert list(ex.walk(node))
 
 
-@given(st.sets(names), expressions)
-def test_walk_meets_every_name_once_for_each_mention(_: set[str], tree: Node) -> None:
-    text = ex.python(tree, spell).replace("x.channels", "0")
-    for name in ("n", "alpha", "nothing"):
-        mentions = [node for node in ex.walk(tree) if node == ex.Name(name, HERE)]
-        assert len(mentions) == len([word for word in _words(text) if word == name])
-
-
-def _words(text: str) -> list[str]:
-    return "".join(c if c.isalnum() or c == "_" else " " for c in text).split()
-
-
 # ---------------------------------------------------------------------------------- round_channels
 
 
@@ -245,26 +233,26 @@ def test_rounded_channels_are_a_near_multiple(value: float, divisor: int) -> Non
     rounded = ex.round_channels(value, divisor)
     assert rounded % divisor == 0
     assert rounded >= max(divisor, 0.9 * value)
-    assert rounded - value <= max(divisor, divisor / 2 + divisor)
-    assert rounded == divisor or rounded - value <= divisor
+    assert rounded - value <= divisor
 
 
-# Channels of MobileNetV3-Large after the stem, by width multiplier, as in timm's pretrained
-# `mobilenetv3_large_075` and `_100` (timm/models/mobilenetv3.py, `_gen_mobilenet_v3`) and
-# keras.applications' alpha 0.75 and 1.0.
-LARGE = [16, 24, 40, 80, 112, 160]
-PUBLISHED = {
-    0.75: [16, 24, 32, 64, 88, 120],
-    1.0: [16, 24, 40, 80, 112, 160],
-}
+# Output widths of the inverted residuals of keras.applications' MobileNetV3Large and MobileNetV3Small,
+# repeats left out.
+PUBLISHED = [
+    (1.0, [16, 24, 40, 80, 112, 160], [16, 24, 40, 80, 112, 160]),
+    (0.75, [16, 24, 40, 80, 112, 160], [16, 24, 32, 64, 88, 120]),
+    (0.75, [16, 24, 40, 48, 96], [16, 24, 32, 40, 72]),
+]
 
 
-@pytest.mark.parametrize("alpha", PUBLISHED)
-def test_rounded_channels_are_the_published_widths(alpha: float) -> None:
-    assert [ex.round_channels(width * alpha) for width in LARGE] == PUBLISHED[alpha]
+@pytest.mark.parametrize(("alpha", "widths", "published"), PUBLISHED)
+def test_rounded_channels_are_the_published_widths(
+    alpha: float, widths: list[int], published: list[int]
+) -> None:
+    assert [ex.round_channels(width * alpha) for width in widths] == published
 
 
-# `_make_divisible` of torchvision (torchvision/models/_utils.py) gives these for divisor 8.
+# By hand, from max(8, int(v + 4) // 8 * 8), plus 8 where that falls below 0.9 v.
 @pytest.mark.parametrize(
     ("value", "rounded"),
     [(0, 8), (1, 8), (11.9, 16), (12, 16), (18, 24), (20, 24), (30, 32), (33, 32), (36, 40)],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -71,7 +71,12 @@ class _ModuleNames:
         return common.local_name(name, block, self.taken)
 
     def call(
-        self, block: Block, tensors: Sequence[str], given: dict[str, Node], spell: Speller, name: str
+        self,
+        block: Block,
+        tensors: Sequence[str],
+        given: dict[str, Node],
+        spell: Speller,
+        name: str,
     ) -> Apply:
         """`block(x, first, other=..., name=...)`; `given` are arguments not at their default."""
         first = common.positional(block, interface(block))

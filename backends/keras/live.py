@@ -71,7 +71,7 @@ def outputs(model: Any, batch: Array) -> dict[str, Array]:
 
 
 def _channels_first(value: Any) -> Array:
-    array = keras.ops.convert_to_numpy(value)
+    array: Array = keras.ops.convert_to_numpy(value)
     return array.transpose(0, 3, 1, 2) if array.ndim == 4 else array
 
 

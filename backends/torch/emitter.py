@@ -288,7 +288,9 @@ def split(block: Block) -> tuple[list[Step], list[Step]]:
 
     Both are empty-handed where the block is no such chain: then all steps are written out.
     """
-    value, chain, tail = block.inputs[0], [], []
+    value = block.inputs[0]
+    chain: list[Step] = []
+    tail: list[Step] = []
     for step in block.steps:
         call = step.call
         assert isinstance(call, Invoke)
@@ -334,8 +336,9 @@ class _NetworkClass:
         """Tables with their rows; a row with a name of its own is a group without one."""
         rows = self.network.rows
         found: list[tuple[str | None, list[Row]]] = []
-        for name, members in groupby(rows, lambda row: row.group):
-            found += [(name, list(members))] if name else [(None, [row]) for row in members]
+        for name, group in groupby(rows, lambda row: row.group):
+            members = list(group)
+            found += [(name, members)] if name else [(None, [row]) for row in members]
         return found
 
     def init(self) -> Iterator[str]:

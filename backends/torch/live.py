@@ -16,7 +16,9 @@ NOT_WEIGHTS = ".num_batches_tracked"
 """A counter in the state of every batch norm, which is no parameter."""
 
 
-def build(constructor: Callable[[], nn.Module], network: Network, height: int, width: int) -> nn.Module:
+def build(
+    constructor: Callable[[], nn.Module], network: Network, height: int, width: int
+) -> nn.Module:
     """A fresh model in evaluation mode. PyTorch's models take any size."""
     return constructor().eval()
 

@@ -133,9 +133,7 @@ class Net:
 
     def __repr__(self) -> str:
         shape = "x".join(map(str, self.input_shape))
-        return (
-            f"<archc.Net {self.name}, input {shape}, {self.params.trainable:,} trainable parameters>"
-        )
+        return f"<archc.Net {self.name}, input {shape}, {self.params.trainable:,} trainable parameters>"
 
 
 def _layer(path: str, call: Call, totals: Totals) -> Layer:
@@ -146,10 +144,8 @@ def _layer(path: str, call: Call, totals: Totals) -> Layer:
 def load(spec: str | os.PathLike[str], /, **settings: object) -> Net:
     """The network that the file `spec` describes, with `settings` for its parameters.
 
-    `load("specs/mnv3_large.yaml", alpha=0.75)`. Raises `SpecError`, which carries every problem found
-    with its file, line and column. Needs no framework.
+    `load("specs/mnv3_large.yaml", alpha=0.75)`. Raises `SpecError`, which carries every problem
+    found with its file, line and column. Needs no framework.
     """
     path = Path(spec)
     return Net(compile_network(path, settings), path)
-
-

@@ -20,10 +20,10 @@ import click
 from archc import backends
 from archc.api import Net, load
 from archc.backends import BackendError, SourceFile
-from archc.compiler.problems import SpecError, render
+from archc.compiler.problems import Problem, SpecError, render
 
 
-class BackendChoice(click.ParamType):
+class BackendChoice(click.ParamType):  # type: ignore[type-arg]
     """A registered backend, or `all` of them. Looked up only when it is needed."""
 
     name = "backend"
@@ -42,7 +42,7 @@ class BackendChoice(click.ParamType):
         return "torch|keras|all"
 
 
-class Setting(click.ParamType):
+class Setting(click.ParamType):  # type: ignore[type-arg]
     """`NAME=VALUE`."""
 
     name = "setting"
@@ -133,7 +133,8 @@ def build(
 
 def _load(specs: Sequence[str], settings: Sequence[tuple[str, str]]) -> list[Net]:
     """All networks, or every problem of all of them and no network."""
-    nets, problems = [], []
+    nets: list[Net] = []
+    problems: list[Problem] = []
     for spec in specs:
         try:
             nets.append(load(spec, **dict(settings)))
@@ -264,9 +265,7 @@ def _progress(before: str) -> Iterator[Callable[[str], None]]:
 @_settings
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--blocks", is_flag=True, help="One line for each row of the spec, not for each op.")
-def summary(
-    spec: str, settings: Sequence[tuple[str, str]], as_json: bool, blocks: bool
-) -> None:
+def summary(spec: str, settings: Sequence[tuple[str, str]], as_json: bool, blocks: bool) -> None:
     """Print the layers of SPEC with shapes, parameters and MACs, for a batch of one."""
     from archc import summary as report
 
@@ -295,7 +294,9 @@ def _complain(error: SpecError) -> None:
         place, _, rest = render(problem).partition(": ")
         first, _, excerpt = rest.partition("\n")
         code, _, message = first.partition(" ")
-        styled = f"{click.style(place, bold=True)}: {click.style(code, fg='red', bold=True)} {message}"
+        styled = (
+            f"{click.style(place, bold=True)}: {click.style(code, fg='red', bold=True)} {message}"
+        )
         click.echo(f"{styled}\n{excerpt}" if excerpt else styled, err=True)
 
 

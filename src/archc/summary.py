@@ -67,6 +67,7 @@ def _footer(net: Net) -> str:
     return (
         f"\n{net.name}, input {'x'.join(map(str, net.input_shape))}: "
         f"{net.params.trainable:,} trainable parameters, {net.params.total:,} in total\n"
-        f"{net.macs:,} MACs of convolutions and dense layers, {net.totals.other:,} other operations\n"
+        f"{net.macs:,} MACs of convolutions and dense layers, {net.totals.other:,} other"
+        " operations\n"
         f"{net.memory.sum / mega:.1f} MiB of activations, {net.memory.peak / mega:.1f} MiB at once"
     )

@@ -1,0 +1,210 @@
+"""The op zoo: every op of the catalogue at many settings, as small specs."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import product
+
+from archc.compiler.catalogue import CATALOGUE
+from archc.compiler.values import ACTIVATIONS, INITIALIZERS
+
+CHANNELS = 6
+KERNELS = ("1", "2", "3", "5", "[1, 7]", "[3, 1]")
+STRIDES = ("1", "2", "3", "[2, 1]")
+PADDINGS = ("same", "symmetric", "valid")
+PADS = ("[0, 1, 0, 1]", "[2, 0, 1, 3]")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One op with its arguments as a spec writes them, on operands made from the input `x`."""
+
+    op: str
+    arguments: Mapping[str, str] = field(default_factory=dict)
+    operands: tuple[str, ...] = ("x",)
+
+    def __str__(self) -> str:
+        arguments = [f"{name}={value}" for name, value in self.arguments.items()]
+        return f"{self.op}({', '.join([*self.operands, *arguments])})"
+
+    @property
+    def fixed(self) -> frozenset[str]:
+        """Arguments that a step has to write out."""
+        return frozenset(p.name for p in CATALOGUE[self.op].parameters if p.fixed)
+
+    @property
+    def any_size(self) -> bool:
+        """Whether it takes inputs other than the declared one."""
+        return self.op not in ("flatten", "reshape") and "flatten(x)" not in self.operands
+
+
+def _windows(op: str, kernels, strides, paddings, **more: str) -> Iterator[Case]:
+    for kernel, stride, padding in product(kernels, strides, paddings):
+        yield Case(op, {**more, "kernel": kernel, "stride": stride, "padding": padding})
+
+
+def _convolutions(op: str, **more: str) -> Iterator[Case]:
+    """What the three kinds of convolution have in common."""
+    yield from _windows(op, ("3", "2", "[1, 7]"), ("1", "2", "[2, 1]"), PADS, **more)
+    for case in _windows(op, ("2", "3", "5", "[3, 1]"), ("1",), (*PADDINGS, PADS[1]), **more):
+        yield Case(op, {**case.arguments, "dilation": "2"})
+    yield Case(op, {**more, "kernel": "3", "dilation": "[2, 1]"})
+    yield Case(op, {**more, "kernel": "3", "bias": "false"})
+    for init in INITIALIZERS:
+        yield Case(op, {**more, "kernel": "3", "init": init})
+
+
+def _conv2d() -> Iterator[Case]:
+    yield from _windows("conv2d", KERNELS, STRIDES, PADDINGS, filters="4")
+    yield from _convolutions("conv2d", filters="4")
+    for groups in ("2", "3", "6"):
+        yield Case("conv2d", {"filters": "12", "kernel": "3", "groups": groups})
+    more = {"filters": "4", "kernel": "2", "groups": "2", "stride": "2"}
+    yield Case("conv2d", {**more, "padding": "symmetric", "bias": "false"})
+
+
+def _depthwise() -> Iterator[Case]:
+    op = "depthwise_conv2d"
+    yield from _windows(op, KERNELS, STRIDES, PADDINGS)
+    yield from _convolutions(op)
+    for multiplier, bias, init in product("123", ("true", "false"), INITIALIZERS):
+        more = {"multiplier": multiplier, "bias": bias, "init": init}
+        yield Case(op, {"kernel": "3", "stride": "2", **more})
+
+
+def _separable() -> Iterator[Case]:
+    op = "separable_conv2d"
+    yield from _windows(op, ("1", "3", "5"), ("1", "2"), PADDINGS, filters="4")
+    yield from _convolutions(op, filters="4")
+    for multiplier in "23":
+        yield Case(op, {"filters": "4", "kernel": "3", "multiplier": multiplier})
+
+
+def _of_many() -> Iterator[Case]:
+    branch, vector = "activation(x, act=tanh)", "global_avg_pool2d(x)"
+    gate = "global_max_pool2d(x, keepdims=true)"
+    for op in ("add", "multiply", "maximum", "concat"):
+        yield Case(op, operands=("x", branch))
+        yield Case(op, operands=(branch, f"maximum({branch}, x)"))
+        yield Case(op, operands=(vector, "global_max_pool2d(x)"))
+    yield Case("multiply", operands=("x", gate))
+    yield Case("multiply", operands=(gate, "x"))
+    yield Case("multiply", operands=(f"x + {branch}", f"x * {gate}"))
+    yield Case("concat", operands=("x", branch, "x"))
+    yield Case("concat", operands=("x",))
+    yield Case("concat", operands=(vector, "dense(global_max_pool2d(x), units=3)", vector))
+
+
+def _of_one() -> Iterator[Case]:
+    """Ops that take a feature map or a vector, and those that reorder elements."""
+    for operand in ("x", "global_avg_pool2d(x)"):
+        for act in (*ACTIVATIONS, "none"):
+            yield Case("activation", {"act": act}, (operand,))
+        yield Case("batch_norm", {}, (operand,))
+        yield Case("batch_norm", {"epsilon": "0.01", "decay": "0.9"}, (operand,))
+        yield Case("batch_norm", {"epsilon": "1", "decay": "0"}, (operand,))
+        yield Case("dropout", {"rate": "0.25"}, (operand,))
+        yield Case("dropout", {"rate": "0"}, (operand,))
+        yield Case("rescale", {"scale": "1 / 127.5", "offset": "-1"}, (operand,))
+        yield Case("rescale", {"scale": "-2"}, (operand,))
+        yield Case("identity", {}, (operand,))
+        yield Case("flatten", {}, (operand,))
+    for keepdims, op in product(("true", "false"), ("global_avg_pool2d", "global_max_pool2d")):
+        yield Case(op, {"keepdims": keepdims})
+    for sides in ("[1, 2, 3, 4]", "[0, 1, 0, 1]", "[0, 0, 0, 0]"):
+        yield Case("zero_pad2d", {"padding": sides})
+        yield Case("crop2d", {"cropping": sides})
+    for shape in ("[12, 6, 9]", "[2, 9, 36]", "[648]"):
+        yield Case("reshape", {"shape": shape})
+        yield Case("reshape", {"shape": shape}, ("flatten(x)",))
+
+
+def _dense() -> Iterator[Case]:
+    for bias, init in product(("true", "false"), INITIALIZERS):
+        arguments = {"units": "5", "bias": bias, "init": init}
+        yield Case("dense", arguments, ("global_avg_pool2d(x)",))
+    yield Case("dense", {"units": "1"}, ("flatten(x)",))
+
+
+CASES = (
+    *_conv2d(),
+    *_depthwise(),
+    *_separable(),
+    *_windows("max_pool2d", KERNELS, STRIDES, ("same", "valid")),
+    *_windows("avg_pool2d", KERNELS, STRIDES, ("same", "valid")),
+    *_of_many(),
+    *_of_one(),
+    *_dense(),
+)
+
+# ----------------------------------------------------------------------------------- as specs
+
+HEAD = "archc: 1\nname: Zoo\ninput: {{channels: {}, height: {}, width: {}}}\n"
+
+
+def _call(case: Case, arguments: Mapping[str, str]) -> str:
+    given = [f"{name}={value}" for name, value in arguments.items()]
+    return f"{case.op}({', '.join([*case.operands, *given])})"
+
+
+def _flow(values: Mapping[str, str]) -> str:
+    return ", ".join(f"{name}: {value}" for name, value in values.items())
+
+
+def _kinds(case: Case, free: Mapping[str, str], with_default: bool) -> str:
+    types = {p.name: p.type for p in CATALOGUE[case.op].parameters}
+    if with_default:
+        given = (f"{n}: {{type: {types[n]}, default: {v}}}" for n, v in free.items())
+        return ", ".join(given)
+    return _flow({name: str(types[name]) for name in free})
+
+
+def literal(case: Case) -> str:
+    """A block whose step writes every argument out."""
+    return (
+        f"blocks:\n  case:\n    steps:\n      - y: {_call(case, case.arguments)}\n"
+        "network:\n  - {block: case}\n"
+    )
+
+
+def free(case: Case, with_default: bool = False) -> str:
+    """A block whose parameters are the op's arguments, given by the row or as defaults."""
+    open_ = {name: value for name, value in case.arguments.items() if name not in case.fixed}
+    passed = {name: name if name in open_ else value for name, value in case.arguments.items()}
+    row = {"block": "case", **({} if with_default else open_)}
+    return (
+        f"blocks:\n  case:\n    params: {{{_kinds(case, open_, with_default)}}}\n"
+        f"    steps:\n      - y: {_call(case, passed)}\nnetwork:\n  - {{{_flow(row)}}}\n"
+    )
+
+
+def by_default(case: Case) -> str:
+    return free(case, with_default=True)
+
+
+def spec_default(case: Case) -> str:
+    """A block whose step says nothing: the arguments stand under `defaults`."""
+    return (
+        f"defaults: {{{case.op}: {{{_flow(case.arguments)}}}}}\n"
+        f"blocks:\n  case:\n    steps:\n      - y: {_call(case, {})}\n"
+        "network:\n  - {block: case}\n"
+    )
+
+
+def row(case: Case) -> str:
+    """Rows that name ops: one that makes a vector if need be, then the case's own."""
+    before = case.operands[0].removesuffix("(x)")
+    rows = [{"block": before}] if before != "x" else []
+    rows += [{"block": case.op, "name": "y", **case.arguments}]
+    return "network:\n" + "".join(f"  - {{{_flow(each)}}}\n" for each in rows)
+
+
+def has_row(case: Case) -> bool:
+    return len(case.operands) == 1 and not CATALOGUE[case.op].variadic
+
+
+FORMS = {"row": row, "literal": literal, "free": free}
+"""Ways to write a case down; `by_default` and `spec_default` are two more."""
+
+
+def spec(case: Case, form: str, height: int, width: int) -> str:
+    return HEAD.format(CHANNELS, height, width) + FORMS[form](case)
