@@ -23,6 +23,30 @@ Layer = tuple[str, Mapping[str, Array]]
 """A layer that has weights: which op of archc it is, and its arrays in PyTorch's layout by
 PyTorch's names."""
 
+
+def random_array(name: str, shape: tuple[int, ...], random: np.random.Generator) -> Array:
+    """A trainable float32 array of PyTorch's name and shape.
+
+    The scales of batch norms are such that signals reach the limits of relu6 and hard_swish.
+    """
+    if name == "bias":
+        values = random.normal(0.0, 0.5, shape)
+    elif len(shape) == 1:
+        values = random.uniform(1.0, 3.0, shape)
+    else:
+        values = random.normal(0.0, math.prod(shape[1:]) ** -0.5, shape)
+    return values.astype(np.float32)
+
+
+def random_statistics(mean: Array, variance: Array, random: np.random.Generator) -> tuple[Array, Array]:
+    """Running averages near those of a batch. Were they far off, signals would die or blow up."""
+    shift = random.normal(0.0, 0.3, mean.shape) * variance**0.5
+    factor = random.uniform(0.5, 1.5, variance.shape)
+    return (mean + shift).astype(np.float32), (variance * factor).astype(np.float32)
+
+
+# ---- Keras ----
+
 APPLICATIONS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "mobilenet_v1": ("MobileNet", {}),
     "mnv3_large": ("MobileNetV3Large", {"include_preprocessing": False}),
@@ -47,68 +71,88 @@ KERAS_NAMES = {
 KERAS_AXES = {"conv2d": (3, 2, 0, 1), "depthwise_conv2d": (2, 3, 0, 1), "dense": (1, 0)}
 """The axes of Keras's kernels in PyTorch's order; depthwise ones have a multiplier of 1 here."""
 
-GAIN = 1.7
-"""Makes up for what activations take away, so that signals reach the logits and the limits of
-relu6, hard_swish and hard_sigmoid."""
 
-
-def random_array(name: str, shape: tuple[int, ...], random: np.random.Generator) -> Array:
-    """A float32 array for PyTorch's name and shape."""
-    if name == "running_var":
-        values = random.uniform(0.5, 1.5, shape)
-    elif name == "weight" and len(shape) == 1:
-        values = random.uniform(0.7, 1.2, shape)
-    elif name == "weight":
-        values = random.normal(0.0, GAIN * math.prod(shape[1:]) ** -0.5, shape)
-    else:
-        values = random.normal(0.0, 0.1, shape)
-    return values.astype(np.float32)
-
-
-def application(spec: str, height: int, width: int, **options: Any) -> Any:
-    """keras.applications' model for a spec, with random weights; it gives logits."""
+def application(spec: str, batch: Array, **options: Any) -> Any:
+    """keras.applications' model for a spec and inputs like `batch`, with random weights."""
     import keras
 
     name, usual = APPLICATIONS[spec]
     model = getattr(keras.applications, name)(
-        input_shape=(height, width, 3),
+        input_shape=(*batch.shape[2:], 3),
         weights=None,
         classifier_activation=None,
         **{**usual, **options},
     )
     random = np.random.default_rng(0)
-    for _, variables in _keras_layers(model):
-        for name, (variable, axes) in variables.items():
+    for layer, op in _keras_layers(model):
+        for variable in layer.trainable_variables:
+            axes = _axes(op, variable)
             shape = tuple(variable.shape[axis] for axis in axes)
-            variable.assign(random_array(name, shape, random).transpose(np.argsort(axes)))
+            array = random_array(KERAS_NAMES[variable.name], shape, random)
+            variable.assign(array.transpose(np.argsort(axes)))
+    _settle_keras(model, batch, random)
     return model
 
 
-def _keras_layers(model: Any) -> Iterator[tuple[str, dict[str, tuple[Any, tuple[int, ...]]]]]:
-    """The layers that have weights, each variable with its axes in PyTorch's order."""
+def _keras_layers(model: Any) -> Iterator[tuple[Any, str]]:
     for layer in model.layers:
         if layer.weights:
-            op = KERAS_OPS[type(layer).__name__]
-            yield op, {
-                KERAS_NAMES[variable.name]: (
-                    variable,
-                    KERAS_AXES[op] if len(variable.shape) > 1 else (0,),
-                )
-                for variable in layer.weights
-            }
+            yield layer, KERAS_OPS[type(layer).__name__]
+
+
+def _axes(op: str, variable: Any) -> tuple[int, ...]:
+    return KERAS_AXES[op] if len(variable.shape) > 1 else (0,)
+
+
+def _settle_keras(model: Any, batch: Array, random: np.random.Generator) -> None:
+    norms = [layer for layer, op in _keras_layers(model) if op == "batch_norm"]
+    for norm in norms:
+        norm.momentum = 0.0
+    model(batch.transpose(0, 2, 3, 1), training=True)
+    for norm in norms:
+        averages = norm.moving_mean, norm.moving_variance
+        settled = random_statistics(*(average.numpy() for average in averages), random)
+        for average, value in zip(averages, settled, strict=True):
+            average.assign(value)
 
 
 def keras_layers(model: Any) -> Iterator[Layer]:
     """The layers of a Keras model that have weights, in order of its graph."""
-    for op, variables in _keras_layers(model):
-        yield op, {n: v.numpy().transpose(axes) for n, (v, axes) in variables.items()}
+    for layer, op in _keras_layers(model):
+        yield (
+            op,
+            {KERAS_NAMES[v.name]: v.numpy().transpose(_axes(op, v)) for v in layer.weights},
+        )
 
 
 def keras_logits(model: Any, batch: Array) -> Array:
     return np.asarray(model(batch.transpose(0, 2, 3, 1), training=False))
 
 
-def zoo(name: str, **options: Any) -> Any:
+# ---- PyTorch ----
+
+
+def import_torchvision() -> Any:
+    """torchvision, next to a PyTorch of any build; skips the test where it is not installed.
+
+    torchvision's wheel on the package index holds operators for CUDA. Next to a PyTorch for the CPU
+    they do not load, and the import fails where it registers fakes for two of them: so define them.
+    """
+    import torch
+
+    library = torch.library.Library("torchvision", "FRAGMENT")
+    for operator in ("nms", "qnms"):
+        with suppress(RuntimeError):
+            library.define(f"{operator}(Tensor dets, Tensor scores, float threshold) -> Tensor")
+    _LIBRARIES.append(library)
+    return pytest.importorskip("torchvision")
+
+
+_LIBRARIES: list[Any] = []
+"""Operators live as long as the object that defined them."""
+
+
+def zoo(name: str, batch: Array, **options: Any) -> Any:
     """The model "timm:..." or "torchvision:..." in evaluation mode, with random weights."""
     import torch
 
@@ -119,54 +163,44 @@ def zoo(name: str, **options: Any) -> Any:
     else:
         model = getattr(vision.models, model_name)(**options)
     random = np.random.default_rng(0)
-    for _, tensors in _torch_layers(model):
-        for name, tensor in tensors.items():
-            array = random_array(name, tuple(tensor.shape), random)
-            tensor.data.copy_(torch.from_numpy(array))
+    for parameter_name, parameter in model.named_parameters():
+        array = random_array(parameter_name.rpartition(".")[2], tuple(parameter.shape), random)
+        parameter.data.copy_(torch.from_numpy(array))
+    _settle_torch(model, batch, random)
     return model.eval()
 
 
-def import_torchvision() -> Any:
-    """torchvision, next to a PyTorch of any build; skips the test where it is not installed.
-
-    The wheel of the package index holds operators for CUDA. Next to a PyTorch for the CPU they do not
-    load, and torchvision then fails as it registers fakes for two of them, unless they are defined.
-    """
+def _settle_torch(model: Any, batch: Array, random: np.random.Generator) -> None:
     import torch
 
-    library = torch.library.Library("torchvision", "FRAGMENT")
-    for operator in ("nms", "qnms"):
-        with suppress(RuntimeError):
-            library.define(f"{operator}(Tensor dets, Tensor scores, float threshold) -> Tensor")
-    LIBRARIES.append(library)
-    return pytest.importorskip("torchvision")
+    norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    for norm in norms:
+        norm.momentum = 1.0
+    with torch.no_grad():
+        model.train()(torch.from_numpy(batch))
+    for norm in norms:
+        averages = norm.running_mean, norm.running_var
+        settled = random_statistics(*(average.numpy() for average in averages), random)
+        for average, value in zip(averages, settled, strict=True):
+            average.copy_(torch.from_numpy(value))
 
 
-LIBRARIES: list[Any] = []
-"""Kept, as operators go with the object that defined them."""
-
-
-def _torch_layers(model: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+def torch_layers(model: Any) -> Iterator[Layer]:
+    """The layers of a PyTorch model that have weights, in order of its modules."""
     for module in model.modules():
         own = (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False))
-        tensors = {name: tensor for name, tensor in own if name != "num_batches_tracked"}
-        if tensors:
-            yield _torch_op(module), tensors
+        arrays = {n: tensor.detach().numpy() for n, tensor in own if n != "num_batches_tracked"}
+        if arrays:
+            yield _torch_op(module), arrays
 
 
 def _torch_op(module: Any) -> str:
     from torch import nn
 
-    if isinstance(module, nn.Conv2d):
-        depthwise = module.groups == module.in_channels > 1
-        return "depthwise_conv2d" if depthwise else "conv2d"
-    return {nn.Linear: "dense"}.get(type(module), "batch_norm")
-
-
-def torch_layers(model: Any) -> Iterator[Layer]:
-    """The layers of a PyTorch model that have weights, in order of its modules."""
-    for op, tensors in _torch_layers(model):
-        yield op, {name: tensor.detach().numpy() for name, tensor in tensors.items()}
+    if isinstance(module, nn.Conv2d) and module.groups == module.in_channels:
+        return "depthwise_conv2d"
+    ops = {nn.Conv2d: "conv2d", nn.Linear: "dense", nn.BatchNorm2d: "batch_norm"}
+    return next(op for kind, op in ops.items() if isinstance(module, kind))
 
 
 def torch_logits(model: Any, batch: Array) -> Array:
@@ -177,18 +211,21 @@ def torch_logits(model: Any, batch: Array) -> Array:
     return found
 
 
+# ---- archc ----
+
+
 def transfer(network: Network, reference: Iterable[Layer]) -> dict[str, Array]:
     """The reference's arrays under archc's names: layers in order, and no array left over."""
     ours = [layer for layer in analysis.layers(network) if layer.weights]
     weights = {}
     for layer, (op, arrays) in zip(ours, reference, strict=True):
         assert op == layer.op or (op, layer.op) == ("conv2d", "dense"), (layer.path, op)
-        for weight, name in zip(layer.weights, arrays, strict=True):
+        assert arrays.keys() == {weight.name for weight in layer.weights}, (layer.path, *arrays)
+        for weight in layer.weights:
             array = arrays[weight.name]
-            if op != layer.op and array.ndim == 4:
-                assert array.shape[2:] == (1, 1), layer.path
+            if (op, layer.op, array.shape[2:]) == ("conv2d", "dense", (1, 1)):
                 array = array[:, :, 0, 0]
-            assert array.shape == weight.shape, (layer.path, name, array.shape, weight.shape)
+            assert array.shape == weight.shape, (layer.path, weight, array.shape)
             weights[f"{layer.path}.{weight.name}"] = array
     return weights
 

@@ -300,10 +300,13 @@ def _complain(error: SpecError) -> None:
         click.echo(f"{styled}\n{excerpt}" if excerpt else styled, err=True)
 
 
-def main() -> None:
-    """Runs the command line; no problem of the user's ends in a traceback."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command line; no problem of the user's ends in a traceback.
+
+    `arguments` default to the process's own. Always raises `SystemExit`, but where all is well.
+    """
     try:
-        cli.main(prog_name="archc", standalone_mode=False)
+        cli.main(arguments, prog_name="archc", standalone_mode=False)
     except SpecError as error:
         _complain(error)
         sys.exit(2)
@@ -316,6 +319,11 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("archc: interrupted", err=True)
         sys.exit(130)
+    except BrokenPipeError:
+        # The reader has gone, as in `archc summary ... | head`; what is left has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except OSError as error:
-        click.echo(f"archc: {error.filename or ''}: {error.strerror or error}", err=True)
+        place = f"{error.filename}: " if error.filename else ""
+        click.echo(f"archc: {place}{error.strerror or error}", err=True)
         sys.exit(2)

@@ -1,0 +1,72 @@
+"""The Python interface."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+import pytest
+
+import archc
+
+SPECS = Path(__file__).parent.parent / "specs"
+
+
+def test_load_counts_and_writes():
+    net = archc.load(SPECS / "mnv3_large.yaml", alpha=0.75)
+    assert net.params == archc.Params(trainable=3_993_528, total=4_012_616)
+    assert net.macs == 154_560_624
+    assert (net.input_shape, net.output_shape) == ((3, 224, 224), (1000,))
+    assert "class MobileNetV3Large(nn.Module):" in net.source("torch")
+    assert "def MobileNetV3Large(" in net.source("keras")
+    assert repr(net) == "<archc.Net MobileNetV3Large, input 3x224x224, 3,993,528 trainable parameters>"
+
+
+def test_layers_and_blocks_add_up():
+    net = archc.load(str(SPECS / "mobilenet_v1.yaml"))
+    for entries in (net.layers, net.blocks):
+        assert sum(entry.params.total for entry in entries) == net.params.total
+        assert sum(entry.macs for entry in entries) == net.macs
+    assert net.blocks[1] == archc.Layer(
+        "blocks.0", "depthwise_separable", (64, 112, 112), archc.Params(2528, 2720), 29_302_784
+    )
+
+
+def test_settings_are_values_or_their_text():
+    spec = SPECS / "mnv3_small.yaml"
+    assert archc.load(spec, alpha=0.75).params == archc.load(spec, alpha="0.75").params
+    padded = archc.load(spec, padding="symmetric")
+    assert padded.network.settings["padding"] == "symmetric"
+
+
+def test_problems_carry_their_place():
+    with pytest.raises(archc.SpecError) as caught:
+        archc.load(SPECS / "mnv3_large.yaml", alpha=-1)
+    (problem,) = caught.value.problems
+    assert (problem.code, problem.place.line, problem.severity) == ("E035", 1, "error")
+    assert "`alpha` is -1; it must be above 0" in str(caught.value)
+
+
+def test_an_unknown_backend():
+    net = archc.load(SPECS / "mnv3_small.yaml")
+    with pytest.raises(archc.BackendError, match="no backend is called `jax`"):
+        net.source("jax")
+
+
+def test_a_live_model_is_the_source_executed():
+    torch = pytest.importorskip("torch")
+    net = archc.load(SPECS / "mobilenet_v1.yaml", alpha=0.25)
+    model = net.build("torch")
+    assert inspect.getsource(type(model)) in net.source("torch")
+    assert type(model) is type(net.build("torch"))
+    assert not model.training
+    assert model(torch.zeros(1, 3, 33, 47)).shape == (1, 1000)
+    assert sum(p.numel() for p in model.parameters()) == net.params.trainable
+
+
+def test_a_keras_model_takes_the_size_it_is_built_for():
+    pytest.importorskip("keras")
+    net = archc.load(SPECS / "mobilenet_v1.yaml", alpha=0.25)
+    model = net.build("keras", height=64, width=96)
+    assert model.input_shape == (None, 64, 96, 3)
+    assert model.count_params() == net.params.total

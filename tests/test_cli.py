@@ -1,0 +1,283 @@
+"""The command line as a user meets it: output, exit codes, and what is left on disk."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from archc import backends, cli
+
+SPECS = Path(__file__).parent.parent / "specs"
+LARGE = str(SPECS / "mnv3_large.yaml")
+SMALL = str(SPECS / "mnv3_small.yaml")
+
+GOOD = """\
+archc: 1
+name: Tiny
+params:
+  classes: {type: int, default: 10, min: 1, keep: true}
+input: {channels: 3, height: 8, width: 8}
+network:
+  - {block: conv2d, filters: 4, kernel: 3}
+  - {block: global_avg_pool2d}
+  - {block: dense, units: classes}
+"""
+BAD = GOOD.replace("filters: 4", "filters: -4").replace("dense", "danse")
+
+
+class Result(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def run(capsys, tmp_path, monkeypatch):
+    """Runs the command in an empty folder that holds good.yaml and bad.yaml."""
+    monkeypatch.chdir(tmp_path)
+    Path("good.yaml").write_text(GOOD)
+    Path("bad.yaml").write_text(BAD)
+
+    def run(*arguments: str) -> Result:
+        try:
+            cli.main(arguments)
+            code = 0
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        captured = capsys.readouterr()
+        return Result(code, captured.out, captured.err)
+
+    return run
+
+
+def test_build_says_what_became_of_each_file(run):
+    assert run("build", "good.yaml", "--backend", "torch") == (
+        0,
+        "generated/good_torch.py: created, 162 parameters, 6,952 MACs\n",
+        "",
+    )
+    assert "good_torch.py: unchanged," in run("build", "good.yaml", "-b", "torch").out
+    changed = run("build", "good.yaml", "-b", "all", "--set", "classes=5").out
+    assert changed.splitlines() == [
+        "generated/good_keras.py: created, 137 parameters, 6,932 MACs",
+        "generated/good_torch.py: changed, 137 parameters, 6,932 MACs",
+    ]
+
+
+def test_build_into_another_folder(run):
+    assert run("build", "good.yaml", "-b", "torch", "--out", "a/b").code == 0
+    assert Path("a/b/good_torch.py").is_file()
+
+
+def test_a_problem_in_one_spec_writes_no_file_at_all(run):
+    result = run("build", "good.yaml", "bad.yaml", "-b", "all")
+    assert (result.code, result.out) == (2, "")
+    assert result.err == (
+        "bad.yaml:7:30: E035 `filters` is -4; it must be at least 1\n"
+        "    7 |   - {block: conv2d, filters: -4, kernel: 3}\n"
+        "      |                              ^^\n"
+        "bad.yaml:9:13: E030 unknown block or op `danse`\n"
+        "    9 |   - {block: danse, units: classes}\n"
+        "      |             ^^^^^\n"
+        "      = help: did you mean `dense`?\n"
+    )
+    assert not Path("generated").exists()
+
+
+def test_a_file_keeps_its_old_text_when_writing_fails(run, monkeypatch):
+    run("build", "good.yaml", "-b", "torch")
+    old = Path("generated/good_torch.py").read_text()
+
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    result = run("build", "good.yaml", "-b", "torch", "--set", "classes=5")
+    assert (result.code, result.err) == (2, "archc: No space left on device\n")
+    assert [path.name for path in Path("generated").iterdir()] == ["good_torch.py"]
+    assert Path("generated/good_torch.py").read_text() == old
+
+
+def test_a_written_file_keeps_its_mode(run):
+    run("build", "good.yaml", "-b", "torch")
+    path = Path("generated/good_torch.py")
+    path.chmod(0o640)
+    run("build", "good.yaml", "-b", "torch", "--set", "classes=5")
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
+def test_check_fails_with_a_diff_and_writes_nothing(run):
+    run("build", "good.yaml", "-b", "torch")
+    before = Path("generated/good_torch.py").stat().st_mtime_ns
+    assert run("build", "good.yaml", "-b", "torch", "--check") == (0, "", "")
+    stale = run("build", "good.yaml", "-b", "torch", "--check", "--set", "classes=5")
+    assert stale.code == 1
+    assert "-    def __init__(self, classes: int = 10) -> None:" in stale.out
+    assert "+    def __init__(self, classes: int = 5) -> None:" in stale.out
+    assert Path("generated/good_torch.py").stat().st_mtime_ns == before
+    missing = run("build", "good.yaml", "-b", "keras", "--check")
+    assert missing.code == 1
+    assert missing.out.startswith("--- /dev/null\n+++ generated/good_keras.py\n")
+    assert not Path("generated/good_keras.py").exists()
+
+
+def test_stdout_prints_the_source_and_writes_nothing(run):
+    result = run("build", "good.yaml", "-b", "torch", "--stdout")
+    assert result.out.startswith('"""Tiny for PyTorch.\n')
+    assert not Path("generated").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["build", "good.yaml"], "Missing option '--backend' / '-b'."),
+        (["build", "-b", "torch"], "Missing argument 'SPEC...'."),
+        (["build", "good.yaml", "-b", "jax"], "'jax' is not one of keras, torch, all."),
+        (["build", "good.yaml", "-b", "torch", "--set", "x"], "'x' is not of the form NAME=VALUE."),
+        (["build", "good.yaml", "-b", "torch", "--check", "--stdout"], "cannot be combined."),
+        (["build", "good.yaml", "a/good.yaml", "-b", "torch"], "would both be written to"),
+        (["build", "good.yaml", "-b", "torch", "--out", "good.yaml"], "is a file."),
+        (["frobnicate"], "No such command 'frobnicate'."),
+    ],
+)
+def test_wrong_usage(run, arguments, said):
+    Path("a").mkdir()
+    Path("a/good.yaml").write_text(GOOD)
+    result = run(*arguments)
+    assert (result.code, result.out) == (2, "")
+    assert said in result.err
+    assert "Traceback" not in result.err
+
+
+def test_an_unwritable_folder_is_named(run):
+    Path("file").write_text("")
+    result = run("build", "good.yaml", "-b", "torch", "--out", "file/below")
+    assert (result.code, result.err) == (2, "archc: file/below/good_torch.py: Not a directory\n")
+
+
+@pytest.mark.parametrize(
+    ("setting", "problem"),
+    [
+        ("alhpa=2", "--set:1:1: E050 unknown parameter `alhpa`"),
+        ("alpha=0", "--set:1:1: E035 `alpha` is 0; it must be above 0"),
+        ("alpha=wide", "--set:1:1: E034 `alpha` is `wide`; it must be a number"),
+        ("alpha=1 +", "--set:1:10: E051 the expression ends where a value is expected"),
+        ("padding=sam", "--set:1:1: E034 `padding` is `sam`; it must be one of"),
+    ],
+)
+def test_a_bad_setting(run, setting, problem):
+    result = run("summary", LARGE, "--set", setting)
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith(problem)
+    assert setting in result.err.splitlines()[1]
+
+
+def test_check_without_a_backend(run):
+    assert run("check", "good.yaml") == (0, "good.yaml: fine, 162 parameters\n", "")
+    assert run("check", "bad.yaml", "good.yaml").code == 2
+
+
+def test_summary_for_programs(run):
+    data = json.loads(run("summary", LARGE, "--json", "--set", "alpha=0.75").out)
+    assert (data["name"], data["input_shape"], data["output_shape"]) == (
+        "MobileNetV3Large",
+        [3, 224, 224],
+        [1000],
+    )
+    assert data["params"] == {"trainable": 3_993_528, "total": 4_012_616}
+    for figures in (data["layers"], data["blocks"]):
+        assert sum(layer["params"] for layer in figures) == data["params"]["total"]
+        assert sum(layer["macs"] for layer in figures) == data["macs"]
+    assert data["layers"][0] == {
+        "path": "stem.conv",
+        "op": "conv2d",
+        "output_shape": [16, 112, 112],
+        "params": 432,
+        "trainable": 432,
+        "macs": 5_419_008,
+    }
+    assert data["activation_bytes"]["peak"] < data["activation_bytes"]["sum"]
+
+
+def test_summary_for_people(run):
+    lines = run("summary", SMALL).out.splitlines()
+    assert lines[0].split() == ["layer", "op", "output", "parameters", "MACs"]
+    assert any(line.split()[:3] == ["blocks.0.excite.gate", "activation", "16x1x1"] for line in lines)
+    assert "2,542,856 trainable parameters, 2,554,968 in total" in lines[-3]
+    assert len(run("summary", SMALL, "--blocks").out.splitlines()) < 20
+
+
+def test_schema_is_json(run):
+    schema = json.loads(run("schema").out)
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert "depthwise_separable" in run("schema").out
+
+
+def test_messages_are_plain_in_a_pipe_and_readable_in_help(run):
+    assert "\x1b" not in run("check", "bad.yaml").err
+    text = run("build", "--help").out
+    assert "archc build specs/*.yaml --backend all --check" in text
+
+
+def test_no_framework_is_imported_and_a_gone_reader_is_no_error():
+    code = (
+        "import sys; from archc.cli import main; main(['build', sys.argv[1], '-b', 'all', '--stdout'])\n"
+        "main(['summary', sys.argv[1]]); main(['check', sys.argv[1]]); main(['schema'])\n"
+        "assert not {'torch', 'keras', 'tensorflow', 'numpy'} & set(sys.modules), sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code, LARGE], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    piped = f"{sys.executable} -m archc summary {LARGE} | head -1"
+    done = subprocess.run(["sh", "-c", piped], capture_output=True, text=True)
+    assert (done.stdout.split()[0], done.stderr) == ("layer", "")
+
+
+def test_shell_completion():
+    environment = {**os.environ, "COMP_WORDS": "archc build --backend t", "COMP_CWORD": "3"}
+    environment["_ARCHC_COMPLETE"] = "bash_complete"
+    done = subprocess.run(
+        [sys.executable, "-m", "archc"], env=environment, capture_output=True, text=True
+    )
+    assert done.stdout == "plain,torch\n"
+
+
+def test_check_holds_live_models_against_the_spec(run):
+    pytest.importorskip("torch")
+    pytest.importorskip("keras")
+    fine = run("check", "good.yaml", "--numeric")
+    assert (fine.code, fine.out) == (0, "good.yaml agrees with keras and torch, 162 parameters\n")
+
+
+def test_check_names_the_first_layer_that_differs(run, monkeypatch):
+    pytest.importorskip("torch")
+    pytest.importorskip("keras")
+    real = backends.get("torch")
+
+    def emit(network, spec):
+        return real.emit(network, spec).replace("nn.Conv2d(3, 4, 3, ", "nn.Conv2d(3, 4, 3, dilation=2, ")
+
+    wrong = backends.Backend("torch", real.ops, emit, real.live, real.distribution)
+    monkeypatch.setattr(backends, "get", {"torch": wrong, "keras": backends.get("keras")}.get)
+    result = run("check", "good.yaml", "--numeric")
+    assert result.code == 1
+    assert result.err.startswith("good.yaml: at 8x8, torch and keras part at conv2d: differs by ")
+
+
+def test_check_names_arrays_and_shapes_that_differ(run, monkeypatch):
+    pytest.importorskip("torch")
+    real = backends.get("torch")
+
+    def emit(network, spec):
+        return real.emit(network, spec).replace("nn.Conv2d(3, 4, 3,", "nn.Conv2d(3, 4, 5,")
+
+    wrong = backends.Backend("torch", real.ops, emit, real.live, real.distribution)
+    monkeypatch.setattr(backends, "get", {"torch": wrong}.get)
+    result = run("check", "good.yaml", "-b", "torch")
+    assert result.code == 1
+    assert result.err == "good.yaml: conv2d.weight: archc says 4x3x3x3, torch has 4x3x5x5\n"
