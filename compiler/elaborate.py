@@ -47,7 +47,8 @@ class Blame(Exception):
 def elaborate(program: Program, settings: Settings) -> tuple[Network | None, list[Problem]]:
     """The network that `program` is with `settings`, or what does not work out about it."""
     spec = program.spec
-    assert spec.input is not None and spec.name is not None and spec.network is not None
+    assert spec.input is not None
+    assert spec.name is not None
     problems: list[Problem] = []
     scope = _parameters(program.parameters, settings, problems)
     defaults = {} if problems else _defaults(program, scope, problems)
@@ -66,7 +67,7 @@ def elaborate(program: Program, settings: Settings) -> tuple[Network | None, lis
     if problems or rows.output is None:
         return None, problems
     parameters = tuple(
-        replace(p, default=ex.Literal(scope[p.name], spec.place))  # type: ignore[arg-type]
+        replace(p, default=ex.Literal(scope[p.name], spec.place))
         for p in program.parameters
         if p.keep
     )
@@ -150,7 +151,7 @@ def _check_known(node: Node, kept: set[str], what: str, place: Place | None = No
 
 
 class _Rows:
-    """Builds the rows one by one. After a row that fails, the others' arguments are still checked."""
+    """Builds the rows one by one. After one that fails, the others' arguments are still checked."""
 
     def __init__(
         self,
@@ -191,16 +192,15 @@ class _Rows:
         try:
             body = self.elaborator.call(template.target, values, (self.output,))
             self.keep(template, body)
+            return
         except Blame as blame:
             self.problems.append(_at_row(blame, template))
-            self.output = None
         except Invalid as invalid:
-            blame = Blame(invalid, template.place, invalid.about)
-            self.problems.append(_at_row(blame, template))
-            self.output = None
+            at_op = Blame(invalid, template.place, invalid.about)
+            self.problems.append(_at_row(at_op, template))
         except SpecError as error:
             self.problems.extend(error.problems)
-            self.output = None
+        self.output = None
 
     def condition(self, when: Node, scope: Mapping[str, object]) -> bool:
         self.check_known(when, "`when`")
@@ -330,7 +330,7 @@ class _Elaborator:
             for parameter in target.parameters:
                 value = own.get(parameter.name)
                 if parameter.name not in own and parameter.default is not None:
-                    value = parameter.take(parameter.default.evaluate(base))  # type: ignore[arg-type]
+                    value = parameter.take(parameter.default.evaluate(base))
                 base[parameter.name] = value
             self.base[target] = base
         return base  # type: ignore[return-value]
@@ -341,7 +341,9 @@ class _Elaborator:
             raise Invalid("E044", f"`{op.name}` gives {output}, more than any network needs")
         return Body(op, arguments, inputs, output, op.cost(arguments, output, *inputs))
 
-    def block(self, block: Block, arguments: Mapping[str, Value], inputs: tuple[Tensor, ...]) -> Body:
+    def block(
+        self, block: Block, arguments: Mapping[str, Value], inputs: tuple[Tensor, ...]
+    ) -> Body:
         values = dict(arguments)
         scope = _Scope(values, dict(zip(block.inputs, inputs, strict=True)))
         for name, node in block.lets:
