@@ -112,9 +112,9 @@ def excerpt(place: Place) -> list[str]:
     lines = place.source.lines
     if not 1 <= place.line <= len(lines) or not lines[place.line - 1].strip():
         return []
-    line = "".join(c if c.isprintable() else " " for c in lines[place.line - 1])
     start = max(0, place.column - 1 - WIDTH // 2)
-    shown = line[start : start + WIDTH].rstrip()
+    part = lines[place.line - 1][start : start + WIDTH]
+    shown = "".join(c if c.isprintable() else " " for c in part).rstrip()
     caret = place.column - 1 - start
     before = _width(shown[:caret].ljust(caret))
     under = _width(shown[caret : caret + place.length])

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from importlib import import_module
 from typing import Any
 
 import numpy as np
-import pytest
 
 from archc import Net, backends
 from archc.compiler import analysis
@@ -135,19 +134,20 @@ def keras_logits(model: Any, batch: Array) -> Array:
 
 
 def import_torchvision() -> Any:
-    """torchvision, next to a PyTorch of any build; skips the test where it is not installed.
+    """torchvision, next to a PyTorch of any build.
 
     torchvision's wheel on the package index holds operators for CUDA. Next to a PyTorch for the CPU
     they do not load, and the import fails where it registers fakes for two of them: so define them.
     """
-    import torch
+    try:
+        return import_module("torchvision")
+    except RuntimeError:
+        import torch
 
-    library = torch.library.Library("torchvision", "FRAGMENT")
-    for operator in ("nms", "qnms"):
-        with suppress(RuntimeError):
+        _LIBRARIES.append(library := torch.library.Library("torchvision", "FRAGMENT"))
+        for operator in ("nms", "qnms"):
             library.define(f"{operator}(Tensor dets, Tensor scores, float threshold) -> Tensor")
-    _LIBRARIES.append(library)
-    return pytest.importorskip("torchvision")
+        return import_module("torchvision")
 
 
 _LIBRARIES: list[Any] = []
@@ -161,7 +161,9 @@ def zoo(name: str, batch: Array, **options: Any) -> Any:
     library, _, model_name = name.partition(":")
     vision = import_torchvision()
     if library == "timm":
-        model = pytest.importorskip("timm").create_model(model_name, **options)
+        import timm
+
+        model = timm.create_model(model_name, **options)
     else:
         model = getattr(vision.models, model_name)(**options)
     random = np.random.default_rng(0)

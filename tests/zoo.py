@@ -61,6 +61,9 @@ def _depthwise() -> Iterator[Case]:
     op = "depthwise_conv2d"
     yield from _windows(op, KERNELS, STRIDES, PADDINGS)
     yield from _convolutions(op)
+    for kernel, padding in product(("2", "3"), PADDINGS):
+        arguments = {"kernel": kernel, "stride": "2", "dilation": "2", "padding": padding}
+        yield Case(op, arguments)
     for multiplier, bias, init in product("123", ("true", "false"), INITIALIZERS):
         more = {"multiplier": multiplier, "bias": bias, "init": init}
         yield Case(op, {"kernel": "3", "stride": "2", **more})

@@ -1,0 +1,238 @@
+"""How fast archc is, and what it writes: ratios of two things measured together on one machine.
+
+    python benchmarks/run.py [--only NAME]...
+
+The two are run in turn, and a ratio is that of their median times. A target is missed where even the
+lower quartile of the rounds' own ratios is above it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any, NamedTuple
+
+import archc
+from archc.numeric import random_batch
+
+ROOT = Path(__file__).resolve().parents[1]
+SPECS = ROOT / "specs"
+FRAMEWORKS = {"keras", "tensorflow", "torch"}
+BATCHES = (1, 8)
+
+sys.path.append(str(ROOT / "tests"))
+
+Task = Callable[[], object]
+"""Something to time."""
+
+
+class Row(NamedTuple):
+    """A line of the table. `best` is what the value may be but for the noise."""
+
+    what: str
+    value: float
+    target: str
+    best: float
+    detail: str
+
+    @property
+    def verdict(self) -> str:
+        if _meets(self.value, self.target):
+            return "met"
+        return "met within noise" if _meets(self.best, self.target) else "MISSED"
+
+
+def _meets(value: float, target: str) -> bool:
+    sign, limit = target.split()
+    return value <= float(limit) if sign == "<=" else value >= float(limit)
+
+
+def seconds(task: Task) -> float:
+    start = time.perf_counter()
+    task()
+    return time.perf_counter() - start
+
+
+def ratio(what: str, task: Task, other: Task, target: str, rounds: int) -> Row:
+    """The first task's time as a share of the second's."""
+    task(), other()
+    times = [(seconds(task), seconds(other)) for _ in range(rounds)]
+    first, second = (median(column) for column in zip(*times, strict=True))
+    best = quantiles(a / b for a, b in times)[0]
+    return Row(what, first / second, target, best, f"{1e3 * first:.4g} ms / {1e3 * second:.4g} ms")
+
+
+# ---- The command line ----
+
+
+def command_line() -> Iterator[Row]:
+    for command in (
+        ["build", "specs/mnv3_large.yaml", "--backend", "torch", "--stdout"],
+        ["summary", "specs/mnv3_large.yaml"],
+    ):
+        ours, theirs = _process("-m", "archc", *command), _process("-c", "import torch")
+        yield ratio(f"archc {command[0]} / import torch", ours, theirs, "<= 0.2", rounds=9)
+        found = _imported_by(command)
+        detail = ", ".join(found) or "none"
+        yield Row(f"frameworks archc {command[0]} imports", len(found), "<= 0", len(found), detail)
+
+
+def _process(*arguments: str) -> Task:
+    command = [sys.executable, *arguments]
+    return lambda: subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+
+
+def _imported_by(command: list[str]) -> list[str]:
+    code = (
+        "import sys, archc.cli; archc.cli.cli.main(sys.argv[1:], standalone_mode=False);"
+        "print(*sys.modules, file=sys.stderr)"
+    )
+    run = [sys.executable, "-c", code, *command]
+    done = subprocess.run(run, cwd=ROOT, check=True, capture_output=True, text=True)
+    return sorted(FRAMEWORKS.intersection(done.stderr.split()))
+
+
+# ---- Compiling in process ----
+
+
+def variants() -> Iterator[Row]:
+    alphas = count(400)
+
+    def task() -> None:
+        for _ in range(50):
+            net = archc.load(SPECS / "mnv3_large.yaml", alpha=next(alphas) / 1000)
+            assert net.params.total and net.macs
+
+    task()
+    rates = [50 / seconds(task) for _ in range(20)]
+    detail = f"alpha 0.450 to {next(alphas) / 1000:.3f}"
+    yield Row("variants loaded and counted a second", median(rates), ">= 300", max(rates), detail)
+
+
+ROW = "      - [inverted_residual, {}, {}, {}, {}, relu, 1]\n"
+TABLE = """archc: 1
+name: Tall{}
+use: [blocks/mobilenet.yaml]
+input: {{channels: 3, height: 32, width: 32}}
+network:
+  - columns: [block, kernel, expand, out, se, act, stride]
+    rows:
+"""
+
+
+def rows() -> Iterator[Row]:
+    """Each run reads a file that was never read before."""
+    numbers = count()
+    with tempfile.TemporaryDirectory() as folder:
+
+        def task(length: int, emit: bool) -> Task:
+            return lambda: _compile(Path(folder, f"tall_{next(numbers)}.yaml"), length, emit)
+
+        for what, emit in (("load and count", False), ("load, count and write", True)):
+            name = f"10,000 rows / 1,000 rows, {what}"
+            yield ratio(name, task(10_000, emit), task(1_000, emit), "<= 12", rounds=5)
+
+
+def _compile(path: Path, length: int, emit: bool) -> None:
+    cells = (
+        (3 + 2 * (i % 3), 1 + i % 5, 8 + i * 7 % 89, 0.25 if i % 2 else "~") for i in range(length)
+    )
+    path.write_text(TABLE.format(path.stem[5:]) + "".join(ROW.format(*each) for each in cells))
+    net = archc.load(path)
+    assert net.params.total and len(net.layers) > length
+    if emit:
+        net.source("torch")
+
+
+# ---- Inference ----
+
+SYMMETRIC = {"padding": "symmetric", "epsilon": 1e-5}
+TIMM = [
+    ("tf_mobilenetv3_large_100", {}, "mnv3_large", {}),
+    ("mobilenetv3_large_100", {}, "mnv3_large", SYMMETRIC),
+    ("mobilenetv1_100", {"pad_type": "same"}, "mobilenet_v1", {"epsilon": 1e-5}),
+    ("mobilenetv1_100", {}, "mobilenet_v1", SYMMETRIC),
+]
+"""timm's model and its options, and the spec and settings that mean the same."""
+
+
+def torch() -> Iterator[Row]:
+    """Both models have the same weights, one thread, and no gradients."""
+    import reference_models as references
+    from torch import from_numpy, inference_mode, set_num_threads
+
+    set_num_threads(1)
+    for name, options, spec, settings in TIMM:
+        net = archc.load(SPECS / f"{spec}.yaml", **settings)
+        theirs = references.zoo(f"timm:{name}", random_batch(net.network, 224, 224), **options)
+        ours = net.build("torch")
+        weights = references.transfer(net.network, references.torch_layers(theirs))
+        net.live("torch").load(ours, weights)
+        for size in BATCHES:
+            batch = from_numpy(random_batch(net.network, 224, 224, size))
+            padding = settings.get("padding", "same")
+            what = f"torch {spec}, {padding}, batch {size} / timm"
+            with inference_mode():
+                yield ratio(
+                    what, lambda: ours(batch), lambda: theirs(batch), "<= 1.0", 60 // size + 20
+                )
+
+
+def keras() -> Iterator[Row]:
+    """Both models have the same weights, one thread, and run as a graph."""
+    import tensorflow
+
+    tensorflow.config.threading.set_intra_op_parallelism_threads(1)
+    tensorflow.config.threading.set_inter_op_parallelism_threads(1)
+    import reference_models as references
+
+    for spec in references.APPLICATIONS:
+        net = archc.load(SPECS / f"{spec}.yaml")
+        theirs = references.application(spec, random_batch(net.network, 224, 224))
+        ours = net.build("keras")
+        net.live("keras").load(
+            ours, references.transfer(net.network, references.keras_layers(theirs))
+        )
+        for size in BATCHES:
+            batch = random_batch(net.network, 224, 224, size).transpose(0, 2, 3, 1)
+            what = f"keras {spec}, batch {size} / keras.applications"
+            yield ratio(what, _graph(ours, batch), _graph(theirs, batch), "<= 1.0", 60 // size + 20)
+
+
+def _graph(model: Any, batch: Any) -> Task:
+    import tensorflow
+
+    tensor = tensorflow.constant(batch)
+    call = tensorflow.function(lambda: model(tensor, training=False))
+    return lambda: call().numpy()
+
+
+BENCHMARKS = {f.__name__: f for f in (command_line, variants, rows, torch, keras)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--only", action="append", choices=BENCHMARKS, help="can be repeated")
+    names = parser.parse_args().only or BENCHMARKS
+    missed = False
+    print(f"{'':54} {'value':>8} {'target':>8}")
+    for name in names:
+        try:
+            for row in BENCHMARKS[name]():
+                value = f"{row.value:8.3f} {row.target:>8}"
+                print(f"{row.what:54} {value}  {row.verdict} ({row.detail})", flush=True)
+                missed = missed or row.verdict == "MISSED"
+        except ModuleNotFoundError as error:
+            print(f"{name}: left out, {error}")
+    sys.exit(missed)
+
+
+if __name__ == "__main__":
+    main()
