@@ -42,6 +42,22 @@ def used_ops(network: Network) -> set[str]:
     return {target.name for target in targets if isinstance(target, Op)}
 
 
+def ranks(network: Network) -> Mapping[tuple[Op | Block, str], set[int]]:
+    """The ranks of the first input, 3 or 1, of each call within a block, over the whole network."""
+    found: dict[tuple[Op | Block, str], set[int]] = {}
+    pending = [row.call.body for row in network.rows]
+    seen: set[Body] = set()
+    while pending:
+        body = pending.pop()
+        if body not in seen:
+            seen.add(body)
+            for call in body.calls:
+                known = found.setdefault((body.target, call.name), set())
+                known.add(len(call.body.inputs[0].shape))
+            pending += [call.body for call in body.calls]
+    return found
+
+
 def effective(network: Network, target: Op | Block, given: Mapping[str, Node]) -> dict[str, Node]:
     """All arguments of an op: given ones, then the spec's defaults, then its own."""
     own = network.defaults.get(target.name, {})

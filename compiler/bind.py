@@ -262,13 +262,13 @@ class _Binder:
         return None
 
     def argument(self, parameter: Parameter, node: Node, scope: _Scope) -> Node:
-        """`node` as the value of `parameter`; a constant is checked at once."""
+        """`node` as the value of `parameter`; a constant is worked out at once."""
         before = len(self.problems)
         node = self.value(node, scope, parameter.type)
         constant = not any(isinstance(n, ex.Name | ex.Attribute) for n in ex.walk(node))
         if constant and len(self.problems) == before:
             try:
-                parameter.take(node.evaluate({}))
+                return ex.Literal(parameter.take(node.evaluate({})), node.place)
             except Invalid as invalid:
                 self.problems.append(invalid.at(node.place))
             except SpecError as error:

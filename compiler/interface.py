@@ -173,7 +173,7 @@ class _Analysis:
     def invoke(self, invoke: Invoke, optional: bool) -> None:
         passed = list(invoke.arguments)
         for name, node in passed:
-            if invoke.target.parameter[name].fixed and not isinstance(node, ex.Literal | ex.Items):
+            if invoke.target.parameter[name].fixed and not isinstance(node, ex.Literal):
                 message = f"`{name}` of `{invoke.target.name}` cannot vary between calls of a block"
                 hint = "write it out, or give it under `defaults`"
                 raise SpecError([Problem("E023", message, node.place, hint)])

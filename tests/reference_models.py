@@ -38,10 +38,12 @@ def random_array(name: str, shape: tuple[int, ...], random: np.random.Generator)
     return values.astype(np.float32)
 
 
-def random_statistics(mean: Array, variance: Array, random: np.random.Generator) -> tuple[Array, Array]:
+def random_statistics(
+    mean: Array, variance: Array, random: np.random.Generator
+) -> tuple[Array, Array]:
     """Running averages near those of a batch. Were they far off, signals would die or blow up."""
-    shift = random.normal(0.0, 0.3, mean.shape) * variance**0.5
-    factor = random.uniform(0.5, 1.5, variance.shape)
+    shift = random.normal(0.0, 0.1, mean.shape) * variance**0.5
+    factor = random.uniform(0.8, 1.25, variance.shape)
     return (mean + shift).astype(np.float32), (variance * factor).astype(np.float32)
 
 

@@ -148,7 +148,9 @@ unhurried = settings(
 
 
 @unhurried
-@given(st.text(st.characters(exclude_categories=["Cs"])) | st.text("[]{}:,-?&*!|>'\"%@`# \n\tab1~<"))
+@given(
+    st.text(st.characters(exclude_categories=["Cs"])) | st.text("[]{}:,-?&*!|>'\"%@`# \n\tab1~<")
+)
 def test_any_text_is_a_spec_or_a_problem(tmp_path: Path, text: str) -> None:
     check(text, tmp_path / "net.yaml")
 
@@ -171,4 +173,6 @@ def mutants(draw: st.DrawFn) -> str:
 @unhurried
 @given(mutants())
 def test_a_mutilated_spec_is_a_spec_or_a_problem(tmp_path: Path, text: str) -> None:
-    check(text.replace("blocks/mobilenet.yaml", str(SPECS / "blocks/mobilenet.yaml")), tmp_path / "n")
+    check(
+        text.replace("blocks/mobilenet.yaml", str(SPECS / "blocks/mobilenet.yaml")), tmp_path / "n"
+    )

@@ -27,11 +27,6 @@ class Case:
         return f"{self.op}({', '.join([*self.operands, *arguments])})"
 
     @property
-    def fixed(self) -> frozenset[str]:
-        """Arguments that a step has to write out."""
-        return frozenset(p.name for p in CATALOGUE[self.op].parameters if p.fixed)
-
-    @property
     def any_size(self) -> bool:
         """Whether it takes inputs other than the declared one."""
         return self.op not in ("flatten", "reshape") and "flatten(x)" not in self.operands
@@ -138,56 +133,29 @@ CASES = (
 
 # ----------------------------------------------------------------------------------- as specs
 
-HEAD = "archc: 1\nname: Zoo\ninput: {{channels: {}, height: {}, width: {}}}\n"
-
-
-def _call(case: Case, arguments: Mapping[str, str]) -> str:
-    given = [f"{name}={value}" for name, value in arguments.items()]
-    return f"{case.op}({', '.join([*case.operands, *given])})"
-
 
 def _flow(values: Mapping[str, str]) -> str:
     return ", ".join(f"{name}: {value}" for name, value in values.items())
 
 
-def _kinds(case: Case, free: Mapping[str, str], with_default: bool) -> str:
-    types = {p.name: p.type for p in CATALOGUE[case.op].parameters}
-    if with_default:
-        given = (f"{n}: {{type: {types[n]}, default: {v}}}" for n, v in free.items())
-        return ", ".join(given)
-    return _flow({name: str(types[name]) for name in free})
-
-
-def literal(case: Case) -> str:
-    """A block whose step writes every argument out."""
+def _network(row: Mapping[str, str], params: Mapping[str, str], case: Case, **given: str) -> str:
+    """A block of one step, `y`, and the one row that calls it."""
+    arguments = [f"{name}={value}" for name, value in given.items()]
+    call = f"{case.op}({', '.join([*case.operands, *arguments])})"
     return (
-        f"blocks:\n  case:\n    steps:\n      - y: {_call(case, case.arguments)}\n"
-        "network:\n  - {block: case}\n"
+        f"blocks:\n  case:\n    params: {{{_flow(params)}}}\n    steps:\n      - y: {call}\n"
+        f"network:\n  - {{{_flow({'block': 'case', **row})}}}\n"
     )
 
 
-def free(case: Case, with_default: bool = False) -> str:
-    """A block whose parameters are the op's arguments, given by the row or as defaults."""
-    open_ = {name: value for name, value in case.arguments.items() if name not in case.fixed}
-    passed = {name: name if name in open_ else value for name, value in case.arguments.items()}
-    row = {"block": "case", **({} if with_default else open_)}
-    return (
-        f"blocks:\n  case:\n    params: {{{_kinds(case, open_, with_default)}}}\n"
-        f"    steps:\n      - y: {_call(case, passed)}\nnetwork:\n  - {{{_flow(row)}}}\n"
-    )
+def _open(case: Case) -> dict[str, str]:
+    """The arguments that may be parameters of a block: those that need not be written out."""
+    fixed = {p.name for p in CATALOGUE[case.op].parameters if p.fixed}
+    return {name: value for name, value in case.arguments.items() if name not in fixed}
 
 
-def by_default(case: Case) -> str:
-    return free(case, with_default=True)
-
-
-def spec_default(case: Case) -> str:
-    """A block whose step says nothing: the arguments stand under `defaults`."""
-    return (
-        f"defaults: {{{case.op}: {{{_flow(case.arguments)}}}}}\n"
-        f"blocks:\n  case:\n    steps:\n      - y: {_call(case, {})}\n"
-        "network:\n  - {block: case}\n"
-    )
+def _types(case: Case) -> dict[str, str]:
+    return {p.name: str(p.type) for p in CATALOGUE[case.op].parameters if p.name in _open(case)}
 
 
 def row(case: Case) -> str:
@@ -198,13 +166,44 @@ def row(case: Case) -> str:
     return "network:\n" + "".join(f"  - {{{_flow(each)}}}\n" for each in rows)
 
 
-def has_row(case: Case) -> bool:
-    return len(case.operands) == 1 and not CATALOGUE[case.op].variadic
+def literal(case: Case) -> str:
+    """A step that writes every argument out."""
+    return _network({}, {}, case, **case.arguments)
 
 
-FORMS = {"row": row, "literal": literal, "free": free}
-"""Ways to write a case down; `by_default` and `spec_default` are two more."""
+def free(case: Case) -> str:
+    """A block whose parameters are the op's arguments, given by the row."""
+    values = {name: name if name in _open(case) else v for name, v in case.arguments.items()}
+    params = {name: kind for name, kind in _types(case).items() if name in values}
+    return _network(_open(case), params, case, **values)
+
+
+def preset(case: Case) -> str:
+    """A block whose parameters are the op's arguments, with the values as defaults."""
+    values = {name: name if name in _open(case) else v for name, v in case.arguments.items()}
+    params = {
+        name: f"{{type: {kind}, default: {case.arguments[name]}}}"
+        for name, kind in _types(case).items()
+    }
+    return _network({}, params, case, **values)
+
+
+def spec_wide(case: Case) -> str:
+    """A step that says nothing: the arguments stand under `defaults`."""
+    return f"defaults: {{{case.op}: {{{_flow(case.arguments)}}}}}\n" + _network({}, {}, case)
+
+
+FORMS = {form.__name__: form for form in (row, literal, free, preset, spec_wide)}
+"""Ways to write a case down."""
+
+
+def fits(case: Case, form: str) -> bool:
+    """Whether the case can be written so: rows take one tensor, and flatten for `dense`."""
+    if form == "row":
+        return len(case.operands) == 1 and not CATALOGUE[case.op].variadic
+    return case.op != "dense" or "flatten(x)" not in case.operands
 
 
 def spec(case: Case, form: str, height: int, width: int) -> str:
-    return HEAD.format(CHANNELS, height, width) + FORMS[form](case)
+    size = {"channels": str(CHANNELS), "height": str(height), "width": str(width)}
+    return f"archc: 1\nname: Zoo\ninput: {{{_flow(size)}}}\n{FORMS[form](case)}"

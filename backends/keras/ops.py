@@ -144,7 +144,7 @@ OPS: Mapping[str, Spelling] = MappingProxyType(
         "add": lambda call: call.layer("Add"),
         "multiply": lambda call: call.layer("Multiply"),
         "maximum": lambda call: call.layer("Maximum"),
-        "concat": lambda call: call.layer("Concatenate"),
+        "concat": lambda call: call.layer("Concatenate" if len(call.inputs) > 1 else "Identity"),
         "zero_pad2d": lambda call: call.layer("ZeroPadding2D", call.sides("padding")),
         "crop2d": lambda call: call.layer("Cropping2D", call.sides("cropping")),
         "flatten": lambda call: call.layer("Flatten"),

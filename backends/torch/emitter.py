@@ -83,6 +83,7 @@ class _ModuleNames:
         self.model = names.new(network.name)
         self.classes = {b: names.new(camel_case(b.name)) for b in common.used_blocks(network)}
         self.taken = frozenset(names.taken)
+        self.ranks = common.ranks(network)
 
     def local(self, name: str, block: Block | None = None) -> str:
         """What a parameter of a block, or of the network, is called in its class."""
@@ -181,9 +182,10 @@ class _BlockClass:
     def construct(self, steps: list[Step], indent: int) -> Iterator[str]:
         for step in steps:
             for invoke in modules(step):
-                yield from layout(self.layer(invoke), indent, f"self.{invoke.name} = ")
+                layer = self.layer(invoke, step.when)
+                yield from layout(layer, indent, f"self.{invoke.name} = ")
 
-    def layer(self, invoke: Invoke) -> Expression:
+    def layer(self, invoke: Invoke, when: Node | None) -> Expression:
         labels = invoke.target.inputs
         channels = {
             label: self.face.channels[operand.name]
@@ -195,7 +197,8 @@ class _BlockClass:
             given = dict(common.passed_arguments(network, self.face, invoke))
             return self.names.constructor(invoke.target, channels, given, self.spell)
         arguments = common.effective(network, invoke.target, dict(self.face.passed[invoke.name]))
-        call = OpCall(arguments, channels.get("x"), self.spell, self.kinds)
+        ranks = frozenset(self.names.ranks.get((self.block, invoke.name), {3}))
+        call = OpCall(arguments, channels.get("x"), self.spell, self.kinds, when, ranks)
         return OPS[invoke.target.name](call)
 
     # -------------------------------------------------------------------------- forward
@@ -361,7 +364,8 @@ class _NetworkClass:
         channels = row.channels or ex.Literal(body.inputs[0].channels, NOWHERE)
         if isinstance(body.target, Op):
             values = {name: ex.Literal(v, NOWHERE) for name, v in body.arguments.items()}
-            call = OpCall({**values, **row.spelled}, channels, self.spell, {})
+            ranks = frozenset({len(body.inputs[0].shape)})
+            call = OpCall({**values, **row.spelled}, channels, self.spell, {}, ranks=ranks)
             return OPS[body.target.name](call)
         given = dict(common.row_arguments(self.network, row))
         by_input = dict.fromkeys(body.target.inputs, channels)

@@ -87,6 +87,22 @@ class AvgPool2dSame(nn.Module):
         return total / share
 
 
+class BatchNorm(nn.BatchNorm2d):
+    """Batch norm of a feature map, or of a vector."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.ndim == 2:
+            return super().forward(x[:, :, None, None]).flatten(1)
+        return super().forward(x)
+
+
+class Softmax(nn.Softmax):
+    """Softmax over the channels."""
+
+    def __init__(self) -> None:
+        super().__init__(dim=1)
+
+
 class GlobalAvgPool2d(nn.Module):
     """Mean over height and width, as a vector."""
 
@@ -105,7 +121,7 @@ class Flatten(nn.Module):
     """A feature map as a vector, ordered by row, column, channel."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.permute(0, 2, 3, 1).flatten(1)
+        return x.movedim(1, -1).flatten(1)
 
 
 class Reshape(nn.Module):

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from archc.backends.blocks import is_literal, literal
-from archc.backends.text import Apply, Expression, apply
+from archc.backends.blocks import NOWHERE, is_literal, literal
+from archc.backends.text import Expression, apply
 from archc.compiler import expressions as ex
 from archc.compiler.expressions import Node
+from archc.compiler.interface import simplify
 
 ACTIVATIONS = MappingProxyType(
     {
@@ -23,9 +24,12 @@ ACTIVATIONS = MappingProxyType(
         "swish": "nn.SiLU",
         "hard_swish": "nn.Hardswish",
         "mish": "nn.Mish",
-        "softmax": "nn.Softmax2d",
+        "softmax": "Softmax",
     }
 )
+
+BATCH_NORMS = {frozenset({3}): "nn.BatchNorm2d", frozenset({1}): "nn.BatchNorm1d"}
+"""By the ranks of the input; a helper takes both."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,10 @@ class OpCall:
     spell: Callable[[Node], str]
     kinds: Mapping[str, str]
     """The kinds of the parameters that the arguments may mention."""
+    when: Node | None = None
+    """What is known to hold where the op is called."""
+    ranks: frozenset[int] = frozenset({3})
+    """Whether its input is a feature map (3), a vector (1), or each at some call of its block."""
 
     def pair(self, name: str) -> tuple[int, int] | None:
         """A size that is known, as two numbers."""
@@ -48,8 +56,10 @@ class OpCall:
 
     def is_number(self, name: str) -> bool:
         """Whether an argument is certainly one number, not a pair."""
-        names = [n for n in ex.walk(self.arguments[name]) if isinstance(n, ex.Name)]
-        return all(self.kinds.get(n.id) == "int" for n in names)
+        return all(
+            self.kinds.get(n.id) == "int" if isinstance(n, ex.Name) else not isinstance(n, ex.Items)
+            for n in ex.walk(self.arguments[name])
+        )
 
     def __getitem__(self, name: str) -> str:
         return self.spell(self.arguments[name])
@@ -75,12 +85,10 @@ Inline = Callable[[list[str]], str]
 def _padding(call: OpCall) -> tuple[str, dict[str, Expression]]:
     """The convolution class for a padding, and its `padding` argument."""
     padding = call.arguments["padding"]
-    if is_literal(padding, "valid"):
+    if is_literal(padding, "valid") or (is_literal(padding, "same") and call.is_("kernel", 1)):
         return "nn.Conv2d", {}
-    if is_literal(padding, "same") and call.is_("stride", 1):
-        return "nn.Conv2d", {} if call.is_("kernel", 1) else {"padding": '"same"'}
     if is_literal(padding, "same"):
-        return "Conv2dSame", {}
+        return ("nn.Conv2d", {"padding": '"same"'}) if call.is_("stride", 1) else ("Conv2dSame", {})
     pads = _even_pads(call)
     if pads is None:
         return "Conv2dPadded", {"padding": call["padding"]}
@@ -124,35 +132,24 @@ def _conv2d(call: OpCall) -> Expression:
 
 
 def _depthwise(call: OpCall) -> Expression:
-    channels = call.in_channels
-    out = channels if call.is_("multiplier", 1) else _product(call)
-    layer = _convolution(call, [channels, out, call["kernel"]], groups=channels)
+    positional = [call.in_channels, call.spell(_multiplied(call)), call["kernel"]]
+    layer = _convolution(call, positional, groups=call.in_channels)
     return _initialized(call, layer, depthwise=True)
 
 
-def _product(call: OpCall) -> str:
+def _multiplied(call: OpCall) -> Node:
+    """The channels after a depthwise convolution."""
     assert call.channels is not None
-    multiplier = call.arguments["multiplier"]
-    product = ex.Binary("*", call.channels, multiplier, multiplier.place)
-    return call.spell(_folded(product))
-
-
-def _folded(node: ex.Binary) -> Node:
-    constant = isinstance(node.left, ex.Literal) and isinstance(node.right, ex.Literal)
-    return ex.Literal(node.evaluate({}), node.place) if constant else node
+    return simplify(ex.Binary("*", call.channels, call.arguments["multiplier"], NOWHERE))
 
 
 def _separable(call: OpCall) -> Expression:
-    one = ex.Literal(1, call.arguments["filters"].place)
-    no = ex.Literal(False, one.place)
-    first = replace(call, arguments={**call.arguments, "bias": no})
-    assert call.channels is not None
-    middle = _folded(ex.Binary("*", call.channels, call.arguments["multiplier"], one.place))
-    if call.is_("multiplier", 1):
-        middle = call.channels
-    plain = {"kernel": one, "stride": one, "dilation": one, "groups": one}
-    second = replace(call, arguments={**call.arguments, **plain}, channels=middle)
-    return apply("SeparableConv2d", _depthwise(first), _conv2d(second))
+    one = ex.Literal(1, NOWHERE)
+    plain = dict.fromkeys(("kernel", "stride", "dilation", "groups"), one)
+    plain["padding"] = ex.Literal("valid", NOWHERE)
+    first = {**call.arguments, "bias": ex.Literal(False, NOWHERE)}
+    second = replace(call, arguments={**call.arguments, **plain}, channels=_multiplied(call))
+    return apply("SeparableConv2d", _depthwise(replace(call, arguments=first)), _conv2d(second))
 
 
 def _dense(call: OpCall) -> Expression:
@@ -161,15 +158,25 @@ def _dense(call: OpCall) -> Expression:
 
 
 def _batch_norm(call: OpCall) -> Expression:
-    # PyTorch's momentum is the share of the new value; 1 - 0.99 is 0.010000000000000009.
-    decay = call.arguments["decay"]
-    kept = isinstance(decay, ex.Literal) and isinstance(decay.value, float)
-    momentum = repr(round(1 - decay.value, 12)) if kept else f"1 - {call['decay']}"  # type: ignore[union-attr,operator]
-    return apply("nn.BatchNorm2d", call.in_channels, eps=call["epsilon"], momentum=momentum)
+    name = BATCH_NORMS.get(call.ranks, "BatchNorm")
+    return apply(name, call.in_channels, eps=call["epsilon"], momentum=_momentum(call))
+
+
+def _momentum(call: OpCall) -> str:
+    """PyTorch's momentum: the share of the new value."""
+    momentum = ex.Binary("-", ex.Literal(1, NOWHERE), call.arguments["decay"], NOWHERE)
+    if isinstance(momentum.right, ex.Literal):
+        # 1 - 0.99 is 0.010000000000000009.
+        return literal(round(float(momentum.evaluate({})), 12))
+    return call.spell(momentum)
 
 
 def _activation(call: OpCall) -> Expression:
-    return "nn.Identity()" if call.is_("act", None) else Apply(call["act"], ())
+    act = call.arguments["act"]
+    if isinstance(act, ex.Literal):
+        return "nn.Identity()" if act.value is None else apply(call["act"])
+    name = call["act"] if isinstance(act, ex.Name) else f"({call['act']})"
+    return f"{name}()" if call.when == act else f"{name}() if {name} else nn.Identity()"
 
 
 def _pool(stock: str, same: str) -> Module:
@@ -194,27 +201,23 @@ def _global_pool(kept: str, vector: str) -> Module:
     return spell
 
 
-def _sides(call: OpCall, name: str) -> tuple[int, ...]:
-    node = call.arguments[name]
-    assert isinstance(node, ex.Literal)
-    assert isinstance(node.value, tuple)
-    return node.value
+def _numbers(call: OpCall, name: str) -> tuple[int, ...]:
+    value = call.arguments[name].evaluate({})
+    assert isinstance(value, tuple)
+    return value
 
 
 def _zero_pad(call: OpCall) -> Expression:
-    top, bottom, left, right = _sides(call, "padding")
+    top, bottom, left, right = _numbers(call, "padding")
     return apply("nn.ZeroPad2d", repr((left, right, top, bottom)))
 
 
 def _crop(call: OpCall) -> Expression:
-    return apply("Crop2d", *map(str, _sides(call, "cropping")))
+    return apply("Crop2d", *map(str, _numbers(call, "cropping")))
 
 
 def _reshape(call: OpCall) -> Expression:
-    node = call.arguments["shape"]
-    assert isinstance(node, ex.Literal)
-    assert isinstance(node.value, tuple)
-    return apply("Reshape", *map(str, node.value))
+    return apply("Reshape", *map(str, _numbers(call, "shape")))
 
 
 def _rescale(call: OpCall) -> Expression:

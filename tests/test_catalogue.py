@@ -1,0 +1,315 @@
+"""Every op of the catalogue: shapes, channels and costs, by hand and on random calls."""
+
+from typing import Any
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from archc.compiler import expressions as ex
+from archc.compiler.catalogue import CATALOGUE
+from archc.compiler.interface import called_channels
+from archc.compiler.ir import Cost, Op, Parameter, Tensor
+from archc.compiler.names import MODULE_ATTRIBUTES
+from archc.compiler.problems import Invalid, Place, Source
+from archc.compiler.values import ACTIVATIONS, INITIALIZERS, PADDINGS, POOL_PADDINGS, Type
+
+HERE = Place(Source("here", ""), 1, 1)
+
+
+def arguments(op: Op, given: dict[str, Any]) -> dict[str, Any]:
+    """All of an op's arguments: the given ones, checked, and the defaults of the others."""
+    defaults = {p.name: p.default.evaluate({}) for p in op.parameters if p.default is not None}
+    values = {**defaults, **given}
+    return {p.name: p.take(values[p.name]) for p in op.parameters}
+
+
+def call(name: str, *inputs: Tensor, **given: Any) -> tuple[Tensor, Cost]:
+    op = CATALOGUE[name]
+    checked = arguments(op, given)
+    output = op.shape(checked, *inputs)
+    return output, op.cost(checked, output, *inputs)
+
+
+# ----------------------------------------------------------------------------------------- by hand
+
+MAP = Tensor(6, 10, 12)
+GATE = Tensor(6, 1, 1)
+VECTOR = Tensor(20)
+
+# name, inputs, arguments; output shape, sizes of the weights, MACs, other operations
+EXAMPLES: list[tuple[str, list[Tensor], dict[str, Any], tuple[int, ...], list[int], int, int]] = [
+    ("conv2d", [MAP], {"filters": 8, "kernel": 3}, (8, 10, 12), [8 * 6 * 9, 8], 120 * 8 * 54, 0),
+    (
+        "conv2d",
+        [MAP],
+        {"filters": 4, "kernel": (3, 5), "stride": 2, "groups": 2, "bias": False},
+        (4, 5, 6),
+        [4 * 3 * 15],
+        30 * 4 * 45,
+        0,
+    ),
+    (
+        "conv2d",
+        [MAP],
+        {"filters": 1, "kernel": 3, "dilation": (2, 1), "padding": "valid", "bias": False},
+        (1, 6, 10),
+        [54],
+        60 * 54,
+        0,
+    ),
+    (
+        "depthwise_conv2d",
+        [MAP],
+        {"kernel": 3, "multiplier": 2, "padding": (0, 1, 0, 1), "stride": (2, 1)},
+        (12, 5, 11),
+        [12 * 9, 12],
+        55 * 12 * 9,
+        0,
+    ),
+    (
+        "separable_conv2d",
+        [MAP],
+        {"filters": 8, "kernel": 5, "stride": 2, "multiplier": 2},
+        (8, 5, 6),
+        [12 * 25, 8 * 12, 8],
+        30 * (12 * 25 + 8 * 12),
+        0,
+    ),
+    ("dense", [VECTOR], {"units": 10}, (10,), [200, 10], 200, 0),
+    ("dense", [VECTOR], {"units": 10, "bias": False}, (10,), [200], 200, 0),
+    ("batch_norm", [MAP], {}, (6, 10, 12), [6, 6, 6, 6], 0, 720),
+    ("batch_norm", [VECTOR], {}, (20,), [20, 20, 20, 20], 0, 20),
+    ("activation", [MAP], {"act": "relu"}, (6, 10, 12), [], 0, 720),
+    ("max_pool2d", [MAP], {"kernel": 3, "stride": 2}, (6, 5, 6), [], 0, 180 * 9),
+    ("avg_pool2d", [MAP], {"kernel": 2, "padding": "valid"}, (6, 9, 11), [], 0, 594 * 4),
+    ("global_avg_pool2d", [MAP], {}, (6,), [], 0, 720),
+    ("global_avg_pool2d", [MAP], {"keepdims": True}, (6, 1, 1), [], 0, 720),
+    ("global_max_pool2d", [MAP], {"keepdims": True}, (6, 1, 1), [], 0, 720),
+    ("add", [MAP, MAP], {}, (6, 10, 12), [], 0, 720),
+    ("multiply", [MAP, GATE], {}, (6, 10, 12), [], 0, 720),
+    ("multiply", [GATE, MAP], {}, (6, 10, 12), [], 0, 720),
+    ("maximum", [VECTOR, VECTOR], {}, (20,), [], 0, 20),
+    ("concat", [MAP, Tensor(2, 10, 12), MAP], {}, (14, 10, 12), [], 0, 0),
+    ("concat", [VECTOR, VECTOR], {}, (40,), [], 0, 0),
+    ("zero_pad2d", [MAP], {"padding": (1, 2, 3, 4)}, (6, 13, 19), [], 0, 0),
+    ("crop2d", [MAP], {"cropping": (1, 2, 3, 4)}, (6, 7, 5), [], 0, 0),
+    ("flatten", [MAP], {}, (720,), [], 0, 0),
+    ("reshape", [MAP], {"shape": (3, 4, 60)}, (3, 4, 60), [], 0, 0),
+    ("reshape", [VECTOR], {"shape": (5, 2, 2)}, (5, 2, 2), [], 0, 0),
+    ("dropout", [MAP], {"rate": 0.5}, (6, 10, 12), [], 0, 0),
+    ("rescale", [MAP], {"scale": 2.0}, (6, 10, 12), [], 0, 720),
+    ("identity", [MAP], {}, (6, 10, 12), [], 0, 0),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "inputs", "given", "shape", "weights", "macs", "other"),
+    EXAMPLES,
+    ids=[f"{index}-{example[0]}" for index, example in enumerate(EXAMPLES)],
+)
+def test_shape_and_cost_by_hand(
+    name: str,
+    inputs: list[Tensor],
+    given: dict[str, Any],
+    shape: tuple[int, ...],
+    weights: list[int],
+    macs: int,
+    other: int,
+) -> None:
+    output, cost = call(name, *inputs, **given)
+    assert output.shape == shape
+    assert [weight.size for weight in cost.weights] == weights
+    assert (cost.macs, cost.other) == (macs, other)
+
+
+def test_every_op_has_an_example() -> None:
+    assert {name for name, *_ in EXAMPLES} == set(CATALOGUE)
+
+
+def test_strides_add_up() -> None:
+    x = Tensor(3, 32, 32, (2, 2))
+    assert call("conv2d", x, filters=4, kernel=3, stride=2)[0].stride == 4
+    assert call("max_pool2d", x, kernel=3, stride=(2, 1))[0].stride == (4, 2)
+    assert call("global_avg_pool2d", x)[0].stride == 2
+
+
+# The fans that scale the initializers: Keras's, whose depthwise kernel is (kh, kw, C, M).
+@pytest.mark.parametrize(
+    ("name", "given", "fans"),
+    [
+        ("conv2d", {"filters": 8, "kernel": (3, 5)}, [(15 * 6, 15 * 8)]),
+        ("conv2d", {"filters": 8, "kernel": 3, "groups": 2}, [(9 * 3, 9 * 8)]),
+        ("depthwise_conv2d", {"kernel": 3, "multiplier": 2}, [(9 * 6, 9 * 2)]),
+        ("separable_conv2d", {"filters": 8, "kernel": 3}, [(9 * 6, 9), (6, 8)]),
+    ],
+)
+def test_fans(name: str, given: dict[str, Any], fans: list[tuple[int, int]]) -> None:
+    _, cost = call(name, MAP, bias=False, **given)
+    assert [weight.fans for weight in cost.weights] == fans
+
+
+def test_running_averages_are_not_trained() -> None:
+    _, cost = call("batch_norm", MAP)
+    assert [w.name for w in cost.weights if not w.trainable] == ["running_mean", "running_var"]
+
+
+REFUSED: list[tuple[str, list[Tensor], dict[str, Any], str]] = [
+    ("add", [MAP, GATE], {}, "E040"),
+    ("maximum", [MAP, VECTOR], {}, "E040"),
+    ("multiply", [MAP, Tensor(5, 1, 1)], {}, "E040"),
+    ("multiply", [MAP, Tensor(6)], {}, "E040"),
+    ("multiply", [MAP, Tensor(6, 1, 12)], {}, "E040"),
+    ("concat", [MAP, GATE], {}, "E040"),
+    ("concat", [MAP, VECTOR], {}, "E040"),
+    ("reshape", [MAP], {"shape": (7,)}, "E040"),
+    ("crop2d", [MAP], {"cropping": (5, 5, 0, 0)}, "E041"),
+    ("conv2d", [MAP], {"filters": 4, "kernel": 13, "padding": "valid"}, "E041"),
+    ("conv2d", [MAP], {"filters": 4, "kernel": 3, "groups": 4}, "E042"),
+    ("conv2d", [MAP], {"filters": 4, "kernel": 3, "groups": 3}, "E042"),
+    ("dense", [MAP], {"units": 3}, "E043"),
+    *[
+        (name, [VECTOR], given, "E043")
+        for name, given in {
+            "conv2d": {"filters": 4, "kernel": 3},
+            "depthwise_conv2d": {"kernel": 3},
+            "separable_conv2d": {"filters": 4, "kernel": 3},
+            "max_pool2d": {"kernel": 3},
+            "avg_pool2d": {"kernel": 3},
+            "global_avg_pool2d": {},
+            "global_max_pool2d": {},
+            "zero_pad2d": {"padding": (1, 1, 1, 1)},
+            "crop2d": {"cropping": (1, 1, 1, 1)},
+        }.items()
+    ],
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "inputs", "given", "code"),
+    REFUSED,
+    ids=[f"{index}-{example[0]}" for index, example in enumerate(REFUSED)],
+)
+def test_refused(name: str, inputs: list[Tensor], given: dict[str, Any], code: str) -> None:
+    with pytest.raises(Invalid) as raised:
+        call(name, *inputs, **given)
+    assert raised.value.code == code
+
+
+# --------------------------------------------------------------------------------- on random calls
+
+even = st.integers(1, 4).map(lambda half: 2 * half)
+small = st.integers(1, 4)
+four = st.tuples(*[st.integers(0, 3)] * 4)
+KINDS: dict[str, st.SearchStrategy[Any]] = {
+    "int": even,
+    "float": st.floats(0.1, 0.9),
+    "bool": st.booleans(),
+    "size": small | st.tuples(small, small),
+    "sides": four,
+    "shape": st.tuples(small) | st.tuples(small, small, small),
+    "padding": st.sampled_from(list(PADDINGS)) | four,
+    "pool_padding": st.sampled_from(list(POOL_PADDINGS)),
+    "activation": st.sampled_from(list(ACTIVATIONS)),
+    "initializer": st.sampled_from(list(INITIALIZERS)),
+}
+maps = st.builds(Tensor, even, st.integers(4, 12), st.integers(4, 12))
+vectors = st.builds(Tensor, even)
+
+
+@st.composite
+def calls(draw: st.DrawFn, name: str) -> tuple[Op, dict[str, Any], list[Tensor]]:
+    op = CATALOGUE[name]
+    values = {p.name: draw(KINDS[p.type.kind]) for p in op.parameters}
+    if "groups" in values:
+        values["groups"] = draw(st.sampled_from([1, 2]))
+    x = draw(vectors if name == "dense" else maps)
+    count = draw(small) if op.variadic else len(op.inputs)
+    return op, arguments(op, values), [x] * count
+
+
+@pytest.mark.parametrize("name", [name for name, op in CATALOGUE.items() if op.channels])
+@given(data=st.data())
+def test_the_channels_as_an_expression_are_those_of_the_shape(
+    name: str, data: st.DataObject
+) -> None:
+    op, values, inputs = data.draw(calls(name))
+    try:
+        output = op.shape(values, *inputs)
+    except Invalid:
+        assume(False)
+    nodes = {key: ex.Literal(value, HERE) for key, value in values.items()}
+    channels = [ex.Literal(x.channels, HERE) for x in inputs]
+    expression = called_channels(op, nodes, tuple(channels))
+    assert expression is not None
+    assert expression.evaluate({}) == output.channels
+
+
+def test_only_what_depends_on_the_size_has_no_channels() -> None:
+    assert {name for name, op in CATALOGUE.items() if not op.channels} == {"flatten", "reshape"}
+
+
+# ----------------------------------------------------------------------------------------- the rest
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_defaults_are_values_of_their_type(name: str) -> None:
+    for parameter in CATALOGUE[name].parameters:
+        if parameter.default is not None:
+            parameter.take(parameter.default.evaluate({}))
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_an_op_says_what_it_and_its_arguments_are(name: str) -> None:
+    op = CATALOGUE[name]
+    assert op.doc.endswith(".")
+    assert all(parameter.doc for parameter in op.parameters)
+
+
+VALUES: list[tuple[str, Any, Any]] = [
+    ("int", 3.0, 3),
+    ("int", 3.5, "E034"),
+    ("int", True, "E034"),
+    ("int", "3", "E034"),
+    ("int", None, "E034"),
+    ("int?", None, None),
+    ("float", 3, 3.0),
+    ("float", False, "E034"),
+    ("bool", True, True),
+    ("bool", 1, "E034"),
+    ("size", 3, (3, 3)),
+    ("size", (3, 5.0), (3, 5)),
+    ("size", (1, 2, 3), "E034"),
+    ("sides", (0, 1, 2, 3), (0, 1, 2, 3)),
+    ("sides", 1, "E034"),
+    ("sides", (0, 0, 0, -1), "E035"),
+    ("shape", (4,), (4,)),
+    ("shape", (4, 4), "E034"),
+    ("padding", "same", "same"),
+    ("padding", (0, 1, 0, 1), (0, 1, 0, 1)),
+    ("padding", "full", "E034"),
+    ("pool_padding", "symmetric", "E034"),
+    ("activation", "relu", "relu"),
+    ("activation", None, None),
+    ("activation", "hardswish", "E031"),
+    ("initializer", "he_normal", "he_normal"),
+    ("initializer", "he", "E034"),
+]
+
+
+@pytest.mark.parametrize(("kind", "value", "taken"), VALUES)
+def test_what_a_type_takes(kind: str, value: Any, taken: Any) -> None:
+    parameter = Parameter("p", Type(kind.rstrip("?"), kind.endswith("?")))
+    if isinstance(taken, str) and taken.startswith("E0"):
+        with pytest.raises(Invalid) as raised:
+            parameter.take(value)
+        assert raised.value.code == taken
+    else:
+        assert parameter.take(value) == taken
+        assert type(parameter.take(value)) is type(taken)
+
+
+def test_names_that_a_layer_must_not_have_are_those_of_pytorch() -> None:
+    torch = pytest.importorskip("torch")
+    names = {name for name in dir(torch.nn.Sequential()) if not name.startswith("_")}
+    assert names == MODULE_ATTRIBUTES

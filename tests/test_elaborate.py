@@ -1,0 +1,405 @@
+"""From resolved names to numbers: defaults, `set`, `when`, none, kept parameters, and who is to blame."""
+
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from archc.compiler import analysis
+from archc.compiler import expressions as ex
+from archc.compiler.ir import Network
+from archc.compiler.pipeline import compile_network
+from archc.compiler.problems import Problem, SpecError
+
+HEAD = "archc: 1\nname: Net\ninput: {channels: 4, height: 8, width: 8}\n"
+CONV_BN = """\
+blocks:
+  conv_bn:
+    params: {out: int, kernel: {type: int, default: 1}, act: {type: activation, default: none}}
+    steps:
+      - conv: conv2d(x, out, kernel=kernel, bias=false)
+      - bn: batch_norm(conv)
+      - act: activation(bn, act)
+        when: act
+"""
+Compile = Callable[..., Network]
+
+
+@pytest.fixture
+def net(tmp_path: Path) -> Compile:
+    """Compiles the rest of a spec that starts with `HEAD`."""
+
+    def compiled(text: str, settings: Mapping[str, object] | None = None) -> Network:
+        path = tmp_path / "net.yaml"
+        path.write_text(HEAD + text)
+        return compile_network(path, settings)
+
+    return compiled
+
+
+def arguments(network: Network, path: str) -> Mapping[str, Any]:
+    return next(x.call.body.arguments for x in analysis.layers(network) if x.path == path)
+
+
+def ops(network: Network) -> list[tuple[str, str]]:
+    return [(layer.path, layer.op) for layer in analysis.layers(network)]
+
+
+def problem(compiled: Compile, text: str, settings: Mapping[str, object] | None = None) -> Problem:
+    with pytest.raises(SpecError) as raised:
+        compiled(text, settings)
+    (only,) = raised.value.problems
+    return only
+
+
+def blamed(found: Problem) -> str:
+    """What the carets of a problem stand under."""
+    place = found.place
+    return place.source.lines[place.line - 1][place.column - 1 :][: place.length]
+
+
+# ---------------------------------------------------------------------------------------- defaults
+
+
+def test_defaults_hold_where_a_call_says_nothing(net: Compile) -> None:
+    found = net(
+        "params: {decay: {type: float, default: 0.9}}\n"
+        "defaults:\n"
+        "  batch_norm: {decay: decay, epsilon: 1e-5}\n"
+        "  conv_bn: {kernel: 3}\n"
+        f"{CONV_BN}"
+        "network:\n"
+        "  - {block: conv_bn, name: a, out: 8}\n"
+        "  - {block: conv_bn, name: b, out: 8, kernel: 5}\n"
+        "  - {block: batch_norm, epsilon: 1e-3}\n"
+    )
+    assert arguments(found, "a.bn") == {"epsilon": 1e-5, "decay": 0.9}
+    assert arguments(found, "batch_norm") == {"epsilon": 1e-3, "decay": 0.9}
+    assert [arguments(found, f"{name}.conv")["kernel"] for name in "ab"] == [(3, 3), (5, 5)]
+
+
+def test_a_parameter_s_default_may_use_those_above_it(net: Compile) -> None:
+    text = "params: {a: {type: int, default: 3}, b: {type: int, default: 2 * a}}\n"
+    text += "network: [{block: conv2d, filters: b, kernel: 1}]\n"
+    assert net(text).output.channels == 6
+    assert net(text, {"a": "5"}).output.channels == 10
+    assert net(text, {"b": 7}).output.channels == 7
+
+
+def test_settings_are_values_or_texts(net: Compile) -> None:
+    text = (
+        "params: {k: {type: size, default: 3}, act: {type: activation, default: relu},"
+        " out: {type: int?}, wide: {type: bool, default: false}}\n"
+        "network:\n"
+        "  - {block: conv2d, filters: '8 if wide else out or 2', kernel: k}\n"
+        "  - {block: activation, act: act, when: act}\n"
+    )
+    assert net(text, {"wide": True}).settings["wide"] is True
+    assert net(text, {"wide": "true"}).output.channels == 8
+    assert net(text, {"out": "2 * 8"}).output.channels == 16
+    assert net(text, {"k": "[1, 5]"}).settings["k"] == (1, 5)
+    assert net(text, {"k": [1, 5]}).settings["k"] == (1, 5)
+    assert net(text, {"act": "hard_swish"}).settings["act"] == "hard_swish"
+    assert [op for _, op in ops(net(text, {"act": "none"}))] == ["conv2d"]
+    assert net(text).changed == ()
+    assert net(text, {"out": 2, "wide": False}).changed == ("out",)
+
+
+# -------------------------------------------------------------------------------------------- rows
+
+TABLE = """\
+network:
+  - columns: [block, filters, kernel, stride]
+    rows:
+      - [conv2d, 8, 3, 2]
+      - [conv2d, 16, 1, ~]
+      - {block: depthwise_conv2d, kernel: 5}
+"""
+
+
+def test_a_cell_with_nothing_in_it_gives_the_default(net: Compile) -> None:
+    found = net(TABLE)
+    strides = [arguments(found, f"blocks.{i}")["stride"] for i in range(3)]
+    assert strides == [(2, 2), (1, 1), (1, 1)]
+
+
+@pytest.mark.parametrize(
+    ("entries", "channels"),
+    [
+        ("{filters: 2 * filters}", [16, 32]),
+        ("{filters: floor(filters / kernel)}", [2, 16]),
+        ("{kernel: kernel + 2, filters: filters * kernel}", [40, 48]),
+        ("{padding: valid}", [8, 16]),
+    ],
+)
+def test_set_works_on_every_row_in_order(net: Compile, entries: str, channels: list[int]) -> None:
+    text = TABLE.replace("      - {block: depthwise_conv2d, kernel: 5}\n", f"    set: {entries}\n")
+    found = net(text)
+    assert [row.call.body.output.channels for row in found.rows] == channels
+
+
+def test_set_leaves_cells_with_nothing_in_them(net: Compile) -> None:
+    found = net(
+        "network:\n"
+        "  - columns: [block, kernel, stride]\n"
+        "    rows: [[depthwise_conv2d, 3, 2], [depthwise_conv2d, 3, ~]]\n"
+        "    set: {stride: 2 * stride}\n"
+    )
+    assert [row.call.body.arguments["stride"] for row in found.rows] == [(4, 4), (1, 1)]
+
+
+def test_a_row_that_is_left_out_leaves_no_gap(net: Compile) -> None:
+    text = (
+        "params: {deep: {type: bool, default: false}}\n"
+        "network:\n"
+        "  - {block: identity, name: first, when: deep}\n"
+        "  - columns: [block]\n"
+        "    rows:\n"
+        "      - {block: dropout, rate: 0.5, when: deep}\n"
+        "      - [flatten]\n"
+        "  - {block: identity, name: last, when: x.channels > 4}\n"
+    )
+    assert ops(net(text)) == [("blocks.0", "flatten"), ("last", "identity")]
+    every = ["first", "blocks.0", "blocks.1", "last"]
+    assert [path for path, _ in ops(net(text, {"deep": True}))] == every
+
+
+def test_rows_know_the_channels_they_get(net: Compile) -> None:
+    found = net(
+        "network:\n"
+        "  - {block: conv2d, name: a, filters: 2 * x.channels, kernel: 1, stride: 2}\n"
+        "  - {block: conv2d, name: b, filters: x.channels + x.stride, kernel: 1}\n"
+    )
+    assert [row.call.body.output.channels for row in found.rows] == [8, 10]
+
+
+# ------------------------------------------------------------------------------------------- steps
+
+BRANCHES = """\
+blocks:
+  branches:
+    params: {on: bool, act: {type: activation, default: relu}}
+    steps:
+      - a: conv2d(x, 8, kernel=1)
+      - act: activation(a, act)
+        when: on
+      - y: max_pool2d(act, kernel=2) * activation(a, sigmoid)
+        when: on
+      - z: activation(y, act)
+        when: act
+network:
+  - {block: branches, on: %s}
+"""
+
+
+def test_a_step_that_is_left_out_passes_its_first_input_on(net: Compile) -> None:
+    found = net(BRANCHES % "false")
+    assert ops(found) == [("branches.a", "conv2d"), ("branches.z", "activation")]
+    assert analysis.layers(found)[1].feeds == (0,)
+
+
+def test_a_parameter_and_a_step_may_share_a_name(net: Compile) -> None:
+    found = net(BRANCHES % "true")
+    assert [path for path, _ in ops(found)] == [
+        "branches.a",
+        "branches.act",
+        "branches.y_left",
+        "branches.y_right",
+        "branches.y",
+        "branches.z",
+    ]
+    assert arguments(found, "branches.z") == {"act": "relu"}
+    assert [layer.feeds for layer in analysis.layers(found)] == [
+        (-1,),
+        (0,),
+        (1,),
+        (0,),
+        (2, 3),
+        (4,),
+    ]
+
+
+def test_none_is_a_value_and_tilde_gives_nothing(net: Compile) -> None:
+    text = (
+        "blocks:\n"
+        "  b:\n"
+        "    params: {act: {type: activation, default: relu}, se: float?}\n"
+        "    let: {reduced: round_channels(x.channels * se) if se else none}\n"
+        "    steps:\n"
+        "      - y: conv2d(x, reduced or 3, kernel=1)\n"
+        "      - z: activation(y, act)\n"
+        "        when: act != none\n"
+        "network:\n"
+        "  - columns: [block, act, se]\n"
+        "    rows: [[b, ~, ~], [b, none, 0.5], [b, tanh, none]]\n"
+    )
+    found = net(text)
+    assert ops(found) == [
+        ("blocks.0.y", "conv2d"),
+        ("blocks.0.z", "activation"),
+        ("blocks.1.y", "conv2d"),
+        ("blocks.2.y", "conv2d"),
+        ("blocks.2.z", "activation"),
+    ]
+    assert [row.call.body.output.channels for row in found.rows] == [3, 8, 3]
+
+
+def test_lets_are_worked_out_in_order(net: Compile) -> None:
+    found = net(
+        "blocks:\n"
+        "  b:\n"
+        "    let: {half: x.channels // 2, quarter: half // 2}\n"
+        "    steps: [{y: 'conv2d(x, quarter, kernel=1)'}]\n"
+        "network: [{block: b}]\n"
+    )
+    assert found.rows[0].call.body.arguments == {"half": 2, "quarter": 1}
+
+
+def test_equal_calls_are_worked_out_once(net: Compile) -> None:
+    rows = "".join(f"  - {{block: conv_bn, name: r{i}, out: 8, act: relu}}\n" for i in range(3))
+    found = net(f"{CONV_BN}network:\n{rows}")
+    first, second, third = (row.call.body for row in found.rows)
+    assert second is third is not first
+
+
+# --------------------------------------------------------------------------------- kept parameters
+
+KEPT = "params: {n: {type: int, default: 10, keep: true}, k: {type: int, default: 2}}\n"
+
+
+def test_a_kept_parameter_is_spelled_out_where_it_goes(net: Compile) -> None:
+    found = net(
+        KEPT + "network:\n"
+        "  - {block: conv2d, name: a, filters: k * n, kernel: 1}\n"
+        "  - {block: batch_norm}\n"
+    )
+    n, k = ex.Name("n", found.rows[0].place), ex.Literal(2, found.rows[0].place)
+    product = ex.Binary("*", k, n, found.rows[0].place)
+    assert found.rows[0].spelled == {"filters": product}
+    assert [row.channels for row in found.rows] == [None, product]
+    assert [parameter.name for parameter in found.kept] == ["n"]
+    assert found.output.channels == 20
+
+
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("defaults: {dropout: {rate: 1 / n}}\nnetwork: [{block: identity}]\n", "1 / n"),
+        ("network: [{block: identity}, {block: dropout, rate: 0.5, when: n > 3}]\n", "n > 3"),
+        (
+            "blocks: {b: {params: {out: int}, let: {half: out // 2},"
+            " steps: [{y: 'conv2d(x, half, kernel=1)'}]}}\nnetwork: [{block: b, out: 2 * n}]\n",
+            "2 * n",
+        ),
+        (
+            "network: [{block: conv2d, name: a, filters: n, kernel: 1},"
+            " {block: conv2d, name: b, filters: x.channels, kernel: 1}]\n",
+            "x.channels",
+        ),
+    ],
+)
+def test_what_must_be_known_cannot_depend_on_a_kept_parameter(
+    net: Compile, text: str, cell: str
+) -> None:
+    found = problem(net, KEPT + text)
+    assert (found.code, blamed(found)) == ("E024", cell)
+
+
+# ------------------------------------------------------------------------------------------- blame
+
+OUTER = """\
+blocks:
+  outer:
+    params: {size: int, width: int}
+    steps:
+      - a: inner(x, size, width)
+  inner:
+    params: {kernel: int, out: int}
+    steps:
+      - y: conv2d(x, out, kernel=kernel, padding=valid)
+      - z: y + x
+network:
+  - columns: [block, size, width]
+    rows:
+      - [outer, 1, 4]
+      - [outer, %s]
+"""
+
+
+@pytest.mark.parametrize(
+    ("cells", "code", "cell"),
+    [
+        ("30, 4", "E041", "30"),
+        ("1, 2 - 2", "E035", "2 - 2"),
+        ("1, 5", "E040", "outer"),
+    ],
+)
+def test_the_user_s_cell_is_blamed_for_what_it_does_far_below(
+    net: Compile, cells: str, code: str, cell: str
+) -> None:
+    found = problem(net, OUTER % cells)
+    assert (found.code, blamed(found)) == (code, cell)
+    assert found.place.line == HEAD.count("\n") + OUTER.count("\n")
+    ((remark, below),) = found.related
+    assert remark == "in its block"
+    assert below.line in (HEAD.count("\n") + 9, HEAD.count("\n") + 10)
+
+
+def test_the_rows_after_a_failing_one_are_still_checked(net: Compile) -> None:
+    text = (
+        "params: {zero: {type: int, default: 0}}\n"
+        "network:\n"
+        "  - {block: conv2d, name: a, filters: 4, kernel: 9, padding: valid}\n"
+        "  - {block: conv2d, name: b, filters: x.channels, kernel: zero}\n"
+        "  - {block: conv2d, name: c, filters: zero, kernel: 9, padding: valid}\n"
+    )
+    with pytest.raises(SpecError) as raised:
+        net(text)
+    found = [(problem.code, blamed(problem)) for problem in raised.value.problems]
+    assert found == [("E041", "9"), ("E035", "zero")]
+
+
+def test_problems_come_in_reading_order_the_user_s_own_first(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(
+        "archc: 1\nblocks:\n  b:\n    steps: [{y: 'conv2d(x, foo, kernel=1)'}]\n"
+    )
+    (tmp_path / "net.yaml").write_text(
+        f"{HEAD}use: [a.yaml]\n"
+        "network:\n  - {block: b, strid: 1}\n  - {block: c}\n"
+        "blocks:\n  d:\n    steps: [{y: 'conv2d(x, bar, kernl=1)'}]\n"
+    )
+    with pytest.raises(SpecError) as raised:
+        compile_network(tmp_path / "net.yaml")
+    places = [(Path(p.place.source.name).stem, p.place.line) for p in raised.value.problems]
+    assert places == [("net", 6), ("net", 7), ("net", 10), ("net", 10), ("a", 4)]
+
+
+# ------------------------------------------------------------------------------------------ growth
+
+
+def work(rows: int, compiled: Compile) -> int:
+    """How many calls of functions it takes to compile a table of so many rows."""
+    lines = "".join(f"      - [conv_bn, {8 + i % 7}, relu]\n" for i in range(rows))
+    text = f"{CONV_BN}network:\n  - columns: [block, out, act]\n    rows:\n{lines}"
+    text += "    set: {out: round_channels(2 * out)}\n"
+    calls = 0
+
+    def count(frame: object, event: str, argument: object) -> None:
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        network = compiled(text)
+        analysis.totals(network)
+    finally:
+        sys.setprofile(before)
+    assert len(network.rows) == rows
+    return calls
+
+
+def test_work_grows_with_the_rows(net: Compile) -> None:
+    assert work(10_000, net) <= 11 * work(1_000, net)

@@ -1,0 +1,279 @@
+"""Every op at many settings: both backends agree with the IR, with each other, and with NumPy."""
+
+from collections.abc import Callable, Iterator, Mapping
+from math import erf, prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zoo
+from archc import backends
+from archc.api import Net, load
+from archc.backends.execute import execute
+from archc.compiler import analysis
+from archc.compiler.catalogue import CATALOGUE
+from archc.compiler.ir import Weight
+from archc.compiler.values import ACTIVATIONS, INITIALIZERS
+from archc.numeric import (
+    check_outputs,
+    check_shapes,
+    check_weights,
+    deviation,
+    random_batch,
+    random_weights,
+)
+from numpy.lib.stride_tricks import sliding_window_view
+
+Array = np.ndarray[Any, Any]
+
+SIZE, OTHER_SIZE = (12, 9), (13, 16)
+"""Even and odd heights and widths."""
+TOLERANCE = 1e-5
+
+pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel:UserWarning")
+
+
+def cases() -> Iterator[Any]:
+    """Every case as a row and with its arguments as parameters, and every sixth in other ways."""
+    for index, case in enumerate(zoo.CASES):
+        for form in zoo.FORMS if index % 6 == 0 or len(case.operands) > 1 else ("row", "free"):
+            if zoo.fits(case, form):
+                yield pytest.param(case, form, id=f"{form}-{case}")
+
+
+def load_case(case: zoo.Case, form: str, folder: Path, size: tuple[int, int]) -> Net:
+    path = folder / "zoo.yaml"
+    path.write_text(zoo.spec(case, form, *size), encoding="utf-8")
+    return load(path)
+
+
+def any_size(net: Net, backend: str) -> Any:
+    """A model that takes inputs of every size."""
+    if backend != "keras":
+        return net.build(backend)
+    constructor = getattr(execute(net.source_file(backend)), net.model_name(backend))
+    return constructor(input_shape=(None, None, zoo.CHANNELS))
+
+
+def outputs_of(net: Net, backend: str, model: Any, batch: Array, shapes: Net) -> dict[str, Array]:
+    """The outputs of a model that agrees with the IR; the shapes are those of `shapes`."""
+    assert not list(check_weights(net, backend, model))
+    net.live(backend).load(model, random_weights(net.network))
+    outputs = net.live(backend).outputs(model, batch)
+    assert not list(check_shapes(shapes, backend, outputs))
+    return outputs
+
+
+@pytest.mark.parametrize(("case", "form"), cases())
+def test_op(case: zoo.Case, form: str, tmp_path: Path) -> None:
+    net = load_case(case, form, tmp_path, SIZE)
+    batch = random_batch(net.network, *SIZE)
+    found = {b: outputs_of(net, b, net.build(b), batch, net) for b in backends.names()}
+    assert not list(check_outputs(net.network, found["torch"], found["keras"], TOLERANCE))
+    if form == "row" and case.op in REFERENCES:
+        before = batch if case.operands == ("x",) else found["torch"][case.operands[0][:-3]]
+        expected = reference(net, before.astype(np.float64))
+        for outputs in found.values():
+            assert deviation(outputs["y"], expected) < TOLERANCE
+    if case.any_size:
+        other = load_case(case, form, tmp_path, OTHER_SIZE)
+        batch = random_batch(net.network, *OTHER_SIZE)
+        found = {b: outputs_of(net, b, any_size(net, b), batch, other) for b in backends.names()}
+        assert not list(check_outputs(net.network, found["torch"], found["keras"], TOLERANCE))
+
+
+def test_the_zoo_has_every_op_and_argument() -> None:
+    seen = {op: set[str]() for op in CATALOGUE}
+    for case in zoo.CASES:
+        seen[case.op] |= case.arguments.keys()
+    assert seen == {name: set(op.parameter) for name, op in CATALOGUE.items()}
+
+
+# ----------------------------------------------------------------------------- the reference
+
+
+def windows(x: Array, a: Mapping[str, Any], fill: float) -> Array:
+    """Every window as (batch, channels, rows, columns, kernel height, kernel width)."""
+    dilation = a.get("dilation", (1, 1))
+    reach = [(k - 1) * d + 1 for k, d in zip(a["kernel"], dilation, strict=True)]
+    pads = [
+        sides(a["padding"], axis, n, a["kernel"][axis], a["stride"][axis], dilation[axis])
+        for axis, n in enumerate(x.shape[2:])
+    ]
+    padded = np.pad(x, [(0, 0), (0, 0), *pads], constant_values=fill)
+    every = sliding_window_view(padded, reach, axis=(2, 3))
+    (row, column), (down, across) = a["stride"], dilation
+    return every[:, :, ::row, ::column, ::down, ::across]
+
+
+def sides(padding: Any, axis: int, n: int, k: int, s: int, d: int) -> tuple[int, int]:
+    """Zeros before and after. `same` as tf.nn's notes on padding give it."""
+    if padding == "same":
+        reach = (k - 1) * d + 1
+        total = max(reach - s, 0) if n % s == 0 else max(reach - n % s, 0)
+        return total // 2, total - total // 2
+    if padding == "symmetric":
+        return k // 2 * d, k // 2 * d
+    return (0, 0) if padding == "valid" else padding[2 * axis : 2 * axis + 2]
+
+
+def conv2d(x: Array, a: Mapping[str, Any], weight: Array, bias: Array | float = 0.0) -> Array:
+    groups = a.get("groups", 1)
+    every = np.split(windows(x, a, 0), groups, axis=1)
+    kernels = np.split(weight, groups)
+    parts = [np.einsum("ncyxhw,ochw->noyx", *pair) for pair in zip(every, kernels, strict=True)]
+    return np.concatenate(parts, axis=1) + np.reshape(bias, (-1, 1, 1))
+
+
+def depthwise_conv2d(
+    x: Array, a: Mapping[str, Any], weight: Array, bias: Array | float = 0.0
+) -> Array:
+    repeated = np.repeat(windows(x, a, 0), a["multiplier"], axis=1)
+    return np.einsum("ncyxhw,chw->ncyx", repeated, weight[:, 0]) + np.reshape(bias, (-1, 1, 1))
+
+
+def separable_conv2d(x: Array, a: Mapping[str, Any], depthwise: Array, *pointwise: Array) -> Array:
+    plain = {"kernel": (1, 1), "stride": (1, 1), "padding": "valid"}
+    return conv2d(depthwise_conv2d(x, a, depthwise), plain, *pointwise)
+
+
+def batch_norm(x: Array, a: Mapping[str, Any], *weights: Array) -> Array:
+    shape = (-1, 1, 1) if x.ndim == 4 else (-1,)
+    scale, offset, mean, variance = (array.reshape(shape) for array in weights)
+    return (x - mean) / np.sqrt(variance + a["epsilon"]) * scale + offset
+
+
+def reshape(x: Array, a: Mapping[str, Any]) -> Array:
+    channels, *area = a["shape"]
+    return np.moveaxis(np.moveaxis(x, 1, -1).reshape(len(x), *area, channels), -1, 1)
+
+
+def crop2d(x: Array, a: Mapping[str, Any]) -> Array:
+    top, bottom, left, right = a["cropping"]
+    return x[:, :, top : x.shape[2] - bottom, left : x.shape[3] - right]
+
+
+REFERENCES: Mapping[str, Callable[..., Array]] = {
+    "conv2d": conv2d,
+    "depthwise_conv2d": depthwise_conv2d,
+    "separable_conv2d": separable_conv2d,
+    "dense": lambda x, a, weight, bias=0.0: x @ weight.T + bias,
+    "batch_norm": batch_norm,
+    "max_pool2d": lambda x, a: windows(x, a, -np.inf).max((-1, -2)),
+    "avg_pool2d": lambda x, a: np.nanmean(windows(x, a, np.nan), (-1, -2)),
+    "global_avg_pool2d": lambda x, a: x.mean((2, 3), keepdims=a["keepdims"]),
+    "global_max_pool2d": lambda x, a: x.max((2, 3), keepdims=a["keepdims"]),
+    "zero_pad2d": lambda x, a: np.pad(x, [(0, 0)] * 2 + [a["padding"][:2], a["padding"][2:]]),
+    "crop2d": crop2d,
+    "flatten": lambda x, a: np.moveaxis(x, 1, -1).reshape(len(x), -1),
+    "reshape": reshape,
+    "rescale": lambda x, a: x * a["scale"] + a["offset"],
+    "identity": lambda x, a: x,
+    "dropout": lambda x, a: x,
+}
+"""In float64, from the definitions in SEMANTICS and the catalogue, by nothing that archc has."""
+
+
+def reference(net: Net, x: Array) -> Array:
+    """What the network's last row, `y`, makes of `x`."""
+    body = net.network.rows[-1].call.body
+    weights = [a.astype(np.float64) for a in random_weights(net.network).values()]
+    return REFERENCES[body.target.name](x, body.arguments, *weights)
+
+
+# ------------------------------------------------------------------------------- activations
+
+
+def sigmoid(x: Array) -> Array:
+    return 1 / (1 + np.exp(-x))
+
+
+def hard_sigmoid(x: Array) -> Array:
+    return np.clip(x + 3, 0, 6) / 6
+
+
+FORMULAS: Mapping[str, Callable[[Array], Array]] = {
+    "relu": lambda x: np.maximum(x, 0),
+    "relu6": lambda x: np.clip(x, 0, 6),
+    "elu": lambda x: np.where(x > 0, x, np.expm1(x)),
+    "gelu": lambda x: x * (1 + np.vectorize(erf)(x / np.sqrt(2))) / 2,
+    "sigmoid": sigmoid,
+    "hard_sigmoid": hard_sigmoid,
+    "tanh": np.tanh,
+    "swish": lambda x: x * sigmoid(x),
+    "hard_swish": lambda x: x * hard_sigmoid(x),
+    "mish": lambda x: x * np.tanh(np.log1p(np.exp(x))),
+    "softmax": lambda x: np.exp(x) / np.exp(x).sum(1, keepdims=True),
+}
+
+
+@pytest.mark.parametrize("backend", backends.names())
+@pytest.mark.parametrize("act", ACTIVATIONS)
+def test_activation(act: str, backend: str, tmp_path: Path) -> None:
+    net = load_case(zoo.Case("activation", {"act": act}), "free", tmp_path, (40, 20))
+    points = np.linspace(-10, 10, prod(net.input_shape), dtype=np.float32)
+    batch = np.random.default_rng(0).permutation(points).reshape(1, *net.input_shape)
+    found = net.live(backend).outputs(net.build(backend), batch)[""]
+    expected = FORMULAS[act](batch.astype(np.float64))
+    assert (np.abs(found - expected) <= 1e-6 * np.maximum(1, np.abs(expected))).all()
+
+
+# ------------------------------------------------------------------------------ initializers
+
+LARGE = """
+archc: 1
+name: Large
+input: {{channels: 64, height: 6, width: 6}}
+defaults:
+  conv2d: {{init: {0}}}
+  depthwise_conv2d: {{init: {0}}}
+  separable_conv2d: {{init: {0}}}
+  dense: {{init: {0}}}
+network:
+  - {{block: conv2d, filters: 256, kernel: 3}}
+  - {{block: conv2d, name: grouped, filters: 512, kernel: 3, groups: 4}}
+  - {{block: depthwise_conv2d, name: single, kernel: 5}}
+  - {{block: depthwise_conv2d, name: triple, kernel: 5, multiplier: 3}}
+  - {{block: separable_conv2d, filters: 128, kernel: 5, multiplier: 2}}
+  - {{block: global_avg_pool2d}}
+  - {{block: dense, units: 300}}
+"""
+SCALES = {"glorot": 2.0, "he": 2.0, "lecun": 1.0}
+CUT = 0.87962566103423978
+"""Standard deviation of a standard normal distribution cut at two."""
+
+
+def distribution(weight: Weight) -> tuple[float, float]:
+    """(variance, largest absolute value) by the catalogue's fans."""
+    family, _, shape = weight.initializer.partition("_")
+    variance = SCALES[family] / (sum(weight.fans) if family == "glorot" else weight.fans[0])
+    return variance, np.sqrt(3 * variance) if shape == "uniform" else 2 * np.sqrt(variance) / CUT
+
+
+@pytest.fixture(scope="module", autouse=True)
+def seeded() -> None:
+    import keras
+    import torch
+
+    keras.utils.set_random_seed(0)
+    torch.manual_seed(0)
+
+
+@pytest.mark.parametrize("backend", backends.names())
+@pytest.mark.parametrize("init", INITIALIZERS)
+def test_initializer(init: str, backend: str, tmp_path: Path) -> None:
+    path = tmp_path / "large.yaml"
+    path.write_text(LARGE.format(init), encoding="utf-8")
+    net = load(path)
+    arrays = net.live(backend).arrays(net.build(backend))
+    for name, _, weight in analysis.weights(net.network):
+        array = arrays[name]
+        if weight.initializer == "zeros":
+            assert not array.any()
+            continue
+        variance, bound = distribution(weight)
+        # Five deviations of a sample's variance; a uniform one's is the smallest.
+        assert array.var() == pytest.approx(variance, rel=5 * (2 / array.size) ** 0.5), name
+        assert 0.98 * bound < np.abs(array).max() <= bound * (1 + 1e-6), name
+        assert abs(array.mean()) < 5 * (variance / array.size) ** 0.5, name
