@@ -131,9 +131,13 @@ def _unpaired(value: Value) -> Value:
     return value
 
 
+NETWORK_VARIABLES = ("x", "prev", "layer", "inputs", "input_shape")
+"""Names that the code of a whole network uses itself."""
+
+
 def local_name(name: str, block: Block | None, taken: Container[str]) -> str:
     """What a parameter of a block is called in generated code."""
-    inputs = block.inputs if block else ()
+    inputs = block.inputs if block else NETWORK_VARIABLES
     return f"{name}_" if name in taken or name in inputs else name
 
 
@@ -229,11 +233,16 @@ def no_mentions(step: Step) -> set[str]:
 
 def used_operands(call: Invoke) -> list[Use | Invoke]:
     """The operands that the code computes with: a block may look at no more than a stride."""
-    if call.target.variadic:
+    used = interface(call.target).used if isinstance(call.target, Block) else None
+    return operands_named(call, used)
+
+
+def operands_named(call: Invoke, names: Container[str] | None) -> list[Use | Invoke]:
+    """The operands for the inputs in `names`; all where there are no names."""
+    if names is None:
         return list(call.operands)
-    used = interface(call.target).used if isinstance(call.target, Block) else call.target.inputs
     pairs = zip(call.target.inputs, call.operands, strict=True)
-    return [operand for name, operand in pairs if name in used]
+    return [operand for name, operand in pairs if name in names]
 
 
 def operands(step: Step) -> set[str]:
