@@ -217,10 +217,11 @@ def variables(
     for index, (step, after) in enumerate(zip(block.steps, following, strict=True)):
         first = first_operand(step)
         link = after is None or (count[step.name] == 1 and step.name in operands(after))
-        if link and last[first] <= index:
+        chained = first in inputs or found[first] == "y"
+        if link and chained and last[first] <= index:
             found[step.name] = found[first]
         else:
-            found[step.name] = names.new("y" if link else step.name)
+            found[step.name] = names.new("y" if link and first in inputs else step.name)
     return found
 
 

@@ -37,7 +37,11 @@ def assignments(network: Network, source: str, taken: Iterable[str]) -> list[Ass
         current = next((value for value, name in alive.items() if name == "x"), None)
         if current is not None:
             alive[current] = _free(network, current, {*alive.values(), *taken})
-        found.append(Assignment(operands, None if current is None else alive[current]))
+        saved = None if current is None else alive[current]
+        if saved is None and index and row.group and row.group == network.rows[index - 1].group:
+            # The last row of a table is written like those before it, needed or not.
+            saved = found[-1].saved if found[-1].operands == operands else None
+        found.append(Assignment(operands, saved))
         variables = {**alive, index: "x"}
     return found
 

@@ -25,6 +25,7 @@ from archc.compiler.problems import (
     nearest,
     suggest,
 )
+from archc.compiler.reader import Mapping as Located
 from archc.compiler.reader import Scalar
 from archc.compiler.spec import RESERVED, BlockSpec, CellsSpec, ParameterSpec, RowSpec, Spec, TableSpec
 from archc.compiler.values import KINDS, Type
@@ -97,6 +98,9 @@ class _Scope:
         return [*self.values, *self.tensors]
 
 
+CONSTANT = _Scope({}, hint="a block's defaults are constants; work it out under `let`")
+
+
 class _Binder:
     def __init__(self, spec: Spec, blocks: Mapping[str, BlockSpec]) -> None:
         self.spec = spec
@@ -108,7 +112,12 @@ class _Binder:
         self.problems: list[Problem] = []
 
     def report(
-        self, code: str, message: str, place: Place, hint: str | None = None, *related: tuple[str, Place]
+        self,
+        code: str,
+        message: str,
+        place: Place,
+        hint: str | None = None,
+        *related: tuple[str, Place],
     ) -> None:
         self.problems.append(Problem(code, message, place, hint, related))
 
@@ -135,7 +144,7 @@ class _Binder:
     def parameters(
         self, specs: Mapping[str, ParameterSpec], scope: dict[str, Type], constant: bool = False
     ) -> Iterator[Parameter]:
-        """The parameters in order; a default may mention those above it, unless it is `constant`."""
+        """The parameters in order; a default may mention those above it unless it is `constant`."""
         for name, spec in specs.items():
             assert isinstance(name, Scalar)
             default = spec.default
@@ -144,9 +153,7 @@ class _Binder:
                 spec.keep, False, str(spec.doc), name.place,
             )  # fmt: skip
             if default is not None:
-                known = {} if constant else scope
-                hint = "a block's defaults are constants; work it out under `let`" if constant else None
-                default = self.argument(parameter, default, _Scope(known, (), hint))
+                default = self.argument(parameter, default, CONSTANT if constant else _Scope(scope))
             scope[str(name)] = spec.type
             yield replace(parameter, default=default)
 
@@ -211,7 +218,7 @@ class _Binder:
         if node.id in scope.values:
             return node
         if node.id in scope.tensors:
-            hint = f"`{node.id}.channels` is its number of channels"
+            hint: str | None = f"`{node.id}.channels` is its number of channels"
             self.report("E038", f"`{node.id}` is a tensor, not a number", node.place, hint)
         elif kind and node.id in kind.words:
             return ex.Literal(node.id, node.place)
@@ -301,8 +308,9 @@ class _Binder:
 
         `header` is the table of a row that is a list: what it lacks, its columns lack.
         """
-        misspelt = {nearest(name, target.parameter) for name in given if name not in target.parameter}
-        known = {*given, *misspelt, *self.spec.defaults.get(target.name, ())}
+        surplus = given.keys() - target.parameter.keys()
+        meant = {nearest(name, target.parameter) for name in surplus}
+        known = {*given, *meant, *self.spec.defaults.get(target.name, ())}
         for parameter in target.parameters:
             if not parameter.required or parameter.name in known:
                 continue
@@ -389,9 +397,12 @@ class _Binder:
 
     def bad_columns(self, table: TableSpec, columns: list[str]) -> bool:
         before = len(self.problems)
-        for index, column in enumerate(columns):
-            if column in columns[:index]:
-                self.report("E015", f"two columns are called `{column}`", table.columns[index].place)  # type: ignore[attr-defined]
+        seen = set()
+        for column in table.columns:
+            assert isinstance(column, Scalar)
+            if column in seen:
+                self.report("E015", f"two columns are called `{column}`", column.place)
+            seen.add(column)
         if "block" not in columns:
             hint = "it names the block or op of each row"
             self.report("E011", "a table needs a column `block`", table.key_place("columns"), hint)
@@ -405,8 +416,8 @@ class _Binder:
         if len(row) != len(columns):
             message = f"this row has {len(row)} cells, but the table has {len(columns)} columns"
             related = ("the columns", table.key_place("columns"))
-            few = len(row) < len(columns)
-            hint = "write `~` where it gives nothing" if few else "remove cells, or name more columns"
+            short = len(row) < len(columns)
+            hint = "write `~` where it gives nothing" if short else "remove cells, or name columns"
             self.report("E014", message, row.place, hint, related)
             return None
         cells = dict(zip(columns, row, strict=True))
@@ -422,7 +433,8 @@ class _Binder:
             block=block, name=name, source=source, arguments=cells,
             **{key: own.get(key) for key in ("when", "repeat")},
         )  # fmt: skip
-        made._mapping = _at(row.place)
+        made._mapping = Located()
+        made._mapping.place = row.place
         return made
 
     def word(
@@ -501,14 +513,6 @@ class _Binder:
             self.report("E037", f"{message}, but `from` gives {given}", where)
 
 
-def _at(place: Place) -> object:
-    from archc.compiler.reader import Mapping as Located
-
-    mapping = Located()
-    mapping.place = place
-    return mapping
-
-
 def _is_none(node: Node) -> bool:
     return isinstance(node, ex.Literal) and node.value is None
 
@@ -543,8 +547,8 @@ def _substituted(node: Node, values: Mapping[str, Node]) -> Node:
         case ex.Binary() | ex.Compare() | ex.Logic():
             return replace(node, left=inner(node.left), right=inner(node.right))
         case ex.Conditional():
-            parts = (inner(part) for part in ex.children(node))
-            return ex.Conditional(*parts, node.place)
+            condition, then, otherwise = map(inner, ex.children(node))
+            return ex.Conditional(condition, then, otherwise, node.place)
         case ex.Items():
             return replace(node, items=tuple(inner(item) for item in node.items))
         case ex.Call():
@@ -680,7 +684,8 @@ class _BlockBinder:
             else:
                 given[key] = value
         if len(surplus) > len(free) or len(tensors) < max(1, count):
-            return self.wrong_count(node, target)
+            self.wrong_count(node, target)
+            return None
         ordered = [tensors[label] for label in _labels(target, count)]
         return self.invoke(node, name, target, ordered, given)
 
@@ -690,7 +695,12 @@ class _BlockBinder:
         self.binder.report("E037", f"the arguments do not fit `{target.name}({takes})`", node.place)
 
     def invoke(
-        self, node: Node, name: str, target: Op | Block, operands: list[Node], given: dict[str, Node]
+        self,
+        node: Node,
+        name: str,
+        target: Op | Block,
+        operands: list[Node],
+        given: dict[str, Node],
     ) -> Invoke | None:
         labels = _labels(target, len(operands))
         bound = [

@@ -16,7 +16,8 @@ import math
 import operator
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from dataclasses import field as entry
 
 from archc.compiler.problems import Place, Problem, SpecError, choices, quote, suggest
 
@@ -35,7 +36,7 @@ class Literal:
     """A number, `none`, `true`, `false`, or a word that a type gave a meaning (`relu`, `same`)."""
 
     value: Value
-    place: Place = field(compare=False, repr=False)
+    place: Place = entry(compare=False, repr=False)
 
     def evaluate(self, scope: Scope) -> Value:
         return self.value
@@ -44,7 +45,7 @@ class Literal:
 @dataclass(frozen=True, slots=True)
 class Name:
     id: str
-    place: Place = field(compare=False, repr=False)
+    place: Place = entry(compare=False, repr=False)
 
     def evaluate(self, scope: Scope) -> Value:
         return scope[self.id]  # type: ignore[return-value]
@@ -56,7 +57,7 @@ class Attribute:
 
     id: str
     field: str
-    place: Place = field(compare=False, repr=False)
+    place: Place = entry(compare=False, repr=False)
 
     def evaluate(self, scope: Scope) -> Value:
         return getattr(scope["." + self.id], self.field)  # type: ignore[no-any-return]
@@ -66,7 +67,7 @@ class Attribute:
 class Unary:
     operator: str
     operand: Node
-    place: Place = field(compare=False, repr=False)
+    place: Place = entry(compare=False, repr=False)
 
     def evaluate(self, scope: Scope) -> Value:
         value = self.operand.evaluate(scope)
@@ -78,7 +79,7 @@ class Binary:
     operator: str
     left: Node
     right: Node
-    place: Place = field(compare=False, repr=False)
+    place: Place = entry(compare=False, repr=False)
 
     def evaluate(self, scope: Scope) -> Value:
         left = _number(self.left.evaluate(scope), self.left)
@@ -94,7 +95,7 @@ class Compare:
     operator: str
     left: Node
     right: Node
-    place: Place = field(compare=False, repr=False)
+    place: Place = entry(compare=False, repr=False)
 
     def evaluate(self, scope: Scope) -> Value:
         left, right = self.left.evaluate(scope), self.right.evaluate(scope)
@@ -110,7 +111,7 @@ class Logic:
     operator: str
     left: Node
     right: Node
-    place: Place = field(compare=False, repr=False)
+    place: Place = entry(compare=False, repr=False)
 
     def evaluate(self, scope: Scope) -> Value:
         left = self.left.evaluate(scope)
@@ -122,7 +123,7 @@ class Conditional:
     condition: Node
     then: Node
     otherwise: Node
-    place: Place = field(compare=False, repr=False)
+    place: Place = entry(compare=False, repr=False)
 
     def evaluate(self, scope: Scope) -> Value:
         return (self.then if self.condition.evaluate(scope) else self.otherwise).evaluate(scope)
@@ -133,7 +134,7 @@ class Items:
     """`[3, 5]`: a height and a width, or four pads."""
 
     items: tuple[Node, ...]
-    place: Place = field(compare=False, repr=False)
+    place: Place = entry(compare=False, repr=False)
 
     def evaluate(self, scope: Scope) -> Value:
         return tuple(_number(item.evaluate(scope), item) for item in self.items)  # type: ignore[misc]
@@ -146,7 +147,7 @@ class Call:
     function: str
     arguments: tuple[Node, ...]
     keywords: tuple[tuple[str, Node], ...]
-    place: Place = field(compare=False, repr=False)
+    place: Place = entry(compare=False, repr=False)
 
     def evaluate(self, scope: Scope) -> Value:
         values = [_number(argument.evaluate(scope), argument) for argument in self.arguments]
@@ -168,9 +169,7 @@ class Call:
         return None
 
 
-Node = (
-    Literal | Name | Attribute | Unary | Binary | Compare | Logic | Conditional | Items | Call
-)
+Node = Literal | Name | Attribute | Unary | Binary | Compare | Logic | Conditional | Items | Call
 
 
 def round_channels(value: float, divisor: float = 8) -> int:
@@ -211,7 +210,7 @@ FUNCTIONS: dict[str, Callable[..., float]] = {
 ARITY = {"round_channels": (1, 2), "min": (2, 8), "max": (2, 8)}
 """Fewest and most arguments; (1, 1) where nothing is said."""
 
-WORDS: dict[str, None | bool] = {"none": None, "true": True, "false": False}
+WORDS: dict[str, bool | None] = {"none": None, "true": True, "false": False}
 
 
 def show(value: object) -> str:
@@ -381,7 +380,7 @@ class _Parser:
         while token := self.take(*_RANKS[rank]):
             if compared:
                 raise _fail("comparisons cannot be chained", token.place, "join them with `and`")
-            kind = Compare if token.text in COMPARISONS else Binary
+            kind: type[Binary | Compare | Logic] = Compare if token.text in COMPARISONS else Binary
             kind = Logic if token.text in ("and", "or") else kind
             node = kind(token.text, node, self.ranked(rank + 1), self.span(first))
             compared = kind is Compare

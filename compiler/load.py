@@ -35,7 +35,8 @@ def load(path: Path) -> tuple[Files | None, list[Problem]]:
     loader = _Loader()
     spec = loader.file(path, str(path), ())
     blocks = loader.blocks() if spec else {}
-    return Files(spec, tuple(loader.specs.values())[1:], blocks), loader.problems
+    libraries = tuple(library for library in list(loader.specs.values())[1:] if library)
+    return Files(spec, libraries, blocks), loader.problems
 
 
 @lru_cache(maxsize=256)
@@ -56,7 +57,9 @@ class _Loader:
         self.problems: list[Problem] = []
         self.specs: dict[Path, Spec | None] = {}
 
-    def file(self, path: Path, name: str, users: tuple[Path, ...], use: Scalar | None = None) -> Spec | None:
+    def file(
+        self, path: Path, name: str, users: tuple[Path, ...], use: Scalar | None = None
+    ) -> Spec | None:
         key = Path(os.path.realpath(path))
         if use is not None and key in users:
             circle = [file.name for file in (*users[users.index(key) :], key)]

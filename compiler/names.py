@@ -28,7 +28,7 @@ MODULE_ATTRIBUTES = frozenset(
     register_load_state_dict_pre_hook register_module register_parameter
     register_state_dict_post_hook register_state_dict_pre_hook requires_grad_ set_extra_state
     set_submodule share_memory state_dict to to_empty train training type xpu zero_grad
-    """.split()
+    """.split()  # noqa: SIM905
 )
 
 
@@ -60,8 +60,6 @@ def check_module_name(text: str) -> str:
     """`text` if a step or a row may be called so. Raises `Invalid` (E013)."""
     check_name(text)
     if text in MODULE_ATTRIBUTES:
-        message = f"`{text}` cannot name a layer: every PyTorch module has an attribute of that name"
+        message = f"`{text}` cannot name a layer: PyTorch's modules have an attribute of that name"
         raise Invalid("E013", message, f"try `{text}_layer`")
     return text
-
-

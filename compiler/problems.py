@@ -68,7 +68,7 @@ class SpecError(Exception):
 
 
 class Invalid(Exception):
-    """Says to the pass that knows the place what is wrong with a value. Never leaves the compiler."""
+    """Tells the pass that knows the place what is wrong with a value. Never leaves the compiler."""
 
     def __init__(
         self, code: str, message: str, hint: str | None = None, about: str | None = None

@@ -21,16 +21,16 @@ MAX_BYTES = 8 * 2**20
 MAX_DEPTH = 24
 MAX_TEXT = 4000
 
-# NEL, LS and PS are line breaks to YAML 1.1 and to nobody's editor. The marks that turn the direction
-# of writing would show a reviewer of generated code another text than there is. Halves of surrogate
-# pairs are no characters.
+# NEL, LS and PS are line breaks to YAML 1.1 and to nobody's editor. The marks that turn the
+# direction of writing would show a reviewer of generated code another text than there is. Halves of
+# surrogate pairs are no characters.
 _CONTROL = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]"
 )
 # What libyaml says (in part), what a person would say, and what to do about it.
 _SYNTAX = (
     ("start any token", "a text cannot start so", "quote it; indent with spaces, not tabs"),
-    ("values are not allowed", "unexpected `: `", "quote the text, or indent like the lines around"),
+    ("values are not allowed", "unexpected `: `", "quote the text, or indent like its neighbours"),
     ("'-' indicator", "not an entry of the list around it", "start each with `- `, all in line"),
     ("expected key", "not a key of the mapping around it", "write `key: value`, all keys in line"),
     ("expected ','", "a bracket is not closed", "close it, or put a comma between two entries"),
@@ -117,7 +117,7 @@ class _Stop(Exception):
 
 
 class _Reader:
-    """Builds nodes from parser events, with a stack of its own: depth is bounded before it hurts."""
+    """Builds nodes from parser events, with a stack of its own: depth is bounded in time."""
 
     def __init__(self, source: Source) -> None:
         self.source = source

@@ -301,11 +301,11 @@ class StepSpec(SpecNode):
         names = [key for key in value if key != "when"]
         if len(names) != 1:
             message = f"a step is one `name: expression`, not {len(names)}"
-            typing_error = next(filter(None, (suggest(name, ["when"]) for name in names)), None)
-            hint = typing_error or "write `- name: expression`"
+            hints = [hint for hint in (suggest(name, ["when"]) for name in names) if hint]
+            hint = hints[0] if hints else cls.example
             raise _custom(Problem("E012", message, value.place, hint))
-        when = {"when": value["when"]} if "when" in value else {}
-        return _like(value, {"name": names[0], "value": value[names[0]], **when})
+        rest = {key: item for key, item in value.items() if key == "when"}
+        return _like(value, {"name": names[0], "value": value[names[0]], **rest})
 
 
 class BlockSpec(SpecNode):
@@ -368,21 +368,15 @@ def validate(node: reader.Node) -> tuple[Spec | None, list[Problem]]:
 
 
 def _own_errors(error: ValidationError) -> list[dict[str, Any]]:
-    """The errors of a validation, without lists that are short only of their wrong entries."""
+    """The errors of a validation, without those that only follow from others."""
+    every: list[dict[str, Any]]
     every = [dict(details) for details in error.errors(include_url=False, include_input=False)]
-    return [details for details in every if not any(_explains(other, details) for other in every)]
-
-
-def _explains(cause: dict[str, Any], details: dict[str, Any]) -> bool:
-    """Whether `details` only follows from `cause`."""
-    place, above = details["loc"], cause["loc"]
-    match details["type"]:
-        case "too_short":
-            return above[: len(place)] == place != above
-        case "missing":
-            misspelt = cause["type"] == "extra_forbidden" and above[:-1] == place[:-1]
-            return misspelt and nearest(str(above[-1]), _owner(place).model_fields) == place[-1]
-    return False
+    paths = [details["loc"] for details in every]
+    above = {path[:length] for path in paths for length in range(len(path))}
+    unknown = [details["loc"] for details in every if details["type"] == "extra_forbidden"]
+    meant = {(*path[:-1], nearest(str(path[-1]), _owner(path).model_fields)) for path in unknown}
+    explained: dict[str, set[Any]] = {"too_short": above, "missing": meant}
+    return [one for one in every if one["loc"] not in explained.get(one["type"], ())]
 
 
 def _problem(root: reader.Node, details: dict[str, Any]) -> Problem:
@@ -396,6 +390,7 @@ def _structural(root: reader.Node, details: dict[str, Any]) -> Problem:
     """pydantic's own complaint in the words of a spec."""
     path, limits = details["loc"], details.get("ctx", {})
     node, key = _find(root, path)
+    hint: str | None
     match details["type"]:
         case "extra_forbidden":
             place = key.place if key is not None else node.place

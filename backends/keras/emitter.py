@@ -71,6 +71,10 @@ class _ModuleNames:
         """What a parameter of a block, or of the network, is called in its function."""
         return common.local_name(name, block, self.taken)
 
+    def input(self, name: str) -> str:
+        """What a tensor that a block takes is called."""
+        return f"{name}_" if name in self.taken else name
+
     def call(
         self,
         block: Block,
@@ -98,7 +102,7 @@ class _BlockFunction:
         self.spell = Speller(
             self.local, lambda name: f"{self.inputs[name]}.shape[-1]", literal, self.face.channels
         )
-        self.inputs = {name: names.local(name) for name in block.inputs if name in _seen(block)}
+        self.inputs = {name: names.input(name) for name in block.inputs if name in _seen(block)}
         taken = {*names.taken, "name", *(self.local(a.name) for a in self.face.arguments)}
         every = {name: self.inputs.get(name, name) for name in block.inputs}
         self.variables = common.variables(block, every, taken, self.mentioned)

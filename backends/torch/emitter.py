@@ -90,6 +90,10 @@ class _ModuleNames:
         """What a parameter of a block, or of the network, is called in its class."""
         return common.local_name(name, block, self.taken)
 
+    def input(self, name: str) -> str:
+        """What a tensor that a block takes is called."""
+        return f"{name}_" if name in self.taken else name
+
     def constructor(
         self, block: Block, channels: Mapping[str, Node], given: dict[str, Node], spell: Speller
     ) -> Expression:
@@ -119,7 +123,7 @@ class _BlockClass:
             self.local, self.sizes.__getitem__, ACTIVATIONS.__getitem__, self.face.channels
         )
         self.chain, self.tail = split(block)
-        inputs = {name: names.local(name) for name in block.inputs}
+        inputs = {name: names.input(name) for name in block.inputs}
         self.variables = common.variables(block, inputs, names.taken, common.no_mentions)
 
     def local(self, name: str) -> str:
