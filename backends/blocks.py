@@ -212,16 +212,17 @@ def variables(
     count = uses(block)
     last = {name: i for i, s in enumerate(block.steps) for name in operands(s) | mentioned(s)}
     found = dict(inputs)
-    names = Names({*taken, *inputs.values()})
+    chain = set(inputs.values())
+    names = Names({*taken, *chain})
     following: list[Step | None] = [*block.steps[1:], None]
     for index, (step, after) in enumerate(zip(block.steps, following, strict=True)):
         first = first_operand(step)
         link = after is None or (count[step.name] == 1 and step.name in operands(after))
-        chained = first in inputs or found[first] == "y"
-        if link and chained and last[first] <= index:
+        if link and found[first] in chain and last[first] <= index:
             found[step.name] = found[first]
-        else:
-            found[step.name] = names.new("y" if link and first in inputs else step.name)
+            continue
+        found[step.name] = names.new("y" if link and first in inputs else step.name)
+        chain |= {found[step.name]} if link and first in inputs else set()
     return found
 
 

@@ -588,6 +588,9 @@ class _BlockBinder:
         for name in spec.params:
             self.take(name, self.taken_values)
         parameters = tuple(self.binder.parameters(spec.params, self.values, constant=True))
+        channels = None
+        if spec.channels is not None:
+            channels = self.binder.value(spec.channels, self.scope)
         lets = tuple(self.lets())
         steps = [self.step(step) for step in spec.steps]
         steps += self.returned()
@@ -596,7 +599,7 @@ class _BlockBinder:
         assert isinstance(spec.place, Place)
         return Block(
             str(self.name), str(spec.doc), tuple(map(str, spec.inputs)), parameters, lets,
-            tuple(step for step in steps if step), self.name_place(),
+            tuple(step for step in steps if step), channels, self.name_place(),
         )  # fmt: skip
 
     def name_place(self) -> Place:

@@ -96,7 +96,17 @@ class Elaborator:
             body.step(step.name, step.call, step.when)
         result = block.steps[-1].name
         output = scope.tensor(result)
+        _check_channels(block, output, scope)
         return Body(block, values, inputs, output, Cost(), tuple(body.calls), body.feeds[result])
+
+
+def _check_channels(block: Block, output: Tensor, scope: Mapping[str, object]) -> None:
+    """Raises `Blame` (E047) unless the output has the channels that the block says."""
+    said = output.channels if block.channels is None else block.channels.evaluate(scope)
+    if said != output.channels:
+        message = f"`{block.name}` says that it gives {said} channels, but gives {output.channels}"
+        assert block.channels is not None
+        raise Blame(Invalid("E047", message), block.channels.place)
 
 
 class _Scope(dict[str, object]):

@@ -54,7 +54,8 @@ class Interface:
 
     @property
     def output(self) -> Node | None:
-        return self.channels.get(self.block.steps[-1].name)
+        """Channels of the output: what the block says of them, or else what its steps show."""
+        return self.block.channels or self.channels.get(self.block.steps[-1].name)
 
 
 @lru_cache(maxsize=4096)

@@ -196,6 +196,8 @@ class Block:
     parameters: tuple[Parameter, ...]
     lets: tuple[tuple[str, Node], ...]
     steps: tuple[Step, ...]
+    channels: Node | None
+    """What the block says of its output's channels."""
     place: Place = field(repr=False)
 
     @cached_property

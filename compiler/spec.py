@@ -317,6 +317,8 @@ class BlockSpec(SpecNode):
     let: dict[Name, Value] = {}
     steps: Annotated[tuple[StepSpec, ...], Field(min_length=1)]
     returns: Expression = None
+    channels: Expression = None
+    """How many channels the block gives, where its steps do not show it plainly. Checked."""
 
 
 def _entry(value: Any) -> TableSpec | RowSpec:

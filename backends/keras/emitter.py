@@ -15,6 +15,7 @@ from archc.backends.rendering import template
 from archc.backends.text import (
     Apply,
     Argument,
+    Expression,
     Names,
     apply,
     docstring,
@@ -78,7 +79,7 @@ class _ModuleNames:
     def call(
         self,
         block: Block,
-        tensors: Sequence[str],
+        tensors: Sequence[Expression],
         given: dict[str, Node],
         spell: Speller,
         name: str,
@@ -168,7 +169,7 @@ class _BlockFunction:
         seen = _seen(call.target) if isinstance(call.target, Block) else None
         used = common.operands_named(call, seen)
         texts = tuple(
-            self.variables[o.name] if isinstance(o, Use) else str(self.evaluated(o)) for o in used
+            self.variables[o.name] if isinstance(o, Use) else self.evaluated(o) for o in used
         )
         path = f"{{name}}.{call.name}"
         if isinstance(call.target, Block):
