@@ -131,9 +131,13 @@ def _unpaired(value: Value) -> Value:
     return value
 
 
+NETWORK_VARIABLES = ("x", "prev", "layer", "inputs", "input_shape")
+"""Names that the code of a whole network uses itself."""
+
+
 def local_name(name: str, block: Block | None, taken: Container[str]) -> str:
     """What a parameter of a block is called in generated code."""
-    inputs = block.inputs if block else ()
+    inputs = block.inputs if block else NETWORK_VARIABLES
     return f"{name}_" if name in taken or name in inputs else name
 
 
@@ -208,15 +212,17 @@ def variables(
     count = uses(block)
     last = {name: i for i, s in enumerate(block.steps) for name in operands(s) | mentioned(s)}
     found = dict(inputs)
-    names = Names({*taken, *inputs.values()})
+    chain = set(inputs.values())
+    names = Names({*taken, *chain})
     following: list[Step | None] = [*block.steps[1:], None]
     for index, (step, after) in enumerate(zip(block.steps, following, strict=True)):
         first = first_operand(step)
         link = after is None or (count[step.name] == 1 and step.name in operands(after))
-        if link and last[first] <= index:
+        if link and found[first] in chain and last[first] <= index:
             found[step.name] = found[first]
-        else:
-            found[step.name] = names.new("y" if link else step.name)
+            continue
+        found[step.name] = names.new("y" if link and first in inputs else step.name)
+        chain |= {found[step.name]} if link and first in inputs else set()
     return found
 
 
@@ -229,11 +235,16 @@ def no_mentions(step: Step) -> set[str]:
 
 def used_operands(call: Invoke) -> list[Use | Invoke]:
     """The operands that the code computes with: a block may look at no more than a stride."""
-    if call.target.variadic:
+    used = interface(call.target).used if isinstance(call.target, Block) else None
+    return operands_named(call, used)
+
+
+def operands_named(call: Invoke, names: Container[str] | None) -> list[Use | Invoke]:
+    """The operands for the inputs in `names`; all where there are no names."""
+    if names is None:
         return list(call.operands)
-    used = interface(call.target).used if isinstance(call.target, Block) else call.target.inputs
     pairs = zip(call.target.inputs, call.operands, strict=True)
-    return [operand for name, operand in pairs if name in used]
+    return [operand for name, operand in pairs if name in names]
 
 
 def operands(step: Step) -> set[str]:

@@ -15,22 +15,31 @@ WIDTH = 88
 
 @dataclass(frozen=True, slots=True)
 class Apply:
-    """A call: `callee(arguments)`, then `tail`. An argument is text, a call, or a named one."""
+    """A call: `callee(arguments)`. An argument is text, a call, or a named one.
+
+    With `inputs` the result is called in turn, as Keras's layers are: on one input, or on a list.
+    """
 
     callee: str
     arguments: tuple[Argument, ...]
-    tail: str = ""
+    inputs: tuple[Expression, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.callee}({', '.join(map(_argument, self.arguments))}){self.tail}"
+
+    @property
+    def tail(self) -> str:
+        if len(self.inputs) > 1:
+            return f"([{', '.join(map(str, self.inputs))}])"
+        return f"({self.inputs[0]})" if self.inputs else ""
 
 
 Expression = str | Apply
 Argument = Expression | tuple[str, Expression]
 
 
-def apply(callee: str, *arguments: Argument, tail: str = "", **named: Expression) -> Apply:
-    return Apply(callee, (*arguments, *named.items()), tail)
+def apply(callee: str, *arguments: Argument, **named: Expression) -> Apply:
+    return Apply(callee, (*arguments, *named.items()))
 
 
 def _argument(argument: Argument) -> str:
@@ -45,11 +54,24 @@ def layout(expression: Expression, indent: int = 0, before: str = "", after: str
     if isinstance(expression, str) or len(line) <= WIDTH or not expression.arguments:
         yield fitted(line)
         return
+    if len(expression.inputs) > 1:
+        yield from _on_list(expression, indent, before, after)
+        return
     yield f"{' ' * indent}{before}{expression.callee}("
     for argument in expression.arguments:
         name, value = argument if isinstance(argument, tuple) else ("", argument)
         yield from layout(value, indent + 4, f"{name}=" if name else "", ",")
     yield f"{' ' * indent}){expression.tail}{after}"
+
+
+def _on_list(expression: Apply, indent: int, before: str, after: str) -> Iterator[str]:
+    """A layer on a list of inputs, one a line."""
+    yield f"{' ' * indent}{before}{Apply(expression.callee, expression.arguments)}("
+    yield f"{' ' * indent}    ["
+    for x in expression.inputs:
+        yield from layout(x, indent + 8, "", ",")
+    yield f"{' ' * indent}    ],"
+    yield f"{' ' * indent}){after}"
 
 
 def fitted(line: str) -> str:

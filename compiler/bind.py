@@ -6,7 +6,7 @@ at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -15,6 +15,7 @@ from archc.compiler.catalogue import CATALOGUE
 from archc.compiler.expressions import Node
 from archc.compiler.ir import Block, Invoke, Op, Parameter, Step, Use
 from archc.compiler.load import Files
+from archc.compiler.names import check_module_name
 from archc.compiler.problems import (
     Invalid,
     Place,
@@ -26,13 +27,14 @@ from archc.compiler.problems import (
 )
 from archc.compiler.reader import Mapping as Located
 from archc.compiler.reader import Scalar
-from archc.compiler.spec import BlockSpec, CellsSpec, ParameterSpec, RowSpec, Spec, TableSpec
+from archc.compiler.spec import RESERVED, BlockSpec, CellsSpec, ParameterSpec, RowSpec, Spec, TableSpec
 from archc.compiler.values import KINDS, Type
 
 ATTRIBUTES = ("channels", "stride")
 MAX_NESTING = 32
 """Blocks within blocks beyond this are refused."""
 MAX_TERMS = 1000
+REPEAT = Parameter("repeat", Type("int"), min=1, max=1000)
 ANY = Type("any", optional=True)
 """The type of an expression of which nothing is expected."""
 _OR = {"activation": ", or `none`", "padding": ", or `[top, bottom, left, right]`"}
@@ -45,8 +47,12 @@ class RowTemplate:
 
     name: str
     group: str | None
+    """Where rows go by number: the table, or the row that is repeated."""
     target: Op | Block
     arguments: Mapping[str, Node]
+    sources: tuple[str | Node, ...] | None
+    """What feeds it: names of rows, and numbers of rows back; None for those just above."""
+    repeat: Node | None
     when: Node | None
     place: Place
 
@@ -63,6 +69,8 @@ class Program:
 
     spec: Spec
     parameters: tuple[Parameter, ...]
+    lets: tuple[tuple[str, Node], ...]
+    requirements: tuple[Node, ...]
     defaults: Mapping[str, Mapping[str, Node]]
     blocks: Mapping[str, Block]
     rows: tuple[RowTemplate, ...]
@@ -100,6 +108,7 @@ class _Binder:
         self.blocks: dict[str, Block] = {}
         self.depths: dict[Block | Op, int] = {}
         self.pending: list[str] = []
+        self.row_names: dict[str, Place] = {}
         self.problems: list[Problem] = []
 
     def report(
@@ -122,11 +131,13 @@ class _Binder:
             self.block(name)
         scope: dict[str, Type] = {}
         parameters = tuple(self.parameters(spec.params, scope))
+        requirements = tuple(self.value(node, _Scope(scope)) for node in spec.require)
+        lets = tuple(self.lets(spec.let, scope))
         defaults = self.defaults(_Scope(scope))
         rows = tuple(self.rows(_Scope(scope, ("x",))))
         if self.problems:
             return None, self.problems
-        return Program(spec, parameters, defaults, self.blocks, rows), []
+        return Program(spec, parameters, lets, requirements, defaults, self.blocks, rows), []
 
     # ------------------------------------------------------------------------ parameters
 
@@ -145,6 +156,18 @@ class _Binder:
                 default = self.argument(parameter, default, CONSTANT if constant else _Scope(scope))
             scope[str(name)] = spec.type
             yield replace(parameter, default=default)
+
+    def lets(
+        self, nodes: Mapping[str, Node], scope: dict[str, Type]
+    ) -> Iterator[tuple[str, Node]]:
+        """The network's `let`s in order; each may mention those above it."""
+        for name, node in nodes.items():
+            assert isinstance(name, Scalar)
+            if name in scope:
+                hint = "call it something else"
+                self.report("E015", f"`{name}` is a parameter or a `let` already", name.place, hint)
+            yield str(name), self.value(node, _Scope(scope))
+            scope[str(name)] = ANY
 
     def defaults(self, scope: _Scope) -> dict[str, dict[str, Node]]:
         found: dict[str, dict[str, Node]] = {}
@@ -330,45 +353,47 @@ class _Binder:
     # ------------------------------------------------------------------------------ rows
 
     def rows(self, scope: _Scope) -> Iterator[RowTemplate]:
-        names: dict[str, Place] = {}
         for entry in self.spec.network or ():
             if isinstance(entry, TableSpec):
-                self.unique(str(entry.name), names, entry.place)
                 yield from self.table(entry, scope)
             else:
-                row = self.row(entry, entry.arguments, scope, entry.name or entry.block, None)
-                name = entry.name or entry.block
-                assert isinstance(name, Scalar)
-                self.unique(str(name), names, name.place)
-                if row is not None:
-                    yield row
+                template = self.row(entry, entry.arguments, scope, None)
+                if template is not None:
+                    yield template
 
-    def unique(self, name: str, names: dict[str, Place], place: Place) -> None:
-        if name in names:
+    def unique(self, name: str, place: Place) -> None:
+        """Claims a name among the rows and tables."""
+        if name in self.row_names:
             message = f"two rows or tables are called `{name}`"
-            hint = "give one a `name`"
-            self.report("E015", message, place, hint, ("the other", names[name]))
-        names.setdefault(name, place)
+            related = ("the other", self.row_names[name])
+            self.report("E015", message, place, "give one a `name`", related)
+        self.row_names.setdefault(name, place)
 
     def table(self, table: TableSpec, scope: _Scope) -> Iterator[RowTemplate]:
         columns = [str(column) for column in table.columns]
         if self.bad_columns(table, columns):
             return
-        for index, row in enumerate(table.rows):
-            header = table if isinstance(row, CellsSpec) else None
-            if isinstance(row, CellsSpec):
-                row = self.from_cells(table, columns, row)
-            elif row.name is not None:
-                message = "a row in a table goes by its number"
-                hint = "put a row with a name beside the table"
-                self.report("E012", message, row.key_place("name"), hint)
-            if row is None:
-                continue
+        rows = [self.from_cells(table, row) for row in table.rows]
+        whole = [row for row in rows if row is not None]
+        if self.half_named(whole):
+            return
+        named = bool(whole) and whole[0].name is not None
+        if not named:
+            self.unique(str(table.name), table.place)
+        for row in whole:
             given = self.settled(table, columns, row)
-            name = f"{table.name}.{index}"
-            template = self.row(row, given, scope, name, str(table.name), header)
+            template = self.row(row, given, scope, None if named else table)
             if template is not None:
                 yield template
+
+    def half_named(self, rows: list[RowSpec]) -> bool:
+        """Reports a table of which some rows have a name: its others would have no fixed number."""
+        unnamed = [row for row in rows if row.name is None]
+        if unnamed and len(unnamed) < len(rows):
+            message = "this row has no name, but others in its table have one"
+            hint = "name every row of the table, or none"
+            self.report("E012", message, unnamed[0].place, hint)
+        return bool(unnamed) and len(unnamed) < len(rows)
 
     def bad_columns(self, table: TableSpec, columns: list[str]) -> bool:
         before = len(self.problems)
@@ -383,31 +408,56 @@ class _Binder:
             self.report("E011", "a table needs a column `block`", table.key_place("columns"), hint)
         return len(self.problems) > before
 
-    def from_cells(self, table: TableSpec, columns: list[str], cells: CellsSpec) -> RowSpec | None:
-        if len(cells) != len(columns):
-            message = f"this row has {len(cells)} cells, but the table has {len(columns)} columns"
+    def from_cells(self, table: TableSpec, row: CellsSpec | RowSpec) -> RowSpec | None:
+        """The row that the cells say under the table's columns."""
+        if isinstance(row, RowSpec):
+            return row
+        columns = table.columns
+        if len(row) != len(columns):
+            message = f"this row has {len(row)} cells, but the table has {len(columns)} columns"
             related = ("the columns", table.key_place("columns"))
-            short = len(cells) < len(columns)
+            short = len(row) < len(columns)
             hint = "write `~` where it gives nothing" if short else "remove cells, or name columns"
-            self.report("E014", message, cells.place, hint, related)
+            self.report("E014", message, row.place, hint, related)
             return None
-        by_name = dict(zip(table.columns, cells, strict=True))
-        block = by_name.pop("block")
-        if not isinstance(block, ex.Name):
-            place = block.place if block is not None else cells.place
-            self.report("E030", "the column `block` names a block or an op", place)
+        cells = dict(zip(columns, row, strict=True))
+        own = {key: cells.pop(key) for key in columns if key in RESERVED}
+        block = self.word(own.pop("block"), row.place, "block", "names a block or an op")
+        name = own.pop("name", None)
+        if name is not None:
+            name = self.word(name, row.place, "name", "gives the row a name", check_module_name)
+        if block is None:
             return None
-        scalar = Scalar(block.id)
-        scalar.place = block.place
-        row = RowSpec.model_construct(block=scalar, name=None, when=None, arguments=by_name)
-        row._mapping = Located()
-        row._mapping.place = cells.place
-        return row
+        source = own.pop("from", None)
+        made = RowSpec.model_construct(
+            block=block, name=name, source=source, arguments=cells,
+            **{key: own.get(key) for key in ("when", "repeat")},
+        )  # fmt: skip
+        made._mapping = Located()
+        made._mapping.place = row.place
+        return made
+
+    def word(
+        self, node: Node | None, place: Place, column: str, does: str,
+        check: Callable[[str], str] = str,
+    ) -> Scalar | None:  # fmt: skip
+        """The word in a cell that has to hold one."""
+        if not isinstance(node, ex.Name):
+            place = node.place if node is not None else place
+            self.report("E030", f"the column `{column}` {does}", place)
+            return None
+        try:
+            check(node.id)
+        except Invalid as invalid:
+            self.problems.append(invalid.at(node.place))
+        scalar = Scalar(node.id)
+        scalar.place = node.place
+        return scalar
 
     def settled(self, table: TableSpec, columns: list[str], row: RowSpec) -> dict[str, Node]:
         """The row's arguments with the table's `set` applied; `~` in a column is not given."""
         given = {name: node for name, node in row.arguments.items() if node is not None}
-        cells = {c: given.get(c, ex.Literal(None, row.place)) for c in columns if c != "block"}
+        cells = {c: given.get(c, ex.Literal(None, row.place)) for c in columns if c not in RESERVED}
         for name, node in table.set.items():
             if name in given or name not in columns:
                 try:
@@ -417,28 +467,50 @@ class _Binder:
         return given
 
     def row(
-        self,
-        spec: RowSpec,
-        arguments: Mapping[str, Node],
-        scope: _Scope,
-        name: str,
-        group: str | None,
-        header: TableSpec | None = None,
+        self, spec: RowSpec, arguments: Mapping[str, Node], scope: _Scope, table: TableSpec | None
     ) -> RowTemplate | None:
         assert isinstance(spec.block, Scalar)
         place = spec.block.place
         target = self.target(spec.block, place)
         when = None if spec.when is None else self.value(spec.when, scope)
+        repeat = None if spec.repeat is None else self.argument(REPEAT, spec.repeat, scope)
+        sources = None if spec.source is None else tuple(self.sources(spec.source, scope))
+        name = str(table.name if table else spec.name or spec.block)
+        if table is None:
+            self.unique(name, spec.name.place if isinstance(spec.name, Scalar) else place)
         if target is None:
             return None
         given = {key: node for key, node in arguments.items() if node is not None}
         bound = dict(self.arguments(target, given.items(), scope))
-        self.check_given(target, given, place, header)
-        if len(target.inputs) != 1 or target.variadic:
-            count = "several" if target.variadic else len(target.inputs)
-            message = f"`{target.name}` takes {count} tensors, but a row feeds it one"
-            self.report("E037", message, place, "call it in a step of a block")
-        return RowTemplate(str(name), group, target, bound, when, place)
+        self.check_given(target, given, place, table if spec.name is None else None)
+        self.check_sources(target, spec.source, sources, place)
+        group = name if table or repeat is not None else None
+        return RowTemplate(name, group, target, bound, sources, repeat, when, place)
+
+    def sources(self, node: Node, scope: _Scope) -> Iterator[str | Node]:
+        """What `from` says: names of rows above, or numbers of rows back."""
+        for item in node.items if isinstance(node, ex.Items) else (node,):
+            if not isinstance(item, ex.Name) or item.id in scope.values:
+                yield self.value(item, scope)
+                continue
+            if item.id not in self.row_names:
+                hint = suggest(item.id, self.row_names) or "a row can take only from rows above it"
+                self.report("E045", f"no row above is called `{item.id}`", item.place, hint)
+            yield item.id
+
+    def check_sources(
+        self, target: Op | Block, node: Node | None, sources: tuple[str | Node, ...] | None, place: Place
+    ) -> None:
+        """Reports a `from` that gives another number of tensors than the target takes."""
+        given = len(target.inputs) if sources is None else len(sources)
+        if target.variadic and sources is None:
+            self.report("E037", f"`{target.name}` needs `from`: the rows that it joins", place)
+        elif not target.variadic and given != len(target.inputs):
+            takes = ", ".join(target.inputs)
+            plural = "s" if len(target.inputs) > 1 else ""
+            message = f"`{target.name}` takes {len(target.inputs)} tensor{plural} ({takes})"
+            where = node.place if node is not None else place
+            self.report("E037", f"{message}, but `from` gives {given}", where)
 
 
 def _is_none(node: Node) -> bool:
@@ -516,6 +588,9 @@ class _BlockBinder:
         for name in spec.params:
             self.take(name, self.taken_values)
         parameters = tuple(self.binder.parameters(spec.params, self.values, constant=True))
+        channels = None
+        if spec.channels is not None:
+            channels = self.binder.value(spec.channels, self.scope)
         lets = tuple(self.lets())
         steps = [self.step(step) for step in spec.steps]
         steps += self.returned()
@@ -524,7 +599,7 @@ class _BlockBinder:
         assert isinstance(spec.place, Place)
         return Block(
             str(self.name), str(spec.doc), tuple(map(str, spec.inputs)), parameters, lets,
-            tuple(step for step in steps if step), self.name_place(),
+            tuple(step for step in steps if step), channels, self.name_place(),
         )  # fmt: skip
 
     def name_place(self) -> Place:

@@ -18,6 +18,7 @@ CODES = {
     "E013": "not a name: names are Python identifiers, not keywords, and not reserved",
     "E014": "a row does not have one cell for each column",
     "E015": "the same name is given twice",
+    "E017": "a spec extends another in a circle, too deeply, or what is no network",
     "E016": "this file is not a network, or not a block library",
     # Expressions
     "E020": "an expression cannot be read",
@@ -42,6 +43,9 @@ CODES = {
     "E042": "channels that do not divide as the op needs",
     "E043": "an op that needs a feature map got a vector, or the other way round",
     "E044": "the network is too large to be meant",
+    "E045": "`from` names no row that stands above",
+    "E047": "a block gives other channels than it says under `channels`",
+    "E046": "a requirement of the network does not hold",
     # Settings
     "E050": "unknown parameter in a setting",
     "E051": "a setting that cannot be read",

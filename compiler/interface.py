@@ -54,7 +54,8 @@ class Interface:
 
     @property
     def output(self) -> Node | None:
-        return self.channels.get(self.block.steps[-1].name)
+        """Channels of the output: what the block says of them, or else what its steps show."""
+        return self.block.channels or self.channels.get(self.block.steps[-1].name)
 
 
 @lru_cache(maxsize=4096)
@@ -199,7 +200,8 @@ class _Analysis:
                 continue
             name = f"{invoke.name}_{argument.name}"
             kind = replace(argument.type, optional=argument.type.optional or optional)
-            self.handed.append(Argument(name, kind, None, (invoke.name, *argument.origin)))
+            origin = (invoke.name, *argument.origin)
+            self.handed.append(Argument(name, kind, argument.default, origin))
             yield argument.name, ex.Name(name, _NOWHERE)
 
     def step_channels(self, step: str, call: str, when: Node | None, first: Node | None) -> None:
@@ -215,8 +217,7 @@ class _Analysis:
         parameters = [Argument(p.name, p.type, p.default, (p.name,)) for p in self.block.parameters]
         yield from parameters[:1]
         for name, node in self.block.lets:
-            optional = any(n == ex.Literal(None, _NOWHERE) for n in ex.walk(node))
-            yield Argument(name, Type("any", optional), None, (name,))
+            yield Argument(name, *_let_type(node), (name,))
         yield from self.handed
         yield from parameters[1:]
 
@@ -288,6 +289,13 @@ def sized_inputs(target: Op | Block) -> tuple[str, ...]:
     if isinstance(target, Block):
         return interface(target).sized
     return target.inputs if target.name in OPS_WITH_CHANNELS else ()
+
+
+def _let_type(node: Node) -> tuple[Type, Node | None]:
+    """The type of a worked-out value, and its default: a flag is off unless it is said to be on."""
+    if isinstance(node, ex.Compare) or (isinstance(node, ex.Unary) and node.operator == "not"):
+        return Type("bool"), ex.Literal(False, _NOWHERE)
+    return Type("any", any(n == ex.Literal(None, _NOWHERE) for n in ex.walk(node))), None
 
 
 def _first(invoke: Invoke) -> Use:

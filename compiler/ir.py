@@ -196,6 +196,8 @@ class Block:
     parameters: tuple[Parameter, ...]
     lets: tuple[tuple[str, Node], ...]
     steps: tuple[Step, ...]
+    channels: Node | None
+    """What the block says of its output's channels."""
     place: Place = field(repr=False)
 
     @cached_property
@@ -250,8 +252,8 @@ class Row:
     call: Call
     spelled: Mapping[str, Node]
     """Arguments that mention a kept parameter, as expressions in it."""
-    channels: Node | None
-    """The input's channels, where they depend on a kept parameter."""
+    channels: tuple[Node | None, ...]
+    """Each input's channels, where they depend on a kept parameter."""
     group: str | None
     """The table the row stands in, or None where the row has a name of its own."""
     place: Place = field(repr=False)

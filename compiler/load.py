@@ -9,12 +9,16 @@ from functools import lru_cache
 from pathlib import Path
 
 from archc.compiler import reader
-from archc.compiler.problems import Place, Problem, Source, SpecError, quote
+from archc.compiler.problems import Place, Problem, Source, SpecError, choices, quote, suggest
 from archc.compiler.reader import Scalar
 from archc.compiler.spec import BlockSpec, Spec, validate
 
 SHIPPED = Path(__file__).resolve().parent.parent / "specs"
 """The specs and block libraries that come with archc."""
+
+
+MAX_EXTENDS = 16
+"""How deeply specs may extend each other."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,10 +73,35 @@ class _Loader:
         self.specs[key] = spec
         if spec is not None:
             for used in spec.use:
-                assert isinstance(used, Scalar)
-                found = _find(used, path)
-                self.file(found, str(found), (*users, key), used)
+                self.used(used, path, (*users, key))
+            if spec.extends is not None:
+                base = self.used(spec.extends, path, (*users, key))
+                spec = self.specs[key] = self.extended(base, spec, len(users))
         return spec
+
+    def used(self, name: str, user: Path, users: tuple[Path, ...]) -> Spec | None:
+        assert isinstance(name, Scalar)
+        found = _find(name, user)
+        return self.file(found, str(found), users, name)
+
+    def extended(self, base: Spec | None, spec: Spec, depth: int) -> Spec | None:
+        """`spec` with what it does not say itself as `base` says it."""
+        assert isinstance(spec.extends, Scalar)
+        place = spec.extends.place
+        if base is None:
+            return None
+        if depth >= MAX_EXTENDS:
+            message = f"specs extend each other more than {MAX_EXTENDS} deep"
+            self.problems.append(Problem("E017", message, place))
+            return None
+        if base.network is None:
+            message = f"{quote(spec.extends)} is no network"
+            hint = "name a spec with a `network`, or `use` a block library"
+            self.problems.append(Problem("E017", message, place, hint))
+            return None
+        merged, problems = _extended(Same(base, spec))
+        self.problems.extend(problems)
+        return merged
 
     def read(self, path: Path, name: str, use: Scalar | None) -> Spec | None:
         try:
@@ -104,6 +133,51 @@ class _Loader:
                 else:
                     found[name], owners[name] = block, name.place
         return found
+
+
+class Same:
+    """Some objects as a key: equal where they are the very same ones."""
+
+    def __init__(self, *parts: object) -> None:
+        self.parts = parts
+
+    def __hash__(self) -> int:
+        return hash(tuple(map(id, self.parts)))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Same) and [*map(id, self.parts)] == [*map(id, other.parts)]
+
+
+@lru_cache(maxsize=256)
+def _extended(key: Same) -> tuple[Spec, tuple[Problem, ...]]:
+    """The second spec of `key` on top of the first: its `set` gives parameters new defaults."""
+    base, spec = key.parts
+    assert isinstance(base, Spec)
+    assert isinstance(spec, Spec)
+    problems = []
+    params = dict(base.params)
+    for name, value in spec.set.items():
+        assert isinstance(name, Scalar)
+        if name in params:
+            params[name] = params[name].model_copy(update={"default": value})
+            continue
+        hint = suggest(name, params) or choices(params)
+        related = (("the spec that it extends", base.key_place("params")),)
+        message = f"unknown parameter `{name}`"
+        problems.append(Problem("E050", message, name.place, hint, related))
+    own = {key: getattr(spec, key) for key in ("name", "source", "doc", "input", "network")}
+    update = {key: value for key, value in own.items() if value}
+    merged = base.model_copy(
+        update={
+            **update,
+            "params": {**params, **spec.params},
+            "let": {**base.let, **spec.let},
+            "require": (*base.require, *spec.require),
+            "defaults": {**base.defaults, **spec.defaults},
+            "blocks": spec.blocks,
+        }
+    )
+    return merged, tuple(problems)
 
 
 def _find(use: Scalar, user: Path) -> Path:

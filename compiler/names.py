@@ -9,7 +9,7 @@ from archc.compiler.problems import Invalid, quote
 
 MAX_NAME = 64
 
-ROW_KEYS = ("block", "name", "when", "repeat", "tap")
+ROW_KEYS = ("block", "name", "when", "from", "repeat", "tap")
 """Keys of a row that are not arguments, those of later versions included."""
 
 # Words of the expression language, and those that generated code gives a meaning of its own.

@@ -13,7 +13,7 @@ from archc.compiler.bind import Program, bind
 from archc.compiler.elaborate import Settings, elaborate
 from archc.compiler.interface import interface
 from archc.compiler.ir import Network, Parameter
-from archc.compiler.load import Files, load
+from archc.compiler.load import Files, Same, load
 from archc.compiler.problems import (
     Invalid,
     Place,
@@ -85,18 +85,12 @@ def _program(path: Path) -> Program:
     return _bound(str(path), _Key(files))
 
 
-class _Key:
+class _Key(Same):
     """Files, equal where the very same specs stand behind them."""
 
     def __init__(self, files: Files) -> None:
+        super().__init__(files.spec, *files.libraries)
         self.files = files
-        self.parts = tuple(map(id, (files.spec, *files.libraries)))
-
-    def __hash__(self) -> int:
-        return hash(self.parts)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Key) and self.parts == other.parts
 
 
 @lru_cache(maxsize=64)

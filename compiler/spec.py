@@ -232,13 +232,28 @@ class RowSpec(SpecNode):
     block: Name
     name: LayerName | None = None
     when: Expression = None
+    source: Annotated[Expression, Field(alias="from")] = None
+    """What feeds the row: rows above by name, or by how far above they are (-1, -2, ...)."""
+    repeat: Expression = None
     arguments: dict[Name, Expression] = {}
 
     @classmethod
     def rewritten(cls, value: reader.Mapping) -> reader.Mapping:
-        own = {key: item for key, item in value.items() if key in ("block", "name", "when")}
+        own = {key: item for key, item in value.items() if key in RESERVED}
         rest = _like(value, {key: item for key, item in value.items() if key not in own})
         return _like(value, {**own, "arguments": rest})
+
+
+RESERVED = ("block", "name", "when", "from", "repeat")
+"""Keys of a row, and columns of a table, that are not arguments."""
+
+
+def check_column(text: str) -> str:
+    """`text` if a column may be called so. Raises `Invalid` (E013)."""
+    return text if text in RESERVED else check_name(text)
+
+
+Column = Annotated[str, _checked(check_column, "a name"), WithJsonSchema(_NAME_SCHEMA)]
 
 
 class CellsSpec(tuple[Any, ...]):
@@ -266,7 +281,7 @@ TableRow = Annotated[
 class TableSpec(SpecNode):
     """Rows under a header of column names."""
 
-    columns: Annotated[tuple[Name, ...], Field(min_length=1)]
+    columns: Annotated[tuple[Column, ...], Field(min_length=1)]
     rows: Annotated[tuple[TableRow, ...], Field(min_length=1)]
     name: LayerName = "blocks"
     set: dict[Name, Value] = {}
@@ -302,6 +317,8 @@ class BlockSpec(SpecNode):
     let: dict[Name, Value] = {}
     steps: Annotated[tuple[StepSpec, ...], Field(min_length=1)]
     returns: Expression = None
+    channels: Expression = None
+    """How many channels the block gives, where its steps do not show it plainly. Checked."""
 
 
 def _entry(value: Any) -> TableSpec | RowSpec:
@@ -325,7 +342,11 @@ class Spec(SpecNode):
     source: Text = ""
     doc: Text = ""
     use: tuple[Text, ...] = ()
+    extends: Text | None = None
+    set: dict[Name, Value] = {}
     params: dict[Name, ParameterSpec] = {}
+    let: dict[Name, Value] = {}
+    require: tuple[Value, ...] = ()
     input: InputSpec | None = None
     defaults: dict[Name, dict[Name, Value]] = {}
     network: Annotated[tuple[Entry, ...], Field(min_length=1)] | None = None

@@ -15,6 +15,7 @@ from archc.backends.rendering import template
 from archc.backends.text import (
     Apply,
     Argument,
+    Expression,
     Names,
     apply,
     docstring,
@@ -23,6 +24,7 @@ from archc.backends.text import (
     layout,
     signature,
 )
+from archc.backends.wiring import assignments
 from archc.compiler import expressions as ex
 from archc.compiler import interface as faces
 from archc.compiler.expressions import Node
@@ -70,10 +72,14 @@ class _ModuleNames:
         """What a parameter of a block, or of the network, is called in its function."""
         return common.local_name(name, block, self.taken)
 
+    def input(self, name: str) -> str:
+        """What a tensor that a block takes is called."""
+        return f"{name}_" if name in self.taken else name
+
     def call(
         self,
         block: Block,
-        tensors: Sequence[str],
+        tensors: Sequence[Expression],
         given: dict[str, Node],
         spell: Speller,
         name: str,
@@ -97,8 +103,7 @@ class _BlockFunction:
         self.spell = Speller(
             self.local, lambda name: f"{self.inputs[name]}.shape[-1]", literal, self.face.channels
         )
-        inputs = dict.fromkeys((*self.face.used, *self.face.sized))
-        self.inputs = {name: names.local(name) for name in block.inputs if name in inputs}
+        self.inputs = {name: names.input(name) for name in block.inputs if name in _seen(block)}
         taken = {*names.taken, "name", *(self.local(a.name) for a in self.face.arguments)}
         every = {name: self.inputs.get(name, name) for name in block.inputs}
         self.variables = common.variables(block, every, taken, self.mentioned)
@@ -161,9 +166,10 @@ class _BlockFunction:
 
     def evaluated(self, call: Invoke) -> Apply:
         """The expression that computes a call."""
-        used = common.used_operands(call)
+        seen = _seen(call.target) if isinstance(call.target, Block) else None
+        used = common.operands_named(call, seen)
         texts = tuple(
-            self.variables[o.name] if isinstance(o, Use) else str(self.evaluated(o)) for o in used
+            self.variables[o.name] if isinstance(o, Use) else self.evaluated(o) for o in used
         )
         path = f"{{name}}.{call.name}"
         if isinstance(call.target, Block):
@@ -181,6 +187,7 @@ class _NetworkFunction:
         self.names = names
         self.network = names.network
         self.spell = Speller(names.local, str, literal)
+        self.assignments = assignments(self.network, "inputs", names.taken)
 
     def text(self) -> FunctionText:
         network = self.network
@@ -204,21 +211,27 @@ class _NetworkFunction:
         yield '    inputs = keras.Input(input_shape, name="input")'
         # A row stays one line however long.
         yield "    # fmt: off"
-        x = "inputs"
-        for row in self.network.rows:
-            yield f"    x = {self.call(row, x)}  # {_shape(row)}"
-            x = "x"
+        rows = zip(self.network.rows, self.assignments, strict=True)
+        for row, assignment in rows:
+            yield f"    {assignment.text(str(self.call(row, assignment.operands)))}  # {_shape(row)}"
         yield "    # fmt: on"
         yield f'    return keras.Model(inputs, x, name="{self.network.name}")'
 
-    def call(self, row: Row, x: str) -> Apply:
-        body, name = row.call.body, row.call.name
-        if isinstance(body.target, Op):
-            values = {key: ex.Literal(v, NOWHERE) for key, v in body.arguments.items()}
-            call = OpCall({**values, **row.spelled}, (x,), name, self.spell)
-            return OPS[body.target.name](call)
+    def call(self, row: Row, operands: tuple[str, ...]) -> Apply:
+        target, name = row.call.body.target, row.call.name
+        if isinstance(target, Op):
+            values = {k: ex.Literal(v, NOWHERE) for k, v in row.call.body.arguments.items()}
+            call = OpCall({**values, **row.spelled}, operands, name, self.spell)
+            return OPS[target.name](call)
         given = dict(common.row_arguments(self.network, row))
-        return self.names.call(body.target, (x,), given, self.spell, f'"{name}"')
+        seen = [x for name, x in zip(target.inputs, operands, strict=True) if name in _seen(target)]
+        return self.names.call(target, seen, given, self.spell, f'"{name}"')
+
+
+def _seen(block: Block) -> set[str]:
+    """Inputs that a block's function takes: it computes with them, or looks at their channels."""
+    face = interface(block)
+    return {*face.used, *face.sized}
 
 
 def _shape(row: Row) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from archc.backends.blocks import is_literal
-from archc.backends.text import Apply, Expression, apply
+from archc.backends.text import Apply, Expression
 from archc.compiler import expressions as ex
 from archc.compiler.expressions import Node
 
@@ -17,7 +17,7 @@ class OpCall:
     """An op where it is called: its arguments, how to spell them, and its inputs as text."""
 
     arguments: Mapping[str, Node]
-    inputs: tuple[str, ...]
+    inputs: tuple[Expression, ...]
     path: str
     """The inside of the f-string or string that names the layer."""
     spell: Callable[[Node], str]
@@ -45,8 +45,8 @@ class OpCall:
 
     def layer(self, class_name: str, *plain: str, **named: Expression) -> Apply:
         """`layers.Class(..., name=...)(x)`."""
-        x = self.inputs[0] if len(self.inputs) == 1 else f"[{', '.join(self.inputs)}]"
-        return apply(f"layers.{class_name}", *plain, tail=f"({x})", **named, name=self.named())
+        arguments = (*plain, *named.items(), ("name", self.named()))
+        return Apply(f"layers.{class_name}", arguments, self.inputs)
 
 
 Spelling = Callable[[OpCall], Apply]

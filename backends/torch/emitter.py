@@ -23,6 +23,7 @@ from archc.backends.text import (
     signature,
 )
 from archc.backends.torch.ops import ACTIVATIONS, OPS, OpCall
+from archc.backends.wiring import assignments
 from archc.compiler import expressions as ex
 from archc.compiler.expressions import Node
 from archc.compiler.interface import Argument, Interface, interface
@@ -89,6 +90,10 @@ class _ModuleNames:
         """What a parameter of a block, or of the network, is called in its class."""
         return common.local_name(name, block, self.taken)
 
+    def input(self, name: str) -> str:
+        """What a tensor that a block takes is called."""
+        return f"{name}_" if name in self.taken else name
+
     def constructor(
         self, block: Block, channels: Mapping[str, Node], given: dict[str, Node], spell: Speller
     ) -> Expression:
@@ -118,7 +123,7 @@ class _BlockClass:
             self.local, self.sizes.__getitem__, ACTIVATIONS.__getitem__, self.face.channels
         )
         self.chain, self.tail = split(block)
-        inputs = {name: names.local(name) for name in block.inputs}
+        inputs = {name: names.input(name) for name in block.inputs}
         self.variables = common.variables(block, inputs, names.taken, common.no_mentions)
 
     def local(self, name: str) -> str:
@@ -315,6 +320,8 @@ class _NetworkClass:
         self.names = names
         self.network = names.network
         self.spell = Speller(names.local, str, ACTIVATIONS.__getitem__)
+        every = assignments(names.network, "x", names.taken)
+        self.assignments = dict(zip(names.network.rows, every, strict=True))
 
     def text(self) -> ClassText:
         network = self.network
@@ -347,32 +354,71 @@ class _NetworkClass:
     def init(self) -> Iterator[str]:
         yield "        super().__init__()"
         for name, rows in self.groups():
-            if name is None:
+            if name is not None:
+                yield from self.table(name, rows)
+            elif is_module(rows[0].call.body.target):
                 shape = f"  # {rows[0].call.body.output}"
                 yield fitted(f"        self.{rows[0].call.name} = {self.layer(rows[0])}{shape}")
-                continue
-            # A row stays one line however long, and ruff is told so once a table.
-            yield "        # fmt: off"
-            yield f"        self.{name} = nn.Sequential("
-            for row in rows:
-                yield f"            {self.layer(row)},  # {row.call.body.output}"
-            yield "        )"
-            yield "        # fmt: on"
+
+    def table(self, name: str, rows: list[Row]) -> Iterator[str]:
+        # A row stays one line however long, and ruff is told so once a table.
+        yield "        # fmt: off"
+        opening, closing = ("nn.Sequential(", ")") if self.chained(rows) else ("nn.ModuleList([", "])")
+        yield f"        self.{name} = {opening}"
+        for row in rows:
+            yield f"            {self.layer(row)},  # {row.call.body.output}"
+        yield f"        {closing}"
+        yield "        # fmt: on"
+
+    def chained(self, rows: list[Row]) -> bool:
+        """Whether nn.Sequential can run the rows."""
+        return all(self.assignments[row].chained for row in rows)
 
     def layer(self, row: Row) -> Expression:
         body = row.call.body
-        channels = row.channels or ex.Literal(body.inputs[0].channels, NOWHERE)
+        known = [ex.Literal(x.channels, NOWHERE) for x in body.inputs]
+        channels = [kept or n for kept, n in zip(row.channels, known, strict=True)]
         if isinstance(body.target, Op):
             values = {name: ex.Literal(v, NOWHERE) for name, v in body.arguments.items()}
             ranks = frozenset({len(body.inputs[0].shape)})
-            call = OpCall({**values, **row.spelled}, channels, self.spell, {}, ranks=ranks)
+            call = OpCall({**values, **row.spelled}, channels[0], self.spell, {}, ranks=ranks)
             return OPS[body.target.name](call)
         given = dict(common.row_arguments(self.network, row))
-        by_input = dict.fromkeys(body.target.inputs, channels)
+        by_input = dict(zip(body.target.inputs, channels, strict=True))
         return self.names.constructor(body.target, by_input, given, self.spell)
 
     def forward(self) -> list[str]:
-        names = [name or rows[0].call.name for name, rows in self.groups()]
-        lines = [f"    x = self.{name}(x)" for name in names[:-1]]
+        lines = [line for name, rows in self.groups() for line in self.statements(name, rows)]
+        last = lines.pop() if lines[-1].startswith("x = ") else "x = x"
+        lines.append(f"return {last.removeprefix('x = ')}")
         head = "def forward(self, x: Tensor) -> Tensor:"
-        return ["", head, *lines, f"    return self.{names[-1]}(x)"]
+        return ["", head, *(f"    {line}" for line in lines)]
+
+    def statements(self, name: str | None, rows: list[Row]) -> Iterator[str]:
+        """What computes a row, or the rows of a table."""
+        if name is None:
+            yield self.statement(rows[0], f"self.{rows[0].call.name}")
+        elif self.chained(rows):
+            yield f"x = self.{name}(x)"
+        else:
+            yield from self.loops(f"self.{name}", rows)
+
+    def loops(self, name: str, rows: list[Row]) -> Iterator[str]:
+        """A loop for each run of rows that are computed alike."""
+        start = 0
+        for _, group in groupby(rows, lambda row: self.statement(row, "layer")):
+            run = list(group)
+            part = f"[{start}:{start + len(run)}]" if len(run) < len(rows) else ""
+            start += len(run)
+            yield f"for layer in {name}{part}:"
+            yield f"    {self.statement(run[0], 'layer')}"
+
+    def statement(self, row: Row, layer: str) -> str:
+        assignment = self.assignments[row]
+        target = row.call.body.target
+        if not is_module(target):
+            return assignment.text(OPS[target.name](list(assignment.operands)))
+        used = interface(target).used if isinstance(target, Block) else target.inputs
+        pairs = zip(target.inputs, assignment.operands, strict=True)
+        operands = ", ".join(operand for name, operand in pairs if name in used)
+        return assignment.text(f"{layer}({operands})")

@@ -1,0 +1,52 @@
+"""Which variables a network's rows are computed from, and into which."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from archc.backends.text import Names
+from archc.compiler.ir import Network
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """`x = f(operands)`, or `saved, x = x, f(operands)` where the old `x` is still needed."""
+
+    operands: tuple[str, ...]
+    saved: str | None
+
+    def text(self, value: str) -> str:
+        """The statement that computes `value`."""
+        return f"{self.saved}, x = x, {value}" if self.saved else f"x = {value}"
+
+    @property
+    def chained(self) -> bool:
+        """Whether this is `x = f(x)`, as in a plain chain."""
+        return self.operands == ("x",) and self.saved is None
+
+
+def assignments(network: Network, source: str, taken: Iterable[str]) -> list[Assignment]:
+    """One assignment a row; the network's input is in `source`. The last output ends up in `x`."""
+    last_use = {feed: i for i, row in enumerate(network.rows) for feed in row.call.feeds}
+    variables = {-1: source}
+    found = []
+    for index, row in enumerate(network.rows):
+        operands = tuple(variables[feed] for feed in row.call.feeds)
+        alive = {v: name for v, name in variables.items() if last_use.get(v, -2) > index}
+        current = next((value for value, name in alive.items() if name == "x"), None)
+        if current is not None:
+            alive[current] = _free(network, current, {*alive.values(), *taken})
+        saved = None if current is None else alive[current]
+        if saved is None and index and row.group and row.group == network.rows[index - 1].group:
+            # The last row of a table is written like those before it, needed or not.
+            saved = found[-1].saved if found[-1].operands == operands else None
+        found.append(Assignment(operands, saved))
+        variables = {**alive, index: "x"}
+    return found
+
+
+def _free(network: Network, value: int, taken: set[str]) -> str:
+    """A variable for a value needed later: `prev`, or where that is taken the row's own name."""
+    row = network.rows[value].call.name.replace(".", "_") if value >= 0 else "image"
+    return Names(taken).new(row if "prev" in taken else "prev")

@@ -1,0 +1,213 @@
+"""Calls of blocks and ops, worked out: arguments, shapes, and what is inside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+
+from archc.compiler import expressions as ex
+from archc.compiler.expressions import Node, Value
+from archc.compiler.ir import Block, Body, Call, Cost, Invoke, Op, Tensor, Use
+from archc.compiler.problems import Invalid, Place, SpecError
+
+MAX_ELEMENTS = 2**36
+"""A single value of more elements than this is a mistake."""
+MAX_OPS = 2**20
+"""So is a network of more ops."""
+
+Defaults = Mapping[str, Mapping[str, Value]]
+
+
+class Blame(Exception):
+    """An `Invalid` on its way out of nested blocks.
+
+    `parameter` is the parameter of the enclosing block whose value is at fault, if one is; `place`
+    is the innermost place.
+    """
+
+    def __init__(self, invalid: Invalid, place: Place, parameter: str | None = None) -> None:
+        self.invalid, self.place, self.parameter = invalid, place, parameter
+
+
+MAX_BODIES = 2**15
+"""Calls that are remembered before all are forgotten."""
+
+
+@lru_cache(maxsize=16)
+def elaborator_for(defaults: tuple[tuple[str, tuple[tuple[str, Value], ...]], ...]) -> Elaborator:
+    return Elaborator({name: dict(values) for name, values in defaults})
+
+
+class Elaborator:
+    """Works out calls. Equal calls are worked out once, for all networks of equal defaults."""
+
+    def __init__(self, defaults: Defaults) -> None:
+        self.defaults = defaults
+        self.bodies: dict[tuple[object, ...], Body] = {}
+        self.ops: dict[Body, int] = {}
+        """How many ops a body comes to."""
+        self.base: dict[Op | Block, dict[str, object]] = {}
+
+    def call(
+        self, target: Op | Block, given: Mapping[str, Value], inputs: tuple[Tensor, ...]
+    ) -> Body:
+        """The body of a call. `given` are checked arguments. Raises `Blame`."""
+        arguments = {**self.base_of(target), **given}
+        key = (target, tuple(arguments.values()), inputs)
+        body = self.bodies.get(key)
+        if body is None:
+            if len(self.bodies) > MAX_BODIES:
+                self.bodies.clear()
+            make = self.block if isinstance(target, Block) else self.op
+            body = self.bodies[key] = make(target, arguments, inputs)  # type: ignore[arg-type]
+            self.ops[body] = check_ops(sum(self.ops[call.body] for call in body.calls) or 1)
+        return body
+
+    def base_of(self, target: Op | Block) -> Mapping[str, Value]:
+        """Every parameter's value where a call gives none, in order of declaration."""
+        base = self.base.get(target)
+        if base is None:
+            own = self.defaults.get(target.name, {})
+            base = {}
+            for parameter in target.parameters:
+                value = own.get(parameter.name)
+                if parameter.name not in own and parameter.default is not None:
+                    value = parameter.take(parameter.default.evaluate(base))  # type: ignore[arg-type]
+                base[parameter.name] = value
+            self.base[target] = base
+        return base  # type: ignore[return-value]
+
+    def op(self, op: Op, arguments: Mapping[str, Value], inputs: tuple[Tensor, ...]) -> Body:
+        output = op.shape(arguments, *inputs)
+        if output.size > MAX_ELEMENTS:
+            raise Invalid("E044", f"`{op.name}` gives {output}, more than any network needs")
+        return Body(op, arguments, inputs, output, op.cost(arguments, output, *inputs))
+
+    def block(self, block: Block, arguments: Mapping[str, Value], inputs: tuple[Tensor, ...]) -> Body:
+        values = dict(arguments)
+        scope = _Scope(values, dict(zip(block.inputs, inputs, strict=True)))
+        for name, node in block.lets:
+            try:
+                scope[name] = values[name] = node.evaluate(scope)
+            except SpecError as error:
+                raise _blame(error) from None
+        body = _BodyBuilder(self, block, scope)
+        for step in block.steps:
+            body.step(step.name, step.call, step.when)
+        result = block.steps[-1].name
+        output = scope.tensor(result)
+        _check_channels(block, output, scope)
+        return Body(block, values, inputs, output, Cost(), tuple(body.calls), body.feeds[result])
+
+
+def _check_channels(block: Block, output: Tensor, scope: Mapping[str, object]) -> None:
+    """Raises `Blame` (E047) unless the output has the channels that the block says."""
+    said = output.channels if block.channels is None else block.channels.evaluate(scope)
+    if said != output.channels:
+        message = f"`{block.name}` says that it gives {said} channels, but gives {output.channels}"
+        assert block.channels is not None
+        raise Blame(Invalid("E047", message), block.channels.place)
+
+
+class _Scope(dict[str, object]):
+    """Values by name, and tensors by name after a dot."""
+
+    def __init__(self, values: Mapping[str, Value], tensors: Mapping[str, Tensor]) -> None:
+        super().__init__(values)
+        for name, tensor in tensors.items():
+            self[f".{name}"] = tensor
+
+    def tensor(self, name: str) -> Tensor:
+        return self[f".{name}"]  # type: ignore[return-value]
+
+
+def check_ops(count: int) -> int:
+    if count > MAX_OPS:
+        raise Invalid("E044", f"this comes to more than {MAX_OPS:,} ops")
+    return count
+
+
+def _blame(error: SpecError) -> Blame:
+    first = error.problems[0]
+    return Blame(Invalid(first.code, first.message, first.hint), first.place)
+
+
+class _BodyBuilder:
+    def __init__(self, elaborator: Elaborator, block: Block, scope: _Scope) -> None:
+        self.elaborator = elaborator
+        self.block = block
+        self.scope = scope
+        self.calls: list[Call] = []
+        self.feeds = {name: -1 - index for index, name in enumerate(block.inputs)}
+
+    def step(self, name: str, call: Invoke | Use, when: Node | None) -> None:
+        assert isinstance(call, Invoke)
+        if when is None or self.condition(when):
+            tensor, feed = self.invoke(call)
+        else:
+            while isinstance(call, Invoke):
+                call = call.operands[0]
+            tensor, feed = self.scope.tensor(call.name), self.feeds[call.name]
+        self.scope[f".{name}"], self.feeds[name] = tensor, feed
+
+    def condition(self, when: Node) -> bool:
+        try:
+            return bool(when.evaluate(self.scope))
+        except SpecError as error:
+            raise _blame(error) from None
+
+    def invoke(self, invoke: Invoke) -> tuple[Tensor, int]:
+        tensors, feeds = [], []
+        for operand in invoke.operands:
+            if isinstance(operand, Invoke):
+                tensor, feed = self.invoke(operand)
+            else:
+                tensor, feed = self.scope.tensor(operand.name), self.feeds[operand.name]
+            tensors.append(tensor)
+            feeds.append(feed)
+        arguments = self.arguments(invoke)
+        try:
+            body = self.elaborator.call(invoke.target, arguments, tuple(tensors))
+        except Invalid as invalid:
+            cause = self.parameter(dict(invoke.arguments).get(invalid.about or ""))
+            raise Blame(_named(invalid, invoke, tensors), invoke.place, cause) from None
+        except Blame as blame:
+            raise self.outward(blame, invoke) from None
+        self.calls.append(Call(invoke.name, body, tuple(feeds)))
+        return body.output, len(self.calls) - 1
+
+    def arguments(self, invoke: Invoke) -> dict[str, Value]:
+        values = {}
+        for name, node in invoke.arguments:
+            try:
+                values[name] = invoke.target.parameter[name].take(node.evaluate(self.scope))
+            except Invalid as invalid:
+                raise Blame(invalid, node.place, self.parameter(node)) from None
+            except SpecError as error:
+                raise _blame(error) from None
+        return values
+
+    def parameter(self, node: Node | None) -> str | None:
+        """The parameter of this block that `node` hands on, directly or through one `let`."""
+        if isinstance(node, ex.Name) and node.id in self.block.parameter:
+            return node.id
+        return None
+
+    def outward(self, blame: Blame, invoke: Invoke) -> Blame:
+        node = dict(invoke.arguments).get(blame.parameter or "")
+        return Blame(blame.invalid, blame.place, self.parameter(node))
+
+
+def _named(invalid: Invalid, invoke: Invoke, tensors: list[Tensor]) -> Invalid:
+    """`invalid` with the operands' names and shapes, where there are several."""
+    if len(tensors) < 2 or invalid.hint:
+        return invalid
+    said = ", ".join(
+        f"`{_spoken(operand)}` is {tensor} at stride {tensor.stride}"
+        for operand, tensor in zip(invoke.operands, tensors, strict=True)
+    )
+    return Invalid(invalid.code, invalid.message, said)
+
+
+def _spoken(operand: Invoke | Use) -> str:
+    return operand.name if isinstance(operand, Use) else f"{operand.target.name}(...)"

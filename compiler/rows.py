@@ -1,0 +1,254 @@
+"""The rows of a network, worked out one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from archc.compiler import expressions as ex
+from archc.compiler.bind import REPEAT, RowTemplate, substitute
+from archc.compiler.calls import Blame, Elaborator, check_ops
+from archc.compiler.expressions import Node, Value
+from archc.compiler.interface import called_channels, resolved, spellable
+from archc.compiler.ir import Block, Body, Call, Row, Tensor
+from archc.compiler.problems import Invalid, Place, Problem, SpecError
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What a row gives; no tensor where the row failed."""
+
+    tensor: Tensor | None
+    channels: Node | None = None
+    """Its channels, where they depend on a kept parameter."""
+
+
+FAILED = Output(None)
+
+
+def names(node: Node) -> set[str]:
+    return {n.id for n in ex.walk(node) if isinstance(n, ex.Name)}
+
+
+def check_known(node: Node, kept: Iterable[str], what: str, place: Place | None = None) -> None:
+    """Raises `SpecError` (E024) where `node`, which gives `what`, mentions a kept parameter."""
+    for name in sorted(names(node) & set(kept)):
+        message = f"`{name}` stays an argument of the model, so {what} cannot depend on it"
+        hint = f"remove `keep: true` from `{name}`"
+        raise SpecError([Problem("E024", message, place or node.place, hint)])
+
+
+class Rows:
+    """Builds the rows one by one. After a row that fails, the others' arguments are still checked.
+
+    `outputs` holds the network's input and then each row's output, so row n's is number n + 1.
+    """
+
+    def __init__(
+        self,
+        elaborator: Elaborator,
+        scope: Mapping[str, Value],
+        kept: set[str],
+        source: Tensor,
+        problems: list[Problem],
+    ) -> None:
+        self.elaborator = elaborator
+        self.scope = scope
+        self.kept = kept
+        self.problems = problems
+        self.rows: list[Row] = []
+        self.outputs = [Output(source)]
+        self.by_name: dict[str, int] = {}
+        """The last output of each row by name."""
+        self.counts: dict[str, int] = {}
+        self.ops = 0
+
+    def add(self, template: RowTemplate) -> None:
+        """Adds a row as often as it is repeated, unless its `when` leaves it out."""
+        try:
+            if template.when is not None and not self.fixed(template.when, "`when`"):
+                return
+            count = 1 if template.repeat is None else self.repeats(template.repeat)
+            for index in range(count):
+                self.outputs.append(self.output(template, index == 0))
+        except Invalid as invalid:
+            self.problems.append(invalid.at(template.place))
+            self.outputs.append(FAILED)
+        except SpecError as error:
+            self.problems.extend(error.problems)
+            self.outputs.append(FAILED)
+        self.by_name[template.name] = len(self.outputs) - 1
+
+    def repeats(self, node: Node) -> int:
+        try:
+            value = REPEAT.take(self.fixed(node, "`repeat`"))
+        except Invalid as invalid:
+            raise SpecError([invalid.at(node.place)]) from None
+        assert isinstance(value, int)
+        return value
+
+    def fixed(self, node: Node, what: str) -> Value:
+        """The value of an expression that a row needs before it is there. Raises `SpecError`."""
+        check_known(node, self.kept, what)
+        scope: dict[str, object] = dict(self.scope)
+        if any(isinstance(n, ex.Attribute) for n in ex.walk(node)):
+            self.check_channels(node, what, self.outputs[-1])
+            scope[".x"] = self.outputs[-1].tensor
+        return node.evaluate(scope)
+
+    def check_channels(self, node: Node, what: str, x: Output) -> None:
+        if x.channels is not None:
+            check_known(x.channels, self.kept, what, node.place)
+
+    # ---------------------------------------------------------------------------- wiring
+
+    def feeds(self, template: RowTemplate, first: bool) -> tuple[int, ...]:
+        """Numbers of the outputs that feed a row. `from` speaks of the first of its repeats."""
+        last = len(self.outputs) - 1
+        if template.sources is not None and first:
+            return tuple(self.feed(source, last) for source in template.sources)
+        wanted = len(template.target.inputs)
+        if wanted > last + 1:
+            count = f"only {last + 1} value{'s' * (last > 0)} above it"
+            message = f"`{template.target.name}` takes {wanted} tensors, but there is {count}"
+            raise Invalid("E045", message, "say what feeds it, as in `from: [-1, -1]`")
+        return tuple(last - back for back in range(wanted))
+
+    def feed(self, source: str | Node, last: int) -> int:
+        if isinstance(source, str):
+            if source not in self.by_name:
+                raise Invalid("E045", f"the row `{source}` is left out here")
+            return self.by_name[source]
+        back = self.fixed(source, "`from`")
+        if isinstance(back, bool) or not isinstance(back, int) or not -last - 1 <= back <= -1:
+            message = f"`from` is {back}, but what stands above goes from -1 to {-last - 1}"
+            hint = "-1 is the row above; the last of them is the network's input"
+            raise SpecError([Problem("E045", message, source.place, hint)])
+        return last + 1 + back
+
+    # ------------------------------------------------------------------------------ rows
+
+    def output(self, template: RowTemplate, first: bool) -> Output:
+        """Adds one row; what it gives."""
+        feeds = self.feeds(template, first)
+        inputs = tuple(self.outputs[feed] for feed in feeds)
+        tensors = tuple(x.tensor for x in inputs if x.tensor is not None)
+        values = self.arguments(template, inputs[0].tensor)
+        if values is None or len(tensors) < len(inputs):
+            return FAILED
+        try:
+            body = self.elaborator.call(template.target, values, tensors)
+            self.ops = check_ops(self.ops + self.elaborator.ops[body])
+        except Blame as blame:
+            self.problems.append(_at_row(blame, template))
+            return FAILED
+        except Invalid as invalid:
+            blame = Blame(self.named(invalid, feeds), template.place, invalid.about)
+            self.problems.append(_at_row(blame, template))
+            return FAILED
+        return self.keep(template, body, feeds, inputs)
+
+    def named(self, invalid: Invalid, feeds: tuple[int, ...]) -> Invalid:
+        """`invalid` with the rows' names and shapes, where there are several."""
+        if len(feeds) < 2 or invalid.hint:
+            return invalid
+        said = []
+        for feed in feeds:
+            tensor = self.outputs[feed].tensor
+            assert tensor is not None
+            name = self.rows[feed - 1].call.name if feed else "the input"
+            said.append(f"`{name}` is {tensor} at stride {tensor.stride}")
+        return Invalid(invalid.code, invalid.message, ", ".join(said), invalid.about)
+
+    def keep(
+        self, template: RowTemplate, body: Body, feeds: tuple[int, ...], inputs: tuple[Output, ...]
+    ) -> Output:
+        spelled = self.spelled(template, inputs)
+        name = template.name
+        if template.group:
+            index = self.counts.get(template.group, 0)
+            self.counts[template.group] = index + 1
+            name = f"{template.group}.{index}"
+        call = Call(name, body, tuple(feed - 1 for feed in feeds))
+        channels = tuple(x.channels for x in inputs)
+        self.rows.append(Row(call, spelled, channels, template.group, template.place))
+        return Output(body.output, self.output_channels(template, spelled, channels))
+
+    def arguments(self, template: RowTemplate, x: Tensor | None) -> dict[str, Value] | None:
+        """The values of the row's arguments; None where one is wrong or cannot be known."""
+        scope: dict[str, object] = {**self.scope, **({".x": x} if x is not None else {})}
+        values: dict[str, Value] = {}
+        for name, node in template.arguments.items():
+            try:
+                values[name] = template.target.parameter[name].take(node.evaluate(scope))
+            except Invalid as invalid:
+                elsewhere = template.group and node.place.line != template.place.line
+                related = (("for this row", template.place),) if elsewhere else ()
+                self.problems.append(invalid.at(node.place, *related))
+            except SpecError as error:
+                self.problems.extend(error.problems)
+            except KeyError:
+                pass  # it needs the channels of a row that failed
+        return values if len(values) == len(template.arguments) else None
+
+    # -------------------------------------------------------------------- kept parameters
+
+    def spelled(self, template: RowTemplate, inputs: tuple[Output, ...]) -> dict[str, Node]:
+        """The arguments that mention a kept parameter, with all else in them folded."""
+        open_inputs = [x for x in inputs if x.channels is not None]
+        if not open_inputs and not template.mentioned & self.kept:
+            return {}
+        others = {
+            name: ex.Literal(value, template.place)
+            for name, value in self.scope.items()
+            if name not in self.kept
+        }
+        found = {}
+        for name, node in template.arguments.items():
+            if names(node) & self.kept and not self.worked_out(template, name, node):
+                found[name] = substitute(node, others)
+        self.check_all_known(template, inputs[0])
+        for x in open_inputs if isinstance(template.target, Block) and template.target.lets else []:
+            assert x.channels is not None
+            check_known(x.channels, self.kept, _let_of(template), template.place)
+        return found
+
+    def worked_out(self, template: RowTemplate, name: str, node: Node) -> bool:
+        """Whether an argument has to be known at compile time."""
+        target = template.target
+        fixed = isinstance(target, Block) and name in resolved(target)
+        return fixed or target.parameter[name].fixed or not spellable(node)
+
+    def check_all_known(self, template: RowTemplate, x: Output) -> None:
+        """Raises `SpecError` (E024) where what has to be known depends on a kept parameter."""
+        for name, node in template.arguments.items():
+            fixed = isinstance(template.target, Block) and name in resolved(template.target)
+            what = _let_of(template) if fixed else f"`{name}`"
+            if self.worked_out(template, name, node):
+                check_known(node, self.kept, what)
+            if any(isinstance(n, ex.Attribute) for n in ex.walk(node)):
+                self.check_channels(node, what, x)
+
+    def output_channels(
+        self, template: RowTemplate, spelled: Mapping[str, Node], inputs: tuple[Node | None, ...]
+    ) -> Node | None:
+        """The channels of the row's output, where they depend on a kept parameter."""
+        if not spelled and not any(inputs):
+            return None
+        unknown = ex.Name("*", template.place)
+        here = tuple(channels or unknown for channels in inputs)
+        channels = called_channels(template.target, spelled, here)
+        return channels if channels is not None and names(channels) & self.kept else None
+
+
+def _let_of(template: RowTemplate) -> str:
+    return f"a `let` of `{template.target.name}`"
+
+
+def _at_row(blame: Blame, template: RowTemplate) -> Problem:
+    """The problem at the user's cell that caused it, or else at the row."""
+    cell = template.arguments.get(blame.parameter or "")
+    place = cell.place if cell is not None else template.place
+    related = () if blame.place is template.place else (("in its block", blame.place),)
+    return blame.invalid.at(place, *related)
+
