@@ -371,15 +371,15 @@ class _Binder:
 
     def table(self, table: TableSpec, scope: _Scope) -> Iterator[RowTemplate]:
         columns = [str(column) for column in table.columns]
+        named = "name" in columns or any(getattr(row, "name", None) for row in table.rows)
+        if not named:
+            self.unique(str(table.name), table.place)
         if self.bad_columns(table, columns):
             return
         rows = [self.from_cells(table, row) for row in table.rows]
         whole = [row for row in rows if row is not None]
         if self.half_named(whole):
             return
-        named = bool(whole) and whole[0].name is not None
-        if not named:
-            self.unique(str(table.name), table.place)
         for row in whole:
             given = self.settled(table, columns, row)
             template = self.row(row, given, scope, None if named else table)

@@ -86,8 +86,9 @@ def called_channels(
         by_name.get(node.id) is None for node in ex.walk(output) if isinstance(node, ex.Attribute)
     ):
         return None
-    known = {name: channels for name, channels in by_name.items() if channels is not None}
-    return simplify(with_channels(substitute(output, dict(arguments)), known))
+    # All at once: `x` may be an input of the target, and a tensor of the caller in an argument.
+    known = {f"{name}.channels": node for name, node in by_name.items() if node is not None}
+    return simplify(substitute(output, {**arguments, **known}))
 
 
 @lru_cache(maxsize=4096)
@@ -137,6 +138,8 @@ def simplify(node: Node) -> Node:
             return ex.Literal(node.evaluate({}), node.place)
         case ex.Conditional(then=then, otherwise=otherwise) if then == otherwise:
             return then
+        case ex.Conditional(condition=ex.Literal(value=holds)):
+            return node.then if holds else node.otherwise
         # `a if a != b else b` is `a`, whichever way round the comparison stands.
         case ex.Conditional(condition=ex.Compare(operator="!=", left=left, right=right)):
             if {left, right} == {node.then, node.otherwise}:

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from archc.compiler import catalogue, elaborate, expressions, names, reader, schema
+from archc.compiler import catalogue, calls, expressions, names, reader, schema
 from archc.compiler.analysis import layers
 from archc.compiler.catalogue import CATALOGUE
 from archc.compiler.codes import CODES
@@ -95,7 +95,7 @@ def limits(page: str) -> str:
             ("channels, height and width of the input", f"{sides:,}"),
             ("channels of a layer", f"{catalogue.MAX_CHANNELS:,}"),
             ("kernel and stride of an op", f"{catalogue.MAX_KERNEL:,}"),
-            ("elements of one tensor", f"{elaborate.MAX_ELEMENTS:,}"),
+            ("elements of one tensor", f"{calls.MAX_ELEMENTS:,}"),
         ),
     )
 

@@ -86,7 +86,8 @@ def hidden_classifier(x, classes, *, hidden, dropout, act, name):
         kernel_initializer="glorot_uniform",
         name=f"{name}.hidden",
     )(x)
-    x = layers.Activation(act, name=f"{name}.act")(x)
+    if act:
+        x = layers.Activation(act, name=f"{name}.act")(x)
     x = layers.Dropout(dropout, name=f"{name}.dropout")(x)
     return layers.Dense(
         classes,

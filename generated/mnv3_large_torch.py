@@ -133,7 +133,8 @@ class HiddenClassifier(nn.Sequential):
         super().__init__()
         self.pool = GlobalAvgPool2d()
         self.hidden = glorot_uniform(nn.Linear(in_channels, hidden))
-        self.act = act()
+        if act:
+            self.act = act()
         self.dropout = nn.Dropout(dropout)
         self.logits = glorot_uniform(nn.Linear(hidden, classes))
 
