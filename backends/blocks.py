@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 
@@ -135,10 +136,28 @@ NETWORK_VARIABLES = ("x", "prev", "layer", "inputs", "input_shape")
 """Names that the code of a whole network uses itself."""
 
 
-def local_name(name: str, block: Block | None, taken: Container[str]) -> str:
-    """What a parameter of a block is called in generated code."""
-    inputs = block.inputs if block else NETWORK_VARIABLES
-    return f"{name}_" if name in taken or name in inputs else name
+class ModuleNames:
+    """What a module calls its model and its blocks, and they their inputs and arguments.
+
+    `used` are names that the module's code uses itself, and `style` is how it spells a block's.
+    """
+
+    def __init__(
+        self, network: Network, used: Iterable[str], style: Callable[[str], str] = str
+    ) -> None:
+        names = Names((*used, *NETWORK_VARIABLES, *dir(builtins)))
+        self.network = network
+        self.model = names.new(network.name)
+        self.blocks = {block: names.new(style(block.name)) for block in used_blocks(network)}
+        self.taken = frozenset({*used, self.model, *self.blocks.values()})
+        self.inputs = {b: Names(self.taken).every(b.inputs) for b in self.blocks}
+        self.arguments = {b: self.arguments_of(b) for b in self.blocks}
+        kept = [parameter.name for parameter in network.kept]
+        self.kept = Names({*self.taken, *NETWORK_VARIABLES}).every(kept)
+
+    def arguments_of(self, block: Block) -> dict[str, str]:
+        names = [argument.name for argument in interface(block).arguments]
+        return Names({*self.taken, *self.inputs[block].values()}).every(names)
 
 
 def positional(block: Block, face: Interface) -> str | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from keyword import iskeyword
 
 WIDTH = 88
 
@@ -122,10 +123,14 @@ class Names:
 
     def new(self, wanted: str) -> str:
         name = wanted
-        while name in self.taken:
+        while name in self.taken or iskeyword(name):
             name += "_"
         self.taken.add(name)
         return name
+
+    def every(self, wanted: Iterable[str]) -> dict[str, str]:
+        """A name for each that is wanted."""
+        return {name: self.new(name) for name in wanted}
 
 
 def camel_case(name: str) -> str:

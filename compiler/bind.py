@@ -50,8 +50,8 @@ class RowTemplate:
     """Where rows go by number: the table, or the row that is repeated."""
     target: Op | Block
     arguments: Mapping[str, Node]
-    sources: tuple[str | Node, ...] | None
-    """What feeds it: names of rows, and numbers of rows back; None for those just above."""
+    sources: tuple[Node, ...] | None
+    """What feeds it: rows by name, or by how far back they are; None for those just above."""
     repeat: Node | None
     when: Node | None
     place: Place
@@ -426,6 +426,7 @@ class _Binder:
         name = own.pop("name", None)
         if name is not None:
             name = self.word(name, row.place, "name", "gives the row a name", check_module_name)
+            block = block if name else None
         if block is None:
             return None
         source = own.pop("from", None)
@@ -487,7 +488,7 @@ class _Binder:
         group = name if table or repeat is not None else None
         return RowTemplate(name, group, target, bound, sources, repeat, when, place)
 
-    def sources(self, node: Node, scope: _Scope) -> Iterator[str | Node]:
+    def sources(self, node: Node, scope: _Scope) -> Iterator[Node]:
         """What `from` says: names of rows above, or numbers of rows back."""
         for item in node.items if isinstance(node, ex.Items) else (node,):
             if not isinstance(item, ex.Name) or item.id in scope.values:
@@ -496,10 +497,10 @@ class _Binder:
             if item.id not in self.row_names:
                 hint = suggest(item.id, self.row_names) or "a row can take only from rows above it"
                 self.report("E045", f"no row above is called `{item.id}`", item.place, hint)
-            yield item.id
+            yield ex.Literal(item.id, item.place)
 
     def check_sources(
-        self, target: Op | Block, node: Node | None, sources: tuple[str | Node, ...] | None, place: Place
+        self, target: Op | Block, node: Node | None, sources: tuple[Node, ...] | None, place: Place
     ) -> None:
         """Reports a `from` that gives another number of tensors than the target takes."""
         given = len(target.inputs) if sources is None else len(sources)

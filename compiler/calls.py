@@ -44,8 +44,6 @@ class Elaborator:
     def __init__(self, defaults: Defaults) -> None:
         self.defaults = defaults
         self.bodies: dict[tuple[object, ...], Body] = {}
-        self.ops: dict[Body, int] = {}
-        """How many ops a body comes to."""
         self.base: dict[Op | Block, dict[str, object]] = {}
 
     def call(
@@ -60,7 +58,6 @@ class Elaborator:
                 self.bodies.clear()
             make = self.block if isinstance(target, Block) else self.op
             body = self.bodies[key] = make(target, arguments, inputs)  # type: ignore[arg-type]
-            self.ops[body] = check_ops(sum(self.ops[call.body] for call in body.calls) or 1)
         return body
 
     def base_of(self, target: Op | Block) -> Mapping[str, Value]:
@@ -97,7 +94,9 @@ class Elaborator:
         result = block.steps[-1].name
         output = scope.tensor(result)
         _check_channels(block, output, scope)
-        return Body(block, values, inputs, output, Cost(), tuple(body.calls), body.feeds[result])
+        calls, feed = tuple(body.calls), body.feeds[result]
+        ops = check_ops(sum(call.body.ops for call in calls))
+        return Body(block, values, inputs, output, Cost(), calls, feed, ops)
 
 
 def _check_channels(block: Block, output: Tensor, scope: Mapping[str, object]) -> None:

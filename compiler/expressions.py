@@ -343,7 +343,9 @@ class _Parser:
 
     def unexpected(self, wanted: str) -> SpecError:
         if self.token.kind == "end":
-            return _fail(f"the expression ends where {wanted} is expected", self.token.place)
+            hint = "between braces or brackets, quote an expression with a comma"
+            message = f"the expression ends where {wanted} is expected"
+            return _fail(message, self.token.place, hint if wanted in ("`)`", "`]`") else None)
         return _fail(f"unexpected {quote(self.token.text)}; expected {wanted}", self.token.place)
 
     def expect_end(self) -> None:

@@ -308,7 +308,8 @@ def _first(invoke: Invoke) -> Use:
 
 
 def _with_defaults(target: Op | Block, given: dict[str, Node]) -> dict[str, Node]:
-    defaults = {p.name: p.default for p in target.parameters if p.default is not None}
+    none = ex.Literal(None, _NOWHERE)
+    defaults = {p.name: p.default or none for p in target.parameters if not p.required}
     return {**defaults, **given}
 
 

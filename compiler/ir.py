@@ -230,6 +230,8 @@ class Body:
     calls: tuple[Call, ...] = ()
     result: int = -1
     """Which value the block returns: see `Call.feeds`."""
+    ops: int = 1
+    """How many ops this is once blocks are taken apart."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

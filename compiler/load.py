@@ -74,6 +74,10 @@ class _Loader:
         if spec is not None:
             for used in spec.use:
                 self.used(used, path, (*users, key))
+            if spec.set and spec.extends is None:
+                hint = "give the parameters other defaults under `params`"
+                message = "`set` is for the parameters of a spec that this one `extends`"
+                self.problems.append(Problem("E011", message, spec.key_place("set"), hint))
             if spec.extends is not None:
                 base = self.used(spec.extends, path, (*users, key))
                 spec = self.specs[key] = self.extended(base, spec, len(users))

@@ -98,9 +98,6 @@ def read(source: Source) -> tuple[Node | None, list[Problem]]:
         reader.run(yaml.parse(source.text, Loader=_LOADER))
     except yaml.MarkedYAMLError as error:
         reader.problems.append(reader.syntax(error))
-    except yaml.YAMLError as error:
-        message = f"YAML syntax: {quote(str(error))}"
-        reader.problems.append(Problem("E004", message, Place(source, 1, 1)))
     except _Stop:
         pass
     return reader.root, reader.problems

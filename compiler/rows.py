@@ -12,6 +12,7 @@ from archc.compiler.expressions import Node, Value
 from archc.compiler.interface import called_channels, resolved, spellable
 from archc.compiler.ir import Block, Body, Call, Row, Tensor
 from archc.compiler.problems import Invalid, Place, Problem, SpecError
+from archc.compiler.values import show
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class Output:
     tensor: Tensor | None
     channels: Node | None = None
     """Its channels, where they depend on a kept parameter."""
+    name: str = "the input"
 
 
 FAILED = Output(None)
@@ -77,6 +79,8 @@ class Rows:
         except SpecError as error:
             self.problems.extend(error.problems)
             self.outputs.append(FAILED)
+        except KeyError:
+            self.outputs.append(FAILED)  # it needs the channels of a row that failed
         self.by_name[template.name] = len(self.outputs) - 1
 
     def repeats(self, node: Node) -> int:
@@ -92,8 +96,9 @@ class Rows:
         check_known(node, self.kept, what)
         scope: dict[str, object] = dict(self.scope)
         if any(isinstance(n, ex.Attribute) for n in ex.walk(node)):
-            self.check_channels(node, what, self.outputs[-1])
-            scope[".x"] = self.outputs[-1].tensor
+            x = self.outputs[-1]
+            self.check_channels(node, what, x)
+            scope.update({".x": x.tensor} if x.tensor is not None else {})
         return node.evaluate(scope)
 
     def check_channels(self, node: Node, what: str, x: Output) -> None:
@@ -114,14 +119,15 @@ class Rows:
             raise Invalid("E045", message, "say what feeds it, as in `from: [-1, -1]`")
         return tuple(last - back for back in range(wanted))
 
-    def feed(self, source: str | Node, last: int) -> int:
-        if isinstance(source, str):
-            if source not in self.by_name:
-                raise Invalid("E045", f"the row `{source}` is left out here")
-            return self.by_name[source]
+    def feed(self, source: Node, last: int) -> int:
+        if isinstance(source, ex.Literal) and isinstance(source.value, str):
+            if source.value not in self.by_name:
+                message, hint = f"the row `{source.value}` is left out here", "take from another row"
+                raise SpecError([Problem("E045", message, source.place, hint)])
+            return self.by_name[source.value]
         back = self.fixed(source, "`from`")
         if isinstance(back, bool) or not isinstance(back, int) or not -last - 1 <= back <= -1:
-            message = f"`from` is {back}, but what stands above goes from -1 to {-last - 1}"
+            message = f"`from` is {show(back)}, but what stands above goes from -1 to {-last - 1}"
             hint = "-1 is the row above; the last of them is the network's input"
             raise SpecError([Problem("E045", message, source.place, hint)])
         return last + 1 + back
@@ -138,7 +144,7 @@ class Rows:
             return FAILED
         try:
             body = self.elaborator.call(template.target, values, tensors)
-            self.ops = check_ops(self.ops + self.elaborator.ops[body])
+            self.ops = check_ops(self.ops + body.ops)
         except Blame as blame:
             self.problems.append(_at_row(blame, template))
             return FAILED
@@ -153,11 +159,9 @@ class Rows:
         if len(feeds) < 2 or invalid.hint:
             return invalid
         said = []
-        for feed in feeds:
-            tensor = self.outputs[feed].tensor
-            assert tensor is not None
-            name = self.rows[feed - 1].call.name if feed else "the input"
-            said.append(f"`{name}` is {tensor} at stride {tensor.stride}")
+        for x in (self.outputs[feed] for feed in feeds):
+            assert x.tensor is not None
+            said.append(f"`{x.name}` is {x.tensor} at stride {x.tensor.stride}")
         return Invalid(invalid.code, invalid.message, ", ".join(said), invalid.about)
 
     def keep(
@@ -172,7 +176,7 @@ class Rows:
         call = Call(name, body, tuple(feed - 1 for feed in feeds))
         channels = tuple(x.channels for x in inputs)
         self.rows.append(Row(call, spelled, channels, template.group, template.place))
-        return Output(body.output, self.output_channels(template, spelled, channels))
+        return Output(body.output, self.output_channels(template, spelled, channels), name)
 
     def arguments(self, template: RowTemplate, x: Tensor | None) -> dict[str, Value] | None:
         """The values of the row's arguments; None where one is wrong or cannot be known."""

@@ -162,8 +162,6 @@ class SpecNode(BaseModel):
     @model_validator(mode="wrap")
     @classmethod
     def _remember(cls, value: Any, handler: Callable[[Any], Self]) -> Self:
-        if isinstance(value, cls):
-            return value
         if not isinstance(value, reader.Mapping):
             raise _custom(_misfit(value, "a mapping", cls.example))
         node = handler(cls.rewritten(value))

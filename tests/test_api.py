@@ -19,7 +19,9 @@ def test_load_counts_and_writes():
     assert (net.input_shape, net.output_shape) == ((3, 224, 224), (1000,))
     assert "class MobileNetV3Large(nn.Module):" in net.source("torch")
     assert "def MobileNetV3Large(" in net.source("keras")
-    assert repr(net) == "<archc.Net MobileNetV3Large, input 3x224x224, 3,993,528 trainable parameters>"
+    assert (
+        repr(net) == "<archc.Net MobileNetV3Large, input 3x224x224, 3,993,528 trainable parameters>"
+    )
 
 
 def test_layers_and_blocks_add_up():

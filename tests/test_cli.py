@@ -208,7 +208,9 @@ def test_summary_for_programs(run):
 def test_summary_for_people(run):
     lines = run("summary", SMALL).out.splitlines()
     assert lines[0].split() == ["layer", "op", "output", "parameters", "MACs"]
-    assert any(line.split()[:3] == ["blocks.0.excite.gate", "activation", "16x1x1"] for line in lines)
+    assert any(
+        line.split()[:3] == ["blocks.0.excite.gate", "activation", "16x1x1"] for line in lines
+    )
     assert "2,542,856 trainable parameters, 2,554,968 in total" in lines[-3]
     assert len(run("summary", SMALL, "--blocks").out.splitlines()) < 20
 
@@ -260,7 +262,9 @@ def test_check_names_the_first_layer_that_differs(run, monkeypatch):
     real = backends.get("torch")
 
     def emit(network, spec):
-        return real.emit(network, spec).replace("nn.Conv2d(3, 4, 3, ", "nn.Conv2d(3, 4, 3, dilation=2, ")
+        return real.emit(network, spec).replace(
+            "nn.Conv2d(3, 4, 3, ", "nn.Conv2d(3, 4, 3, dilation=2, "
+        )
 
     wrong = backends.Backend("torch", real.ops, emit, real.live, real.distribution)
     monkeypatch.setattr(backends, "get", {"torch": wrong, "keras": backends.get("keras")}.get)

@@ -1,4 +1,4 @@
-"""From resolved names to numbers: defaults, `set`, `when`, none, kept parameters, and who is to blame."""
+"""From names to numbers: defaults, `set`, `when`, `from`, none, kept parameters, and the blame."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -132,6 +132,11 @@ def test_a_cell_with_nothing_in_it_gives_the_default(net: Compile) -> None:
         ("{filters: floor(filters / kernel)}", [2, 16]),
         ("{kernel: kernel + 2, filters: filters * kernel}", [40, 48]),
         ("{padding: valid}", [8, 16]),
+        (
+            "{filters: '-(-filters) if not (stride == none) and true else max(filters, 20)'}",
+            [8, 20],
+        ),
+        ("{kernel: '[kernel, 1]', filters: 4 * x.channels}", [16, 64]),
     ],
 )
 def test_set_works_on_every_row_in_order(net: Compile, entries: str, channels: list[int]) -> None:
@@ -173,6 +178,86 @@ def test_rows_know_the_channels_they_get(net: Compile) -> None:
         "  - {block: conv2d, name: b, filters: x.channels + x.stride, kernel: 1}\n"
     )
     assert [row.call.body.output.channels for row in found.rows] == [8, 10]
+
+
+FEEDS = """\
+params: {n: {type: int, default: 2}}
+network:
+  - {block: conv2d, name: a, filters: 4, kernel: 1}
+  - {block: conv2d, name: b, filters: 4, kernel: 1, from: -2}
+  - {block: add, name: c, from: [a, b]}
+  - {block: add, name: d}
+  - {block: add, name: e, from: [-1, c], repeat: n}
+  - {block: concat, name: f, from: [e, d, -1 - n, -7]}
+"""
+
+
+def test_rows_take_from_the_rows_that_they_name(net: Compile) -> None:
+    found = net(FEEDS)
+    assert [(row.call.name, row.call.feeds) for row in found.rows] == [
+        ("a", (-1,)),
+        ("b", (-1,)),
+        ("c", (0, 1)),
+        ("d", (2, 1)),
+        ("e.0", (3, 2)),
+        ("e.1", (4, 3)),
+        ("f", (5, 3, 3, -1)),
+    ]
+    assert found.output.channels == 16
+
+
+def test_a_setting_changes_how_often_a_row_is_repeated(net: Compile) -> None:
+    found = net(FEEDS.replace("-7", "-1"), {"n": 1})
+    assert [row.call.name for row in found.rows] == ["a", "b", "c", "d", "e.0", "f"]
+
+
+def test_the_network_s_lets_are_worked_out_in_order(net: Compile) -> None:
+    text = (
+        "params: {n: {type: int, default: 96}}\n"
+        "let: {filters: n // 24, wide: 2 * filters}\n"
+        "defaults: {conv2d: {kernel: filters - 3}}\n"
+        "network:\n"
+        "  - columns: [block, filters]\n"
+        "    rows: [[conv2d, wide]]\n"
+        "    set: {filters: filters + 1}\n"
+    )
+    assert net(text).output.channels == 9
+    assert net(text, {"n": 120}).rows[0].call.body.arguments["kernel"] == (2, 2)
+
+
+def test_a_spec_that_extends_another_says_only_what_is_new(net: Compile, tmp_path: Path) -> None:
+    net(
+        "doc: the first\n"
+        "params: {n: {type: int, default: 4}, k: {type: int, default: n}}\n"
+        "network: [{block: conv2d, filters: n, kernel: k}]\n"
+    )
+    path = tmp_path / "other.yaml"
+    path.write_text(
+        "archc: 1\nextends: net.yaml\nname: Other\nset: {n: 2 + 4}\n"
+        "input: {channels: 1, height: 9, width: 9}\ndefaults: {conv2d: {bias: false}}\n"
+    )
+    found = compile_network(path)
+    assert (found.name, found.doc, found.input.shape) == ("Other", "the first", (1, 9, 9))
+    assert found.settings == {"n": 6, "k": 6}
+    assert found.changed == ()
+    assert analysis.totals(found).total == 6 * 36
+    assert compile_network(path, {"k": 1}).changed == ("k",)
+
+
+def test_a_library_that_two_files_use_is_read_once(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(f"archc: 1\n{CONV_BN}")
+    (tmp_path / "b.yaml").write_text("archc: 1\nuse: [a.yaml]\n")
+    path = tmp_path / "net.yaml"
+    path.write_text(
+        f"{HEAD}use: [b.yaml, a.yaml, ./a.yaml]\nnetwork: [{{block: conv_bn, out: 2}}]\n"
+    )
+    assert compile_network(path).output.channels == 2
+
+
+def test_a_default_that_no_longer_works_out_counts_as_changed(net: Compile) -> None:
+    text = "params: {n: {type: int, default: 2}, half: {type: int, default: 4 // n}}\n"
+    text += "network: [{block: conv2d, filters: half, kernel: 1}]\n"
+    assert net(text, {"n": 0, "half": 3}).changed == ("n", "half")
 
 
 # ------------------------------------------------------------------------------------------- steps
@@ -218,6 +303,28 @@ def test_a_parameter_and_a_step_may_share_a_name(net: Compile) -> None:
         (0,),
         (2, 3),
         (4,),
+    ]
+
+
+def test_arguments_go_by_place_or_by_name(net: Compile) -> None:
+    found = net(
+        "blocks:\n"
+        "  b:\n"
+        "    inputs: [x, y]\n"
+        "    params: {out: int, stride: {type: int, default: 1}}\n"
+        "    steps:\n"
+        "      - concat: conv2d(kernel=3, x=x, filters=out, stride=stride)\n"
+        "      - other: conv2d(y, out, 1, stride)\n"
+        "    returns: concat(concat, other)\n"
+        "  twice:\n"
+        "    steps: [{z: 'b(y=conv2d(x, 2, 3), x=x, stride=2, out=6)'}]\n"
+        "network: [{block: twice}]\n"
+    )
+    assert [(x.path, x.output.shape, x.feeds) for x in analysis.layers(found)] == [
+        ("twice.z_y", (2, 8, 8), (-1,)),
+        ("twice.z.concat", (6, 4, 4), (-1,)),
+        ("twice.z.other", (6, 4, 4), (0,)),
+        ("twice.z.concat_", (12, 4, 4), (1, 2)),
     ]
 
 
@@ -278,7 +385,7 @@ def test_a_kept_parameter_is_spelled_out_where_it_goes(net: Compile) -> None:
     n, k = ex.Name("n", found.rows[0].place), ex.Literal(2, found.rows[0].place)
     product = ex.Binary("*", k, n, found.rows[0].place)
     assert found.rows[0].spelled == {"filters": product}
-    assert [row.channels for row in found.rows] == [None, product]
+    assert [row.channels for row in found.rows] == [(None,), (product,)]
     assert [parameter.name for parameter in found.kept] == ["n"]
     assert found.output.channels == 20
 
@@ -358,7 +465,7 @@ def test_the_rows_after_a_failing_one_are_still_checked(net: Compile) -> None:
     with pytest.raises(SpecError) as raised:
         net(text)
     found = [(problem.code, blamed(problem)) for problem in raised.value.problems]
-    assert found == [("E041", "9"), ("E035", "zero")]
+    assert found == [("E041", "9"), ("E035", "zero"), ("E035", "zero")]
 
 
 def test_problems_come_in_reading_order_the_user_s_own_first(tmp_path: Path) -> None:

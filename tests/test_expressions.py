@@ -1,7 +1,7 @@
 """The expression language against Python's own, on random trees and on tables of examples."""
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from archc.compiler import expressions as ex
@@ -9,7 +9,7 @@ from archc.compiler.expressions import Node
 from archc.compiler.problems import Place, Source, SpecError
 
 HERE = Place(Source("here", ""), 1, 1)
-SCOPE = {"n": 3, "alpha": 0.75, "on": True, "nothing": None, "x.channels": 24, "x.stride": 2}
+SCOPE = {"n": 3, "alpha": 0.75, "on": True, "nothing": None}
 
 
 class Tensor:
@@ -83,26 +83,40 @@ def test_value(text: str, value: object) -> None:
     assert type(found) is type(value)
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["", " ", "+", "1 +", "(1", "1)", "[1", "1]", "f(", "f(1", "f(a=", "f(a=1, 2)", "1 2", "a b"]
-    + ["1 < 2 < 3", "2 ** 3", "a.", "a.1", "a.b.c", "a[0]", "if", "1 if 2", "else", "not", "and"]
-    + ["'a'", '"a"', "a = 1", "a; b", "{a}", "a\\", "#", "$", "1.2.3", "1_000", "0x10", "2**2"]
-    + ["lambda: 1", "a := 1", "a @ b", "~a", "a & b", "٣", "９", "1e400", "9" * 25]
-    + ["(" * 40 + "1" + ")" * 40, "-" * 40 + "1", "not " * 40 + "1", "1 + " * 200 + "1"]
-    + ["1 if 1 else " * 40 + "1", "f(" * 40 + "1" + ")" * 40, "[" * 40 + "1" + "]" * 40],
-)
+NO_EXPRESSIONS = [
+    *("", " ", "+", "1 +", "(1", "1)", "[1", "1]", "1 2", "a b", "1 < 2 < 3", "2 ** 3", "2**2"),
+    *("f(", "f(1", "f(a=", "f(a=1, 2)", "a.", "a.1", "a.b.c", "a[0]", "a.b(1)"),
+    *("if", "else", "not", "and", "1 if 2", "lambda: 1", "a := 1", "a = 1", "a; b"),
+    *("'a'", '"a"', "{a}", "a\\", "#", "$", "a @ b", "~a", "a & b"),
+    *("1.2.3", "1_000", "0x10", "1e400", "9" * 25, "\u0663", "\uff13"),
+    *("1 + " * 200 + "1", "(" * 40 + "1" + ")" * 40, "[" * 40 + "1" + "]" * 40),
+    *("-" * 40 + "1", "not " * 40 + "1", "1 if 1 else " * 40 + "1", "f(" * 40 + "1" + ")" * 40),
+]
+
+
+@pytest.mark.parametrize("text", NO_EXPRESSIONS)
 def test_text_that_is_no_expression(text: str) -> None:
     with pytest.raises(SpecError) as raised:
         parse(text)
     assert [problem.code for problem in raised.value.problems] == ["E020"]
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["1 / 0", "1 // 0", "1 % 0", "1 / 0.0", "round_channels(8, 0)", "1 + none", "-none", "true + 1"]
-    + ["1 < none", "max(1, none)", "[1, none]", "9e15 * 9e15", "1 / 5e-324", "2 * [1]", "same < 1"],
-)
+NO_VALUES = [
+    *("1 / 0", "1 // 0", "1 % 0", "1 / 0.0", "round_channels(8, 0)", "9e15 * 9e15", "1 / 5e-324"),
+    *(
+        "1 + none",
+        "-none",
+        "true + 1",
+        "1 < none",
+        "max(1, none)",
+        "[1, none]",
+        "2 * [1]",
+        "same < 1",
+    ),
+]
+
+
+@pytest.mark.parametrize("text", NO_VALUES)
 def test_expression_without_a_value(text: str) -> None:
     with pytest.raises(SpecError) as raised:
         parse(text).evaluate({"same": "same"})
@@ -182,11 +196,9 @@ def test_what_is_rendered_parses_to_the_same_tree(tree: Node) -> None:
 def test_the_value_is_that_of_the_rendered_text_in_python(tree: Node) -> None:
     try:
         value = tree.evaluate({**SCOPE, ".x": Tensor()})
-    except SpecError as error:
-        assert [problem.code for problem in error.problems] == ["E022"]
-    else:
-        python = {name: SCOPE[name] for name in ("n", "alpha", "on", "nothing")}
-        assert eval(ex.python(tree, spell), {**python, "x": Tensor()}) == value
+    except SpecError:
+        assume(False)
+    assert eval(ex.python(tree, spell), {**SCOPE, "x": Tensor()}) == value
 
 
 @pytest.mark.parametrize(
@@ -236,8 +248,8 @@ def test_rounded_channels_are_a_near_multiple(value: float, divisor: int) -> Non
     assert rounded - value <= divisor
 
 
-# Output widths of the inverted residuals of keras.applications' MobileNetV3Large and MobileNetV3Small,
-# repeats left out.
+# Output widths of the inverted residuals of keras.applications' MobileNetV3Large and, in the last
+# row, MobileNetV3Small, repeats left out.
 PUBLISHED = [
     (1.0, [16, 24, 40, 80, 112, 160], [16, 24, 40, 80, 112, 160]),
     (0.75, [16, 24, 40, 80, 112, 160], [16, 24, 32, 64, 88, 120]),

@@ -44,7 +44,7 @@ def test_the_output_has_as_many_cells_as_windows_fit(
     if windows:
         assert output_size(padding, size, kernel, stride, dilation, side) == windows
     else:
-        with pytest.raises(Invalid, match="is larger than the (height|width)"):
+        with pytest.raises(Invalid, match="is larger than the"):
             output_size(padding, size, kernel, stride, dilation, side)
 
 

@@ -16,7 +16,6 @@ from archc.backends.text import (
     Apply,
     Argument,
     Expression,
-    Names,
     apply,
     docstring,
     fitted,
@@ -33,7 +32,7 @@ from archc.compiler.ir import Block, Invoke, Network, Op, Parameter, Row, Step, 
 
 FOLDER = Path(__file__).parent
 HELPERS = FOLDER / "helpers.py"
-GLOBALS = ("keras", "layers", "inputs", "input_shape")
+GLOBALS = ("keras", "layers", "name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,23 +57,11 @@ def emit(network: Network, spec: str) -> str:
     )
 
 
-class _ModuleNames:
+class _ModuleNames(common.ModuleNames):
     """What the functions of one module are called, and how they are called."""
 
     def __init__(self, network: Network) -> None:
-        self.network = network
-        names = Names((*GLOBALS, *definitions(HELPERS)))
-        self.model = names.new(network.name)
-        self.functions = {b: names.new(b.name) for b in common.used_blocks(network)}
-        self.taken = frozenset(names.taken)
-
-    def local(self, name: str, block: Block | None = None) -> str:
-        """What a parameter of a block, or of the network, is called in its function."""
-        return common.local_name(name, block, self.taken)
-
-    def input(self, name: str) -> str:
-        """What a tensor that a block takes is called."""
-        return f"{name}_" if name in self.taken else name
+        super().__init__(network, (*GLOBALS, *definitions(HELPERS)))
 
     def call(
         self,
@@ -89,8 +76,8 @@ class _ModuleNames:
         plain: list[Argument] = [*tensors]
         if first in given:
             plain.append(spell(given.pop(first)))
-        named = {self.local(key, block): spell(node) for key, node in given.items()}
-        return apply(self.functions[block], *plain, **named, name=name)
+        named = {self.arguments[block][key]: spell(node) for key, node in given.items()}
+        return apply(self.blocks[block], *plain, **named, name=name)
 
 
 class _BlockFunction:
@@ -100,16 +87,15 @@ class _BlockFunction:
         self.names = names
         self.block = block
         self.face: Interface = interface(block)
+        self.inputs = names.inputs[block]
         self.spell = Speller(
-            self.local, lambda name: f"{self.inputs[name]}.shape[-1]", literal, self.face.channels
+            names.arguments[block].__getitem__,
+            lambda name: f"{self.inputs[name]}.shape[-1]",
+            literal,
+            self.face.channels,
         )
-        self.inputs = {name: names.input(name) for name in block.inputs if name in _seen(block)}
-        taken = {*names.taken, "name", *(self.local(a.name) for a in self.face.arguments)}
-        every = {name: self.inputs.get(name, name) for name in block.inputs}
-        self.variables = common.variables(block, every, taken, self.mentioned)
-
-    def local(self, name: str) -> str:
-        return self.names.local(name, self.block)
+        taken = {*names.taken, *names.arguments[block].values()}
+        self.variables = common.variables(block, self.inputs, taken, self.mentioned)
 
     def mentioned(self, step: Step) -> set[str]:
         """Inputs whose channels the step's code looks up."""
@@ -126,14 +112,14 @@ class _BlockFunction:
 
     def signature(self) -> list[str]:
         first = common.positional(self.block, self.face)
-        plain = list(self.inputs.values())
+        plain = [variable for x, variable in self.inputs.items() if x in _seen(self.block)]
         plain += [self.parameter(a) for a in self.face.arguments if a.name == first]
         named = [self.parameter(a) for a in self.face.arguments if a.name != first]
-        return signature(self.names.functions[self.block], plain, [*named, "name"])
+        return signature(self.names.blocks[self.block], plain, [*named, "name"])
 
     def parameter(self, argument: faces.Argument) -> str:
         default = common.default(self.names.network, self.block, argument)
-        name = self.local(argument.name)
+        name = self.names.arguments[self.block][argument.name]
         return name if default is None else f"{name}={self.spell(default)}"
 
     # ----------------------------------------------------------------------------- body
@@ -186,8 +172,9 @@ class _NetworkFunction:
     def __init__(self, names: _ModuleNames) -> None:
         self.names = names
         self.network = names.network
-        self.spell = Speller(names.local, str, literal)
-        self.assignments = assignments(self.network, "inputs", names.taken)
+        self.spell = Speller(names.kept.__getitem__, str, literal)
+        taken = {*names.taken, "inputs", *names.kept.values()}
+        self.assignments = assignments(self.network, "inputs", taken)
 
     def text(self) -> FunctionText:
         network = self.network
@@ -203,7 +190,7 @@ class _NetworkFunction:
     def parameter(self, kept: Parameter) -> str:
         assert kept.default is not None
         kind = common.ANNOTATIONS.get(kept.type.kind)
-        name = self.names.local(kept.name)
+        name = self.names.kept[kept.name]
         default = self.spell(kept.default)
         return f"{name}: {kind} = {default}" if kind else f"{name}={default}"
 

@@ -75,24 +75,12 @@ def _imports(code: str) -> list[str]:
     return lines
 
 
-class _ModuleNames:
+class _ModuleNames(common.ModuleNames):
     """What the classes of one module are called, and how their constructors are called."""
 
     def __init__(self, network: Network) -> None:
-        self.network = network
-        names = Names((*GLOBALS, *definitions(HELPERS)))
-        self.model = names.new(network.name)
-        self.classes = {b: names.new(camel_case(b.name)) for b in common.used_blocks(network)}
-        self.taken = frozenset(names.taken)
+        super().__init__(network, (*GLOBALS, *definitions(HELPERS)), camel_case)
         self.ranks = common.ranks(network)
-
-    def local(self, name: str, block: Block | None = None) -> str:
-        """What a parameter of a block, or of the network, is called in its class."""
-        return common.local_name(name, block, self.taken)
-
-    def input(self, name: str) -> str:
-        """What a tensor that a block takes is called."""
-        return f"{name}_" if name in self.taken else name
 
     def constructor(
         self, block: Block, channels: Mapping[str, Node], given: dict[str, Node], spell: Speller
@@ -104,9 +92,9 @@ class _ModuleNames:
         if first in given:
             plain.append(spell(given.pop(first)))
         return apply(
-            self.classes[block],
+            self.blocks[block],
             *plain,
-            **{self.local(name, block): spell(node) for name, node in given.items()},
+            **{self.arguments[block][name]: spell(node) for name, node in given.items()},
         )
 
 
@@ -120,25 +108,24 @@ class _BlockClass:
         self.sizes = self.size_names()
         self.kinds = {a.name: a.type.kind for a in self.face.arguments}
         self.spell = Speller(
-            self.local, self.sizes.__getitem__, ACTIVATIONS.__getitem__, self.face.channels
+            names.arguments[block].__getitem__,
+            self.sizes.__getitem__,
+            ACTIVATIONS.__getitem__,
+            self.face.channels,
         )
         self.chain, self.tail = split(block)
-        inputs = {name: names.input(name) for name in block.inputs}
+        inputs = names.inputs[block]
         self.variables = common.variables(block, inputs, names.taken, common.no_mentions)
-
-    def local(self, name: str) -> str:
-        return self.names.local(name, self.block)
 
     def size_names(self) -> dict[str, str]:
         if len(self.face.sized) == 1:
             return {self.face.sized[0]: "in_channels"}
-        taken = {self.local(a.name) for a in self.face.arguments}
-        names = Names(taken)
+        names = Names((*self.names.taken, *self.names.arguments[self.block].values()))
         return {name: names.new(f"{name}_channels") for name in self.face.sized}
 
     def text(self) -> ClassText:
         return ClassText(
-            self.names.classes[self.block],
+            self.names.blocks[self.block],
             "nn.Sequential" if self.chain else "nn.Module",
             indented(docstring(self.block.doc, 4), 4),
             indented(self.signature(), 4),
@@ -157,7 +144,7 @@ class _BlockClass:
 
     def parameter(self, argument: Argument) -> str:
         default = common.default(self.names.network, self.block, argument)
-        name = self.local(argument.name)
+        name = self.names.arguments[self.block][argument.name]
         return name if default is None else f"{name}={self.spell(default)}"
 
     def init(self) -> Iterator[str]:
@@ -182,7 +169,9 @@ class _BlockClass:
     def flag(self, first: Step) -> str:
         """The attribute that says whether the steps from `first` on are there."""
         taken = {invoke.name for step in self.block.steps for invoke in modules(step)}
-        return f"has_{first.name}" if first.name in taken else first.name
+        if first.name not in taken:
+            return first.name
+        return Names({*taken, *(step.name for step in self.block.steps)}).new(f"has_{first.name}")
 
     def construct(self, steps: list[Step], indent: int) -> Iterator[str]:
         for step in steps:
@@ -319,7 +308,7 @@ class _NetworkClass:
     def __init__(self, names: _ModuleNames) -> None:
         self.names = names
         self.network = names.network
-        self.spell = Speller(names.local, str, ACTIVATIONS.__getitem__)
+        self.spell = Speller(names.kept.__getitem__, str, ACTIVATIONS.__getitem__)
         every = assignments(names.network, "x", names.taken)
         self.assignments = dict(zip(names.network.rows, every, strict=True))
 
@@ -338,7 +327,7 @@ class _NetworkClass:
     def parameter(self, kept: Parameter) -> str:
         assert kept.default is not None
         kind = common.ANNOTATIONS.get(kept.type.kind)
-        name = self.names.local(kept.name)
+        name = self.names.kept[kept.name]
         default = self.spell(kept.default)
         return f"{name}: {kind} = {default}" if kind else f"{name}={default}"
 

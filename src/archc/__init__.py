@@ -1,16 +1,19 @@
 """archc: write a convolutional network once, compile it to PyTorch and to Keras.
 
->>> import archc
->>> net = archc.load("specs/mnv3_large.yaml", alpha=0.75)
->>> net.params.trainable, net.macs
-(3993528, 154560624)
->>> text = net.source("torch")
->>> model = net.build("keras")          # needs Keras; nothing above needs a framework
+    >>> import archc
+    >>> net = archc.load("specs/mnv3_large.yaml", alpha=0.75)
+    >>> net.params.trainable, net.macs
+    (3993528, 154560624)
+    >>> text = net.source("torch")
+    >>> model = net.build("keras")          # needs Keras; nothing above needs a framework
 """
 
-from archc.api import Layer, Net, Params, load
-from archc.backends import BackendError
-from archc.compiler.problems import Place, Problem, SpecError
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from archc.api import Layer, Net, Params, load
+    from archc.backends import BackendError
+    from archc.compiler.problems import Place, Problem, SpecError
 
 __all__ = [
     "BackendError",
@@ -22,3 +25,20 @@ __all__ = [
     "SpecError",
     "load",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports the interface when it is first used, so that `archc --help` waits for nothing."""
+    if name not in __all__:
+        raise AttributeError(f"module 'archc' has no attribute {name!r}")
+    from archc import api, backends
+    from archc.compiler import problems
+
+    for module in (api, backends, problems):
+        if hasattr(module, name):
+            return getattr(module, name)
+    raise AttributeError(name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 from dataclasses import dataclass
 from functools import cached_property
@@ -128,8 +129,10 @@ class Net:
             raise backends.BackendError(message) from error
 
     def model_name(self, backend: str) -> str:
-        """The name of the class or function that makes the model, in the generated module."""
-        return self.network.name
+        """The name of the class or function that makes the model: the generated module's last."""
+        last = ast.parse(self.source(backend)).body[-1]
+        assert isinstance(last, ast.ClassDef | ast.FunctionDef)
+        return last.name
 
     def __repr__(self) -> str:
         shape = "x".join(map(str, self.input_shape))

@@ -9,7 +9,6 @@ import difflib
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -184,6 +183,8 @@ def _write(path: Path, text: str) -> str:
     old = _read(path)
     if old == text:
         return "unchanged"
+    import tempfile
+
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
