@@ -49,7 +49,9 @@ def _argument(argument: Argument) -> str:
     return str(argument)
 
 
-def layout(expression: Expression, indent: int = 0, before: str = "", after: str = "") -> Iterator[str]:
+def layout(
+    expression: Expression, indent: int = 0, before: str = "", after: str = ""
+) -> Iterator[str]:
     """The lines of `before expression after` at `indent` columns."""
     line = f"{' ' * indent}{before}{expression}{after}"
     if isinstance(expression, str) or len(line) <= WIDTH or not expression.arguments:

@@ -30,7 +30,7 @@ def assignments(network: Network, source: str, taken: Iterable[str]) -> list[Ass
     """One assignment a row; the network's input is in `source`. The last output ends up in `x`."""
     last_use = {feed: i for i, row in enumerate(network.rows) for feed in row.call.feeds}
     variables = {-1: source}
-    found = []
+    found: list[Assignment] = []
     for index, row in enumerate(network.rows):
         operands = tuple(variables[feed] for feed in row.call.feeds)
         alive = {v: name for v, name in variables.items() if last_use.get(v, -2) > index}

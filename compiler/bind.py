@@ -33,7 +33,6 @@ from archc.compiler.values import KINDS, Type
 ATTRIBUTES = ("channels", "stride")
 MAX_NESTING = 32
 """Blocks within blocks beyond this are refused."""
-MAX_TERMS = 1000
 REPEAT = Parameter("repeat", Type("int"), min=1, max=1000)
 ANY = Type("any", optional=True)
 """The type of an expression of which nothing is expected."""
@@ -462,7 +461,7 @@ class _Binder:
         for name, node in table.set.items():
             if name in given or name not in columns:
                 try:
-                    given[name] = substitute(node, {**cells, **given})
+                    given[name] = ex.substitute(node, {**cells, **given})
                 except SpecError as error:
                     self.problems.extend(error.problems)
         return given
@@ -516,45 +515,6 @@ class _Binder:
 
 def _is_none(node: Node) -> bool:
     return isinstance(node, ex.Literal) and node.value is None
-
-
-def substitute(node: Node, values: Mapping[str, Node]) -> Node:
-    """`node` with names, and attributes such as `x.channels`, replaced by expressions.
-
-    Raises `SpecError` (E022) for a result so long that nothing sensible leads to it.
-    """
-    leaves = [values.get(_key(leaf)) for leaf in ex.walk(node)]
-    if sum(1 for leaf in leaves if leaf is not None for _ in ex.walk(leaf)) > MAX_TERMS:
-        message = f"written out, this comes to more than {MAX_TERMS} terms"
-        raise SpecError([Problem("E022", message, node.place, "work it out in smaller parts")])
-    return _substituted(node, values)
-
-
-def _key(node: Node) -> str:
-    if isinstance(node, ex.Attribute):
-        return f"{node.id}.{node.field}"
-    return node.id if isinstance(node, ex.Name) else ""
-
-
-def _substituted(node: Node, values: Mapping[str, Node]) -> Node:
-    def inner(child: Node) -> Node:
-        return _substituted(child, values)
-
-    match node:
-        case ex.Name() | ex.Attribute():
-            return values.get(_key(node), node)
-        case ex.Unary():
-            return replace(node, operand=inner(node.operand))
-        case ex.Binary() | ex.Compare() | ex.Logic():
-            return replace(node, left=inner(node.left), right=inner(node.right))
-        case ex.Conditional():
-            condition, then, otherwise = map(inner, ex.children(node))
-            return ex.Conditional(condition, then, otherwise, node.place)
-        case ex.Items():
-            return replace(node, items=tuple(inner(item) for item in node.items))
-        case ex.Call():
-            return replace(node, arguments=tuple(inner(a) for a in node.arguments))
-    return node
 
 
 class _BlockBinder:

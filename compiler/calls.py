@@ -69,7 +69,7 @@ class Elaborator:
             for parameter in target.parameters:
                 value = own.get(parameter.name)
                 if parameter.name not in own and parameter.default is not None:
-                    value = parameter.take(parameter.default.evaluate(base))  # type: ignore[arg-type]
+                    value = parameter.take(parameter.default.evaluate(base))
                 base[parameter.name] = value
             self.base[target] = base
         return base  # type: ignore[return-value]

@@ -27,6 +27,8 @@ Scope = Mapping[str, object]
 
 MAX_DEPTH = 32
 MAX_LENGTH = 500
+MAX_TERMS = 1000
+"""An expression that grows longer than this when names are replaced in it is refused."""
 LARGEST = 2**53
 """Numbers beyond this are refused: an integer would not survive as a float."""
 
@@ -47,6 +49,9 @@ class Name:
     id: str
     place: Place = entry(compare=False, repr=False)
 
+    def __str__(self) -> str:
+        return self.id
+
     def evaluate(self, scope: Scope) -> Value:
         return scope[self.id]  # type: ignore[return-value]
 
@@ -58,6 +63,9 @@ class Attribute:
     id: str
     field: str
     place: Place = entry(compare=False, repr=False)
+
+    def __str__(self) -> str:
+        return f"{self.id}.{self.field}"
 
     def evaluate(self, scope: Scope) -> Value:
         return getattr(scope["." + self.id], self.field)  # type: ignore[no-any-return]
@@ -260,6 +268,49 @@ def walk(node: Node) -> Iterator[Node]:
         node = pending.pop()
         yield node
         pending += children(node)
+
+
+def rewrite(node: Node, leaf: Callable[[Name | Attribute], Node]) -> Node:
+    """`node` with each name and attribute in it replaced by what `leaf` makes of it."""
+
+    def inner(child: Node) -> Node:
+        return rewrite(child, leaf)
+
+    match node:
+        case Name() | Attribute():
+            return leaf(node)
+        case Unary():
+            return replace(node, operand=inner(node.operand))
+        case Binary() | Compare() | Logic():
+            return replace(node, left=inner(node.left), right=inner(node.right))
+        case Conditional(condition=condition, then=then, otherwise=otherwise):
+            return Conditional(inner(condition), inner(then), inner(otherwise), node.place)
+        case Items():
+            return replace(node, items=tuple(map(inner, node.items)))
+        case Call():
+            keywords = tuple((name, inner(value)) for name, value in node.keywords)
+            return replace(node, arguments=tuple(map(inner, node.arguments)), keywords=keywords)
+    return node
+
+
+def substitute(node: Node, values: Mapping[str, Node]) -> Node:
+    """`node` with names, and attributes such as `x.channels`, replaced by expressions.
+
+    Raises `SpecError` (E022) for a result so long that nothing sensible leads to it.
+    """
+    terms = 0
+
+    def leaf(name: Name | Attribute) -> Node:
+        nonlocal terms
+        value = values.get(str(name), name)
+        terms += sum(1 for _ in walk(value))
+        return value
+
+    result = rewrite(node, leaf)
+    if terms > MAX_TERMS:
+        message = f"written out, this comes to more than {MAX_TERMS} terms"
+        raise SpecError([Problem("E022", message, node.place, "work it out in smaller parts")])
+    return result
 
 
 # ------------------------------------------------------------------------------------ parsing

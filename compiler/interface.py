@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from archc.compiler import expressions as ex
-from archc.compiler.bind import substitute
 from archc.compiler.expressions import Node
 from archc.compiler.ir import Block, Invoke, Op, Use
 from archc.compiler.problems import Place, Problem, Source, SpecError
@@ -88,7 +87,7 @@ def called_channels(
         return None
     # All at once: `x` may be an input of the target, and a tensor of the caller in an argument.
     known = {f"{name}.channels": node for name, node in by_name.items() if node is not None}
-    return simplify(substitute(output, {**arguments, **known}))
+    return simplify(ex.substitute(output, {**arguments, **known}))
 
 
 @lru_cache(maxsize=4096)
@@ -105,22 +104,12 @@ def _op_channels(op: Op, count: int) -> Node | None:
 
 def with_channels(node: Node, channels: Mapping[str, Node]) -> Node:
     """`node` with `x.channels` replaced by what is known of it."""
-    match node:
-        case ex.Attribute(field="channels"):
-            return channels.get(node.id, node)
-        case ex.Binary() | ex.Compare() | ex.Logic():
-            left, right = (with_channels(side, channels) for side in (node.left, node.right))
-            return replace(node, left=left, right=right)
-        case ex.Conditional():
-            return ex.Conditional(
-                *(with_channels(part, channels) for part in ex.children(node)), node.place
-            )
-        case ex.Unary():
-            return replace(node, operand=with_channels(node.operand, channels))
-        case ex.Call():
-            arguments = tuple(with_channels(a, channels) for a in node.arguments)
-            return replace(node, arguments=arguments)
-    return node
+
+    def leaf(name: ex.Name | ex.Attribute) -> Node:
+        known = isinstance(name, ex.Attribute) and name.field == "channels"
+        return channels.get(name.id, name) if known else name
+
+    return ex.rewrite(node, leaf)
 
 
 def simplify(node: Node) -> Node:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -87,10 +88,10 @@ class Parameter:
         if isinstance(number, bool) or not isinstance(number, int | float):
             return
         for bound, fits, words in (
-            (self.min, lambda a, b: a >= b, "at least"),
-            (self.max, lambda a, b: a <= b, "at most"),
-            (self.above, lambda a, b: a > b, "above"),
-            (self.below, lambda a, b: a < b, "below"),
+            (self.min, operator.ge, "at least"),
+            (self.max, operator.le, "at most"),
+            (self.above, operator.gt, "above"),
+            (self.below, operator.lt, "below"),
         ):
             if bound is not None and not fits(number, bound):
                 raise Invalid("E035", f"{what} is {show(number)}; it must be {words} {show(bound)}")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from archc.compiler import expressions as ex
-from archc.compiler.bind import REPEAT, RowTemplate, substitute
+from archc.compiler.bind import REPEAT, RowTemplate
 from archc.compiler.calls import Blame, Elaborator, check_ops
 from archc.compiler.expressions import Node, Value
 from archc.compiler.interface import called_channels, resolved, spellable
@@ -149,8 +149,8 @@ class Rows:
             self.problems.append(_at_row(blame, template))
             return FAILED
         except Invalid as invalid:
-            blame = Blame(self.named(invalid, feeds), template.place, invalid.about)
-            self.problems.append(_at_row(blame, template))
+            at_op = Blame(self.named(invalid, feeds), template.place, invalid.about)
+            self.problems.append(_at_row(at_op, template))
             return FAILED
         return self.keep(template, body, feeds, inputs)
 
@@ -210,7 +210,7 @@ class Rows:
         found = {}
         for name, node in template.arguments.items():
             if names(node) & self.kept and not self.worked_out(template, name, node):
-                found[name] = substitute(node, others)
+                found[name] = ex.substitute(node, others)
         self.check_all_known(template, inputs[0])
         for x in open_inputs if isinstance(template.target, Block) and template.target.lets else []:
             assert x.channels is not None

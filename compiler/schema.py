@@ -14,6 +14,7 @@ from typing import Any
 from pydantic.json_schema import GenerateJsonSchema
 
 from archc.compiler import expressions as ex
+from archc.compiler.bind import REPEAT
 from archc.compiler.catalogue import CATALOGUE
 from archc.compiler.ir import Parameter
 from archc.compiler.load import SHIPPED, load
@@ -34,7 +35,11 @@ DOCS: Mapping[str, Mapping[str, str]] = {
         "source": "Where the network comes from: paper, table, reference implementation.",
         "doc": "What the file is, in a sentence.",
         "use": "Block libraries: files beside this one, or shipped ones.",
+        "extends": "A network that this one is like, but for what this file says.",
+        "set": "New defaults for parameters of the network that this one extends.",
         "params": "Parameters of the network, which `--set` changes.",
+        "let": "Values that are worked out once, from the parameters and each `let` above.",
+        "require": "Conditions that the parameters have to meet.",
         "input": "The input that shapes and costs are counted for.",
         "defaults": "Arguments of blocks and ops wherever a call gives none.",
         "network": "Rows and tables from input to output; each row feeds the next.",
@@ -59,9 +64,11 @@ DOCS: Mapping[str, Mapping[str, str]] = {
         "block": "A block or an op.",
         "name": "What the row is called in paths; else it goes by its block.",
         "when": "The row is left out where this is false.",
+        "from": "What feeds the row: rows above by name, or by how far above (-1, -2, ...).",
+        "repeat": "How many times the row stands here.",
     },
     "TableSpec": {
-        "columns": "`block` and the arguments that the cells give.",
+        "columns": "`block`, and the arguments and other keys of a row that the cells give.",
         "rows": "One list of cells for each row, or a mapping.",
         "name": "What the table is called in paths.",
         "set": "Arguments for every row; a cell's name stands for the cell.",
@@ -76,6 +83,7 @@ DOCS: Mapping[str, Mapping[str, str]] = {
         "let": "Values that the compiler works out and hands to the generated block.",
         "steps": "Named calls from input to output.",
         "returns": "The output; else it is that of the last step.",
+        "channels": "The output's channels, checked, where the steps do not show them plainly.",
     },
 }
 """What each key means."""
@@ -87,8 +95,6 @@ class _Target:
 
     name: str
     doc: str
-    single: bool
-    """Whether a row can feed it."""
     parameters: Mapping[str, Parameter | ParameterSpec]
 
 
@@ -102,7 +108,9 @@ def json_schema(blocks: Mapping[str, BlockSpec]) -> Schema:
     _steps(definitions)
     _rows(definitions, targets)
     _tables(definitions, targets)
-    schema["dependentRequired"] = {"network": ["name", "input"]}
+    schema["dependentRequired"] = {"set": ["extends"]}
+    schema["if"] = {"required": ["network"], "not": {"required": ["extends"]}}
+    schema["then"] = {"required": ["name", "input"]}
     schema["properties"]["defaults"] = _defaults(targets)
     schema["properties"]["network"]["items"] = _entry()
     return {"$schema": DIALECT, **schema, "$defs": definitions}
@@ -126,12 +134,12 @@ def blocks_of(paths: Iterable[Path]) -> dict[str, BlockSpec]:
 
 def _block_targets(blocks: Mapping[str, BlockSpec]) -> Iterator[_Target]:
     for name, block in blocks.items():
-        yield _Target(str(name), str(block.doc), len(block.inputs) == 1, block.params)
+        yield _Target(str(name), str(block.doc), block.params)
 
 
 def _op_targets() -> Iterator[_Target]:
     for op in CATALOGUE.values():
-        yield _Target(op.name, op.doc, len(op.inputs) == 1, op.parameter)
+        yield _Target(op.name, op.doc, op.parameter)
 
 
 # ------------------------------------------------------------------------- the models' schema
@@ -270,18 +278,23 @@ def _arguments(targets: Iterable[_Target]) -> Iterator[tuple[str, Schema]]:
 
 # -------------------------------------------------------------------------- rows and defaults
 
+_ABOVE = {"type": ["integer", "string"], "maximum": -1}
+_FROM = {"type": ["integer", "string", "array", "null"], "maximum": -1, "items": _ABOVE}
+
 
 def _rows(definitions: Schema, targets: Iterable[_Target]) -> None:
     """A row's keys are those of the block that it names."""
-    single = [target for target in targets if target.single]
-    names = [{"const": target.name, "description": target.doc} for target in single]
+    names = [{"const": target.name, "description": target.doc} for target in targets]
     definitions["block"] = {"description": DOCS["RowSpec"]["block"], "anyOf": names}
     row = definitions["RowSpec"]
-    row["properties"]["block"] = _ref("block")
-    del row["properties"]["arguments"], row["additionalProperties"]
-    row["allOf"] = [_choice(target) for target in single]
-    for target in single:
-        own = dict.fromkeys(row["properties"], True)
+    keys = row["properties"]
+    del keys["arguments"], row["additionalProperties"]
+    keys["block"] |= _ref("block")
+    keys["from"] |= _FROM
+    keys["repeat"] |= _value("int", {"minimum": REPEAT.min, "maximum": REPEAT.max})
+    row["allOf"] = [_choice(target) for target in targets]
+    for target in targets:
+        own = dict.fromkeys(keys, True)
         definitions[f"row.{target.name}"] = _closed(target, own)
 
 
@@ -312,24 +325,24 @@ def _mapping(properties: Schema, doc: str) -> Schema:
 
 
 def _tables(definitions: Schema, targets: Iterable[_Target]) -> None:
-    columns = dict(_columns(definitions, targets))
+    arguments = dict(_columns(definitions, targets))
+    row = definitions["RowSpec"]["properties"]
+    columns = {**row, **arguments, "name": {**row["name"], "type": ["string", "null"]}}
     definitions.update({f"column.{name}": column for name, column in columns.items()})
-    definitions["column.block"] = _ref("block")
     table = definitions["TableSpec"]
     keys = table["properties"]
-    names = [{"const": "block"}, *map(_offered, columns.items())]
+    names = [*map(_offered, columns.items())]
     keys["columns"] |= {"items": {"anyOf": names}, "contains": names[0], "uniqueItems": True}
-    keys["rows"]["items"] = _table_row()
-    cells = {name: _ref(f"column.{name}") for name in columns}
+    keys["rows"]["items"] |= {"if": {"type": "object"}, "then": _ref("RowSpec")}
+    cells = {name: _ref(f"column.{name}") for name in arguments}
     keys["set"] = _mapping(cells, DOCS["TableSpec"]["set"])
-    table["allOf"] = [*_lengths(), *_cells(["block", *columns])]
+    table["allOf"] = [*_lengths(), *_cells(columns)]
 
 
 def _columns(definitions: Schema, targets: Iterable[_Target]) -> Iterator[tuple[str, Schema]]:
     """For each argument's name, what it may be in one block or another."""
-    single = [target for target in targets if target.single]
-    for name in sorted({str(name) for target in single for name in target.parameters}):
-        owners = [target.name for target in single if name in target.parameters]
+    for name in sorted({str(name) for target in targets for name in target.parameters}):
+        owners = [target.name for target in targets if name in target.parameters]
         yield name, _column({owner: definitions[f"{owner}.{name}"] for owner in owners})
 
 
@@ -348,12 +361,6 @@ def _column(owners: Schema) -> Schema:
 def _offered(column: tuple[str, Schema]) -> Schema:
     name, cell = column
     return {"const": name, "description": cell["description"]}
-
-
-def _table_row() -> Schema:
-    """A list of cells, or a row as a mapping, which goes by its number and so has no name."""
-    unnamed = {"allOf": [_ref("RowSpec"), {"properties": {"name": False}}]}
-    return {"type": ["array", "object"], "if": {"type": "object"}, "then": unnamed}
 
 
 def _lengths() -> Iterator[Schema]:

@@ -13,7 +13,15 @@ from archc.compiler.catalogue import CATALOGUE
 from archc.compiler.load import SHIPPED
 from archc.compiler.problems import Source, SpecError
 from archc.compiler.schema import DOCS, MAX_COLUMNS, blocks_of, json_schema, shipped_blocks
-from archc.compiler.spec import BlockSpec, InputSpec, ParameterSpec, RowSpec, Spec, TableSpec
+from archc.compiler.spec import (
+    RESERVED,
+    BlockSpec,
+    InputSpec,
+    ParameterSpec,
+    RowSpec,
+    Spec,
+    TableSpec,
+)
 
 SCHEMA = json_schema(shipped_blocks())
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
@@ -27,6 +35,8 @@ params:
   alpha: {type: float, default: 1.0, above: 0}
   act: {type: activation, default: relu}
   width: int
+let: {wide: width * 2}
+require: [width % 8 == 0, alpha < 4]
 input: {channels: 3, height: 32, width: 32}
 defaults:
   batch_norm: {epsilon: 1e-3}
@@ -37,9 +47,16 @@ network:
       - [inverted_residual, 16, 3, 2, ~, relu]
       - {block: conv_bn, out: 24, act: none, when: alpha > 1}
     set: {stride: 2}
+  - columns: [name, block, out, from, repeat, when]
+    rows:
+      - [left, conv_bn, wide, stem, 2 * 2, ~]
+      - [right, conv_bn, 8 * 2, [stem, -1 if alpha > 1 else -2], ~, alpha > 1]
+      - {name: side, block: conv_bn, out: 16, from: -2, repeat: 3}
+  - {block: concat, from: [left, right, -1]}
 blocks:
   twice:
     params: {out: int, act: {type: activation, default: mish}}
+    channels: out
     let: {half: out // 2}
     steps:
       - a: conv_bn(x, half, act=act)
@@ -64,6 +81,16 @@ def plain(node: reader.Node) -> Any:
         except (KeyError, ValueError):
             pass
     return str(node)
+
+
+VARIANT = """\
+archc: 1
+extends: nasnet_a_large.yaml
+name: Variant
+set: {cells: 2, classes: 10, dropout: 0.1 * 2, stem_reductions: false}
+network:
+  - {block: identity}
+"""
 
 
 def problems(text: str) -> list[str]:
@@ -98,8 +125,25 @@ def test_a_shipped_file_is_valid(path: Path) -> None:
     assert problems(path.read_text()) == []
 
 
-def test_the_example_is_valid() -> None:
-    assert problems(SPEC) == []
+@pytest.mark.parametrize("text", [SPEC, VARIANT], ids=["spec", "variant"])
+def test_the_example_is_valid(text: str) -> None:
+    assert problems(text) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "where"),
+    [
+        ("extends: nasnet_a_large.yaml", "", "$"),
+        ("extends: nasnet_a_large.yaml", "extends: [nasnet_a_large.yaml]", "$.extends"),
+        ("extends:", "extend:", "$"),
+        ("set: {cells: 2", "set: {cells: {value: 2}", "$.set.cells"),
+        ("set: {cells: 2", "set: {2d: 2", "$.set"),
+    ],
+)
+def test_a_mistake_in_a_variant_is_found_where_it_is(old: str, new: str, where: str) -> None:
+    assert VARIANT.count(old) == 1
+    found = problems(VARIANT.replace(old, new))
+    assert any(problem.startswith(f"{where}: ") for problem in found), found
 
 
 @pytest.mark.parametrize(
@@ -122,7 +166,6 @@ def test_the_example_is_valid() -> None:
         # Blocks and ops
         ("block: conv_bn, name", "block: conv_bm, name", "$.network[0].block"),
         ("[inverted_residual,", "[inverted,", "$.network[1].rows[0][0]"),
-        ("block: conv_bn, out: 24", "block: add", "$.network[1].rows[1].block"),
         ("batch_norm:", "batchnorm:", "$.defaults"),
         # Names of arguments
         ("kernel: 3", "kernal: 3", "$.network[0]"),
@@ -144,12 +187,28 @@ def test_the_example_is_valid() -> None:
         ("~, relu]", "~, relu, 1]", "$.network[1].rows[0]"),
         ("[block, out", "[stride, out", "$.network[1].columns"),
         ("[block, out", "[block, se", "$.network[1].columns"),
-        ("out: 24", "name: tail", "$.network[1].rows[1]"),
+        # Repeats and wiring
+        ("repeat: 3", "repeat: 0", "$.network[2].rows[2].repeat"),
+        ("repeat: 3", "repeat: 1000000", "$.network[2].rows[2].repeat"),
+        ("2 * 2, ~]", "2.5, ~]", "$.network[2].rows[0][4]"),
+        ("from: -2", "from: 1", "$.network[2].rows[2].from"),
+        ("from: -2", "from: {row: stem}", "$.network[2].rows[2].from"),
+        ("wide, stem", "wide, 0", "$.network[2].rows[0][3]"),
+        ("right, -1]", "right, 1]", "$.network[3].from[2]"),
+        ("[left, conv_bn", "[3d, conv_bn", "$.network[2].rows[0][0]"),
+        ("block: concat, from", "block: concat, form", "$.network[3]"),
+        ("from, repeat, when", "from, repeats, when", "$.network[2].columns[4]"),
+        ("set: {stride: 2}", "set: {repeat: 2}", "$.network[1].set"),
+        # Values and conditions
+        ("let: {wide: width * 2}", "let: [width * 2]", "$.let"),
+        ("require: [width % 8 == 0, alpha < 4]", "require: width > 8", "$.require"),
+        ("require: [width % 8 == 0, alpha < 4]", "require: [{width: 8}]", "$.require[0]"),
         # Blocks
         ("- b: conv_bn(a, out)", "- {b: conv_bn(a), c: conv_bn(a)}", "$.blocks.twice.steps[1]"),
         ("- b: conv_bn(a, out)", "- when: out", "$.blocks.twice.steps[1]"),
         ("- b: conv_bn(a, out)", "- b: [a, out]", "$.blocks.twice.steps[1].b"),
         ("returns: a + b", "return: a + b", "$.blocks.twice"),
+        ("channels: out", "channels: {of: a}", "$.blocks.twice.channels"),
     ],
 )
 def test_a_mistake_is_found_where_it_is(old: str, new: str, where: str) -> None:
@@ -191,8 +250,7 @@ def test_what_blocks_and_arguments_mean_is_shown() -> None:
     offered = {name["const"]: name["description"] for name in definitions["block"]["anyOf"]}
     for name, block in shipped_blocks().items():
         assert definitions[f"row.{name}"]["description"] == block.doc
-        if len(block.inputs) == 1:
-            assert offered[name] == block.doc
+        assert offered[name] == block.doc
     kernel = definitions["conv2d.kernel"]["description"].split("; ")
     assert kernel[0] == "height and width of the window"
     assert kernel[-1] == "required"
@@ -224,7 +282,7 @@ def test_a_block_of_ones_own_is_known(tmp_path: Path) -> None:
     assert definitions["row.own"]["description"] == "My own."
     assert definitions["own.pad"]["default"] == [0, 1, 0, 1]
     assert "default" not in definitions["own.wide"]
-    assert "row.fuse" not in definitions
+    assert definitions["row.fuse"]["properties"].keys() == set(RESERVED)
 
 
 def test_the_blocks_of_a_broken_file_are_not_known(tmp_path: Path) -> None:
@@ -236,4 +294,5 @@ def test_the_blocks_of_a_broken_file_are_not_known(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("model", [Spec, BlockSpec, InputSpec, ParameterSpec, RowSpec, TableSpec])
 def test_every_key_is_documented(model: type[Any]) -> None:
-    assert set(model.model_fields) - {"arguments"} == set(DOCS[model.__name__])
+    keys = {field.alias or name for name, field in model.model_fields.items()}
+    assert keys - {"arguments"} == set(DOCS[model.__name__])

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from archc.backends.blocks import is_literal
-from archc.backends.text import Apply, Expression
+from archc.backends.text import Apply, Expression, apply
 from archc.compiler import expressions as ex
 from archc.compiler.expressions import Node
 
@@ -45,8 +45,8 @@ class OpCall:
 
     def layer(self, class_name: str, *plain: str, **named: Expression) -> Apply:
         """`layers.Class(..., name=...)(x)`."""
-        arguments = (*plain, *named.items(), ("name", self.named()))
-        return Apply(f"layers.{class_name}", arguments, self.inputs)
+        layer = apply(f"layers.{class_name}", *plain, **named, name=self.named())
+        return replace(layer, inputs=self.inputs)
 
 
 Spelling = Callable[[OpCall], Apply]
@@ -58,7 +58,7 @@ def _padded(call: OpCall) -> tuple[OpCall, str]:
         return call, '"valid"'
     if call.is_("padding", "same", "valid"):
         return call, call["padding"]
-    arguments = [call.inputs[0], call["padding"], call["kernel"]]
+    arguments = [str(call.inputs[0]), call["padding"], call["kernel"]]
     arguments += [] if call.is_("dilation", 1) else [call["dilation"]]
     x = f"pad({', '.join(arguments)}, name={call.named('.pad')})"
     rest = '"valid"'
@@ -124,7 +124,9 @@ def _rescale(call: OpCall) -> Apply:
 
 
 def _activation(call: OpCall) -> Apply:
-    return call.layer("Identity") if call.is_("act", None) else call.layer("Activation", call["act"])
+    return (
+        call.layer("Identity") if call.is_("act", None) else call.layer("Activation", call["act"])
+    )
 
 
 OPS: Mapping[str, Spelling] = MappingProxyType(

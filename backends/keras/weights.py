@@ -54,9 +54,7 @@ SLOTS = MappingProxyType(
         },
         "SeparableConv2D": {
             "depthwise.weight": Slot("depthwise_kernel", _depthwise, _from_depthwise),
-            "pointwise.weight": Slot(
-                "pointwise_kernel", _convolution, _CONVOLUTION.from_keras
-            ),
+            "pointwise.weight": Slot("pointwise_kernel", _convolution, _CONVOLUTION.from_keras),
             "pointwise.bias": _BIAS,
         },
         "Dense": {"weight": _DENSE, "bias": _BIAS},

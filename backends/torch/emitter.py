@@ -22,7 +22,7 @@ from archc.backends.text import (
     layout,
     signature,
 )
-from archc.backends.torch.ops import ACTIVATIONS, OPS, OpCall
+from archc.backends.torch.ops import ACTIVATIONS, INLINE, MODULES, OpCall
 from archc.backends.wiring import assignments
 from archc.compiler import expressions as ex
 from archc.compiler.expressions import Node
@@ -193,7 +193,7 @@ class _BlockClass:
         arguments = common.effective(network, invoke.target, dict(self.face.passed[invoke.name]))
         ranks = frozenset(self.names.ranks.get((self.block, invoke.name), {3}))
         call = OpCall(arguments, channels.get("x"), self.spell, self.kinds, when, ranks)
-        return OPS[invoke.target.name](call)
+        return MODULES[invoke.target.name](call)
 
     # -------------------------------------------------------------------------- forward
 
@@ -255,7 +255,7 @@ def _evaluated(call: Invoke | Use, values: Mapping[str, str]) -> str:
         return values[call.name]
     if not is_module(call.target):
         texts = [_operand(call, i, values) for i in range(len(call.operands))]
-        return OPS[call.target.name](texts)
+        return INLINE[call.target.name](texts)
     texts = [_evaluated(operand, values) for operand in common.used_operands(call)]
     return f"self.{call.name}({', '.join(texts)})"
 
@@ -352,7 +352,8 @@ class _NetworkClass:
     def table(self, name: str, rows: list[Row]) -> Iterator[str]:
         # A row stays one line however long, and ruff is told so once a table.
         yield "        # fmt: off"
-        opening, closing = ("nn.Sequential(", ")") if self.chained(rows) else ("nn.ModuleList([", "])")
+        chained = self.chained(rows)
+        opening, closing = ("nn.Sequential(", ")") if chained else ("nn.ModuleList([", "])")
         yield f"        self.{name} = {opening}"
         for row in rows:
             yield f"            {self.layer(row)},  # {row.call.body.output}"
@@ -371,7 +372,7 @@ class _NetworkClass:
             values = {name: ex.Literal(v, NOWHERE) for name, v in body.arguments.items()}
             ranks = frozenset({len(body.inputs[0].shape)})
             call = OpCall({**values, **row.spelled}, channels[0], self.spell, {}, ranks=ranks)
-            return OPS[body.target.name](call)
+            return MODULES[body.target.name](call)
         given = dict(common.row_arguments(self.network, row))
         by_input = dict(zip(body.target.inputs, channels, strict=True))
         return self.names.constructor(body.target, by_input, given, self.spell)
@@ -406,7 +407,7 @@ class _NetworkClass:
         assignment = self.assignments[row]
         target = row.call.body.target
         if not is_module(target):
-            return assignment.text(OPS[target.name](list(assignment.operands)))
+            return assignment.text(INLINE[target.name](list(assignment.operands)))
         used = interface(target).used if isinstance(target, Block) else target.inputs
         pairs = zip(target.inputs, assignment.operands, strict=True)
         operands = ", ".join(operand for name, operand in pairs if name in used)

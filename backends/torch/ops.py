@@ -1,4 +1,4 @@
-"""How PyTorch spells each op: an op of one tensor is a module, an op of several is an expression."""
+"""How PyTorch spells each op: of one tensor as a module, of several as an expression."""
 
 from __future__ import annotations
 
@@ -167,7 +167,9 @@ def _momentum(call: OpCall) -> str:
     momentum = ex.Binary("-", ex.Literal(1, NOWHERE), call.arguments["decay"], NOWHERE)
     if isinstance(momentum.right, ex.Literal):
         # 1 - 0.99 is 0.010000000000000009.
-        return literal(round(float(momentum.evaluate({})), 12))
+        value = momentum.evaluate({})
+        assert isinstance(value, float)
+        return literal(round(value, 12))
     return call.spell(momentum)
 
 
@@ -225,7 +227,7 @@ def _rescale(call: OpCall) -> Expression:
     return apply("Rescale", call["scale"], *offset)
 
 
-OPS: Mapping[str, Module | Inline] = MappingProxyType(
+MODULES: Mapping[str, Module] = MappingProxyType(
     {
         "conv2d": _conv2d,
         "depthwise_conv2d": _depthwise,
@@ -237,10 +239,6 @@ OPS: Mapping[str, Module | Inline] = MappingProxyType(
         "avg_pool2d": _pool("nn.AvgPool2d", "AvgPool2dSame"),
         "global_avg_pool2d": _global_pool("nn.AdaptiveAvgPool2d", "GlobalAvgPool2d"),
         "global_max_pool2d": _global_pool("nn.AdaptiveMaxPool2d", "GlobalMaxPool2d"),
-        "add": lambda operands: " + ".join(operands),
-        "multiply": lambda operands: " * ".join(operands),
-        "maximum": lambda operands: f"torch.maximum({', '.join(operands)})",
-        "concat": lambda operands: f"torch.cat([{', '.join(operands)}], dim=1)",
         "zero_pad2d": _zero_pad,
         "crop2d": _crop,
         "flatten": lambda call: apply("Flatten"),
@@ -250,3 +248,14 @@ OPS: Mapping[str, Module | Inline] = MappingProxyType(
         "identity": lambda call: apply("nn.Identity"),
     }
 )
+
+INLINE: Mapping[str, Inline] = MappingProxyType(
+    {
+        "add": lambda operands: " + ".join(operands),
+        "multiply": lambda operands: " * ".join(operands),
+        "maximum": lambda operands: f"torch.maximum({', '.join(operands)})",
+        "concat": lambda operands: f"torch.cat([{', '.join(operands)}], dim=1)",
+    }
+)
+
+OPS: Mapping[str, Module | Inline] = MappingProxyType({**MODULES, **INLINE})

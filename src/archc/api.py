@@ -136,7 +136,8 @@ class Net:
 
     def __repr__(self) -> str:
         shape = "x".join(map(str, self.input_shape))
-        return f"<archc.Net {self.name}, input {shape}, {self.params.trainable:,} trainable parameters>"
+        trainable = f"{self.params.trainable:,} trainable parameters"
+        return f"<archc.Net {self.name}, input {shape}, {trainable}>"
 
 
 def _layer(path: str, call: Call, totals: Totals) -> Layer:
