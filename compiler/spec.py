@@ -206,7 +206,8 @@ class ParameterSpec(SpecNode):
     @classmethod
     def _short(cls, value: Any, handler: Callable[[Any], Self]) -> Self:
         if isinstance(value, Scalar):
-            mapping = reader.Mapping({"type": value})
+            mapping = reader.Mapping()
+            mapping[Scalar("type")] = value
             mapping.place = value.place
             return handler(mapping)
         return handler(value)

@@ -50,7 +50,12 @@ def _variables(model: Any) -> Iterator[tuple[str, Any, Slot]]:
 def arrays(model: Any) -> dict[str, Array]:
     """Every parameter and running average by canonical name, in PyTorch's layout."""
     every = _variables(model)
-    return {n: slot.from_keras(keras.ops.convert_to_numpy(v)) for n, v, slot in every}
+    return {name: slot.from_keras(_numpy(variable)) for name, variable, slot in every}
+
+
+def _numpy(value: Any) -> Array:
+    array: Any = keras.ops.convert_to_numpy(value)
+    return np.asarray(array)
 
 
 def load(model: Any, weights: Mapping[str, Array]) -> None:
@@ -71,7 +76,7 @@ def outputs(model: Any, batch: Array) -> dict[str, Array]:
 
 
 def _channels_first(value: Any) -> Array:
-    array: Array = keras.ops.convert_to_numpy(value)
+    array = _numpy(value)
     return array.transpose(0, 3, 1, 2) if array.ndim == 4 else array
 
 

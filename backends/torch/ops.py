@@ -145,7 +145,7 @@ def _multiplied(call: OpCall) -> Node:
 
 def _separable(call: OpCall) -> Expression:
     one = ex.Literal(1, NOWHERE)
-    plain = dict.fromkeys(("kernel", "stride", "dilation", "groups"), one)
+    plain: dict[str, Node] = dict.fromkeys(("kernel", "stride", "dilation", "groups"), one)
     plain["padding"] = ex.Literal("valid", NOWHERE)
     first = {**call.arguments, "bias": ex.Literal(False, NOWHERE)}
     second = replace(call, arguments={**call.arguments, **plain}, channels=_multiplied(call))

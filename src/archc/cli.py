@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from archc import backends
 from archc.api import Net, load
@@ -35,7 +36,7 @@ class BackendChoice(click.ParamType):  # type: ignore[type-arg]
 
     def shell_complete(self, ctx: Any, param: Any, incomplete: str) -> list[Any]:
         words = [*backends.names(), "all"]
-        return [click.shell_completion.CompletionItem(w) for w in words if w.startswith(incomplete)]
+        return [CompletionItem(word) for word in words if word.startswith(incomplete)]
 
     def get_metavar(self, param: Any, ctx: Any = None) -> str:
         return "torch|keras|all"
