@@ -25,9 +25,13 @@ def _first_line(node: ast.FunctionDef | ast.ClassDef) -> int:
     return min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
 
 
+_NOT_CODE = re.compile(r'"""[\s\S]*?"""|"[^"\n]*"|#.*')
+_NAME = re.compile(r"(?<![.\w])[A-Za-z_]\w*")
+
+
 def mentioned(text: str, names: Iterable[str]) -> set[str]:
     """Which of `names` the code in `text` uses as plain names."""
-    return set(re.findall(r"(?<![.\w])[A-Za-z_]\w*", text)) & set(names)
+    return set(_NAME.findall(_NOT_CODE.sub('""', text))) & set(names)
 
 
 def needed(file: Path, text: str) -> list[str]:

@@ -2,9 +2,9 @@
 
     python benchmarks/run.py [--only NAME]...
 
-The two run in turn, and a ratio is the median of the rounds' own ratios. A target is missed where even
-their lower quartile is above it. What runs in this process is timed by the time that the processor
-spends on it, so that other processes weigh less; a command is timed by the clock.
+The two run in turn, and a ratio is the median of the rounds' own ratios, plus or minus two standard
+errors; a target is missed where it lies outside of that. Commands are timed by the clock, and what
+runs in this process by the processor time it takes, so that other processes weigh less.
 """
 
 from __future__ import annotations
@@ -37,24 +37,21 @@ Clock = Callable[[], float]
 
 
 class Row(NamedTuple):
-    """A line of the table. `best` is what the value may be but for the noise."""
+    """A line of the table."""
 
     what: str
     value: float
+    error: float
     target: str
-    best: float
     detail: str
 
     @property
     def verdict(self) -> str:
-        if _meets(self.value, self.target):
+        sign, limit = self.target.split()
+        excess = self.value - float(limit) if sign == "<=" else float(limit) - self.value
+        if excess <= 0:
             return "met"
-        return "met within noise" if _meets(self.best, self.target) else "MISSED"
-
-
-def _meets(value: float, target: str) -> bool:
-    sign, limit = target.split()
-    return value <= float(limit) if sign == "<=" else value >= float(limit)
+        return "met within noise" if excess <= self.error else "MISSED"
 
 
 def ratio(what: str, task: Task, other: Task, target: str, rounds: int, clock: Clock) -> Row:
@@ -65,12 +62,18 @@ def ratio(what: str, task: Task, other: Task, target: str, rounds: int, clock: C
         pair = [(ours, task), (theirs, other)]
         for times, each in pair if number % 2 else reversed(pair):
             times.append(seconds(each, clock))
-    best, middle, _ = quantiles(a / b for a, b in zip(ours, theirs, strict=True))
+    value, error = middle([a / b for a, b in zip(ours, theirs, strict=True)])
     detail = f"{1e3 * median(ours):.4g} ms / {1e3 * median(theirs):.4g} ms"
-    return Row(what, middle, target, best, detail)
+    return Row(what, value, error, target, detail)
 
 
-def seconds(task: Task, clock: Clock = process_time) -> float:
+def middle(values: list[float]) -> tuple[float, float]:
+    """The median, and twice its standard error, as for a normal distribution."""
+    low, value, high = quantiles(values)
+    return value, 2 * 1.25 * (high - low) / 1.35 / len(values) ** 0.5
+
+
+def seconds(task: Task, clock: Clock) -> float:
     start = clock()
     task()
     return clock() - start
@@ -88,7 +91,7 @@ def command_line() -> Iterator[Row]:
         yield ratio(f"archc {command[0]} / import torch", ours, theirs, "<= 0.2", 9, perf_counter)
         found = _imported_by(command)
         detail = ", ".join(found) or "none"
-        yield Row(f"frameworks archc {command[0]} imports", len(found), "<= 0", len(found), detail)
+        yield Row(f"frameworks archc {command[0]} imports", len(found), 0, "<= 0", detail)
 
 
 def _process(*arguments: str) -> Task:
@@ -118,9 +121,9 @@ def variants() -> Iterator[Row]:
             assert min(net.params.total, net.macs) > 0
 
     task()
-    rates = [50 / seconds(task) for _ in range(20)]
+    rates = [50 / seconds(task, process_time) for _ in range(20)]
     detail = f"alpha 0.450 to {next(alphas) / 1000:.3f}"
-    yield Row("variants loaded and counted a second", median(rates), ">= 300", max(rates), detail)
+    yield Row("variants loaded and counted a second", *middle(rates), ">= 300", detail)
 
 
 ROW = "      - [inverted_residual, {}, {}, {}, {}, relu, 1]\n"
@@ -234,11 +237,11 @@ def main() -> None:
     parser.add_argument("--only", action="append", choices=BENCHMARKS, help="can be repeated")
     names = parser.parse_args().only or BENCHMARKS
     missed = False
-    print(f"{'':54} {'value':>8} {'target':>8}")
+    print(f"{'':54} {'value':>8} {'noise':>7} {'target':>8}")
     for name in names:
         try:
             for row in BENCHMARKS[name]():
-                value = f"{row.value:8.3f} {row.target:>8}"
+                value = f"{row.value:8.3f} ±{row.error:6.3f} {row.target:>8}"
                 print(f"{row.what:54} {value}  {row.verdict} ({row.detail})", flush=True)
                 missed = missed or row.verdict == "MISSED"
         except ModuleNotFoundError as error:

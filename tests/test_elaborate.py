@@ -371,6 +371,14 @@ def test_equal_calls_are_worked_out_once(net: Compile) -> None:
     assert second is third is not first
 
 
+def test_forgetting_calls_changes_nothing(net: Compile, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = "".join(f"  - {{block: conv_bn, name: r{i}, out: {8 + i}}}\n" for i in range(4))
+    text = f"defaults: {{batch_norm: {{decay: %s}}}}\n{CONV_BN}network:\n{rows}"
+    before = analysis.totals(net(text % 0.5))
+    monkeypatch.setattr("archc.compiler.calls.MAX_BODIES", 1)
+    assert analysis.totals(net(text % 0.6)) == before
+
+
 # --------------------------------------------------------------------------------- kept parameters
 
 KEPT = "params: {n: {type: int, default: 10, keep: true}, k: {type: int, default: 2}}\n"

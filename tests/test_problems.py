@@ -188,6 +188,17 @@ def test_bad_setting(settings: Mapping[str, object], message: str, here: Path) -
     assert said(Path("net.yaml"), settings) == message
 
 
+def test_specs_that_extend_each_other_too_deeply(here: Path) -> None:
+    for index in range(20):
+        base = Path(f"spec{index - 1}.yaml" if index else "net.yaml")
+        Path(f"spec{index}.yaml").write_text(f"archc: 1\nname: Net{index}\nextends: {base}\n")
+    assert said(Path("spec19.yaml")) == (
+        "spec3.yaml:3:10: E017 specs extend each other more than 16 deep\n"
+        "    3 | extends: spec2.yaml\n"
+        "      |          ^^^^^^^^^^"
+    )
+
+
 def test_the_table_of_codes_and_the_tests_cover_each_other() -> None:
     texts = [path.read_text(encoding="utf-8") for path in FOLDER.glob("*.txt")]
     texts += [message for _, message in (*UNREADABLE.values(), *SETTINGS.values())]

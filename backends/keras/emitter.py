@@ -15,6 +15,7 @@ from archc.backends.rendering import template
 from archc.backends.text import (
     Apply,
     Argument,
+    Names,
     Expression,
     apply,
     docstring,
@@ -195,7 +196,8 @@ class _NetworkFunction:
         return f"{name}: {kind} = {default}" if kind else f"{name}={default}"
 
     def body(self) -> Iterator[str]:
-        yield '    inputs = keras.Input(input_shape, name="input")'
+        name = Names(row.call.name for row in self.network.rows).new("input")
+        yield f'    inputs = keras.Input(input_shape, name="{name}")'
         # A row stays one line however long.
         yield "    # fmt: off"
         rows = zip(self.network.rows, self.assignments, strict=True)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from archc import backends
 from archc.backends import Live, SourceFile
 from archc.backends.execute import execute
-from archc.compiler import analysis
+from archc.compiler import analysis, printer
 from archc.compiler.analysis import Memory, Totals
 from archc.compiler.ir import Call, Network
 from archc.compiler.pipeline import compile_network
@@ -133,6 +133,10 @@ class Net:
         last = ast.parse(self.source(backend)).body[-1]
         assert isinstance(last, ast.ClassDef | ast.FunctionDef)
         return last.name
+
+    def __str__(self) -> str:
+        """The IR: one line a call, with every number worked out."""
+        return printer.text(self.network)
 
     def __repr__(self) -> str:
         shape = "x".join(map(str, self.input_shape))
