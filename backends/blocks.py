@@ -241,7 +241,8 @@ def variables(
             found[step.name] = found[first]
             continue
         found[step.name] = names.new("y" if link and first in inputs else step.name)
-        chain |= {found[step.name]} if link and first in inputs else set()
+        if link and (first in inputs or step.when is not None):
+            chain.add(found[step.name])
     return found
 
 

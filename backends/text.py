@@ -97,10 +97,11 @@ def signature(
 def docstring(text: str, indent: int = 0) -> list[str]:
     """`text` as a docstring that it cannot close; long lines are wrapped."""
     width = WIDTH - indent - 6
-    lines: list[str] = []
-    for line in text.strip().split("\n"):
-        lines += textwrap.wrap(plain(line), width, break_long_words=False) or [""]
-    if not any(lines):
+    wrapped = (
+        textwrap.fill(plain(line), width, break_long_words=False) for line in text.split("\n")
+    )
+    lines = "\n".join(wrapped).strip().split("\n")
+    if lines == [""]:
         return []
     if len(lines) == 1:
         return [f'"""{lines[0]}"""']
@@ -109,8 +110,8 @@ def docstring(text: str, indent: int = 0) -> list[str]:
 
 def plain(text: str) -> str:
     """`text` on one line, without what could end a docstring or hide on a screen."""
-    line = " ".join(text.split()).replace("\\", "/").replace('"', "'")
-    return "".join(c for c in line if c.isprintable())
+    shown = "".join(c for c in text if c.isprintable() or c.isspace())
+    return " ".join(shown.split()).replace("\\", "/").replace('"', "'")
 
 
 def indented(lines: Iterable[str], indent: int) -> list[str]:

@@ -27,7 +27,15 @@ from archc.compiler.problems import (
 )
 from archc.compiler.reader import Mapping as Located
 from archc.compiler.reader import Scalar
-from archc.compiler.spec import RESERVED, BlockSpec, CellsSpec, ParameterSpec, RowSpec, Spec, TableSpec
+from archc.compiler.spec import (
+    RESERVED,
+    BlockSpec,
+    CellsSpec,
+    ParameterSpec,
+    RowSpec,
+    Spec,
+    TableSpec,
+)
 from archc.compiler.values import KINDS, Type
 
 ATTRIBUTES = ("channels", "stride")
@@ -156,9 +164,7 @@ class _Binder:
             scope[str(name)] = spec.type
             yield replace(parameter, default=default)
 
-    def lets(
-        self, nodes: Mapping[str, Node], scope: dict[str, Type]
-    ) -> Iterator[tuple[str, Node]]:
+    def lets(self, nodes: Mapping[str, Node], scope: dict[str, Type]) -> Iterator[tuple[str, Node]]:
         """The network's `let`s in order; each may mention those above it."""
         for name, node in nodes.items():
             assert isinstance(name, Scalar)

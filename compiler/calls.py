@@ -80,7 +80,9 @@ class Elaborator:
             raise Invalid("E044", f"`{op.name}` gives {output}, more than any network needs")
         return Body(op, arguments, inputs, output, op.cost(arguments, output, *inputs))
 
-    def block(self, block: Block, arguments: Mapping[str, Value], inputs: tuple[Tensor, ...]) -> Body:
+    def block(
+        self, block: Block, arguments: Mapping[str, Value], inputs: tuple[Tensor, ...]
+    ) -> Body:
         values = dict(arguments)
         scope = _Scope(values, dict(zip(block.inputs, inputs, strict=True)))
         for name, node in block.lets:

@@ -18,7 +18,7 @@ CODES = {
     "E013": "not a name: names are Python identifiers, not keywords, and not reserved",
     "E014": "a row does not have one cell for each column",
     "E015": "the same name is given twice",
-    "E017": "a spec extends another in a circle, too deeply, or what is no network",
+    "E017": "a spec extends what is no network",
     "E016": "this file is not a network, or not a block library",
     # Expressions
     "E020": "an expression cannot be read",

@@ -11,7 +11,7 @@ from archc.compiler.calls import elaborator_for
 from archc.compiler.expressions import Value
 from archc.compiler.ir import Network, Parameter, Tensor
 from archc.compiler.problems import Invalid, Place, Problem, SpecError
-from archc.compiler.rows import Rows, check_known, names
+from archc.compiler.rows import Rows, check_known
 from archc.compiler.values import show
 
 Settings = Mapping[str, tuple[Value, Place]]
@@ -20,7 +20,7 @@ Settings = Mapping[str, tuple[Value, Place]]
 def elaborate(program: Program, settings: Settings) -> tuple[Network | None, list[Problem]]:
     """The network that `program` is with `settings`, or what does not work out about it."""
     spec = program.spec
-    assert spec.input is not None and spec.network is not None
+    assert spec.input is not None
     problems: list[Problem] = []
     scope = _parameters(program.parameters, settings, problems)
     if not problems:
@@ -50,7 +50,8 @@ def _network(
 ) -> Network:
     spec = program.spec
     source, output = rows.outputs[0].tensor, rows.outputs[-1].tensor
-    assert source is not None and output is not None
+    assert source is not None
+    assert output is not None
     kept = tuple(
         replace(p, default=ex.Literal(scope[p.name], spec.place))
         for p in program.parameters

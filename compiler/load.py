@@ -17,8 +17,8 @@ SHIPPED = Path(__file__).resolve().parent.parent / "specs"
 """The specs and block libraries that come with archc."""
 
 
-MAX_EXTENDS = 16
-"""How deeply specs may extend each other."""
+MAX_FILES = 16
+"""How many files may use or extend each other in a row."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +69,10 @@ class _Loader:
             return None
         if key in self.specs:
             return self.specs[key]
+        if use is not None and len(users) == MAX_FILES:
+            message = f"more than {MAX_FILES} files use each other in a row"
+            self.problems.append(Problem("E008", message, use.place))
+            return None
         spec = self.read(path, name, use)
         self.specs[key] = spec
         if spec is not None:
@@ -80,7 +84,7 @@ class _Loader:
                 self.problems.append(Problem("E011", message, spec.key_place("set"), hint))
             if spec.extends is not None:
                 base = self.used(spec.extends, path, (*users, key))
-                spec = self.specs[key] = self.extended(base, spec, len(users))
+                spec = self.specs[key] = self.extended(base, spec)
         return spec
 
     def used(self, name: str, user: Path, users: tuple[Path, ...]) -> Spec | None:
@@ -88,15 +92,11 @@ class _Loader:
         found = _find(name, user)
         return self.file(found, str(found), users, name)
 
-    def extended(self, base: Spec | None, spec: Spec, depth: int) -> Spec | None:
+    def extended(self, base: Spec | None, spec: Spec) -> Spec | None:
         """`spec` with what it does not say itself as `base` says it."""
         assert isinstance(spec.extends, Scalar)
         place = spec.extends.place
         if base is None:
-            return None
-        if depth >= MAX_EXTENDS:
-            message = f"specs extend each other more than {MAX_EXTENDS} deep"
-            self.problems.append(Problem("E017", message, place))
             return None
         if base.network is None:
             message = f"{quote(spec.extends)} is no network"

@@ -122,8 +122,9 @@ class Rows:
     def feed(self, source: Node, last: int) -> int:
         if isinstance(source, ex.Literal) and isinstance(source.value, str):
             if source.value not in self.by_name:
-                message, hint = f"the row `{source.value}` is left out here", "take from another row"
-                raise SpecError([Problem("E045", message, source.place, hint)])
+                message = f"the row `{source.value}` is left out here"
+                problem = Problem("E045", message, source.place, "take from another row")
+                raise SpecError([problem])
             return self.by_name[source.value]
         back = self.fixed(source, "`from`")
         if isinstance(back, bool) or not isinstance(back, int) or not -last - 1 <= back <= -1:
@@ -255,4 +256,3 @@ def _at_row(blame: Blame, template: RowTemplate) -> Problem:
     place = cell.place if cell is not None else template.place
     related = () if blame.place is template.place else (("in its block", blame.place),)
     return blame.invalid.at(place, *related)
-

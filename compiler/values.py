@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from archc.compiler.expressions import Value
+from archc.compiler.expressions import LARGEST, Value
 from archc.compiler.expressions import show as show
 from archc.compiler.problems import Invalid, choices, quote, suggest
 
@@ -77,17 +77,25 @@ def _wrong(value: object, what: str, wanted: str, hint: str | None = None) -> In
 
 def _int(value: object, what: str) -> int:
     if isinstance(value, float) and value.is_integer():
-        return int(value)
+        value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
         hint = "use `floor`, `round` or `round_channels`" if isinstance(value, float) else None
         raise _wrong(value, what, "a whole number", hint)
+    _check_size(value, what)
     return value
 
 
 def _float(value: object, what: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _wrong(value, what, "a number")
+    _check_size(value, what)
     return float(value)
+
+
+def _check_size(value: float, what: str) -> None:
+    """Refuses infinity, what is no number, and what would not survive as a float."""
+    if not -LARGEST <= value <= LARGEST:
+        raise Invalid("E035", f"{what} is not a number between -2**53 and 2**53")
 
 
 def _bool(value: object, what: str) -> bool:

@@ -91,7 +91,7 @@ def application(spec: str, batch: Array, **options: Any) -> Any:
             shape = tuple(variable.shape[axis] for axis in axes)
             array = random_array(KERAS_NAMES[variable.name], shape, random)
             variable.assign(array.transpose(np.argsort(axes)))
-    _settle_keras(model, batch, random)
+    settle_keras(model, batch, random)
     return model
 
 
@@ -105,8 +105,9 @@ def _axes(op: str, variable: Any) -> tuple[int, ...]:
     return KERAS_AXES[op] if len(variable.shape) > 1 else (0,)
 
 
-def _settle_keras(model: Any, batch: Array, random: np.random.Generator) -> None:
-    norms = [layer for layer, op in _keras_layers(model) if op == "batch_norm"]
+def settle_keras(model: Any, batch: Array, random: np.random.Generator) -> None:
+    """Gives batch norms statistics near those of `batch`."""
+    norms = [layer for layer in model.layers if type(layer).__name__ == "BatchNormalization"]
     for norm in norms:
         norm.momentum = 0.0
     model(batch.transpose(0, 2, 3, 1), training=True)

@@ -270,7 +270,7 @@ blocks:
       - a: conv2d(x, 8, kernel=1)
       - act: activation(a, act)
         when: on
-      - y: max_pool2d(act, kernel=2) * activation(a, sigmoid)
+      - y: max_pool2d(act, kernel=2) * conv2d(x, 8, kernel=1)
         when: on
       - z: activation(y, act)
         when: act
@@ -300,7 +300,7 @@ def test_a_parameter_and_a_step_may_share_a_name(net: Compile) -> None:
         (-1,),
         (0,),
         (1,),
-        (0,),
+        (-1,),
         (2, 3),
         (4,),
     ]

@@ -188,15 +188,14 @@ def test_bad_setting(settings: Mapping[str, object], message: str, here: Path) -
     assert said(Path("net.yaml"), settings) == message
 
 
-def test_specs_that_extend_each_other_too_deeply(here: Path) -> None:
-    for index in range(20):
-        base = Path(f"spec{index - 1}.yaml" if index else "net.yaml")
-        Path(f"spec{index}.yaml").write_text(f"archc: 1\nname: Net{index}\nextends: {base}\n")
-    assert said(Path("spec19.yaml")) == (
-        "spec3.yaml:3:10: E017 specs extend each other more than 16 deep\n"
-        "    3 | extends: spec2.yaml\n"
-        "      |          ^^^^^^^^^^"
-    )
+@pytest.mark.parametrize("key", ["extends: %s", "use: [%s]"])
+def test_too_many_files_in_a_row(key: str, here: Path) -> None:
+    for index in range(1000):
+        base = f"spec{index - 1}.yaml" if index else "net.yaml"
+        Path(f"spec{index}.yaml").write_text(f"archc: 1\n{key % base}\n")
+    (only,) = problems(Path("spec999.yaml"))
+    assert str(only.place).startswith("spec984.yaml:2:")
+    assert (only.code, only.message) == ("E008", "more than 16 files use each other in a row")
 
 
 def test_the_table_of_codes_and_the_tests_cover_each_other() -> None:

@@ -264,10 +264,10 @@ def _operand(call: Invoke, index: int, values: Mapping[str, str]) -> str:
     """An operand of a sum or product, in parentheses where it needs them."""
     operand = call.operands[index]
     text = _evaluated(operand, values)
-    infix = isinstance(operand, Invoke) and operand.target.name in ("add", "multiply")
-    first = index == 0 and isinstance(operand, Invoke) and operand.target is call.target
-    bracketed = infix and not first and call.target.name in ("add", "multiply")
-    return f"({text})" if bracketed else text
+    inner = operand.target.name if isinstance(operand, Invoke) else ""
+    outer = call.target.name
+    again = inner == outer and inner in ("add", "multiply") and index == 1
+    return f"({text})" if again or (inner, outer) == ("add", "multiply") else text
 
 
 def is_module(target: Op | Block) -> bool:

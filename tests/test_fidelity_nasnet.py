@@ -1,0 +1,204 @@
+"""NASNet-A against keras.applications, and across sizes.
+
+Counts cannot see a wrong edge: the wirings of the Large and the Mobile network have equally many
+parameters. So every network here gets random weights and batch-norm statistics, and its logits are
+compared with those of the reference that has the same.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import archc
+from archc import Net
+from archc.backends.execute import execute
+from archc.backends.keras.weights import SLOTS, Slot
+from archc.compiler import analysis
+from archc.numeric import Array, deviation, random_batch, random_weights
+
+from . import reference_models as references
+
+keras = pytest.importorskip("keras")
+torch = pytest.importorskip("torch")
+
+SPECS = Path(__file__).parents[1] / "specs"
+LIBRARY = "blocks/nasnet.yaml"
+TOLERANCE = 1e-4
+NOTICEABLE = 1e-3
+"""What a mistake comes to at the least, ten times what is tolerated."""
+
+# How the reference calls what archc calls so, within a cell of number {id} and kind {kind}.
+CELL = {
+    r"p\.halve\.even_conv": "adjust_conv_1_{id}",
+    r"p\.halve\.odd_conv": "adjust_conv_2_{id}",
+    r"p\.(halve|project)\.bn": "adjust_bn_{id}",
+    r"p\.project\.conv": "adjust_conv_projection_{id}",
+    r"h\.(conv|bn)": r"{kind}_\1_1_{id}",
+    r"y(\d)_(left|right)\.conv_(\d)": r"separable_conv_\3_{kind}_\2\1_{id}",
+    r"y(\d)_(left|right)\.bn_(\d)": r"separable_conv_\3_bn_{kind}_\2\1_{id}",
+}
+OTHERS = {"stem.conv": "stem_conv1", "stem.bn": "stem_bn1", "classifier.logits": "predictions"}
+
+
+def reference_name(path: str, cells: int) -> str:
+    """keras.applications' name of a layer; `cells` are those of each group."""
+    if path in OTHERS:
+        return OTHERS[path]
+    cell, inside = re.fullmatch(r"(stem_\d|reduction_\d|cells_\d\.\d+)\.(.*)", path).groups()
+    kind, number = ("normal", 0) if cell.startswith("cells") else ("reduction", 0)
+    if kind == "normal":
+        group, index = re.fullmatch(r"cells_(\d)\.(\d+)", cell).groups()
+        number = (int(group) - 1) * cells + int(index) + (int(group) > 1)
+    elif cell.startswith("reduction"):
+        cell = f"reduce_{int(cell[-1]) * cells}"
+    for pattern, name in CELL.items():
+        if re.fullmatch(pattern, inside):
+            found = re.sub(pattern, name, inside)
+            found = found.format(id=number if kind == "normal" else cell, kind=kind)
+            # The reference gives the fifth sum of a reduction cell the fourth's number.
+            return found.replace("reduction_left5", "reduction_left4")
+    raise KeyError(path)
+
+
+@cache
+def reference(name: str, size: tuple[int, int]) -> Any:
+    return getattr(keras.applications, name)(
+        input_shape=(*size, 3), weights=None, classifier_activation=None
+    )
+
+
+def slots(model: Any, net: Net) -> Iterator[tuple[str, Any, Slot]]:
+    """Every array of the network with the reference's variable; both sides must be used up."""
+    unused = {layer.name for layer in model.layers if layer.weights}
+    for layer in analysis.layers(net.network):
+        if layer.weights:
+            theirs = model.get_layer(reference_name(layer.path, net.network.settings["cells"]))
+            unused.discard(theirs.name)
+            assert len(theirs.weights) == len(layer.weights)
+            for weight in layer.weights:
+                slot = SLOTS[type(theirs).__name__][weight.name]
+                yield f"{layer.path}.{weight.name}", getattr(theirs, slot.attribute), slot
+    assert not unused
+
+
+def settled(model: Any, net: Net, batch: Array) -> dict[str, Array]:
+    """Gives the reference random weights, and statistics near those of `batch`; what it then has.
+
+    With any statistics at all, signals would die on their way through so many layers.
+    """
+    weights = random_weights(net.network)
+    for name, variable, slot in slots(model, net):
+        variable.assign(slot.to_keras(weights[name], tuple(variable.shape)))
+    references.settle_keras(model, batch, np.random.default_rng(0))
+    return {name: slot.from_keras(v.numpy()) for name, v, slot in slots(model, net)}
+
+
+def keras_logits(model: Any, batch: Array) -> Array:
+    return np.asarray(model(batch.transpose(0, 2, 3, 1), training=False))
+
+
+def torch_model(net: Net, weights: dict[str, Array]) -> Any:
+    model = net.build("torch")
+    net.live("torch").load(model, weights)
+    return model
+
+
+def torch_logits(model: Any, batch: Array) -> Array:
+    with torch.inference_mode():
+        return model(torch.from_numpy(batch)).numpy()
+
+
+@cache
+def case(spec: str, name: str, size: tuple[int, int]) -> tuple[dict[str, Array], Array, Array]:
+    """Weights, a batch, and the reference's logits for it."""
+    net = archc.load(SPECS / f"{spec}.yaml")
+    batch = random_batch(net.network, *size)
+    model = reference(name, size)
+    weights = settled(model, net, batch)
+    return weights, batch, keras_logits(model, batch)
+
+
+CASES = [
+    ("nasnet_a_mobile", "NASNetMobile", (224, 224)),
+    ("nasnet_a_mobile", "NASNetMobile", (97, 132)),
+    pytest.param("nasnet_a_large", "NASNetLarge", (331, 331), marks=pytest.mark.slow),
+    pytest.param("nasnet_a_large", "NASNetLarge", (96, 131), marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize(("spec", "name", "size"), CASES)
+def test_both_backends_give_the_logits_of_keras_applications(spec, name, size):
+    net = archc.load(SPECS / f"{spec}.yaml")
+    weights, batch, logits = case(spec, name, size)
+    assert np.abs(logits[0] - logits[1]).max() > 1e-2 * np.abs(logits).max()
+    assert deviation(torch_logits(torch_model(net, weights), batch), logits) < TOLERANCE
+    model = net.build("keras", *size)
+    net.live("keras").load(model, weights)
+    assert deviation(keras_logits(model, batch), logits) < TOLERANCE
+
+
+MISTAKES = {
+    "the Large network's wiring": ("nasnet_a_mobile.yaml", "skip_reduction: false", "skip_reduction: true"),
+    "a maximum that no zero wins": (LIBRARY, "pad: zero_pad2d(x, padding=[2, 2, 2, 2])\n      - pool: max_pool2d(pad, kernel=3, stride=2)\n      - crop: crop2d(pool, cropping=[1, 1, 1, 1])", "pool: max_pool2d(x, kernel=3, stride=2)"),
+    "a mean of real cells only": (LIBRARY, "pad: zero_pad2d(x, padding=[2, 2, 2, 2])\n      - pool: avg_pool2d(pad, kernel=3, stride=2)\n      - crop: crop2d(pool, cropping=[1, 1, 1, 1])", "pool: avg_pool2d(x, kernel=3, stride=2)"),
+    "a shift the wrong way": (LIBRARY, "padding=[0, 1, 0, 1]", "padding=[1, 0, 1, 0]"),
+    "no shift": (LIBRARY, "crop2d(pad, cropping=[1, 0, 1, 0])", "crop2d(pad, cropping=[0, 1, 0, 1])"),
+    "a sum of the wrong value": (LIBRARY, "y3: mean(h) + p", "y3: mean(p) + h"),
+    "the other order of the sums": (LIBRARY, "concat(p, y1, y2, y3, y4, y5)", "concat(p, y2, y1, y3, y4, y5)"),
+    "a missing activation": (LIBRARY, "conv_1: separable_conv2d(relu_1,", "conv_1: separable_conv2d(x,"),
+    "max for mean": (LIBRARY, "y3: avg_pool(h) +", "y3: max_pool(h) +"),
+    "an identity that is pooled": (LIBRARY, "kernel=3) + h", "kernel=3) + mean(h)"),
+    "a stem padded as same": ("nasnet_a_large.yaml", "padding: valid if stem_reductions else same", "padding: same"),
+    "another epsilon": ("nasnet_a_large.yaml", "default: 1e-3, above: 0, doc: of every batch norm", "default: 1e-1, above: 0"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_seen_in_the_numbers(mistake, tmp_path):
+    shutil.copytree(SPECS, tmp_path / "specs")
+    name, right, wrong = MISTAKES[mistake]
+    path = tmp_path / "specs" / name
+    text = path.read_text()
+    assert right in text
+    text = text.replace(right, wrong)
+    if mistake == "a missing activation":
+        text = text.replace("      - relu_1: activation(x, relu)\n", "")
+    path.write_text(text)
+    size = (97, 132)
+    net = archc.load(tmp_path / "specs" / "nasnet_a_mobile.yaml")
+    weights, batch, logits = case("nasnet_a_mobile", "NASNetMobile", size)
+    found = deviation(torch_logits(torch_model(net, weights), batch), logits)
+    print(f"{mistake}: {found:.1e}")
+    assert found > NOTICEABLE
+
+
+SIZES = [(32, 32), (33, 33), (47, 64), (97, 97), (128, 95), (331, 331)]
+
+
+@pytest.mark.parametrize("spec", ["nasnet_a_mobile", "nasnet_a_cifar"])
+def test_a_keras_model_of_unknown_size_is_the_same_network(spec):
+    net = archc.load(SPECS / f"{spec}.yaml")
+    weights = random_weights(net.network)
+    module = execute(net.source_file("keras"))
+    anysize = getattr(module, net.name)(input_shape=(None, None, 3))
+    net.live("keras").load(anysize, weights)
+    reviewed = torch_model(net, weights)
+    assert anysize.count_params() == net.params.total
+    for size in SIZES:
+        batch = random_batch(net.network, *size)
+        assert deviation(torch_logits(reviewed, batch), keras_logits(anysize, batch)) < 1e-5, size
+    height, width = 47, 64
+    fixed = net.build("keras", height, width)
+    assert [layer.name for layer in fixed.layers] == [layer.name for layer in anysize.layers]
+    assert fixed.count_params() == net.params.total
+    net.live("keras").load(fixed, weights)
+    batch = random_batch(net.network, height, width)
+    np.testing.assert_array_equal(keras_logits(fixed, batch), keras_logits(anysize, batch))
