@@ -44,7 +44,7 @@ class Elaborator:
     def __init__(self, defaults: Defaults) -> None:
         self.defaults = defaults
         self.bodies: dict[tuple[object, ...], Body] = {}
-        self.base: dict[Op | Block, dict[str, object]] = {}
+        self.base: dict[Op | Block, dict[str, Value]] = {}
 
     def call(
         self, target: Op | Block, given: Mapping[str, Value], inputs: tuple[Tensor, ...]
@@ -56,8 +56,11 @@ class Elaborator:
         if body is None:
             if len(self.bodies) > MAX_BODIES:
                 self.bodies.clear()
-            make = self.block if isinstance(target, Block) else self.op
-            body = self.bodies[key] = make(target, arguments, inputs)  # type: ignore[arg-type]
+            if isinstance(target, Block):
+                body = self.block(target, arguments, inputs)
+            else:
+                body = self.op(target, arguments, inputs)
+            self.bodies[key] = body
         return body
 
     def base_of(self, target: Op | Block) -> Mapping[str, Value]:
@@ -72,7 +75,7 @@ class Elaborator:
                     value = parameter.take(parameter.default.evaluate(base))
                 base[parameter.name] = value
             self.base[target] = base
-        return base  # type: ignore[return-value]
+        return base
 
     def op(self, op: Op, arguments: Mapping[str, Value], inputs: tuple[Tensor, ...]) -> Body:
         output = op.shape(arguments, *inputs)

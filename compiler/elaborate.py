@@ -2,166 +2,168 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from archc.compiler import expressions as ex
 from archc.compiler.bind import Program
 from archc.compiler.calls import elaborator_for
-from archc.compiler.expressions import Value
+from archc.compiler.expressions import Node, Value
 from archc.compiler.ir import Network, Parameter, Tensor
-from archc.compiler.problems import Invalid, Place, Problem, SpecError
+from archc.compiler.load import from_extended
+from archc.compiler.origins import Origins, Settings
+from archc.compiler.problems import Invalid, Problem, SpecError
 from archc.compiler.rows import Rows, check_known
 from archc.compiler.values import show
-
-Settings = Mapping[str, tuple[Value, Place]]
 
 
 def elaborate(program: Program, settings: Settings) -> tuple[Network | None, list[Problem]]:
     """The network that `program` is with `settings`, or what does not work out about it."""
-    spec = program.spec
+    values = _Values(program, settings)
+    for work_out in (values.parameters, values.requirements, values.lets, values.defaults):
+        if not values.problems:
+            work_out()
+    network = None if values.problems else _network(values, _rows(values))
+    if values.problems:
+        return None, from_extended(program.spec, values.problems)
+    return network, []
+
+
+def _rows(values: _Values) -> Rows:
+    spec = values.program.spec
     assert spec.input is not None
-    problems: list[Problem] = []
-    scope = _parameters(program.parameters, settings, problems)
-    if not problems:
-        _check_requirements(program, settings, scope, problems)
-    known = {**scope, **({} if problems else _lets(program, scope, problems))}
-    defaults = {} if problems else _defaults(program, known, problems)
-    if problems:
-        return None, problems
-    kept = {p.name for p in program.parameters if p.keep}
     source = Tensor(spec.input.channels, spec.input.height, spec.input.width)
-    elaborator = elaborator_for(tuple((name, tuple(v.items())) for name, v in defaults.items()))
-    rows = Rows(elaborator, known, kept, source, problems)
-    for template in program.rows:
+    given = tuple((name, tuple(own.items())) for name, own in values.given.items())
+    elaborator = elaborator_for(given)
+    rows = Rows(elaborator, values.known, values.kept, source, values.origins, values.problems)
+    for template in values.program.rows:
         rows.add(template)
-    if not rows.rows and not problems:
-        hint = "at least one `when` must hold"
-        place = spec.key_place("network")
-        problems.append(Problem("E011", "every row of the network is left out", place, hint))
-    return (None if problems else _network(program, scope, defaults, rows)), problems
+    if not rows.rows and not values.problems:
+        message, hint = "every row of the network is left out", "at least one `when` must hold"
+        values.problems.append(Problem("E011", message, spec.key_place("network"), hint))
+    return rows
 
 
-def _network(
-    program: Program,
-    scope: Mapping[str, Value],
-    defaults: Mapping[str, Mapping[str, Value]],
-    rows: Rows,
-) -> Network:
-    spec = program.spec
+def _network(values: _Values, rows: Rows) -> Network | None:
+    spec, parameters = values.program.spec, values.program.parameters
     source, output = rows.outputs[0].tensor, rows.outputs[-1].tensor
-    assert source is not None
-    assert output is not None
+    if source is None or output is None:
+        return None
     kept = tuple(
-        replace(p, default=ex.Literal(scope[p.name], spec.place))
-        for p in program.parameters
+        replace(p, default=ex.Literal(values.settings[p.name], spec.place))
+        for p in parameters
         if p.keep
     )
     doc = " ".join((spec.source or spec.doc).split())
-    changed = tuple(p.name for p in program.parameters if _differs(p, scope))
-    every = tuple(rows.rows)
-    return Network(str(spec.name), doc, scope, changed, kept, source, every, output, defaults)
+    changed = tuple(p.name for p in parameters if values.differs(p))
+    return Network(
+        str(spec.name), doc, values.settings, changed, kept, source, tuple(rows.rows), output,
+        values.given,
+    )  # fmt: skip
 
 
-def _check_requirements(
-    program: Program, settings: Settings, scope: Mapping[str, Value], problems: list[Problem]
-) -> None:
-    """Reports each requirement that does not hold, at the value of the first name in it."""
-    parameters = {p.name: p for p in program.parameters}
-    for node in program.requirements:
+class _Values:
+    """What a network's values come to, and what is wrong with them."""
+
+    def __init__(self, program: Program, settings: Settings) -> None:
+        self.program = program
+        self.set = settings
+        self.origins = Origins(program, settings)
+        self.kept = {p.name for p in program.parameters if p.keep}
+        self.settings: dict[str, Value] = {}
+        """The parameters: as set, or else their defaults."""
+        self.known: dict[str, Value] = {}
+        """Parameters and `let`s."""
+        self.given: dict[str, dict[str, Value]] = {}
+        """What `defaults` gives, by block or op."""
+        self.problems: list[Problem] = []
+
+    def is_known(self, node: Node, what: str) -> bool:
+        """Whether `what` depends on no kept parameter. Reports it."""
         try:
-            if node.evaluate(scope):
-                continue
+            check_known(node, self.kept, what)
         except SpecError as error:
-            problems.extend(error.problems)
-            continue
-        mentioned = [n.id for n in ex.walk(node) if isinstance(n, ex.Name)]
-        said = ", ".join(f"`{name}` is {show(scope[name])}" for name in dict.fromkeys(mentioned))
-        place = node.place
-        if mentioned:
-            default = parameters[mentioned[0]].default
-            place = default.place if default is not None else place
-            place = settings[mentioned[0]][1] if mentioned[0] in settings else place
-        text = ex.python(node, _plain)
-        message = f"`{text}` does not hold: {said}"
-        related = (("required here", node.place),)
-        problems.append(Problem("E046", message, place, None, related))
-
-
-def _plain(node: ex.Node) -> str:
-    return node.id if isinstance(node, ex.Name) else show(node.evaluate({}))
-
-
-def _lets(
-    program: Program, scope: Mapping[str, Value], problems: list[Problem]
-) -> dict[str, Value]:
-    """The values of the network's `let`s, in order."""
-    found: dict[str, Value] = {}
-    kept = [p.name for p in program.parameters if p.keep]
-    for name, node in program.lets:
-        try:
-            check_known(node, kept, f"`{name}`")
-            found[name] = node.evaluate({**scope, **found})
-        except SpecError as error:
-            problems.extend(error.problems)
-        except KeyError:
-            pass  # it depends on a `let` whose own problem is reported
-    return found
-
-
-def _parameters(
-    parameters: Iterable[Parameter], settings: Settings, problems: list[Problem]
-) -> dict[str, Value]:
-    """The network's parameters: as set, or else their defaults, in order."""
-    scope: dict[str, Value] = {}
-    for parameter in parameters:
-        assert parameter.place is not None
-        place = parameter.place
-        try:
-            if parameter.name in settings:
-                value, place = settings[parameter.name]
-            elif parameter.default is not None:
-                value, place = parameter.default.evaluate(scope), parameter.default.place
-            elif parameter.required:
-                hint = "give it a `default`, or set it"
-                raise Invalid("E033", f"the parameter `{parameter.name}` has no value", hint)
-            else:
-                value = None
-            scope[parameter.name] = parameter.take(value)
-        except Invalid as invalid:
-            problems.append(invalid.at(place))
-        except SpecError as error:
-            problems.extend(error.problems)
-        except KeyError:
-            pass  # it depends on a parameter whose own problem is reported
-    return scope
-
-
-def _differs(parameter: Parameter, scope: Mapping[str, Value]) -> bool:
-    """Whether the parameter has another value than it has where nothing is set."""
-    default = parameter.default
-    try:
-        usual = None if default is None else parameter.take(default.evaluate(scope))
-    except (Invalid, SpecError):
+            self.problems.extend(error.problems)
+            return False
         return True
-    return usual != scope[parameter.name]
+
+    @contextmanager
+    def blaming(self, node: Node) -> Iterator[None]:
+        """Reports what goes wrong with `node` at its cause."""
+        try:
+            yield
+        except Invalid as invalid:
+            self.problems.append(self.origins.traced(invalid.at(node.place), node))
+        except SpecError as error:
+            self.problems.extend(self.origins.traced(p, node) for p in error.problems)
+        except KeyError:
+            pass  # it depends on a value whose own problem is reported
+
+    def parameters(self) -> None:
+        for parameter in self.program.parameters:
+            name, place, default = parameter.name, parameter.place, parameter.default
+            assert place is not None
+            if name in self.set:
+                self.settings[name] = self.set[name][0]
+            elif default is not None:
+                with self.blaming(default):
+                    self.settings[name] = parameter.take(default.evaluate(self.settings))
+            elif parameter.required:
+                message, hint = (
+                    f"the parameter `{name}` has no value",
+                    "give it a `default`, or set it",
+                )
+                self.problems.append(Problem("E033", message, place, hint))
+            else:
+                self.settings[name] = None
+        self.known = dict(self.settings)
+
+    def requirements(self) -> None:
+        """Reports each requirement that does not hold, at the value of the first name in it."""
+        for node in self.program.requirements:
+            if self.is_known(node, "a requirement"):
+                with self.blaming(node):
+                    if not node.evaluate(self.settings):
+                        self.problems.append(self.broken(node))
+
+    def broken(self, node: Node) -> Problem:
+        mentioned = dict.fromkeys(n.id for n in ex.walk(node) if isinstance(n, ex.Name))
+        values = [f"`{name}` is {show(self.settings[name])}" for name in mentioned]
+        message = f"`{ex.python(node, _plain)}` does not hold: {', '.join(values)}"
+        given = {p.name: p.default.place for p in self.program.parameters if p.default is not None}
+        beside = [
+            given[n] for n in mentioned if n in given and given[n].source is node.place.source
+        ]
+        changed = [self.origins.places[name] for name in mentioned if name in self.origins.places]
+        place = next(iter((*changed, *beside, node.place)))
+        others = [("given here", given[n]) for n in mentioned if n in given and place is node.place]
+        return Problem("E046", message, place).also(("required here", node.place), *others)
+
+    def lets(self) -> None:
+        for name, node in self.program.lets:
+            if self.is_known(node, f"`{name}`"):
+                with self.blaming(node):
+                    self.known[name] = node.evaluate(self.known)
+
+    def defaults(self) -> None:
+        for target_name, given in self.program.defaults.items():
+            target = self.program.target(target_name)
+            found = self.given[target_name] = {}
+            for name, node in given.items():
+                if self.is_known(node, "a default"):
+                    with self.blaming(node):
+                        found[name] = target.parameter[name].take(node.evaluate(self.known))
+
+    def differs(self, parameter: Parameter) -> bool:
+        """Whether the parameter has another value than it has where nothing is set."""
+        default = parameter.default
+        try:
+            usual = None if default is None else parameter.take(default.evaluate(self.settings))
+        except (Invalid, SpecError):
+            return True
+        return usual != self.settings[parameter.name]
 
 
-def _defaults(
-    program: Program, scope: Mapping[str, Value], problems: list[Problem]
-) -> dict[str, dict[str, Value]]:
-    found: dict[str, dict[str, Value]] = {}
-    kept = {p.name for p in program.parameters if p.keep}
-    for target_name, given in program.defaults.items():
-        target = program.target(target_name)
-        found[target_name] = {}
-        for name, node in given.items():
-            try:
-                check_known(node, kept, "a default")
-                value = target.parameter[name].take(node.evaluate(scope))
-                found[target_name][name] = value
-            except Invalid as invalid:
-                problems.append(invalid.at(node.place))
-            except SpecError as error:
-                problems.extend(error.problems)
-    return found
+def _plain(node: Node) -> str:
+    return node.id if isinstance(node, ex.Name) else show(node.evaluate({}))

@@ -262,12 +262,12 @@ def children(node: Node) -> Iterator[Node]:
 
 
 def walk(node: Node) -> Iterator[Node]:
-    """`node` and everything below it."""
+    """`node` and everything below it, from left to right."""
     pending = [node]
     while pending:
         node = pending.pop()
         yield node
-        pending += children(node)
+        pending += [*children(node)][::-1]
 
 
 def rewrite(node: Node, leaf: Callable[[Name | Attribute], Node]) -> Node:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -15,7 +15,6 @@ from archc.compiler.spec import BlockSpec, Spec, validate
 
 SHIPPED = Path(__file__).resolve().parent.parent / "specs"
 """The specs and block libraries that come with archc."""
-
 
 MAX_FILES = 16
 """How many files may use or extend each other in a row."""
@@ -52,70 +51,94 @@ def _parse(name: str, text: str) -> tuple[Spec | None, tuple[Problem, ...]]:
     return spec, tuple(problems)
 
 
+@dataclass(frozen=True, slots=True)
+class _Link:
+    """The name of a file in another one, which means to `use` or to `extend` it."""
+
+    name: Scalar
+    verb: str
+
+
 class _Loader:
     def __init__(self) -> None:
         self.problems: list[Problem] = []
         self.specs: dict[Path, Spec | None] = {}
 
+    def report(
+        self,
+        code: str,
+        message: str,
+        place: Place,
+        hint: str | None = None,
+        *related: tuple[str, Place],
+    ) -> None:
+        self.problems.append(Problem(code, message, place, hint, related))
+
     def file(
-        self, path: Path, name: str, users: tuple[Path, ...], use: Scalar | None = None
+        self, path: Path, name: str, users: tuple[Path, ...], link: _Link | None = None
     ) -> Spec | None:
+        """The spec at `path`; `users` are the files that led here, and `link` is in the last."""
         key = Path(os.path.realpath(path))
-        if use is not None and key in users:
-            circle = [file.name for file in (*users[users.index(key) :], key)]
-            message = f"these files use each other: {' -> '.join(circle)}"
-            hint = "move what both need into a third file"
-            self.problems.append(Problem("E009", message, use.place, hint))
+        if link is not None and not self.may_follow(link, key, users):
             return None
         if key in self.specs:
             return self.specs[key]
-        if use is not None and len(users) == MAX_FILES:
-            message = f"more than {MAX_FILES} files use each other in a row"
-            self.problems.append(Problem("E008", message, use.place))
-            return None
-        spec = self.read(path, name, use)
-        self.specs[key] = spec
+        spec = self.specs[key] = self.read(path, name, link)
         if spec is not None:
+            here = (*users, key)
             for used in spec.use:
-                self.used(used, path, (*users, key))
-            if spec.set and spec.extends is None:
-                hint = "give the parameters other defaults under `params`"
-                message = "`set` is for the parameters of a spec that this one `extends`"
-                self.problems.append(Problem("E011", message, spec.key_place("set"), hint))
+                self.linked(used, "use", path, here)
             if spec.extends is not None:
-                base = self.used(spec.extends, path, (*users, key))
+                base = self.linked(spec.extends, "extend", path, here)
                 spec = self.specs[key] = self.extended(base, spec)
+            elif spec.set:
+                message = "`set` is for the parameters of a spec that this one `extends`"
+                hint = "give the parameters other defaults under `params`"
+                self.report("E011", message, spec.key_place("set"), hint)
         return spec
 
-    def used(self, name: str, user: Path, users: tuple[Path, ...]) -> Spec | None:
+    def linked(self, name: str, verb: str, user: Path, users: tuple[Path, ...]) -> Spec | None:
         assert isinstance(name, Scalar)
         found = _find(name, user)
-        return self.file(found, str(found), users, name)
+        return self.file(found, str(found), users, _Link(name, verb))
+
+    def may_follow(self, link: _Link, key: Path, users: tuple[Path, ...]) -> bool:
+        """Whether a link leads neither in a circle nor too far. Reports it."""
+        place = link.name.place
+        if key in users:
+            circle = [file.name for file in (*users[users.index(key) :], key)]
+            message = f"these files {link.verb} each other: {' -> '.join(circle)}"
+            self.report("E009", message, place, "move what both need into a third file")
+        elif len(users) == MAX_FILES:
+            message = f"more than {MAX_FILES} files {link.verb} each other in a row"
+            self.report("E008", message, place)
+        else:
+            return True
+        return False
 
     def extended(self, base: Spec | None, spec: Spec) -> Spec | None:
         """`spec` with what it does not say itself as `base` says it."""
         assert isinstance(spec.extends, Scalar)
-        place = spec.extends.place
         if base is None:
             return None
         if base.network is None:
             message = f"{quote(spec.extends)} is no network"
             hint = "name a spec with a `network`, or `use` a block library"
-            self.problems.append(Problem("E017", message, place, hint))
+            self.report("E017", message, spec.extends.place, hint)
             return None
         merged, problems = _extended(Same(base, spec))
         self.problems.extend(problems)
         return merged
 
-    def read(self, path: Path, name: str, use: Scalar | None) -> Spec | None:
+    def read(self, path: Path, name: str, link: _Link | None) -> Spec | None:
         try:
             source = reader.read_source(path, name)
         except SpecError as error:
             problem = error.problems[0]
-            if use is not None:
-                message = f"cannot use {quote(use)}: {problem.message}"
+            if link is not None:
+                message = f"cannot {link.verb} {quote(link.name)}: {problem.message}"
                 hint = problem.hint or "it may stand beside this file, or among the shipped specs"
-                problem = replace(problem, place=use.place, message=message, hint=hint)
+                problem = replace(problem, place=link.name.place, message=message, hint=hint)
             self.problems.append(problem)
             return None
         spec, problems = _parse(source.name, source.text)
@@ -130,10 +153,8 @@ class _Loader:
                 assert isinstance(name, Scalar)
                 if name in found:
                     message = f"the block `{name}` is defined twice"
-                    related = (("and here", name.place),)
-                    self.problems.append(
-                        Problem("E015", message, owners[name], "rename one", related)
-                    )
+                    related = ("and here", name.place)
+                    self.report("E015", message, owners[name], "rename one", related)
                 else:
                     found[name], owners[name] = block, name.place
         return found
@@ -165,23 +186,33 @@ def _extended(key: Same) -> tuple[Spec, tuple[Problem, ...]]:
         if name in params:
             params[name] = params[name].model_copy(update={"default": value})
             continue
-        hint = suggest(name, params) or choices(params)
+        hint = suggest(name, params) or (choices(params) if params else "it has none")
         related = (("the spec that it extends", base.key_place("params")),)
         message = f"unknown parameter `{name}`"
         problems.append(Problem("E050", message, name.place, hint, related))
     own = {key: getattr(spec, key) for key in ("name", "source", "doc", "input", "network")}
     update = {key: value for key, value in own.items() if value}
+    defaults = {op: {**base.defaults.get(op, {}), **own} for op, own in spec.defaults.items()}
     merged = base.model_copy(
         update={
             **update,
+            "extends": spec.extends,
             "params": {**params, **spec.params},
             "let": {**base.let, **spec.let},
             "require": (*base.require, *spec.require),
-            "defaults": {**base.defaults, **spec.defaults},
+            "defaults": {**base.defaults, **defaults},
             "blocks": spec.blocks,
         }
     )
     return merged, tuple(problems)
+
+
+def from_extended(spec: Spec, problems: Iterable[Problem]) -> list[Problem]:
+    """The problems; those in a spec that `spec` extends say from where."""
+    if not isinstance(spec.extends, Scalar):
+        return list(problems)
+    here, base = ("extended here", spec.extends.place), spec.place.source
+    return [p.also(here) if p.place.source is base else p for p in problems]
 
 
 def _find(use: Scalar, user: Path) -> Path:

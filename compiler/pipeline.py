@@ -10,10 +10,11 @@ from typing import Any
 
 from archc.compiler import expressions as ex
 from archc.compiler.bind import Program, bind
-from archc.compiler.elaborate import Settings, elaborate
+from archc.compiler.elaborate import elaborate
 from archc.compiler.interface import interface
 from archc.compiler.ir import Network, Parameter
 from archc.compiler.load import Files, Same, load
+from archc.compiler.origins import Settings
 from archc.compiler.problems import (
     Invalid,
     Place,
@@ -24,6 +25,7 @@ from archc.compiler.problems import (
     quote,
     suggest,
 )
+from archc.compiler.reader import Scalar
 from archc.compiler.values import KINDS
 
 Result = tuple[Any, list[Problem]]
@@ -39,7 +41,11 @@ def check_network(files: Files) -> Result:
     if spec.network is None and spec.blocks:
         message, hint = "this is a block library, not a network", "name a file that has a `network`"
         return None, [Problem("E016", message, spec.place, hint)]
-    return None, [Problem("E011", f"the key `{key}` is missing", spec.place) for key in missing]
+    place, where = spec.place, ""
+    if isinstance(spec.extends, Scalar):
+        place, where = spec.extends.place, ", here and in the spec that this one extends"
+    every = [Problem("E011", f"the key `{key}` is missing{where}", place) for key in missing]
+    return None, every
 
 
 def check_interfaces(program: Program) -> Result:

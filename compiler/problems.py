@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
@@ -38,6 +38,10 @@ class Place:
     def __str__(self) -> str:
         return f"{self.source.name}:{self.line}:{self.column}"
 
+    def beside(self, other: Place) -> bool:
+        """Whether both stand on one line."""
+        return self.source is other.source and self.line == other.line
+
     def at(self, offset: int, length: int = 1) -> Place:
         """The place `offset` characters further along the same line."""
         return Place(self.source, self.line, self.column + offset, length)
@@ -57,6 +61,11 @@ class Problem:
     def __post_init__(self) -> None:
         if self.code not in CODES:
             raise ValueError(f"{self.code} is not in the table of codes")
+
+    def also(self, *related: tuple[str, Place]) -> Problem:
+        """The problem with more places that play a part, but for those on its own line."""
+        more = [(remark, place) for remark, place in related if not place.beside(self.place)]
+        return replace(self, related=(*self.related, *more)) if more else self
 
 
 class SpecError(Exception):

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from archc.compiler import expressions as ex
-from archc.compiler.bind import REPEAT, RowTemplate
+from archc.compiler.bind_rows import REPEAT, RowTemplate
 from archc.compiler.calls import Blame, Elaborator, check_ops
 from archc.compiler.expressions import Node, Value
 from archc.compiler.interface import called_channels, resolved, spellable
 from archc.compiler.ir import Block, Body, Call, Row, Tensor
+from archc.compiler.origins import Origins
 from archc.compiler.problems import Invalid, Place, Problem, SpecError
 from archc.compiler.values import show
 
@@ -22,7 +23,8 @@ class Output:
     tensor: Tensor | None
     channels: Node | None = None
     """Its channels, where they depend on a kept parameter."""
-    name: str = "the input"
+    name: str = "the network's input"
+    """What a person calls it."""
 
 
 FAILED = Output(None)
@@ -52,11 +54,13 @@ class Rows:
         scope: Mapping[str, Value],
         kept: set[str],
         source: Tensor,
+        origins: Origins,
         problems: list[Problem],
     ) -> None:
         self.elaborator = elaborator
         self.scope = scope
         self.kept = kept
+        self.origins = origins
         self.problems = problems
         self.rows: list[Row] = []
         self.outputs = [Output(source)]
@@ -87,9 +91,12 @@ class Rows:
         try:
             value = REPEAT.take(self.fixed(node, "`repeat`"))
         except Invalid as invalid:
-            raise SpecError([invalid.at(node.place)]) from None
+            raise self.refused(invalid, node) from None
         assert isinstance(value, int)
         return value
+
+    def refused(self, invalid: Invalid, node: Node) -> SpecError:
+        return SpecError([self.origins.traced(invalid.at(node.place), node)])
 
     def fixed(self, node: Node, what: str) -> Value:
         """The value of an expression that a row needs before it is there. Raises `SpecError`."""
@@ -99,7 +106,10 @@ class Rows:
             x = self.outputs[-1]
             self.check_channels(node, what, x)
             scope.update({".x": x.tensor} if x.tensor is not None else {})
-        return node.evaluate(scope)
+        try:
+            return node.evaluate(scope)
+        except SpecError as error:
+            raise SpecError(self.origins.traced(p, node) for p in error.problems) from None
 
     def check_channels(self, node: Node, what: str, x: Output) -> None:
         if x.channels is not None:
@@ -120,18 +130,12 @@ class Rows:
         return tuple(last - back for back in range(wanted))
 
     def feed(self, source: Node, last: int) -> int:
-        if isinstance(source, ex.Literal) and isinstance(source.value, str):
-            if source.value not in self.by_name:
-                message = f"the row `{source.value}` is left out here"
-                problem = Problem("E045", message, source.place, "take from another row")
-                raise SpecError([problem])
-            return self.by_name[source.value]
         back = self.fixed(source, "`from`")
-        if isinstance(back, bool) or not isinstance(back, int) or not -last - 1 <= back <= -1:
-            message = f"`from` is {show(back)}, but what stands above goes from -1 to {-last - 1}"
-            hint = "-1 is the row above; the last of them is the network's input"
-            raise SpecError([Problem("E045", message, source.place, hint)])
-        return last + 1 + back
+        if isinstance(back, str) and back in self.by_name:
+            return self.by_name[back]
+        if isinstance(back, int) and not isinstance(back, bool) and -last - 1 <= back <= -1:
+            return last + 1 + back
+        raise self.refused(_misplaced(back, last), source)
 
     # ------------------------------------------------------------------------------ rows
 
@@ -147,13 +151,27 @@ class Rows:
             body = self.elaborator.call(template.target, values, tensors)
             self.ops = check_ops(self.ops + body.ops)
         except Blame as blame:
-            self.problems.append(_at_row(blame, template))
+            invalid = self.fed(blame.invalid, template, feeds)
+            self.blame(template, invalid, blame.parameter, ("in its block", blame.place))
             return FAILED
         except Invalid as invalid:
-            at_op = Blame(self.named(invalid, feeds), template.place, invalid.about)
-            self.problems.append(_at_row(at_op, template))
+            self.blame(template, self.named(invalid, feeds), invalid.about)
             return FAILED
         return self.keep(template, body, feeds, inputs)
+
+    def blame(
+        self,
+        template: RowTemplate,
+        invalid: Invalid,
+        parameter: str | None,
+        *related: tuple[str, Place],
+    ) -> None:
+        """Reports a problem at the user's cell that caused it, or else at the row."""
+        cell = template.arguments.get(parameter or "")
+        if cell is None:
+            self.problems.append(invalid.at(template.place, *related))
+        else:
+            self.problems.append(self.origins.traced(invalid.at(cell.place, *related), cell))
 
     def named(self, invalid: Invalid, feeds: tuple[int, ...]) -> Invalid:
         """`invalid` with the rows' names and shapes, where there are several."""
@@ -162,8 +180,17 @@ class Rows:
         said = []
         for x in (self.outputs[feed] for feed in feeds):
             assert x.tensor is not None
-            said.append(f"`{x.name}` is {x.tensor} at stride {x.tensor.stride}")
+            said.append(f"{x.name} is {x.tensor} at stride {x.tensor.stride}")
         return Invalid(invalid.code, invalid.message, ", ".join(said), invalid.about)
+
+    def fed(self, invalid: Invalid, template: RowTemplate, feeds: tuple[int, ...]) -> Invalid:
+        """`invalid` with what feeds the block in which shapes do not fit, where that is several."""
+        if len(feeds) < 2 or invalid.code != "E040":
+            return invalid
+        pairs = zip(template.target.inputs, feeds, strict=True)
+        said = [f"`{name}` is what {self.outputs[feed].name} gives" for name, feed in pairs]
+        hint = "; ".join([*([invalid.hint] if invalid.hint else []), ", ".join(said)])
+        return Invalid(invalid.code, invalid.message, hint, invalid.about)
 
     def keep(
         self, template: RowTemplate, body: Body, feeds: tuple[int, ...], inputs: tuple[Output, ...]
@@ -177,7 +204,9 @@ class Rows:
         call = Call(name, body, tuple(feed - 1 for feed in feeds))
         channels = tuple(x.channels for x in inputs)
         self.rows.append(Row(call, spelled, channels, template.group, template.place))
-        return Output(body.output, self.output_channels(template, spelled, channels), name)
+        return Output(
+            body.output, self.output_channels(template, body, spelled, channels), f"`{name}`"
+        )
 
     def arguments(self, template: RowTemplate, x: Tensor | None) -> dict[str, Value] | None:
         """The values of the row's arguments; None where one is wrong or cannot be known."""
@@ -187,11 +216,11 @@ class Rows:
             try:
                 values[name] = template.target.parameter[name].take(node.evaluate(scope))
             except Invalid as invalid:
-                elsewhere = template.group and node.place.line != template.place.line
-                related = (("for this row", template.place),) if elsewhere else ()
-                self.problems.append(invalid.at(node.place, *related))
+                row = [("for this row", template.place)] if template.in_table else []
+                problem = invalid.at(node.place).also(*row)
+                self.problems.append(self.origins.traced(problem, node))
             except SpecError as error:
-                self.problems.extend(error.problems)
+                self.problems.extend(self.origins.traced(p, node) for p in error.problems)
             except KeyError:
                 pass  # it needs the channels of a row that failed
         return values if len(values) == len(template.arguments) else None
@@ -235,24 +264,43 @@ class Rows:
                 self.check_channels(node, what, x)
 
     def output_channels(
-        self, template: RowTemplate, spelled: Mapping[str, Node], inputs: tuple[Node | None, ...]
+        self,
+        template: RowTemplate,
+        body: Body,
+        spelled: Mapping[str, Node],
+        inputs: tuple[Node | None, ...],
     ) -> Node | None:
         """The channels of the row's output, where they depend on a kept parameter."""
         if not spelled and not any(inputs):
             return None
-        unknown = ex.Name("*", template.place)
-        here = tuple(channels or unknown for channels in inputs)
-        channels = called_channels(template.target, spelled, here)
+        place = template.place
+        arguments = {name: ex.Literal(value, place) for name, value in body.arguments.items()}
+        known = [ex.Literal(x.channels, place) for x in body.inputs]
+        here = tuple(own or plain for own, plain in zip(inputs, known, strict=True))
+        channels = called_channels(template.target, {**arguments, **spelled}, here)
+        for node in inputs if channels is None else ():
+            if node is not None:
+                check_known(
+                    node, self.kept, f"the size of what `{template.target.name}` gives", place
+                )
         return channels if channels is not None and names(channels) & self.kept else None
+
+
+def _misplaced(source: Value, last: int) -> Invalid:
+    """What is wrong with a `from` that leads to none of `last` outputs and the network's input."""
+    if isinstance(source, str):
+        hint = f"where its `when` does not hold, take from another: `{source} if ... else -1`"
+        return Invalid("E045", f"the row `{source}` is left out here", hint)
+    said = f"`from` is {show(source)}"
+    if isinstance(source, bool) or not isinstance(source, int):
+        return Invalid("E045", f"{said}; it must be the name of a row, or -1, -2, ...")
+    far = f"{said}, but only {last} row{'s' * (last > 1)} and the network's input stand above"
+    none = f"{said}, but only the network's input stands above"
+    near = f"{said}, but a row can take only from what stands above it"
+    hint = f"-1 is the row above, and {-last - 1} the network's input"
+    message = near if source >= 0 else far if last else none
+    return Invalid("E045", message, hint if last else "-1 is the network's input")
 
 
 def _let_of(template: RowTemplate) -> str:
     return f"a `let` of `{template.target.name}`"
-
-
-def _at_row(blame: Blame, template: RowTemplate) -> Problem:
-    """The problem at the user's cell that caused it, or else at the row."""
-    cell = template.arguments.get(blame.parameter or "")
-    place = cell.place if cell is not None else template.place
-    related = () if blame.place is template.place else (("in its block", blame.place),)
-    return blame.invalid.at(place, *related)

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic.json_schema import GenerateJsonSchema
 
 from archc.compiler import expressions as ex
-from archc.compiler.bind import REPEAT
+from archc.compiler.bind_rows import REPEAT
 from archc.compiler.catalogue import CATALOGUE
 from archc.compiler.ir import Parameter
 from archc.compiler.load import SHIPPED, load

@@ -11,11 +11,16 @@ import keras
 from keras import layers
 
 
+def pair(value):
+    """A height and a width: one number stands for both."""
+    return (value, value) if isinstance(value, int) else value
+
+
 def pad(x, padding, kernel, dilation=1, *, name):
     """Zeros for a padding that Keras has no name for: "symmetric", or four numbers."""
     if padding == "symmetric":
-        kernel, dilation = ((n, n) if isinstance(n, int) else n for n in (kernel, dilation))
-        rows, columns = (k // 2 * d for k, d in zip(kernel, dilation, strict=True))
+        sizes = zip(pair(kernel), pair(dilation), strict=True)
+        rows, columns = (k // 2 * d for k, d in sizes)
         padding = (rows, rows, columns, columns)
     if padding in ("same", "valid") or not any(padding):
         return x

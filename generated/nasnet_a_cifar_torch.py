@@ -66,31 +66,26 @@ class SeparableConv2d(nn.Sequential):
         self.pointwise = pointwise
 
 
-class MaxPool2dSame(nn.Module):
-    """Max pooling padded with minus infinity as TensorFlow's "same"."""
-
-    def __init__(self, kernel, stride) -> None:
-        super().__init__()
-        self.kernel = (kernel, kernel) if isinstance(kernel, int) else kernel
-        self.stride = (stride, stride) if isinstance(stride, int) else stride
-
-    def forward(self, x: Tensor) -> Tensor:
-        padded = pad_same(x, self.kernel, self.stride, value=-math.inf)
-        return F.max_pool2d(padded, self.kernel, self.stride)
+def pair(value):
+    """A height and a width: one number stands for both."""
+    return (value, value) if isinstance(value, int) else value
 
 
-class AvgPool2dSame(nn.Module):
-    """Average pooling padded as TensorFlow's "same"; the divisor counts real cells only."""
-
-    def __init__(self, kernel, stride) -> None:
-        super().__init__()
-        self.kernel = (kernel, kernel) if isinstance(kernel, int) else kernel
-        self.stride = (stride, stride) if isinstance(stride, int) else stride
+class MaxPool2dSame(nn.MaxPool2d):
+    """MaxPool2d with TensorFlow's "same" padding, of minus infinity."""
 
     def forward(self, x: Tensor) -> Tensor:
-        ones = torch.ones_like(x[:1, :1])
-        both = [pad_same(part, self.kernel, self.stride) for part in (x, ones)]
-        total, share = (F.avg_pool2d(part, self.kernel, self.stride) for part in both)
+        x = pad_same(x, pair(self.kernel_size), pair(self.stride), value=-math.inf)
+        return super().forward(x)
+
+
+class AvgPool2dSame(nn.AvgPool2d):
+    """AvgPool2d with TensorFlow's "same" padding, which does not count in the mean."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        window = pair(self.kernel_size), pair(self.stride)
+        total = super().forward(pad_same(x, *window))
+        share = super().forward(pad_same(torch.ones_like(x[:1, :1]), *window))
         return total / share
 
 

@@ -17,19 +17,24 @@ from archc.numeric import (
     deviation,
     random_batch,
     random_weights,
+    sizes,
 )
 
 pytest.importorskip("keras")
 pytest.importorskip("torch")
 
-SPECS = sorted((Path(__file__).parents[1] / "specs").glob("*.yaml"))
+SPECS = Path(__file__).parents[1] / "specs"
+MOBILENETS = ("mobilenet_v1", "mnv3_large", "mnv3_small")
 SETTINGS: list[dict[str, Any]] = [
-    {},
     {"alpha": 0.75},
     {"padding": "symmetric"},
     {"classes": 10, "dropout": 0.5, "preprocess": True},
 ]
-SIZES = [(224, 224), (193, 161)]
+CASES = [
+    *((path.stem, {}) for path in sorted(SPECS.glob("*.yaml"))),
+    *((spec, settings) for spec in MOBILENETS for settings in SETTINGS),
+]
+SLOW = ("nasnet_a_large", "nasnet_a_7_1920", "nasnet_a_cifar")
 TOLERANCE = 1e-5
 """As a share of the largest value of each layer."""
 
@@ -44,17 +49,16 @@ def framework_counts(backend: str, model: Any) -> Params:
     return Params(trainable, trainable + averages)
 
 
-def ids(value: Any) -> str | None:
-    if isinstance(value, dict):
-        return "-".join(f"{name}={setting}" for name, setting in value.items()) or "defaults"
-    return value.stem if isinstance(value, Path) else None
+def case(spec: str, settings: dict[str, Any]) -> Any:
+    name = "-".join([spec, *(f"{key}={value}" for key, value in settings.items())])
+    return pytest.param(spec, settings, marks=[pytest.mark.slow] * (spec in SLOW), id=name)
 
 
-@pytest.mark.parametrize("size", SIZES, ids=lambda size: "x".join(map(str, size)))
-@pytest.mark.parametrize("settings", SETTINGS, ids=ids)
-@pytest.mark.parametrize("spec", SPECS, ids=ids)
-def test_models_agree(spec: Path, settings: dict[str, Any], size: tuple[int, int]) -> None:
-    net = archc.load(spec, **settings)
+@pytest.mark.parametrize("odd", [False, True], ids=["declared", "odd"])
+@pytest.mark.parametrize(("spec", "settings"), [case(*each) for each in CASES])
+def test_models_agree(spec: str, settings: dict[str, Any], odd: bool) -> None:
+    net = archc.load(SPECS / f"{spec}.yaml", **settings)
+    size = sizes(net.network)[odd]
     weights = random_weights(net.network)
     batch = random_batch(net.network, *size)
     outputs = {}
@@ -64,7 +68,7 @@ def test_models_agree(spec: Path, settings: dict[str, Any], size: tuple[int, int
         assert framework_counts(backend, model) == net.params
         net.live(backend).load(model, weights)
         outputs[backend] = net.live(backend).outputs(model, batch)
-        if size == net.input_shape[1:]:
+        if not odd:
             assert not [*check_shapes(net, backend, outputs[backend])]
     assert not [*check_outputs(net.network, outputs["torch"], outputs["keras"], TOLERANCE)]
     print(deviation(outputs["torch"][""], outputs["keras"][""]))

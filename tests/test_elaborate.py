@@ -182,12 +182,13 @@ def test_rows_know_the_channels_they_get(net: Compile) -> None:
 
 FEEDS = """\
 params: {n: {type: int, default: 2}}
+blocks: {sum: {inputs: [x, prev], steps: [{y: x + prev}]}}
 network:
   - {block: conv2d, name: a, filters: 4, kernel: 1}
   - {block: conv2d, name: b, filters: 4, kernel: 1, from: -2}
   - {block: add, name: c, from: [a, b]}
   - {block: add, name: d}
-  - {block: add, name: e, from: [-1, c], repeat: n}
+  - {block: sum, name: e, from: [-1, c], repeat: n}
   - {block: concat, name: f, from: [e, d, -1 - n, -7]}
 """
 

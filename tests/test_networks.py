@@ -63,3 +63,9 @@ def test_memory_of_mobilenet_v1() -> None:
     assert len(maps) == 27
     assert memory.sum == 4 * (3 * sum(c * n * n for c, n in maps) + 1024 + 1024 + 1000)
     assert memory.peak == 4 * 2 * (64 * 112 * 112)  # an input and an output of the widest maps
+
+
+def test_the_layers_of_the_hard_swish_network() -> None:
+    network = compile_network(ROOT / "specs" / "hswish_cifar.yaml")
+    counts = [layer.totals.total for layer in analysis.layers(network) if layer.weights]
+    assert counts == [1792, 36928, 73856, 147584, 295168, 590080, 263168, 10250]

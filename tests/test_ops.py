@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.lib.stride_tricks import sliding_window_view
+
 from archc import backends
 from archc.api import Net, load
 from archc.backends.execute import execute
@@ -22,7 +24,6 @@ from archc.numeric import (
     random_batch,
     random_weights,
 )
-from numpy.lib.stride_tricks import sliding_window_view
 
 from . import zoo
 

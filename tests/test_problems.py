@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from archc.compiler.codes import CODES
+from archc.compiler.load import SHIPPED
 from archc.compiler.pipeline import compile_network
 from archc.compiler.problems import Place, Problem, Source, SpecError, render
 
@@ -188,14 +189,65 @@ def test_bad_setting(settings: Mapping[str, object], message: str, here: Path) -
     assert said(Path("net.yaml"), settings) == message
 
 
-@pytest.mark.parametrize("key", ["extends: %s", "use: [%s]"])
-def test_too_many_files_in_a_row(key: str, here: Path) -> None:
+@pytest.mark.parametrize(("key", "verb"), [("extends: %s", "extend"), ("use: [%s]", "use")])
+def test_too_many_files_in_a_row(key: str, verb: str, here: Path) -> None:
     for index in range(1000):
         base = f"spec{index - 1}.yaml" if index else "net.yaml"
         Path(f"spec{index}.yaml").write_text(f"archc: 1\n{key % base}\n")
     (only,) = problems(Path("spec999.yaml"))
     assert str(only.place).startswith("spec984.yaml:2:")
-    assert (only.code, only.message) == ("E008", "more than 16 files use each other in a row")
+    assert (only.code, only.message) == ("E008", f"more than 16 files {verb} each other in a row")
+
+
+NASNET = SHIPPED / "nasnet_a_large.yaml"
+ODD = "E046 `penultimate_filters % 96 == 0` does not hold: `penultimate_filters` is 1000"
+LINES = NASNET.read_text(encoding="utf-8").splitlines()
+REQUIRED = next(n for n, line in enumerate(LINES, 1) if "penultimate_filters % 96" in line)
+WHY = f"      = required here: {NASNET}:{REQUIRED}:5\n{REQUIRED:5} | {LINES[REQUIRED - 1]}\n"
+
+
+@pytest.mark.parametrize("value", ["1000", 1000])
+def test_filters_of_nasnet_that_do_not_divide_as_a_setting(value: object) -> None:
+    assert said(NASNET, {"penultimate_filters": value}).startswith(
+        f"--set:1:1: {ODD}\n"
+        "    1 | penultimate_filters=1000\n"
+        "      | ^^^^^^^^^^^^^^^^^^^^^^^^\n"
+        f"{WHY}"
+    )
+
+
+def test_filters_of_nasnet_that_do_not_divide_in_a_variant(here: Path) -> None:
+    variant = "archc: 1\nextends: nasnet_a_large.yaml\nset:\n  penultimate_filters: 1000\n"
+    Path("odd.yaml").write_text(variant)
+    assert said(Path("odd.yaml")).startswith(
+        f"odd.yaml:4:24: {ODD}\n"
+        "    4 |   penultimate_filters: 1000\n"
+        "      |                        ^^^^\n"
+        f"{WHY}"
+    )
+    Path("odd.yaml").write_text(variant.replace("1000", "960"))
+    assert said(Path("odd.yaml"), {"penultimate_filters": 1000}).startswith(f"--set:1:1: {ODD}\n")
+
+
+def test_filters_of_nasnet_that_do_not_divide_as_a_default(here: Path) -> None:
+    text = NASNET.read_text(encoding="utf-8").replace("default: 4032", "default: 1000")
+    Path("odd.yaml").write_text(text)
+    first, line, caret, second, *_ = said(Path("odd.yaml")).splitlines()
+    assert first.endswith(ODD)
+    assert line[caret.index("^") : caret.rindex("^") + 1] == "1000"
+    assert second == f"      = required here: odd.yaml:{REQUIRED}:5"
+
+
+def test_a_setting_is_blamed_for_what_it_does_to_a_row(here: Path) -> None:
+    Path("net.yaml").write_text(NETWORK.replace("round_channels(8 * alpha)", "7, groups: size"))
+    assert said(Path("net.yaml"), {"size": "[2, 3]"}) == (
+        "--set:1:1: E034 `groups` is `[2, 3]`; it must be a whole number\n"
+        "    1 | size=[2, 3]\n"
+        "      | ^^^^^^^^^^^\n"
+        "      = used here: net.yaml:9:41\n"
+        "    9 |   - {block: conv2d, filters: 7, groups: size, kernel: size}\n"
+        "      |                                         ^^^^"
+    )
 
 
 def test_the_table_of_codes_and_the_tests_cover_each_other() -> None:

@@ -83,12 +83,10 @@ class AvgPool2dSame(nn.AvgPool2d):
 
 
 class BatchNorm(nn.BatchNorm2d):
-    """Batch norm of a feature map, or of a vector."""
+    """BatchNorm2d that takes vectors, too."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        if x.ndim == 2:
-            return super().forward(x[:, :, None, None]).flatten(1)
-        return super().forward(x)
+    def _check_input_dim(self, input: Tensor) -> None:
+        """Accept every rank."""
 
 
 class Softmax(nn.Softmax):

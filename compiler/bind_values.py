@@ -1,0 +1,223 @@
+"""Names given their meaning: values in expressions, and arguments of blocks and ops."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from archc.compiler import expressions as ex
+from archc.compiler.expressions import Node
+from archc.compiler.ir import Block, Op, Parameter
+from archc.compiler.problems import (
+    Invalid,
+    Place,
+    Problem,
+    SpecError,
+    choices,
+    nearest,
+    suggest,
+)
+from archc.compiler.reader import Scalar
+from archc.compiler.spec import ParameterSpec, TableSpec
+from archc.compiler.values import KINDS, Type
+
+ATTRIBUTES = ("channels", "stride")
+ANY = Type("any", optional=True)
+"""The type of an expression of which nothing is expected."""
+_OR = {"activation": ", or `none`", "padding": ", or `[top, bottom, left, right]`"}
+"""What some kinds take beside words."""
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What a name may mean at one place: values by name with their type, and tensors."""
+
+    values: Mapping[str, Type]
+    tensors: Iterable[str] = ()
+    hint: str | None = None
+    """What to say where neither a name nor one like it is known."""
+
+    def names(self) -> list[str]:
+        return [*self.values, *self.tensors]
+
+
+CONSTANT = Scope({}, hint="a block's defaults are constants; work it out under `let`")
+
+
+class ValueBinder:
+    """Binds expressions, and collects the problems of all binders."""
+
+    def __init__(self, defaults: Mapping[str, Collection[str]]) -> None:
+        self.given = defaults
+        """Arguments that `defaults` gives, by block or op."""
+        self.problems: list[Problem] = []
+
+    def report(
+        self,
+        code: str,
+        message: str,
+        place: Place,
+        hint: str | None = None,
+        *related: tuple[str, Place],
+    ) -> None:
+        self.problems.append(Problem(code, message, place, hint, related))
+
+    def parameters(
+        self, specs: Mapping[str, ParameterSpec], scope: dict[str, Type], constant: bool = False
+    ) -> Iterator[Parameter]:
+        """The parameters in order; a default may mention those above it unless it is `constant`."""
+        for name, spec in specs.items():
+            assert isinstance(name, Scalar)
+            default = spec.default
+            parameter = Parameter(
+                str(name), spec.type, None, spec.min, spec.max, spec.above, spec.below,
+                spec.keep, False, str(spec.doc), name.place,
+            )  # fmt: skip
+            if default is not None:
+                before = len(self.problems)
+                known = CONSTANT if constant else Scope(scope)
+                default = self.argument(parameter, default, known)
+                declared = ("declared here", name.place)
+                self.problems[before:] = [p.also(declared) for p in self.problems[before:]]
+            scope[str(name)] = spec.type
+            yield replace(parameter, default=default)
+
+    # ---------------------------------------------------------------------------- values
+
+    def value(self, node: Node, scope: Scope, expected: Type = ANY) -> Node:
+        """`node` with its words given their meaning; reports names that mean nothing."""
+        match node:
+            case ex.Name():
+                return self.name(node, scope, expected)
+            case ex.Attribute():
+                self.attribute(node, scope)
+                return node
+            case ex.Unary():
+                return replace(node, operand=self.value(node.operand, scope))
+            case ex.Binary():
+                left, right = (self.value(side, scope) for side in (node.left, node.right))
+                return replace(node, left=left, right=right)
+            case ex.Logic():
+                left = self.value(node.left, scope, expected)
+                return replace(node, left=left, right=self.value(node.right, scope, expected))
+            case ex.Compare():
+                kind = self.compared(node, scope)
+                left, right = (self.value(side, scope, kind) for side in (node.left, node.right))
+                return replace(node, left=left, right=right)
+            case ex.Conditional():
+                return ex.Conditional(
+                    self.value(node.condition, scope),
+                    self.value(node.then, scope, expected),
+                    self.value(node.otherwise, scope, expected),
+                    node.place,
+                )
+            case ex.Items():
+                return replace(node, items=tuple(self.value(item, scope) for item in node.items))
+            case ex.Call():
+                return self.function(node, scope)
+        return node
+
+    def name(self, node: ex.Name, scope: Scope, expected: Type) -> Node:
+        kind = KINDS.get(expected.kind)
+        if node.id in scope.values:
+            return node
+        if node.id in scope.tensors:
+            hint: str | None = f"`{node.id}.channels` is its number of channels"
+            self.report("E038", f"`{node.id}` is a tensor, not a number", node.place, hint)
+        elif kind and node.id in kind.words:
+            return ex.Literal(node.id, node.place)
+        elif kind and kind.words:
+            code = "E031" if expected.kind == "activation" else "E021"
+            message = f"unknown {expected.kind.replace('_', ' ')} `{node.id}`"
+            hint = suggest(node.id, [*kind.words, *scope.values])
+            hint = hint or choices(kind.words) + _OR.get(expected.kind, "")
+            self.report(code, message, node.place, hint)
+        else:
+            hint = suggest(node.id, [*scope.names(), *ex.WORDS])
+            known = ("true", "false") if expected.kind == "bool" else scope.values
+            hint = hint or (choices(known) if known else scope.hint)
+            self.report("E021", f"unknown name `{node.id}`", node.place, hint)
+        return node
+
+    def attribute(self, node: ex.Attribute, scope: Scope) -> None:
+        if node.id not in scope.tensors:
+            hint = suggest(node.id, scope.tensors)
+            self.report("E021", f"no tensor is called `{node.id}` here", node.place, hint)
+        elif node.field not in ATTRIBUTES:
+            hint = suggest(node.field, ATTRIBUTES) or "a tensor knows `.channels` and `.stride`"
+            self.report("E021", f"a tensor has no `.{node.field}`", node.place, hint)
+
+    def compared(self, node: ex.Compare, scope: Scope) -> Type:
+        """The type of the side that is a plain name, which says what a word opposite means."""
+        for side in (node.left, node.right):
+            if isinstance(side, ex.Name) and side.id in scope.values:
+                return scope.values[side.id]
+        return ANY
+
+    def function(self, node: ex.Call, scope: Scope) -> Node:
+        misuse = node.misuse()
+        if misuse is not None:
+            self.problems.append(misuse)
+        return replace(node, arguments=tuple(self.value(a, scope) for a in node.arguments))
+
+    # ------------------------------------------------------------------------- arguments
+
+    def argument(
+        self, parameter: Parameter, node: Node, scope: Scope, *related: tuple[str, Place]
+    ) -> Node:
+        """`node` as the value of `parameter`; a constant is worked out at once."""
+        before = len(self.problems)
+        node = self.value(node, scope, parameter.type)
+        constant = not any(isinstance(n, ex.Name | ex.Attribute) for n in ex.walk(node))
+        if constant and len(self.problems) == before:
+            try:
+                return ex.Literal(parameter.take(node.evaluate({})), node.place)
+            except Invalid as invalid:
+                self.problems.append(invalid.at(node.place).also(*related))
+            except SpecError as error:
+                self.problems.extend(error.problems)
+        return node
+
+    def arguments(
+        self,
+        target: Op | Block,
+        given: Iterable[tuple[str, Node]],
+        scope: Scope,
+        *related: tuple[str, Place],
+    ) -> Iterator[tuple[str, Node]]:
+        for name, node in given:
+            parameter = target.parameter.get(name)
+            place = name.place if isinstance(name, Scalar) else node.place
+            if parameter is None:
+                known = target.parameter
+                hint = suggest(name, known) or (choices(known) if known else "it takes none")
+                message = f"`{target.name}` has no argument `{name}`"
+                related = () if place.line == node.place.line else (("given here", node.place),)
+                self.report("E032", message, place, hint, *related)
+            else:
+                yield str(name), self.argument(parameter, node, scope, *related)
+
+    def check_given(
+        self,
+        target: Op | Block,
+        given: Mapping[str, object],
+        place: Place,
+        header: TableSpec | None = None,
+    ) -> None:
+        """Reports required parameters that neither the call nor `defaults` give.
+
+        `header` is the table of a row that is a list: what it lacks, its columns lack.
+        """
+        surplus = given.keys() - target.parameter.keys()
+        meant = {nearest(name, target.parameter) for name in surplus}
+        known = {*given, *meant, *self.given.get(target.name, ())}
+        for parameter in target.parameters:
+            if not parameter.required or parameter.name in known:
+                continue
+            doc = f" ({parameter.doc})" if parameter.doc else ""
+            message = f"`{target.name}` needs the argument `{parameter.name}`{doc}"
+            if header is not None and parameter.name not in header.columns:
+                hint, columns = f"add a column `{parameter.name}`", header.key_place("columns")
+                self.report("E033", message, columns, hint, ("for this row", place))
+            else:
+                self.report("E033", message, place)

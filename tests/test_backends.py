@@ -1,0 +1,287 @@
+"""Backends: how they register, what they import, and what can be done with their live models."""
+
+import copy
+import io
+import os
+import pickle
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import archc
+from archc import backends
+from archc.api import Net, load
+from archc.backends import BackendError
+from archc.compiler.catalogue import CATALOGUE
+from archc.numeric import check_outputs, deviation, random_batch, random_weights
+
+ROOT = Path(__file__).parents[1]
+SPECS = ROOT / "specs"
+EMITTED = ROOT / "tests" / "emitted"
+SIZE, OTHER_SIZE = (64, 48), (49, 65)
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+
+# ------------------------------------------------------------------------------ registration
+
+
+def test_the_shipped_backends_are_registered() -> None:
+    assert backends.names() == ["keras", "torch"]
+    assert all(backends.get(name).ops.keys() == CATALOGUE.keys() for name in backends.names())
+
+
+def test_an_unknown_backend_is_refused() -> None:
+    with pytest.raises(BackendError, match="no backend is called `jax`; there are keras, torch"):
+        backends.get("jax")
+    with pytest.raises(BackendError, match="no backend is called `jax`"):
+        load(SPECS / "mnv3_small.yaml").source("jax")
+
+
+def test_a_backend_that_lacks_an_op_is_refused() -> None:
+    torch = backends.get("torch")
+    ops = {name: spelled for name, spelled in torch.ops.items() if name not in ("add", "dense")}
+    with pytest.raises(BackendError) as caught:
+        backends.check(replace(torch, name="half", ops=ops))
+    assert str(caught.value) == "the backend `half` is incomplete: it lacks add, dense"
+
+
+def test_a_backend_that_spells_an_unknown_op_is_refused() -> None:
+    torch = backends.get("torch")
+    with pytest.raises(BackendError) as caught:
+        backends.check(replace(torch, ops={**torch.ops, "warp": None}))
+    expected = "the backend `torch` is incomplete: it spells warp, unknown ops"
+    assert str(caught.value) == expected
+
+
+@pytest.mark.parametrize(
+    ("backend", "missing", "wanted"),
+    [("torch", "torch", "torch"), ("keras", "keras", "keras and tensorflow")],
+)
+def test_a_missing_framework_is_named(
+    backend: str, missing: str, wanted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = load(SPECS / "mnv3_small.yaml")
+    monkeypatch.setitem(sys.modules, missing, None)
+    monkeypatch.delitem(sys.modules, f"archc.backends.{backend}.live", raising=False)
+    assert net.source(backend)
+    with pytest.raises(BackendError, match=f"the backend `{backend}` needs {wanted}"):
+        net.build(backend)
+
+
+EMIT = """
+import sys
+import archc
+for path in sys.argv[1:]:
+    net = archc.load(path)
+    assert net.source("torch") and net.source("keras") and net.params and net.macs
+found = {"torch", "keras", "tensorflow", "numpy"} & set(sys.modules)
+assert not found, found
+"""
+
+
+def test_emitting_imports_no_framework() -> None:
+    specs = [*SPECS.glob("*.yaml"), *EMITTED.glob("*.yaml")]
+    subprocess.run([sys.executable, "-c", EMIT, *map(str, specs)], check=True)
+
+
+# ------------------------------------------------------------------------------- live models
+
+NETS = {
+    "mnv3_small": (SPECS / "mnv3_small.yaml", {"classes": 10}),
+    "mobilenet_v1": (SPECS / "mobilenet_v1.yaml", {"alpha": 0.25, "padding": "symmetric"}),
+    "blocks": (EMITTED / "blocks.yaml", {}),
+    "expressions": (EMITTED / "expressions.yaml", {}),
+}
+
+
+@pytest.fixture(scope="module", params=NETS)
+def net(request: pytest.FixtureRequest) -> Net:
+    path, settings = NETS[request.param]
+    return load(path, **settings)
+
+
+def built(net: Net, backend: str, size: tuple[int, int] = SIZE) -> Any:
+    """A live model with random weights."""
+    model = net.build(backend, *size)
+    net.live(backend).load(model, random_weights(net.network))
+    return model
+
+
+@pytest.fixture(scope="module")
+def module(net: Net) -> Any:
+    return built(net, "torch")
+
+
+def result(model: Any, size: tuple[int, int] = SIZE, count: int = 2) -> Any:
+    """What a PyTorch model makes of a batch that depends on its size alone."""
+    import torch
+
+    channels = next(model.parameters()).shape[1]
+    generator = torch.Generator().manual_seed(0)
+    with torch.inference_mode():
+        return model(torch.randn(count, channels, *size, generator=generator))
+
+
+def test_two_models_have_the_same_names(net: Net) -> None:
+    first, second = ([layer.name for layer in net.build("keras").layers] for _ in range(2))
+    assert first == second
+    first, second = (list(net.build("torch").state_dict()) for _ in range(2))
+    assert first == second
+
+
+def test_arrays_come_back_as_they_were_loaded(net: Net) -> None:
+    weights = random_weights(net.network)
+    for backend in backends.names():
+        arrays = net.live(backend).arrays(built(net, backend))
+        assert arrays.keys() == weights.keys()
+        assert all(np.array_equal(arrays[name], weights[name]) for name in weights)
+
+
+@pytest.mark.parametrize("backend", backends.names())
+def test_arrays_that_do_not_fit_are_refused(backend: str) -> None:
+    net = load(EMITTED / "blocks.yaml")
+    model = net.build(backend)
+    weights = random_weights(net.network)
+    live = net.live(backend)
+    name = next(iter(weights))
+    for wrong in (
+        {key: value for key, value in weights.items() if key != name},
+        {**weights, "more.weight": weights[name]},
+        {**weights, name: weights[name][:1]},
+    ):
+        with pytest.raises((ValueError, RuntimeError)):
+            live.load(model, wrong)
+
+
+# --------------------------------------------------------------------------------- in PyTorch
+
+
+def test_a_module_is_copied_and_pickled(module: Any) -> None:
+    import torch
+
+    expected = result(module)
+    assert torch.equal(result(copy.deepcopy(module)), expected)
+    assert torch.equal(result(pickle.loads(pickle.dumps(module))), expected)
+    file = io.BytesIO()
+    torch.save(module, file)
+    file.seek(0)
+    assert torch.equal(result(torch.load(file, weights_only=False)), expected)
+
+
+def test_a_module_is_traced_by_fx_for_every_size(module: Any) -> None:
+    import torch
+
+    graph = torch.fx.symbolic_trace(module)
+    for size in (SIZE, OTHER_SIZE):
+        assert deviation(result(graph, size).numpy(), result(module, size).numpy()) < 1e-6
+
+
+def test_a_module_is_exported_for_every_batch(module: Any) -> None:
+    import torch
+
+    example = torch.randn(2, next(module.parameters()).shape[1], *SIZE)
+    exported = torch.export.export(module, (example,), dynamic_shapes=({0: torch.export.Dim("n")},))
+    graph = exported.module()
+    for count in (2, 3):
+        found, expected = (result(m, count=count).numpy() for m in (graph, module))
+        assert deviation(found, expected) < 1e-6
+
+
+def test_a_module_is_traced_by_jit(module: Any) -> None:
+    import torch
+
+    example = torch.randn(2, next(module.parameters()).shape[1], *SIZE)
+    traced = torch.jit.trace(module, example)
+    assert deviation(result(traced).numpy(), result(module).numpy()) < 1e-6
+
+
+def test_a_module_trains(module: Any) -> None:
+    import torch
+
+    model = copy.deepcopy(module).train()
+    model(torch.randn(2, next(model.parameters()).shape[1], *SIZE)).square().sum().backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+# ----------------------------------------------------------------------------------- in Keras
+
+
+def test_a_model_is_saved_and_loaded_without_custom_objects(net: Net, tmp_path: Path) -> None:
+    import keras
+
+    model = built(net, "keras")
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    batch = random_batch(net.network, *SIZE)
+    live = net.live("keras")
+    expected, found = (live.outputs(m, batch) for m in (model, loaded))
+    assert expected.keys() == found.keys()
+    assert deviation(found[""], expected[""]) < 1e-6
+
+
+def test_a_model_trains(net: Net) -> None:
+    import keras
+
+    model = built(net, "keras")
+    model.compile("sgd", "mse")
+    batch = random_batch(net.network, *SIZE).transpose(0, 2, 3, 1)
+    loss = model.train_on_batch(batch, keras.ops.zeros_like(model(batch)))
+    assert np.isfinite(float(loss))
+
+
+def test_a_model_takes_every_size(net: Net) -> None:
+    from archc.backends.execute import execute
+
+    constructor = getattr(execute(net.source_file("keras")), net.model_name("keras"))
+    model = constructor(input_shape=(None, None, net.input_shape[0]))
+    net.live("keras").load(model, random_weights(net.network))
+    for size in (SIZE, OTHER_SIZE):
+        batch = random_batch(net.network, *size)
+        found = net.live("keras").outputs(model, batch)
+        expected = net.live("torch").outputs(built(net, "torch"), batch)
+        assert not list(check_outputs(net.network, found, expected))
+
+
+ON_TORCH = """
+import sys
+from pathlib import Path
+import keras
+import numpy as np
+sys.path.insert(0, sys.argv[1])
+import test_backends as tests
+assert keras.backend.backend() == "torch"
+for name, (path, settings) in tests.NETS.items():
+    net = tests.load(path, **settings)
+    outputs = net.live("keras").outputs(
+        tests.built(net, "keras"), tests.random_batch(net.network, *tests.SIZE)
+    )
+    np.savez(Path(sys.argv[2]) / f"{name}.npz", **{f"/{key}": v for key, v in outputs.items()})
+"""
+
+
+@pytest.fixture(scope="module")
+def on_torch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The outputs of every network on Keras's PyTorch backend, computed in another process."""
+    folder = tmp_path_factory.mktemp("on_torch")
+    command = [sys.executable, "-c", ON_TORCH, str(Path(__file__).parent), str(folder)]
+    environment = {**os.environ, "KERAS_BACKEND": "torch"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-4000:]
+    return folder
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_the_keras_file_runs_on_pytorch(name: str, on_torch: Path) -> None:
+    path, settings = NETS[name]
+    net = archc.load(path, **settings)
+    with np.load(on_torch / f"{name}.npz") as arrays:
+        found = {key[1:]: array for key, array in arrays.items()}
+    expected = net.live("keras").outputs(built(net, "keras"), random_batch(net.network, *SIZE))
+    assert found.keys() == expected.keys()
+    assert not list(check_outputs(net.network, found, expected))
