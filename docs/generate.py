@@ -13,7 +13,17 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from archc.compiler import catalogue, calls, expressions, names, reader, schema
+from archc.compiler import (
+    bind_blocks,
+    bind_rows,
+    calls,
+    catalogue,
+    expressions,
+    load,
+    names,
+    reader,
+    schema,
+)
 from archc.compiler.analysis import layers
 from archc.compiler.catalogue import CATALOGUE
 from archc.compiler.codes import CODES
@@ -60,6 +70,10 @@ def parameter_keys(page: str) -> str:
     return words("key", schema.DOCS["ParameterSpec"])
 
 
+def row_keys(page: str) -> str:
+    return words("key", {key: doc for key, doc in schema.DOCS["RowSpec"].items() if key != "block"})
+
+
 def types(page: str) -> str:
     return words("type", {name: kind.doc for name, kind in KINDS.items()})
 
@@ -91,11 +105,16 @@ def limits(page: str) -> str:
             ("length of a name", f"{names.MAX_NAME} characters"),
             ("length of an expression", f"{expressions.MAX_LENGTH} characters"),
             ("nesting of an expression", f"{expressions.MAX_DEPTH} deep"),
+            ("terms of a cell once `set` is worked into it", f"{expressions.MAX_TERMS:,}"),
             ("largest number", f"{expressions.LARGEST:,}"),
+            ("files that use or extend each other", f"{load.MAX_FILES} in a row"),
+            ("blocks within blocks", f"{bind_blocks.MAX_NESTING} deep"),
+            ("repeats of a row", f"{bind_rows.REPEAT.max:,.0f}"),
             ("channels, height and width of the input", f"{sides:,}"),
             ("channels of a layer", f"{catalogue.MAX_CHANNELS:,}"),
             ("kernel and stride of an op", f"{catalogue.MAX_KERNEL:,}"),
             ("elements of one tensor", f"{calls.MAX_ELEMENTS:,}"),
+            ("ops of a network", f"{calls.MAX_OPS:,}"),
         ),
     )
 
@@ -182,8 +201,8 @@ def default_of(parameter: Parameter) -> object:
 SECTIONS = {
     function.__name__.replace("_", "-"): function
     for function in (
-        keys, parameter_keys, types, paddings, activations, initializers, reserved, limits, paths,
-        broken, problems, ops,
+        keys, parameter_keys, types, row_keys, paddings, activations, initializers, reserved,
+        limits, paths, broken, problems, ops,
     )
 }  # fmt: skip
 _MARKED = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)

@@ -18,6 +18,7 @@ name: Net
 input: {channels: 4, height: 8, width: 8}
 params:
   n: {type: int, default: 2}
+  back: {type: int, default: -2}
   deep: {type: bool, default: false}
   classes: {type: int, default: 10, keep: true}
 blocks:
@@ -112,13 +113,22 @@ def test_from_leads_to_rows_by_name_or_by_how_far_above_they_are(
     assert wiring(net(FROM % source, {"deep": True}))["d"] == deep
 
 
-def test_a_row_is_meant_where_a_parameter_is_called_the_same(net: Compile) -> None:
+@pytest.mark.parametrize(
+    ("source", "settings", "fed"),
+    [
+        ("n", {}, "n"),
+        ("-n", {}, "n"),
+        ("-n", {"n": 3}, "input"),
+        ("back", {}, "n"),
+        ("back", {"back": -1}, "a"),
+    ],
+)
+def test_a_row_is_meant_where_a_parameter_is_called_the_same(
+    source: str, settings: Mapping[str, object], fed: str, net: Compile
+) -> None:
     rows = "  - {block: identity, name: n}\n  - {block: identity, name: a}\n"
-    assert wiring(net(f"{rows}  - {{block: identity, name: b, from: n}}\n"))["b"] == ("n",)
-    assert wiring(net(f"{rows}  - {{block: identity, name: b, from: -n}}\n"))["b"] == ("n",)
-    assert wiring(net(f"{rows}  - {{block: identity, name: b, from: -n}}\n", {"n": 3}))["b"] == (
-        "input",
-    )
+    found = net(f"{rows}  - {{block: identity, name: b, from: {source}}}\n", settings)
+    assert wiring(found)["b"] == (fed,)
 
 
 def test_the_name_of_a_table_is_its_last_row_and_that_of_a_repeated_row_its_last_repeat(

@@ -25,6 +25,52 @@ def conv(x, out, *, kernel=1, act=None, name):
     return x
 
 
+def nested(x, out, *, name):
+    """Calls within calls."""
+    sum = layers.Add(name=f"{name}.sum")(
+        [
+            conv(x, out, name=f"{name}.sum_left"),
+            conv(x, out, kernel=3, name=f"{name}.sum_right"),
+        ],
+    )
+    product = layers.Add(name=f"{name}.product")(
+        [
+            layers.Multiply(name=f"{name}.product_left")(
+                [
+                    conv(
+                        layers.Activation(
+                            "relu",
+                            name=f"{name}.product_left_left_x",
+                        )(sum),
+                        out,
+                        name=f"{name}.product_left_left",
+                    ),
+                    sum,
+                ],
+            ),
+            sum,
+        ],
+    )
+    grouped = layers.Add(name=f"{name}.grouped")(
+        [
+            layers.Multiply(name=f"{name}.grouped_left")(
+                [
+                    product,
+                    layers.Add(name=f"{name}.grouped_left_right")([sum, product]),
+                ],
+            ),
+            layers.Add(name=f"{name}.grouped_right")([sum, product]),
+        ],
+    )
+    return layers.Concatenate(name=f"{name}.concat")(
+        [
+            sum,
+            product,
+            layers.Maximum(name=f"{name}.concat_3")([sum, grouped]),
+        ],
+    )
+
+
 def diamond(x, out, *, name):
     """Two ways, their sum, and a gate."""
     left = conv(x, out, kernel=3, name=f"{name}.left")
@@ -88,7 +134,7 @@ def optional_ends(x, first=True, *, last=True, name):
     sum = start
     if not first:
         sum = layers.Add(name=f"{name}.sum")([start, x])
-    more = layers.Multiply(name=f"{name}.more")([start, sum])
+    more = layers.Maximum(name=f"{name}.more")([start, sum])
     end = more
     if last:
         end = conv(more, 6, name=f"{name}.end")
@@ -135,57 +181,12 @@ def outermost(
     )
 
 
-def nested(x, out, *, name):
-    """Calls within calls."""
-    sum = layers.Add(name=f"{name}.sum")(
-        [
-            conv(x, out, name=f"{name}.sum_left"),
-            conv(x, out, kernel=3, name=f"{name}.sum_right"),
-        ],
-    )
-    product = layers.Add(name=f"{name}.product")(
-        [
-            layers.Multiply(name=f"{name}.product_left")(
-                [
-                    conv(
-                        layers.Activation(
-                            "relu",
-                            name=f"{name}.product_left_left_x",
-                        )(sum),
-                        out,
-                        name=f"{name}.product_left_left",
-                    ),
-                    sum,
-                ],
-            ),
-            sum,
-        ],
-    )
-    grouped = layers.Add(name=f"{name}.grouped")(
-        [
-            layers.Multiply(name=f"{name}.grouped_left")(
-                [
-                    product,
-                    layers.Add(name=f"{name}.grouped_left_right")([sum, product]),
-                ],
-            ),
-            layers.Add(name=f"{name}.grouped_right")([sum, product]),
-        ],
-    )
-    return layers.Concatenate(name=f"{name}.concat")(
-        [
-            sum,
-            product,
-            layers.Maximum(name=f"{name}.concat_3")([sum, grouped]),
-        ],
-    )
-
-
 def Blocks(input_shape=(12, 9, 6)) -> keras.Model:
     """Blocks that are not chains, or are chains at times."""
     inputs = keras.Input(input_shape, name="input")
     # fmt: off
-    x = diamond(inputs, 5, name="diamond")  # 12x9x5
+    x = nested(inputs, 2, name="nested")  # 12x9x6
+    x = diamond(x, 5, name="diamond")  # 12x9x5
     x = calls_two_inputs(x, 4, name="calls_two_inputs")  # 12x9x4
     x = optional_middle(x, 6, deep=True, pool=False, name="blocks.0")  # 12x9x6
     x = optional_middle(x, 6, name="blocks.1")  # 12x9x6
@@ -196,6 +197,5 @@ def Blocks(input_shape=(12, 9, 6)) -> keras.Model:
     x = optional_ends(x, False, name="no_start")  # 12x9x6
     x = optional_ends(x, last=False, name="no_end")  # 12x9x6
     x = outermost(x, first_one_hidden=4, first_two_hidden=8, second_one_hidden=3, name="outermost")  # 12x9x6
-    x = nested(x, 2, name="nested")  # 12x9x6
     # fmt: on
     return keras.Model(inputs, x, name="Blocks")

@@ -29,6 +29,23 @@ class Conv(nn.Sequential):
             self.act = act()
 
 
+class Nested(nn.Module):
+    """Calls within calls."""
+
+    def __init__(self, in_channels, out):
+        super().__init__()
+        self.sum_left = Conv(in_channels, out)
+        self.sum_right = Conv(in_channels, out, kernel=3)
+        self.product_left_left_x = nn.ReLU()
+        self.product_left_left = Conv(out, out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        sum = self.sum_left(x) + self.sum_right(x)
+        product = self.product_left_left(self.product_left_left_x(sum)) * sum + sum
+        grouped = product * (sum + product) + (sum + product)
+        return torch.cat([sum, product, torch.maximum(sum, grouped)], dim=1)
+
+
 class Diamond(nn.Module):
     """Two ways, their sum, and a gate."""
 
@@ -128,7 +145,7 @@ class OptionalEnds(nn.Module):
         sum = start
         if self.sum:
             sum = start + x
-        more = start * sum
+        more = torch.maximum(start, sum)
         end = more
         if self.has_end:
             end = self.end(more)
@@ -184,28 +201,12 @@ class Outermost(nn.Sequential):
         )
 
 
-class Nested(nn.Module):
-    """Calls within calls."""
-
-    def __init__(self, in_channels, out):
-        super().__init__()
-        self.sum_left = Conv(in_channels, out)
-        self.sum_right = Conv(in_channels, out, kernel=3)
-        self.product_left_left_x = nn.ReLU()
-        self.product_left_left = Conv(out, out)
-
-    def forward(self, x: Tensor) -> Tensor:
-        sum = self.sum_left(x) + self.sum_right(x)
-        product = self.product_left_left(self.product_left_left_x(sum)) * sum + sum
-        grouped = product * (sum + product) + (sum + product)
-        return torch.cat([sum, product, torch.maximum(sum, grouped)], dim=1)
-
-
 class Blocks(nn.Module):
     """Blocks that are not chains, or are chains at times."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.nested = Nested(6, 2)  # 6x12x9
         self.diamond = Diamond(6, 5)  # 5x12x9
         self.calls_two_inputs = CallsTwoInputs(5, 4)  # 4x12x9
         # fmt: off
@@ -221,9 +222,9 @@ class Blocks(nn.Module):
         self.no_start = OptionalEnds(6, False)  # 6x12x9
         self.no_end = OptionalEnds(6, last=False)  # 6x12x9
         self.outermost = Outermost(6, first_one_hidden=4, first_two_hidden=8, second_one_hidden=3)  # 6x12x9  # fmt: skip
-        self.nested = Nested(6, 2)  # 6x12x9
 
     def forward(self, x: Tensor) -> Tensor:
+        x = self.nested(x)
         x = self.diamond(x)
         x = self.calls_two_inputs(x)
         x = self.blocks(x)
@@ -232,5 +233,4 @@ class Blocks(nn.Module):
         x = self.optional_ends(x)
         x = self.no_start(x)
         x = self.no_end(x)
-        x = self.outermost(x)
-        return self.nested(x)
+        return self.outermost(x)
