@@ -168,17 +168,15 @@ class RowBinder:
                 self.values.problems.append(invalid.at(node.place))
             return _word(node)
         if node is not None:
-            message, hint = (
-                "the column `name` names the row",
-                "use a word, as in `stem` or `cell_1`",
-            )
-            self.values.report("E013", message, node.place, hint)
+            hint = "use a word, as in `stem` or `cell_1`"
+            self.values.report("E013", "the column `name` names the row", node.place, hint)
         return None
 
     def settled(self, table: TableSpec, columns: list[str], line: _Line) -> _Line:
         """The row with the table's `set` applied."""
         given = dict(line.arguments)
-        cells = {c: given.get(c, ex.Literal(None, line.place)) for c in columns}
+        none = ex.Literal(None, line.place)
+        cells = {c: given.get(c, none) for c in columns if c not in RESERVED}
         for name, node in table.set.items():
             if name in given or name not in columns:
                 try:
@@ -217,13 +215,10 @@ class RowBinder:
     def check_counted(self, target: Op | Block, place: Place, repeat: Node | None) -> None:
         """Reports an op of several tensors that goes by number: it makes no layer to count."""
         if isinstance(target, Op) and (target.variadic or len(target.inputs) > 1):
-            way = (
-                "write out the repeats"
-                if repeat
-                else "name every row of the table, or set it apart"
-            )
             message = f"`{target.name}` joins tensors, so its row cannot go by number"
-            self.values.report("E012", message, place, f"give it a name of its own: {way}")
+            table, alone = "name every row of the table, or set it apart", "write out the repeats"
+            hint = f"give it a name of its own: {alone if repeat else table}"
+            self.values.report("E012", message, place, hint)
 
     # ---------------------------------------------------------------------------- wiring
 

@@ -13,7 +13,7 @@ from archc.compiler.expressions import Node, Value
 from archc.compiler.ir import Network, Parameter, Tensor
 from archc.compiler.load import from_extended
 from archc.compiler.origins import Origins, Settings
-from archc.compiler.problems import Invalid, Problem, SpecError
+from archc.compiler.problems import Invalid, Place, Problem, SpecError
 from archc.compiler.rows import Rows, check_known
 from archc.compiler.values import show
 
@@ -89,12 +89,13 @@ class _Values:
         return True
 
     @contextmanager
-    def blaming(self, node: Node) -> Iterator[None]:
+    def blaming(self, node: Node, *related: tuple[str, Place]) -> Iterator[None]:
         """Reports what goes wrong with `node` at its cause."""
         try:
             yield
         except Invalid as invalid:
-            self.problems.append(self.origins.traced(invalid.at(node.place), node))
+            problem = invalid.at(node.place).also(*related)
+            self.problems.append(self.origins.traced(problem, node))
         except SpecError as error:
             self.problems.extend(self.origins.traced(p, node) for p in error.problems)
         except KeyError:
@@ -107,7 +108,7 @@ class _Values:
             if name in self.set:
                 self.settings[name] = self.set[name][0]
             elif default is not None:
-                with self.blaming(default):
+                with self.blaming(default, ("declared here", place)):
                     self.settings[name] = parameter.take(default.evaluate(self.settings))
             elif parameter.required:
                 message, hint = (

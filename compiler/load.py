@@ -192,7 +192,7 @@ def _extended(key: Same) -> tuple[Spec, tuple[Problem, ...]]:
         problems.append(Problem("E050", message, name.place, hint, related))
     own = {key: getattr(spec, key) for key in ("name", "source", "doc", "input", "network")}
     update = {key: value for key, value in own.items() if value}
-    defaults = {op: {**base.defaults.get(op, {}), **own} for op, own in spec.defaults.items()}
+    defaults = {op: {**base.defaults.get(op, {}), **new} for op, new in spec.defaults.items()}
     merged = base.model_copy(
         update={
             **update,

@@ -278,11 +278,10 @@ class Rows:
         known = [ex.Literal(x.channels, place) for x in body.inputs]
         here = tuple(own or plain for own, plain in zip(inputs, known, strict=True))
         channels = called_channels(template.target, {**arguments, **spelled}, here)
+        what = f"the size of what `{template.target.name}` gives"
         for node in inputs if channels is None else ():
             if node is not None:
-                check_known(
-                    node, self.kept, f"the size of what `{template.target.name}` gives", place
-                )
+                check_known(node, self.kept, what, place)
         return channels if channels is not None and names(channels) & self.kept else None
 
 

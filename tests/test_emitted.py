@@ -25,6 +25,7 @@ from . import zoo
 ROOT = Path(__file__).parents[1]
 SPECS = sorted((ROOT / "specs").glob("*.yaml"))
 EMITTED = ROOT / "tests" / "emitted"
+LARGE = ROOT / "specs" / "mnv3_large.yaml"
 OWN = sorted(EMITTED.glob("*.yaml"))
 """Specs with what the shipped ones lack, beside what is generated for them."""
 BACKENDS = backends.names()
@@ -169,7 +170,7 @@ def test_the_live_model_is_the_file(
 
 
 def test_the_live_functions_are_the_file() -> None:
-    net = load(SPECS[0])
+    net = load(LARGE)
     net.build("keras")
     module = next(m for n, m in sys.modules.items() if n.startswith("archc_live_mnv3_large_keras"))
     assert inspect.getsource(module).strip() == net.source("keras").strip()
@@ -181,7 +182,7 @@ def test_the_live_functions_are_the_file() -> None:
 def test_a_traceback_shows_the_lines() -> None:
     import torch
 
-    net = load(SPECS[0])
+    net = load(LARGE)
     with pytest.raises(RuntimeError) as caught:
         net.build("torch")(torch.zeros(1, 2, 32, 32))
     assert "x = self.stem(x)" in "".join(traceback.format_exception(caught.value))
@@ -189,7 +190,6 @@ def test_a_traceback_shows_the_lines() -> None:
 
 # -------------------------------------------------------------------------- one-cell changes
 
-LARGE = ROOT / "specs" / "mnv3_large.yaml"
 ROW = "- [inverted_residual, 5,      3,      40,  0.25, relu,       1]"
 
 

@@ -186,6 +186,7 @@ def Blocks(input_shape=(12, 9, 6)) -> keras.Model:
     inputs = keras.Input(input_shape, name="input")
     # fmt: off
     x = nested(inputs, 2, name="nested")  # 12x9x6
+    x = layers.Activation("tanh", name="activation")(x)  # 12x9x6
     x = diamond(x, 5, name="diamond")  # 12x9x5
     x = calls_two_inputs(x, 4, name="calls_two_inputs")  # 12x9x4
     x = optional_middle(x, 6, deep=True, pool=False, name="blocks.0")  # 12x9x6

@@ -207,6 +207,7 @@ class Blocks(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.nested = Nested(6, 2)  # 6x12x9
+        self.activation = nn.Tanh()  # 6x12x9
         self.diamond = Diamond(6, 5)  # 5x12x9
         self.calls_two_inputs = CallsTwoInputs(5, 4)  # 4x12x9
         # fmt: off
@@ -225,6 +226,7 @@ class Blocks(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.nested(x)
+        x = self.activation(x)
         x = self.diamond(x)
         x = self.calls_two_inputs(x)
         x = self.blocks(x)
