@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from archc.compiler import expressions as ex
+from archc.compiler import parser
 from archc.compiler.expressions import Node
 from archc.compiler.ir import Block, Invoke, Op, Use
 from archc.compiler.problems import Place, Problem, Source, SpecError
@@ -95,7 +96,7 @@ def _op_channels(op: Op, count: int) -> Node | None:
     if op.channels is None:
         return None
     if not op.variadic:
-        return ex.parse(op.channels, _NOWHERE)
+        return parser.parse(op.channels, _NOWHERE)
     total: Node = ex.Attribute("0", "channels", _NOWHERE)
     for index in range(1, count):
         total = ex.Binary("+", total, ex.Attribute(str(index), "channels", _NOWHERE), _NOWHERE)

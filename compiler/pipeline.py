@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from archc.compiler import expressions as ex
+from archc.compiler import parser
 from archc.compiler.bind import Program, bind
 from archc.compiler.elaborate import elaborate
 from archc.compiler.interface import interface
@@ -137,7 +138,7 @@ def _setting(parameter: Parameter, value: object, place: Place) -> Any:
     if value in KINDS[parameter.type.kind].words:
         return value
     at = Place(place.source, 1, len(parameter.name) + 2, len(value))
-    node = ex.parse(value, at)
+    node = parser.parse(value, at)
     if any(isinstance(n, ex.Name | ex.Attribute) for n in ex.walk(node)):
         return parameter.take(value)
     misuses = (n.misuse() for n in ex.walk(node) if isinstance(n, ex.Call))

@@ -22,7 +22,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError, ValidationError
 
-from archc.compiler import expressions, reader
+from archc.compiler import expressions, parser, reader
 from archc.compiler.expressions import LARGEST, Node
 from archc.compiler.names import check_module_name, check_name, check_parameter_name
 from archc.compiler.problems import (
@@ -100,7 +100,7 @@ def _node(value: object) -> Node:
         if isinstance(value, reader.Sequence):
             return expressions.Items(tuple(_node(item) for item in value), value.place)
         scalar = _scalar(value, "a value")
-        return expressions.parse(scalar, scalar.place)
+        return parser.parse(scalar, scalar.place)
     except SpecError as error:
         raise _custom(error.problems[0]) from None
 

@@ -21,6 +21,7 @@ from archc.compiler import (
     expressions,
     load,
     names,
+    parser,
     reader,
     schema,
 )
@@ -103,8 +104,8 @@ def limits(page: str) -> str:
             ("nesting of lists and mappings", f"{reader.MAX_DEPTH} deep"),
             ("length of one text", f"{reader.MAX_TEXT:,} characters"),
             ("length of a name", f"{names.MAX_NAME} characters"),
-            ("length of an expression", f"{expressions.MAX_LENGTH} characters"),
-            ("nesting of an expression", f"{expressions.MAX_DEPTH} deep"),
+            ("length of an expression", f"{parser.MAX_LENGTH} characters"),
+            ("nesting of an expression", f"{parser.MAX_DEPTH} deep"),
             ("terms of a cell once `set` is worked into it", f"{expressions.MAX_TERMS:,}"),
             ("largest number", f"{expressions.LARGEST:,}"),
             ("files that use or extend each other", f"{load.MAX_FILES} in a row"),

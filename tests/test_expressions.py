@@ -5,6 +5,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from archc.compiler import expressions as ex
+from archc.compiler import parser
 from archc.compiler.expressions import Node
 from archc.compiler.problems import Place, Source, SpecError
 
@@ -18,7 +19,7 @@ class Tensor:
 
 
 def parse(text: str) -> Node:
-    return ex.parse(text, Place(Source("here", text), 1, 1, len(text)))
+    return parser.parse(text, Place(Source("here", text), 1, 1, len(text)))
 
 
 def evaluate(text: str) -> object:

@@ -15,8 +15,8 @@ from archc.backends.rendering import template
 from archc.backends.text import (
     Apply,
     Argument,
-    Names,
     Expression,
+    Names,
     apply,
     docstring,
     fitted,
