@@ -229,7 +229,8 @@ def test_messages_are_plain_in_a_pipe_and_readable_in_help(run):
 
 def test_no_framework_is_imported_and_a_gone_reader_is_no_error():
     code = (
-        "import sys; from archc.cli import main; main(['build', sys.argv[1], '-b', 'all', '--stdout'])\n"
+        "import sys; from archc.cli import main\n"
+        "main(['build', sys.argv[1], '-b', 'all', '--stdout'])\n"
         "main(['summary', sys.argv[1]]); main(['check', sys.argv[1]]); main(['schema'])\n"
         "assert not {'torch', 'keras', 'tensorflow', 'numpy'} & set(sys.modules), sys.modules"
     )

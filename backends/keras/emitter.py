@@ -202,7 +202,8 @@ class _NetworkFunction:
         yield "    # fmt: off"
         rows = zip(self.network.rows, self.assignments, strict=True)
         for row, assignment in rows:
-            yield f"    {assignment.text(str(self.call(row, assignment.operands)))}  # {_shape(row)}"
+            call = str(self.call(row, assignment.operands))
+            yield f"    {assignment.text(call)}  # {_shape(row)}"
         yield "    # fmt: on"
         yield f'    return keras.Model(inputs, x, name="{self.network.name}")'
 

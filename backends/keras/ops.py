@@ -53,7 +53,7 @@ Spelling = Callable[[OpCall], Apply]
 
 
 def _padded(call: OpCall) -> tuple[OpCall, str]:
-    """The call on a padded input where Keras has no name for the padding, and what remains of it."""
+    """The call on an input padded where Keras has no name for it, and what padding remains."""
     if call.is_("kernel", 1) and call.is_("padding", "same", "symmetric"):
         return call, '"valid"'
     if call.is_("padding", "same", "valid"):
