@@ -220,15 +220,17 @@ def keras() -> Iterator[Row]:
         for size in BATCHES:
             batch = random_batch(net.network, 224, 224, size).transpose(0, 2, 3, 1)
             what = f"keras {spec}, batch {size} / keras.applications"
-            yield ratio(what, _graph(ours, batch), _graph(theirs, batch), "<= 1.0", 60 // size + 20)
+            yield ratio(
+                what, _graph(ours, batch), _graph(theirs, batch), "<= 1.0", ROUNDS, process_time
+            )
 
 
 def _graph(model: Any, batch: Any) -> Task:
     import tensorflow
 
     tensor = tensorflow.constant(batch)
-    call = tensorflow.function(lambda: model(tensor, training=False))
-    return lambda: call().numpy()
+    call = tensorflow.function(partial(model, training=False))
+    return lambda: call(tensor).numpy()
 
 
 BENCHMARKS = {f.__name__: f for f in (command_line, variants, rows, torch, keras)}
