@@ -36,13 +36,6 @@ def used_blocks(network: Network) -> list[Block]:
     return list(found)
 
 
-def used_ops(network: Network) -> set[str]:
-    blocks = used_blocks(network)
-    targets = [row.call.body.target for row in network.rows]
-    targets += [invoke.target for block in blocks for _, invoke in block.invokes()]
-    return {target.name for target in targets if isinstance(target, Op)}
-
-
 def ranks(network: Network) -> Mapping[tuple[Op | Block, str], set[int]]:
     """The ranks of the first input, 3 or 1, of each call within a block, over the whole network."""
     found: dict[tuple[Op | Block, str], set[int]] = {}

@@ -16,7 +16,8 @@ import pytest
 import archc
 from archc import backends
 from archc.api import Net, load
-from archc.backends import BackendError
+from archc.backends import BackendError, SourceFile
+from archc.backends.execute import execute
 from archc.compiler.catalogue import CATALOGUE
 from archc.numeric import check_outputs, deviation, random_batch, random_weights
 
@@ -97,6 +98,7 @@ NETS = {
     "mobilenet_v1": (SPECS / "mobilenet_v1.yaml", {"alpha": 0.25, "padding": "symmetric"}),
     "blocks": (EMITTED / "blocks.yaml", {}),
     "expressions": (EMITTED / "expressions.yaml", {}),
+    "rows": (EMITTED / "rows.yaml", {}),
 }
 
 
@@ -141,6 +143,14 @@ def test_arrays_come_back_as_they_were_loaded(net: Net) -> None:
         arrays = net.live(backend).arrays(built(net, backend))
         assert arrays.keys() == weights.keys()
         assert all(np.array_equal(arrays[name], weights[name]) for name in weights)
+
+
+def test_source_that_fails_leaves_no_module() -> None:
+    source = SourceFile("fails_torch.py", "1 / 0\n")
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            execute(source)
+    assert not any("fails_torch" in name for name in sys.modules)
 
 
 @pytest.mark.parametrize("backend", backends.names())
@@ -193,6 +203,7 @@ def test_a_module_is_exported_for_every_batch(module: Any) -> None:
         assert deviation(found, expected) < 1e-6
 
 
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
 def test_a_module_is_traced_by_jit(module: Any) -> None:
     import torch
 
@@ -236,8 +247,6 @@ def test_a_model_trains(net: Net) -> None:
 
 
 def test_a_model_takes_every_size(net: Net) -> None:
-    from archc.backends.execute import execute
-
     constructor = getattr(execute(net.source_file("keras")), net.model_name("keras"))
     model = constructor(input_shape=(None, None, net.input_shape[0]))
     net.live("keras").load(model, random_weights(net.network))

@@ -17,6 +17,7 @@ import pytest
 
 from archc import backends
 from archc.api import load
+from archc.backends.helpers import definitions
 from archc.backends.text import WIDTH, Names, apply, camel_case, docstring, layout, plain
 from archc.check import compare
 
@@ -31,6 +32,8 @@ OWN = sorted(EMITTED.glob("*.yaml"))
 BACKENDS = backends.names()
 
 Golden = Callable[[Path, str], None]
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
 def in_files(folder: Path, sources: Iterator[tuple[str, str]]) -> Path:
@@ -100,6 +103,13 @@ def test_no_helper_is_written_that_nothing_uses(files: Path) -> None:
         used = {node.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)}
         assert not set(defined) - used, path
         assert isinstance(last, ast.FunctionDef | ast.ClassDef)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_every_helper_is_used_by_some_file(files: Path, backend: str) -> None:
+    known = definitions(ROOT / "backends" / backend / "helpers.py")
+    texts = [path.read_text(encoding="utf-8") for path in files.glob(f"*_{backend}.py")]
+    assert [n for n in known if not any(known[n] in text for text in texts)] == []
 
 
 HASH = """

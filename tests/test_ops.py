@@ -33,7 +33,9 @@ SIZE, OTHER_SIZE = (12, 9), (13, 16)
 """Even and odd heights and widths."""
 TOLERANCE = 1e-5
 
-pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even:UserWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Using padding='same' with even:UserWarning", "ignore::DeprecationWarning"
+)
 
 
 def cases() -> Iterator[Any]:

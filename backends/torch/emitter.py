@@ -398,10 +398,14 @@ class _NetworkClass:
         start = 0
         for _, group in groupby(rows, lambda row: self.statement(row, "layer")):
             run = list(group)
-            part = f"[{start}:{start + len(run)}]" if len(run) < len(rows) else ""
-            start += len(run)
-            yield f"for layer in {name}{part}:"
-            yield f"    {self.statement(run[0], 'layer')}"
+            end = start + len(run)
+            if len(run) == 1:
+                yield self.statement(run[0], f"{name}[{start}]")
+            else:
+                part = f"[{start or ''}:{end if end < len(rows) else ''}]"
+                yield f"for layer in {name}{part if part != '[:]' else ''}:"
+                yield f"    {self.statement(run[0], 'layer')}"
+            start = end
 
     def statement(self, row: Row, layer: str) -> str:
         assignment = self.assignments[row]
