@@ -405,9 +405,8 @@ class NASNetACifar(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)
-        for layer in self.cells_1[0:1]:
-            prev, x = x, layer(x, x)
-        for layer in self.cells_1[1:6]:
+        prev, x = x, self.cells_1[0](x, x)
+        for layer in self.cells_1[1:]:
             prev, x = x, layer(x, prev)
         prev, x = x, self.reduction_1(x, prev)
         for layer in self.cells_2:

@@ -257,8 +257,9 @@ def test_a_model_takes_every_size(net: Net) -> None:
         assert not list(check_outputs(net.network, found, expected))
 
 
-# Keras's PyTorch backend refuses layers with a dot in their names, and our names are dotted paths.
-# There the file needs another separator; nothing else stands in its way.
+# Keras's PyTorch backend refuses layers with a dot in their names, and our names are dotted paths:
+# there the file needs another separator. It also gets a strided average pool with `same` wrong (it
+# repeats the edge, in keras/src/backend/torch/nn.py), which is why none of these networks has one.
 ON_TORCH = """
 import re, sys
 from pathlib import Path

@@ -17,6 +17,7 @@ import pytest
 
 from archc import backends
 from archc.api import load
+from archc.backends.execute import execute
 from archc.backends.helpers import definitions
 from archc.backends.text import WIDTH, Names, apply, camel_case, docstring, layout, plain
 from archc.check import compare
@@ -182,7 +183,7 @@ def test_the_live_model_is_the_file(
 def test_the_live_functions_are_the_file() -> None:
     net = load(LARGE)
     net.build("keras")
-    module = next(m for n, m in sys.modules.items() if n.startswith("archc_live_mnv3_large_keras"))
+    module = execute(net.source_file("keras"))
     assert inspect.getsource(module).strip() == net.source("keras").strip()
     for name, function in inspect.getmembers(module, inspect.isfunction):
         assert inspect.getsource(function).startswith(f"def {name}(")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from archc.backends.blocks import is_literal
+from archc.backends.blocks import NOWHERE, is_literal
 from archc.backends.text import Apply, Expression, apply
 from archc.compiler import expressions as ex
 from archc.compiler.expressions import Node
@@ -61,10 +61,15 @@ def _padded(call: OpCall) -> tuple[OpCall, str]:
     arguments = [str(call.inputs[0]), call["padding"], call["kernel"]]
     arguments += [] if call.is_("dilation", 1) else [call["dilation"]]
     x = f"pad({', '.join(arguments)}, name={call.named('.pad')})"
-    rest = '"valid"'
-    if not isinstance(call.arguments["padding"], ex.Literal | ex.Items):
-        rest = f'"same" if {call["padding"]} == "same" else "valid"'
-    return OpCall(call.arguments, (x,), call.path, call.spell), rest
+    return replace(call, inputs=(x,)), call.spell(_rest(call.arguments["padding"]))
+
+
+def _rest(padding: Node) -> Node:
+    """What a layer has to pad once `pad` has done its part."""
+    same, valid = ex.Literal("same", NOWHERE), ex.Literal("valid", NOWHERE)
+    if isinstance(padding, ex.Literal | ex.Items):
+        return valid
+    return ex.Conditional(ex.Compare("==", padding, same, NOWHERE), same, valid, NOWHERE)
 
 
 def _convolution(call: OpCall, class_name: str, *plain: str, **named: Expression) -> Apply:

@@ -106,7 +106,8 @@ def _even_pads(call: OpCall) -> str | None:
     sizes, spacings = (call.pair(name) for name in ("kernel", "dilation"))
     if sizes is not None and spacings is not None:
         return literal((sizes[0] // 2 * spacings[0], sizes[1] // 2 * spacings[1]))
-    return f"{call['kernel']} // 2" if spacings == (1, 1) and call.is_number("kernel") else None
+    half = ex.Binary("//", call.arguments["kernel"], ex.Literal(2, NOWHERE), NOWHERE)
+    return call.spell(half) if spacings == (1, 1) and call.is_number("kernel") else None
 
 
 def _convolution(call: OpCall, positional: list[str], **named: Expression) -> Expression:
