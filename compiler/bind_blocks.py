@@ -218,6 +218,12 @@ class _BlockBinder:
         takes = ", ".join([*tensors, *target.parameter])
         self.binder.report("E037", f"the arguments do not fit `{target.name}({takes})`", node.place)
 
+    def nested(self, name: str) -> str:
+        """What a call within a step goes by: `name`, unless a step is called so."""
+        while any(step.name == name for step in self.spec.steps):
+            name += "_"
+        return name
+
     def invoke(
         self,
         node: Node,
@@ -228,7 +234,7 @@ class _BlockBinder:
     ) -> Invoke | None:
         labels = _labels(target, len(operands))
         bound = [
-            self.tensor(operand, f"{name}_{label}")
+            self.tensor(operand, self.nested(f"{name}_{label}"))
             for label, operand in zip(labels, operands, strict=True)
         ]
         arguments = tuple(self.binder.arguments(target, given.items(), self.scope))

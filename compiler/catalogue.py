@@ -89,9 +89,17 @@ def _bias(a: Arguments, size: int, name: str = "bias") -> tuple[Weight, ...]:
 
 def _conv_shape(a: Arguments, x: Tensor) -> Tensor:
     _need_map(x, "conv2d")
+    _need_stride_or_dilation(a, "conv2d")
     _need_divisible(x.channels, _int(a["groups"]), "input channels")
     _need_divisible(_int(a["filters"]), _int(a["groups"]), "filters")
     return _window(a, x, _int(a["filters"]), "conv2d")
+
+
+def _need_stride_or_dilation(a: Arguments, what: str) -> None:
+    if max(_pair(a["stride"])) > 1 and max(_pair(a["dilation"])) > 1:
+        message = f"`{what}` has both a stride and a dilation, which Keras does not have"
+        hint = "dilate one convolution and stride another, or use `depthwise_conv2d`"
+        raise Invalid("E048", message, hint)
 
 
 def _conv_cost(a: Arguments, y: Tensor, x: Tensor) -> Cost:
@@ -120,6 +128,7 @@ def _depthwise_cost(a: Arguments, y: Tensor, x: Tensor) -> Cost:
 
 
 def _separable_shape(a: Arguments, x: Tensor) -> Tensor:
+    _need_stride_or_dilation(a, "separable_conv2d")
     return _window(a, x, _int(a["filters"]), "separable_conv2d")
 
 

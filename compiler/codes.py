@@ -44,8 +44,9 @@ CODES = {
     "E043": "an op that needs a feature map got a vector, or the other way round",
     "E044": "the network is too large to be meant",
     "E045": "`from` names no row that stands above",
-    "E047": "a block gives other channels than it says under `channels`",
     "E046": "a requirement of the network does not hold",
+    "E047": "a block gives other channels than it says under `channels`",
+    "E048": "a stride together with a dilation, which not every framework has",
     # Settings
     "E050": "unknown parameter in a setting",
     "E051": "a setting that cannot be read",

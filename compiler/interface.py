@@ -91,6 +91,12 @@ def called_channels(
     return simplify(ex.substitute(output, {**arguments, **known}))
 
 
+def output_channels(target: Op | Block) -> Node:
+    """Channels of what a call gives, in the target's own names; 0 where they are not known."""
+    found = interface(target).output if isinstance(target, Block) else _op_channels(target, 1)
+    return found or ex.Literal(0, _NOWHERE)
+
+
 @lru_cache(maxsize=4096)
 def _op_channels(op: Op, count: int) -> Node | None:
     if op.channels is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -12,7 +12,7 @@ from archc.compiler import expressions as ex
 from archc.compiler import parser
 from archc.compiler.bind import Program, bind
 from archc.compiler.elaborate import elaborate
-from archc.compiler.interface import interface
+from archc.compiler.interface import interface, output_channels
 from archc.compiler.ir import Network, Parameter
 from archc.compiler.load import Files, Same, load
 from archc.compiler.origins import Settings
@@ -27,6 +27,7 @@ from archc.compiler.problems import (
     suggest,
 )
 from archc.compiler.reader import Scalar
+from archc.compiler.rows import names
 from archc.compiler.values import KINDS
 
 Result = tuple[Any, list[Problem]]
@@ -57,7 +58,22 @@ def check_interfaces(program: Program) -> Result:
             interface(block)
         except SpecError as error:
             problems.extend(error.problems)
+    if not problems:
+        problems.extend(_defaults_of_channels(program))
     return (None if problems else program), problems
+
+
+def _defaults_of_channels(program: Program) -> Iterator[Problem]:
+    """Defaults that decide the channels of a call in a block, whose code does not mention them."""
+    invokes = [invoke for block in program.blocks.values() for _, invoke in block.invokes()]
+    for invoke in invokes:
+        channels = output_channels(invoke.target)
+        given = program.defaults.get(invoke.target.name, {})
+        for name in sorted(names(channels) & given.keys() - dict(invoke.arguments).keys()):
+            message = f"`{name}` of `{invoke.target.name}` decides how many channels a step gives"
+            hint = "give it in the step, not under `defaults`"
+            related = (("in this step", invoke.place),)
+            yield Problem("E023", message, given[name].place, hint, related)
 
 
 PASSES: tuple[Callable[[Any], Result], ...] = (load, check_network, bind, check_interfaces)
