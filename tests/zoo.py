@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from itertools import product
 
 from archc.compiler.catalogue import CATALOGUE
+from archc.compiler.interface import output_channels
+from archc.compiler.rows import names
 from archc.compiler.values import ACTIVATIONS, INITIALIZERS
 
 CHANNELS = 6
@@ -192,8 +194,11 @@ def preset(case: Case) -> str:
 
 
 def spec_wide(case: Case) -> str:
-    """A step that says nothing: the arguments stand under `defaults`."""
-    return f"defaults: {{{case.op}: {{{_flow(case.arguments)}}}}}\n" + _network({}, {}, case)
+    """A step that says only how many channels it gives: the rest stands under `defaults`."""
+    sizes = names(output_channels(CATALOGUE[case.op]))
+    given = {name: value for name, value in case.arguments.items() if name in sizes}
+    rest = {name: value for name, value in case.arguments.items() if name not in sizes}
+    return f"defaults: {{{case.op}: {{{_flow(rest)}}}}}\n" + _network({}, {}, case, **given)
 
 
 FORMS = {form.__name__: form for form in (row, literal, free, preset, spec_wide)}
