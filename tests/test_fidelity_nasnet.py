@@ -102,7 +102,8 @@ def settled(model: Any, net: Net, batch: Array) -> dict[str, Array]:
 
 
 def keras_logits(model: Any, batch: Array) -> Array:
-    return np.asarray(model(batch.transpose(0, 2, 3, 1), training=False))
+    """What the model gives as a graph: called eagerly, Keras keeps every tensor until the end."""
+    return model.predict_on_batch(batch.transpose(0, 2, 3, 1))
 
 
 def torch_model(net: Net, weights: dict[str, Array]) -> Any:
@@ -219,4 +220,4 @@ def test_a_keras_model_of_unknown_size_is_the_same_network(spec):
     assert fixed.count_params() == net.params.total
     net.live("keras").load(fixed, weights)
     batch = random_batch(net.network, height, width)
-    np.testing.assert_array_equal(keras_logits(fixed, batch), keras_logits(anysize, batch))
+    assert deviation(keras_logits(fixed, batch), keras_logits(anysize, batch)) < 1e-6
