@@ -75,15 +75,15 @@ def default(network: Network, block: Block, argument: Argument) -> Node | None:
     return argument.default
 
 
-def value_of(body: Body, argument: Argument) -> Value:
-    """The value that a call of a block gives one of its generated arguments."""
+def value_of(body: Body, argument: Argument) -> Node | None:
+    """What a call of a block gives one of its generated arguments; None if no step asks for it."""
     *path, name = argument.origin
     for step in path:
         inner = next((call for call in body.calls if call.name == step), None)
         if inner is None:
             return None
         body = inner.body
-    return body.arguments.get(name)
+    return ex.Literal(body.arguments.get(name), NOWHERE)
 
 
 def row_arguments(network: Network, row: Row) -> Iterator[tuple[str, Node]]:
@@ -92,9 +92,10 @@ def row_arguments(network: Network, row: Row) -> Iterator[tuple[str, Node]]:
     block = body.target
     assert isinstance(block, Block)
     for argument in interface(block).arguments:
-        node = row.spelled.get(argument.name) or ex.Literal(value_of(body, argument), NOWHERE)
-        if not _same(node, default(network, block, argument)):
-            yield argument.name, node
+        usual = default(network, block, argument)
+        node = row.spelled.get(argument.name) or value_of(body, argument) or usual
+        if node is None or not _same(node, usual):
+            yield argument.name, node or ex.Literal(None, NOWHERE)
 
 
 def passed_arguments(

@@ -18,10 +18,10 @@ def conv_act(x, filters, *, act, name):
         3,
         padding="same",
         kernel_initializer="glorot_uniform",
-        name=f"{name}.conv",
+        name=f"{name}-conv",
     )(x)
     if act:
-        x = layers.Activation(act, name=f"{name}.act")(x)
+        x = layers.Activation(act, name=f"{name}-act")(x)
     return x
 
 
@@ -32,14 +32,14 @@ def HardSwishCifar(classes: int = 10, input_shape=(32, 32, 3)) -> keras.Model:
     """
     inputs = keras.Input(input_shape, name="input")
     # fmt: off
-    x = conv_act(inputs, 64, act="hard_swish", name="blocks.0")  # 32x32x64
-    x = conv_act(x, 64, act="hard_swish", name="blocks.1")  # 32x32x64
-    x = layers.MaxPooling2D(2, strides=2, padding="valid", name="blocks.2")(x)  # 16x16x64
-    x = conv_act(x, 128, act="hard_swish", name="blocks.3")  # 16x16x128
-    x = conv_act(x, 128, act="hard_swish", name="blocks.4")  # 16x16x128
-    x = layers.MaxPooling2D(2, strides=2, padding="valid", name="blocks.5")(x)  # 8x8x128
-    x = conv_act(x, 256, act="hard_swish", name="blocks.6")  # 8x8x256
-    x = conv_act(x, 256, act="hard_swish", name="blocks.7")  # 8x8x256
+    x = conv_act(inputs, 64, act="hard_swish", name="blocks-0")  # 32x32x64
+    x = conv_act(x, 64, act="hard_swish", name="blocks-1")  # 32x32x64
+    x = layers.MaxPooling2D(2, strides=2, padding="valid", name="blocks-2")(x)  # 16x16x64
+    x = conv_act(x, 128, act="hard_swish", name="blocks-3")  # 16x16x128
+    x = conv_act(x, 128, act="hard_swish", name="blocks-4")  # 16x16x128
+    x = layers.MaxPooling2D(2, strides=2, padding="valid", name="blocks-5")(x)  # 8x8x128
+    x = conv_act(x, 256, act="hard_swish", name="blocks-6")  # 8x8x256
+    x = conv_act(x, 256, act="hard_swish", name="blocks-7")  # 8x8x256
     x = layers.GlobalAveragePooling2D(name="pool")(x)  # 256
     x = layers.Dense(1024, kernel_initializer="glorot_uniform", name="hidden")(x)  # 1024
     x = layers.Activation("hard_swish", name="hidden_act")(x)  # 1024

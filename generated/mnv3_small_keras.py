@@ -20,11 +20,11 @@ def conv_bn(x, out, *, kernel=1, stride=1, act=None, name):
         padding="same",
         use_bias=False,
         kernel_initializer="glorot_uniform",
-        name=f"{name}.conv",
+        name=f"{name}-conv",
     )(x)
-    x = layers.BatchNormalization(momentum=0.999, epsilon=0.001, name=f"{name}.bn")(x)
+    x = layers.BatchNormalization(momentum=0.999, epsilon=0.001, name=f"{name}-bn")(x)
     if act:
-        x = layers.Activation(act, name=f"{name}.act")(x)
+        x = layers.Activation(act, name=f"{name}-act")(x)
     return x
 
 
@@ -36,63 +36,63 @@ def depthwise_bn(x, kernel, *, stride=1, act, name):
         padding="same",
         use_bias=False,
         depthwise_initializer="glorot_uniform",
-        name=f"{name}.conv",
+        name=f"{name}-conv",
     )(x)
-    x = layers.BatchNormalization(momentum=0.999, epsilon=0.001, name=f"{name}.bn")(x)
+    x = layers.BatchNormalization(momentum=0.999, epsilon=0.001, name=f"{name}-bn")(x)
     if act:
-        x = layers.Activation(act, name=f"{name}.act")(x)
+        x = layers.Activation(act, name=f"{name}-act")(x)
     return x
 
 
 def squeeze_excite(x, reduced, *, name):
     """Weighs each channel by a gate computed from all of them (arXiv:1709.01507)."""
-    y = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}.pool")(x)
+    y = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}-pool")(x)
     y = layers.Conv2D(
         reduced,
         1,
         kernel_initializer="glorot_uniform",
-        name=f"{name}.reduce",
+        name=f"{name}-reduce",
     )(y)
-    y = layers.Activation("relu", name=f"{name}.relu")(y)
+    y = layers.Activation("relu", name=f"{name}-relu")(y)
     y = layers.Conv2D(
         x.shape[-1],
         1,
         kernel_initializer="glorot_uniform",
-        name=f"{name}.expand",
+        name=f"{name}-expand",
     )(y)
-    y = layers.Activation("hard_sigmoid", name=f"{name}.gate")(y)
-    return layers.Multiply(name=f"{name}.scale")([x, y])
+    y = layers.Activation("hard_sigmoid", name=f"{name}-gate")(y)
+    return layers.Multiply(name=f"{name}-scale")([x, y])
 
 
 def inverted_residual(x, out, *, hidden, reduced=None, kernel, act, stride=1, name):
     """Expand, filter depthwise, squeeze and excite, project (MobileNetV3, Fig. 4)."""
     y = x
     if hidden != x.shape[-1]:
-        y = conv_bn(x, hidden, act=act, name=f"{name}.expand")
-    y = depthwise_bn(y, kernel, stride=stride, act=act, name=f"{name}.depthwise")
+        y = conv_bn(x, hidden, act=act, name=f"{name}-expand")
+    y = depthwise_bn(y, kernel, stride=stride, act=act, name=f"{name}-depthwise")
     if reduced:
-        y = squeeze_excite(y, reduced, name=f"{name}.excite")
-    y = conv_bn(y, out, name=f"{name}.project")
+        y = squeeze_excite(y, reduced, name=f"{name}-excite")
+    y = conv_bn(y, out, name=f"{name}-project")
     if stride == 1 and x.shape[-1] == out:
-        y = layers.Add(name=f"{name}.residual")([y, x])
+        y = layers.Add(name=f"{name}-residual")([y, x])
     return y
 
 
 def hidden_classifier(x, classes, *, hidden, dropout, act, name):
     """Global pooling, a hidden dense layer, dropout, a dense layer (MobileNetV3)."""
-    x = layers.GlobalAveragePooling2D(name=f"{name}.pool")(x)
+    x = layers.GlobalAveragePooling2D(name=f"{name}-pool")(x)
     x = layers.Dense(
         hidden,
         kernel_initializer="glorot_uniform",
-        name=f"{name}.hidden",
+        name=f"{name}-hidden",
     )(x)
     if act:
-        x = layers.Activation(act, name=f"{name}.act")(x)
-    x = layers.Dropout(dropout, name=f"{name}.dropout")(x)
+        x = layers.Activation(act, name=f"{name}-act")(x)
+    x = layers.Dropout(dropout, name=f"{name}-dropout")(x)
     return layers.Dense(
         classes,
         kernel_initializer="glorot_uniform",
-        name=f"{name}.logits",
+        name=f"{name}-logits",
     )(x)
 
 
@@ -109,17 +109,17 @@ def MobileNetV3Small(
     inputs = keras.Input(input_shape, name="input")
     # fmt: off
     x = conv_bn(inputs, 16, kernel=3, stride=2, act="hard_swish", name="stem")  # 112x112x16
-    x = inverted_residual(x, 16, hidden=16, reduced=8, kernel=3, act="relu", stride=2, name="blocks.0")  # 56x56x16
-    x = inverted_residual(x, 24, hidden=72, kernel=3, act="relu", stride=2, name="blocks.1")  # 28x28x24
-    x = inverted_residual(x, 24, hidden=88, kernel=3, act="relu", name="blocks.2")  # 28x28x24
-    x = inverted_residual(x, 40, hidden=96, reduced=24, kernel=5, act="hard_swish", stride=2, name="blocks.3")  # 14x14x40
-    x = inverted_residual(x, 40, hidden=240, reduced=64, kernel=5, act="hard_swish", name="blocks.4")  # 14x14x40
-    x = inverted_residual(x, 40, hidden=240, reduced=64, kernel=5, act="hard_swish", name="blocks.5")  # 14x14x40
-    x = inverted_residual(x, 48, hidden=120, reduced=32, kernel=5, act="hard_swish", name="blocks.6")  # 14x14x48
-    x = inverted_residual(x, 48, hidden=144, reduced=40, kernel=5, act="hard_swish", name="blocks.7")  # 14x14x48
-    x = inverted_residual(x, 96, hidden=288, reduced=72, kernel=5, act="hard_swish", stride=2, name="blocks.8")  # 7x7x96
-    x = inverted_residual(x, 96, hidden=576, reduced=144, kernel=5, act="hard_swish", name="blocks.9")  # 7x7x96
-    x = inverted_residual(x, 96, hidden=576, reduced=144, kernel=5, act="hard_swish", name="blocks.10")  # 7x7x96
+    x = inverted_residual(x, 16, hidden=16, reduced=8, kernel=3, act="relu", stride=2, name="blocks-0")  # 56x56x16
+    x = inverted_residual(x, 24, hidden=72, kernel=3, act="relu", stride=2, name="blocks-1")  # 28x28x24
+    x = inverted_residual(x, 24, hidden=88, kernel=3, act="relu", name="blocks-2")  # 28x28x24
+    x = inverted_residual(x, 40, hidden=96, reduced=24, kernel=5, act="hard_swish", stride=2, name="blocks-3")  # 14x14x40
+    x = inverted_residual(x, 40, hidden=240, reduced=64, kernel=5, act="hard_swish", name="blocks-4")  # 14x14x40
+    x = inverted_residual(x, 40, hidden=240, reduced=64, kernel=5, act="hard_swish", name="blocks-5")  # 14x14x40
+    x = inverted_residual(x, 48, hidden=120, reduced=32, kernel=5, act="hard_swish", name="blocks-6")  # 14x14x48
+    x = inverted_residual(x, 48, hidden=144, reduced=40, kernel=5, act="hard_swish", name="blocks-7")  # 14x14x48
+    x = inverted_residual(x, 96, hidden=288, reduced=72, kernel=5, act="hard_swish", stride=2, name="blocks-8")  # 7x7x96
+    x = inverted_residual(x, 96, hidden=576, reduced=144, kernel=5, act="hard_swish", name="blocks-9")  # 7x7x96
+    x = inverted_residual(x, 96, hidden=576, reduced=144, kernel=5, act="hard_swish", name="blocks-10")  # 7x7x96
     x = conv_bn(x, 576, act="hard_swish", name="head")  # 7x7x576
     x = hidden_classifier(x, classes, hidden=1024, dropout=dropout, act="hard_swish", name="classifier")  # 1000
     # fmt: on

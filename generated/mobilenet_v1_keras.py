@@ -20,11 +20,11 @@ def conv_bn(x, out, *, kernel=1, stride=1, act=None, name):
         padding="same",
         use_bias=False,
         kernel_initializer="glorot_uniform",
-        name=f"{name}.conv",
+        name=f"{name}-conv",
     )(x)
-    x = layers.BatchNormalization(momentum=0.99, epsilon=0.001, name=f"{name}.bn")(x)
+    x = layers.BatchNormalization(momentum=0.99, epsilon=0.001, name=f"{name}-bn")(x)
     if act:
-        x = layers.Activation(act, name=f"{name}.act")(x)
+        x = layers.Activation(act, name=f"{name}-act")(x)
     return x
 
 
@@ -36,28 +36,28 @@ def depthwise_bn(x, kernel, *, stride=1, act, name):
         padding="same",
         use_bias=False,
         depthwise_initializer="glorot_uniform",
-        name=f"{name}.conv",
+        name=f"{name}-conv",
     )(x)
-    x = layers.BatchNormalization(momentum=0.99, epsilon=0.001, name=f"{name}.bn")(x)
+    x = layers.BatchNormalization(momentum=0.99, epsilon=0.001, name=f"{name}-bn")(x)
     if act:
-        x = layers.Activation(act, name=f"{name}.act")(x)
+        x = layers.Activation(act, name=f"{name}-act")(x)
     return x
 
 
 def depthwise_separable(x, out, *, stride=1, act="relu6", name):
     """A depthwise convolution filters, a 1x1 convolution combines (MobileNetV1)."""
-    x = depthwise_bn(x, 3, stride=stride, act=act, name=f"{name}.depthwise")
-    return conv_bn(x, out, act=act, name=f"{name}.pointwise")
+    x = depthwise_bn(x, 3, stride=stride, act=act, name=f"{name}-depthwise")
+    return conv_bn(x, out, act=act, name=f"{name}-pointwise")
 
 
 def pooled_classifier(x, classes, *, dropout, name):
     """Global pooling, dropout, one dense layer (MobileNetV1)."""
-    x = layers.GlobalAveragePooling2D(name=f"{name}.pool")(x)
-    x = layers.Dropout(dropout, name=f"{name}.dropout")(x)
+    x = layers.GlobalAveragePooling2D(name=f"{name}-pool")(x)
+    x = layers.Dropout(dropout, name=f"{name}-dropout")(x)
     return layers.Dense(
         classes,
         kernel_initializer="glorot_uniform",
-        name=f"{name}.logits",
+        name=f"{name}-logits",
     )(x)
 
 
@@ -73,19 +73,19 @@ def MobileNetV1(
     inputs = keras.Input(input_shape, name="input")
     # fmt: off
     x = conv_bn(inputs, 32, kernel=3, stride=2, act="relu6", name="stem")  # 112x112x32
-    x = depthwise_separable(x, 64, name="blocks.0")  # 112x112x64
-    x = depthwise_separable(x, 128, stride=2, name="blocks.1")  # 56x56x128
-    x = depthwise_separable(x, 128, name="blocks.2")  # 56x56x128
-    x = depthwise_separable(x, 256, stride=2, name="blocks.3")  # 28x28x256
-    x = depthwise_separable(x, 256, name="blocks.4")  # 28x28x256
-    x = depthwise_separable(x, 512, stride=2, name="blocks.5")  # 14x14x512
-    x = depthwise_separable(x, 512, name="blocks.6")  # 14x14x512
-    x = depthwise_separable(x, 512, name="blocks.7")  # 14x14x512
-    x = depthwise_separable(x, 512, name="blocks.8")  # 14x14x512
-    x = depthwise_separable(x, 512, name="blocks.9")  # 14x14x512
-    x = depthwise_separable(x, 512, name="blocks.10")  # 14x14x512
-    x = depthwise_separable(x, 1024, stride=2, name="blocks.11")  # 7x7x1024
-    x = depthwise_separable(x, 1024, name="blocks.12")  # 7x7x1024
+    x = depthwise_separable(x, 64, name="blocks-0")  # 112x112x64
+    x = depthwise_separable(x, 128, stride=2, name="blocks-1")  # 56x56x128
+    x = depthwise_separable(x, 128, name="blocks-2")  # 56x56x128
+    x = depthwise_separable(x, 256, stride=2, name="blocks-3")  # 28x28x256
+    x = depthwise_separable(x, 256, name="blocks-4")  # 28x28x256
+    x = depthwise_separable(x, 512, stride=2, name="blocks-5")  # 14x14x512
+    x = depthwise_separable(x, 512, name="blocks-6")  # 14x14x512
+    x = depthwise_separable(x, 512, name="blocks-7")  # 14x14x512
+    x = depthwise_separable(x, 512, name="blocks-8")  # 14x14x512
+    x = depthwise_separable(x, 512, name="blocks-9")  # 14x14x512
+    x = depthwise_separable(x, 512, name="blocks-10")  # 14x14x512
+    x = depthwise_separable(x, 1024, stride=2, name="blocks-11")  # 7x7x1024
+    x = depthwise_separable(x, 1024, name="blocks-12")  # 7x7x1024
     x = pooled_classifier(x, classes, dropout=dropout, name="classifier")  # 1000
     # fmt: on
     return keras.Model(inputs, x, name="MobileNetV1")

@@ -369,7 +369,7 @@ class NASNetA7at1920(nn.Module):
     def __init__(self, classes: int = 1000, dropout: float = 0.0) -> None:
         super().__init__()
         self.stem = Stem(3, 96, stride=2, padding="valid")  # 96x165x165
-        self.stem_1 = ReductionCell(96, 96, 20, p_larger=None, first=True)  # 80x83x83
+        self.stem_1 = ReductionCell(96, 96, 20, first=True)  # 80x83x83
         self.stem_2 = ReductionCell(80, 96, 40, p_larger=True)  # 160x42x42
         # fmt: off
         self.cells_1 = nn.ModuleList([

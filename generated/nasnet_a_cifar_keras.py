@@ -37,12 +37,12 @@ def stem(x, filters, *, stride, padding, name):
         padding="same" if padding == "same" else "valid",
         use_bias=False,
         kernel_initializer="he_normal",
-        name=f"{name}.conv",
-    )(pad(x, padding, 3, name=f"{name}.conv.pad"))
+        name=f"{name}-conv",
+    )(pad(x, padding, 3, name=f"{name}-conv-pad"))
     return layers.BatchNormalization(
         momentum=0.9997,
         epsilon=0.001,
-        name=f"{name}.bn",
+        name=f"{name}-bn",
     )(x)
 
 
@@ -50,57 +50,57 @@ def halve(x, filters, *, name):
     """Halves the size; two paths, one of them shifted by a pixel, see every other
     pixel each.
     """
-    relu = layers.Activation("relu", name=f"{name}.relu")(x)
+    relu = layers.Activation("relu", name=f"{name}-relu")(x)
     even = layers.AveragePooling2D(
         1,
         strides=2,
         padding="valid",
-        name=f"{name}.even",
+        name=f"{name}-even",
     )(relu)
     even_conv = layers.Conv2D(
         filters // 2,
         1,
         use_bias=False,
         kernel_initializer="he_normal",
-        name=f"{name}.even_conv",
+        name=f"{name}-even_conv",
     )(even)
-    pad_ = layers.ZeroPadding2D(((0, 1), (0, 1)), name=f"{name}.pad")(relu)
-    shift = layers.Cropping2D(((1, 0), (1, 0)), name=f"{name}.shift")(pad_)
+    pad_ = layers.ZeroPadding2D(((0, 1), (0, 1)), name=f"{name}-pad")(relu)
+    shift = layers.Cropping2D(((1, 0), (1, 0)), name=f"{name}-shift")(pad_)
     odd = layers.AveragePooling2D(
         1,
         strides=2,
         padding="valid",
-        name=f"{name}.odd",
+        name=f"{name}-odd",
     )(shift)
     odd_conv = layers.Conv2D(
         filters // 2,
         1,
         use_bias=False,
         kernel_initializer="he_normal",
-        name=f"{name}.odd_conv",
+        name=f"{name}-odd_conv",
     )(odd)
-    both = layers.Concatenate(name=f"{name}.both")([even_conv, odd_conv])
+    both = layers.Concatenate(name=f"{name}-both")([even_conv, odd_conv])
     return layers.BatchNormalization(
         momentum=0.9997,
         epsilon=0.001,
-        name=f"{name}.bn",
+        name=f"{name}-bn",
     )(both)
 
 
 def squeeze(x, filters, *, name):
     """ReLU, 1x1 convolution, batch norm."""
-    x = layers.Activation("relu", name=f"{name}.relu")(x)
+    x = layers.Activation("relu", name=f"{name}-relu")(x)
     x = layers.Conv2D(
         filters,
         1,
         use_bias=False,
         kernel_initializer="he_normal",
-        name=f"{name}.conv",
+        name=f"{name}-conv",
     )(x)
     return layers.BatchNormalization(
         momentum=0.9997,
         epsilon=0.001,
-        name=f"{name}.bn",
+        name=f"{name}-bn",
     )(x)
 
 
@@ -108,15 +108,15 @@ def fit(prev, filters, *, larger=False, name):
     """Gives the previous tensor the size and the channels of the current one."""
     y = prev
     if larger:
-        y = halve(prev, filters, name=f"{name}.halve")
+        y = halve(prev, filters, name=f"{name}-halve")
     if not larger and prev.shape[-1] != filters:
-        y = squeeze(y, filters, name=f"{name}.project")
+        y = squeeze(y, filters, name=f"{name}-project")
     return y
 
 
 def separable(x, filters, *, kernel, stride=1, name):
     """ReLU, separable convolution and batch norm, twice; the first one strides."""
-    x = layers.Activation("relu", name=f"{name}.relu_1")(x)
+    x = layers.Activation("relu", name=f"{name}-relu_1")(x)
     x = layers.SeparableConv2D(
         filters,
         kernel,
@@ -125,14 +125,14 @@ def separable(x, filters, *, kernel, stride=1, name):
         use_bias=False,
         depthwise_initializer="glorot_uniform",
         pointwise_initializer="glorot_uniform",
-        name=f"{name}.conv_1",
+        name=f"{name}-conv_1",
     )(x)
     x = layers.BatchNormalization(
         momentum=0.9997,
         epsilon=0.001,
-        name=f"{name}.bn_1",
+        name=f"{name}-bn_1",
     )(x)
-    x = layers.Activation("relu", name=f"{name}.relu_2")(x)
+    x = layers.Activation("relu", name=f"{name}-relu_2")(x)
     x = layers.SeparableConv2D(
         filters,
         kernel,
@@ -140,109 +140,86 @@ def separable(x, filters, *, kernel, stride=1, name):
         use_bias=False,
         depthwise_initializer="glorot_uniform",
         pointwise_initializer="glorot_uniform",
-        name=f"{name}.conv_2",
+        name=f"{name}-conv_2",
     )(x)
     return layers.BatchNormalization(
         momentum=0.9997,
         epsilon=0.001,
-        name=f"{name}.bn_2",
+        name=f"{name}-bn_2",
     )(x)
 
 
 def mean(x, *, name):
     """3x3 average pooling."""
-    return layers.AveragePooling2D(3, strides=1, padding="same", name=f"{name}.pool")(x)
+    return layers.AveragePooling2D(3, strides=1, padding="same", name=f"{name}-pool")(x)
 
 
 def normal_cell(x, prev, filters, *, p_larger=False, name):
     """Normal cell (Figure 4, left)."""
-    p = fit(prev, filters, larger=p_larger, name=f"{name}.p")
-    h = squeeze(x, filters, name=f"{name}.h")
-    y1 = layers.Add(name=f"{name}.y1")(
-        [
-            separable(h, filters, kernel=5, name=f"{name}.y1_left"),
-            separable(p, filters, kernel=3, name=f"{name}.y1_right"),
-        ],
-    )
-    y2 = layers.Add(name=f"{name}.y2")(
-        [
-            separable(p, filters, kernel=5, name=f"{name}.y2_left"),
-            separable(p, filters, kernel=3, name=f"{name}.y2_right"),
-        ],
-    )
-    y3 = layers.Add(name=f"{name}.y3")([mean(h, name=f"{name}.y3_left"), p])
-    y4 = layers.Add(name=f"{name}.y4")(
-        [
-            mean(p, name=f"{name}.y4_left"),
-            mean(p, name=f"{name}.y4_right"),
-        ],
-    )
-    y5 = layers.Add(name=f"{name}.y5")(
-        [
-            separable(h, filters, kernel=3, name=f"{name}.y5_left"),
-            h,
-        ],
-    )
-    return layers.Concatenate(name=f"{name}.concat")([p, y1, y2, y3, y4, y5])
+    p = fit(prev, filters, larger=p_larger, name=f"{name}-p")
+    h = squeeze(x, filters, name=f"{name}-h")
+    y1_left = separable(h, filters, kernel=5, name=f"{name}-y1_left")
+    y1_right = separable(p, filters, kernel=3, name=f"{name}-y1_right")
+    y1 = layers.Add(name=f"{name}-y1")([y1_left, y1_right])
+    y2_left = separable(p, filters, kernel=5, name=f"{name}-y2_left")
+    y2_right = separable(p, filters, kernel=3, name=f"{name}-y2_right")
+    y2 = layers.Add(name=f"{name}-y2")([y2_left, y2_right])
+    y3_left = mean(h, name=f"{name}-y3_left")
+    y3 = layers.Add(name=f"{name}-y3")([y3_left, p])
+    y4_left = mean(p, name=f"{name}-y4_left")
+    y4_right = mean(p, name=f"{name}-y4_right")
+    y4 = layers.Add(name=f"{name}-y4")([y4_left, y4_right])
+    y5_left = separable(h, filters, kernel=3, name=f"{name}-y5_left")
+    y5 = layers.Add(name=f"{name}-y5")([y5_left, h])
+    return layers.Concatenate(name=f"{name}-concat")([p, y1, y2, y3, y4, y5])
 
 
 def max_pool(x, *, name):
     """3x3 max pooling at stride 2 over zeros, which can win. At any size."""
-    x = layers.ZeroPadding2D(((2, 2), (2, 2)), name=f"{name}.pad")(x)
-    x = layers.MaxPooling2D(3, strides=2, padding="same", name=f"{name}.pool")(x)
-    return layers.Cropping2D(((1, 1), (1, 1)), name=f"{name}.crop")(x)
+    x = layers.ZeroPadding2D(((2, 2), (2, 2)), name=f"{name}-pad")(x)
+    x = layers.MaxPooling2D(3, strides=2, padding="same", name=f"{name}-pool")(x)
+    return layers.Cropping2D(((1, 1), (1, 1)), name=f"{name}-crop")(x)
 
 
 def avg_pool(x, *, name):
     """3x3 average pooling at stride 2 over zeros, which count. At any size."""
-    x = layers.ZeroPadding2D(((2, 2), (2, 2)), name=f"{name}.pad")(x)
-    x = layers.AveragePooling2D(3, strides=2, padding="same", name=f"{name}.pool")(x)
-    return layers.Cropping2D(((1, 1), (1, 1)), name=f"{name}.crop")(x)
+    x = layers.ZeroPadding2D(((2, 2), (2, 2)), name=f"{name}-pad")(x)
+    x = layers.AveragePooling2D(3, strides=2, padding="same", name=f"{name}-pool")(x)
+    return layers.Cropping2D(((1, 1), (1, 1)), name=f"{name}-crop")(x)
 
 
 def reduction_cell(x, prev, filters, *, p_larger=False, first=False, name):
     """Reduction cell (Figure 4, right); halves the size."""
     p = prev
     if not first:
-        p = fit(prev, filters, larger=p_larger, name=f"{name}.p")
-    h = squeeze(x, filters, name=f"{name}.h")
-    y1 = layers.Add(name=f"{name}.y1")(
-        [
-            separable(h, filters, kernel=5, stride=2, name=f"{name}.y1_left"),
-            separable(p, filters, kernel=7, stride=2, name=f"{name}.y1_right"),
-        ],
-    )
-    y2 = layers.Add(name=f"{name}.y2")(
-        [
-            max_pool(h, name=f"{name}.y2_left"),
-            separable(p, filters, kernel=7, stride=2, name=f"{name}.y2_right"),
-        ],
-    )
-    y3 = layers.Add(name=f"{name}.y3")(
-        [
-            avg_pool(h, name=f"{name}.y3_left"),
-            separable(p, filters, kernel=5, stride=2, name=f"{name}.y3_right"),
-        ],
-    )
-    y4 = layers.Add(name=f"{name}.y4")([y2, mean(y1, name=f"{name}.y4_right")])
-    y5 = layers.Add(name=f"{name}.y5")(
-        [
-            separable(y1, filters, kernel=3, name=f"{name}.y5_left"),
-            max_pool(h, name=f"{name}.y5_right"),
-        ],
-    )
-    return layers.Concatenate(name=f"{name}.concat")([y2, y3, y4, y5])
+        p = fit(prev, filters, larger=p_larger, name=f"{name}-p")
+    h = squeeze(x, filters, name=f"{name}-h")
+    y1_left = separable(h, filters, kernel=5, stride=2, name=f"{name}-y1_left")
+    y1_right = separable(p, filters, kernel=7, stride=2, name=f"{name}-y1_right")
+    y1 = layers.Add(name=f"{name}-y1")([y1_left, y1_right])
+    y2_left = max_pool(h, name=f"{name}-y2_left")
+    y2_right = separable(p, filters, kernel=7, stride=2, name=f"{name}-y2_right")
+    y2 = layers.Add(name=f"{name}-y2")([y2_left, y2_right])
+    y3_left = avg_pool(h, name=f"{name}-y3_left")
+    y3_right = separable(p, filters, kernel=5, stride=2, name=f"{name}-y3_right")
+    y3 = layers.Add(name=f"{name}-y3")([y3_left, y3_right])
+    y4_right = mean(y1, name=f"{name}-y4_right")
+    y4 = layers.Add(name=f"{name}-y4")([y2, y4_right])
+    y5_left = separable(y1, filters, kernel=3, name=f"{name}-y5_left")
+    y5_right = max_pool(h, name=f"{name}-y5_right")
+    y5 = layers.Add(name=f"{name}-y5")([y5_left, y5_right])
+    return layers.Concatenate(name=f"{name}-concat")([y2, y3, y4, y5])
 
 
 def relu_classifier(x, classes, *, dropout, name):
     """ReLU, global pooling, dropout, one dense layer."""
-    x = layers.Activation("relu", name=f"{name}.relu")(x)
-    x = layers.GlobalAveragePooling2D(name=f"{name}.pool")(x)
-    x = layers.Dropout(dropout, name=f"{name}.dropout")(x)
+    x = layers.Activation("relu", name=f"{name}-relu")(x)
+    x = layers.GlobalAveragePooling2D(name=f"{name}-pool")(x)
+    x = layers.Dropout(dropout, name=f"{name}-dropout")(x)
     return layers.Dense(
         classes,
         kernel_initializer="glorot_uniform",
-        name=f"{name}.logits",
+        name=f"{name}-logits",
     )(x)
 
 
@@ -258,26 +235,26 @@ def NASNetACifar(
     inputs = keras.Input(input_shape, name="input")
     # fmt: off
     x = stem(inputs, 32, stride=1, padding="same", name="stem")  # 32x32x32
-    prev, x = x, normal_cell(x, x, 32, name="cells_1.0")  # 32x32x192
-    prev, x = x, normal_cell(x, prev, 32, name="cells_1.1")  # 32x32x192
-    prev, x = x, normal_cell(x, prev, 32, name="cells_1.2")  # 32x32x192
-    prev, x = x, normal_cell(x, prev, 32, name="cells_1.3")  # 32x32x192
-    prev, x = x, normal_cell(x, prev, 32, name="cells_1.4")  # 32x32x192
-    prev, x = x, normal_cell(x, prev, 32, name="cells_1.5")  # 32x32x192
+    prev, x = x, normal_cell(x, x, 32, name="cells_1-0")  # 32x32x192
+    prev, x = x, normal_cell(x, prev, 32, name="cells_1-1")  # 32x32x192
+    prev, x = x, normal_cell(x, prev, 32, name="cells_1-2")  # 32x32x192
+    prev, x = x, normal_cell(x, prev, 32, name="cells_1-3")  # 32x32x192
+    prev, x = x, normal_cell(x, prev, 32, name="cells_1-4")  # 32x32x192
+    prev, x = x, normal_cell(x, prev, 32, name="cells_1-5")  # 32x32x192
     prev, x = x, reduction_cell(x, prev, 64, name="reduction_1")  # 16x16x256
-    prev, x = x, normal_cell(x, prev, 64, p_larger=True, name="cells_2.0")  # 16x16x384
-    prev, x = x, normal_cell(x, prev, 64, name="cells_2.1")  # 16x16x384
-    prev, x = x, normal_cell(x, prev, 64, name="cells_2.2")  # 16x16x384
-    prev, x = x, normal_cell(x, prev, 64, name="cells_2.3")  # 16x16x384
-    prev, x = x, normal_cell(x, prev, 64, name="cells_2.4")  # 16x16x384
-    prev, x = x, normal_cell(x, prev, 64, name="cells_2.5")  # 16x16x384
+    prev, x = x, normal_cell(x, prev, 64, p_larger=True, name="cells_2-0")  # 16x16x384
+    prev, x = x, normal_cell(x, prev, 64, name="cells_2-1")  # 16x16x384
+    prev, x = x, normal_cell(x, prev, 64, name="cells_2-2")  # 16x16x384
+    prev, x = x, normal_cell(x, prev, 64, name="cells_2-3")  # 16x16x384
+    prev, x = x, normal_cell(x, prev, 64, name="cells_2-4")  # 16x16x384
+    prev, x = x, normal_cell(x, prev, 64, name="cells_2-5")  # 16x16x384
     prev, x = x, reduction_cell(x, prev, 128, name="reduction_2")  # 8x8x512
-    prev, x = x, normal_cell(x, prev, 128, p_larger=True, name="cells_3.0")  # 8x8x768
-    prev, x = x, normal_cell(x, prev, 128, name="cells_3.1")  # 8x8x768
-    prev, x = x, normal_cell(x, prev, 128, name="cells_3.2")  # 8x8x768
-    prev, x = x, normal_cell(x, prev, 128, name="cells_3.3")  # 8x8x768
-    prev, x = x, normal_cell(x, prev, 128, name="cells_3.4")  # 8x8x768
-    prev, x = x, normal_cell(x, prev, 128, name="cells_3.5")  # 8x8x768
+    prev, x = x, normal_cell(x, prev, 128, p_larger=True, name="cells_3-0")  # 8x8x768
+    prev, x = x, normal_cell(x, prev, 128, name="cells_3-1")  # 8x8x768
+    prev, x = x, normal_cell(x, prev, 128, name="cells_3-2")  # 8x8x768
+    prev, x = x, normal_cell(x, prev, 128, name="cells_3-3")  # 8x8x768
+    prev, x = x, normal_cell(x, prev, 128, name="cells_3-4")  # 8x8x768
+    prev, x = x, normal_cell(x, prev, 128, name="cells_3-5")  # 8x8x768
     x = relu_classifier(x, classes, dropout=dropout, name="classifier")  # 10
     # fmt: on
     return keras.Model(inputs, x, name="NASNetACifar")

@@ -370,7 +370,7 @@ class NASNetALarge(nn.Module):
     def __init__(self, classes: int = 1000, dropout: float = 0.0) -> None:
         super().__init__()
         self.stem = Stem(3, 96, stride=2, padding="valid")  # 96x165x165
-        self.stem_1 = ReductionCell(96, 96, 42, p_larger=None, first=True)  # 168x83x83
+        self.stem_1 = ReductionCell(96, 96, 42, first=True)  # 168x83x83
         self.stem_2 = ReductionCell(168, 96, 84, p_larger=True)  # 336x42x42
         # fmt: off
         self.cells_1 = nn.ModuleList([

@@ -369,7 +369,7 @@ class NASNetAMobile(nn.Module):
     def __init__(self, classes: int = 1000, dropout: float = 0.0) -> None:
         super().__init__()
         self.stem = Stem(3, 32, stride=2, padding="valid")  # 32x111x111
-        self.stem_1 = ReductionCell(32, 32, 11, p_larger=None, first=True)  # 44x56x56
+        self.stem_1 = ReductionCell(32, 32, 11, first=True)  # 44x56x56
         self.stem_2 = ReductionCell(44, 32, 22, p_larger=True)  # 88x28x28
         # fmt: off
         self.cells_1 = nn.ModuleList([

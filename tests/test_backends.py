@@ -257,36 +257,22 @@ def test_a_model_takes_every_size(net: Net) -> None:
         assert not list(check_outputs(net.network, found, expected))
 
 
-# Keras's PyTorch backend refuses layers with a dot in their names, and our names are dotted paths:
-# there the file needs another separator. It also gets a strided average pool with `same` wrong (it
-# repeats the edge, in keras/src/backend/torch/nn.py), which is why none of these networks has one.
+# Keras's PyTorch backend gets a strided average pool with `same` wrong (it repeats the edge, in
+# keras/src/backend/torch/nn.py), which is why none of these networks has one.
 ON_TORCH = """
-import re, sys
+import sys
 from pathlib import Path
 import keras
 import numpy as np
 sys.path.insert(0, sys.argv[1])
 import test_backends as tests
-from archc.compiler.analysis import weights
 assert keras.backend.backend() == "torch"
 for name, (path, settings) in tests.NETS.items():
     net = tests.load(path, **settings)
-    try:
-        net.build("keras")
-    except KeyError as error:
-        assert "can't contain" in error.args[0]
-    else:
-        raise AssertionError("dots are allowed now: build the model as it is")
-    text = re.sub(r'name=f?"[^"]*"', lambda m: m[0].replace(".", "-"), net.source("keras"))
-    scope = {}
-    exec(text, scope)
-    model = scope[net.model_name("keras")](input_shape=(*tests.SIZE, net.input_shape[0]))
-    arrays = tests.random_weights(net.network)
-    names = {n: f"{l.path.replace('.', '-')}.{w.name}" for n, l, w in weights(net.network)}
+    model = net.build("keras", *tests.SIZE)
     live = net.live("keras")
-    live.load(model, {names[n]: array for n, array in arrays.items()})
-    outputs = live.outputs(model, tests.random_batch(net.network, *tests.SIZE))
-    found = {key.replace("-", "."): array for key, array in outputs.items()}
+    live.load(model, tests.random_weights(net.network))
+    found = live.outputs(model, tests.random_batch(net.network, *tests.SIZE))
     np.savez(Path(sys.argv[2]) / f"{name}.npz", **{f"/{key}": v for key, v in found.items()})
 """
 

@@ -228,7 +228,7 @@ def test_another_kernel_changes_its_row(tmp_path: Path) -> None:
         "-InvertedResidual(40, 40, hidden=120, reduced=32, kernel=5, act=nn.ReLU),  # 40x28x28",
         "+InvertedResidual(40, 40, hidden=120, reduced=32, kernel=3, act=nn.ReLU),  # 40x28x28",
     ]
-    call = 'hidden=120, reduced=32, kernel={}, act="relu", name="blocks.4")  # 28x28x40'
+    call = 'hidden=120, reduced=32, kernel={}, act="relu", name="blocks-4")  # 28x28x40'
     assert code(changes(tmp_path, ROW, new, "keras")) == [
         f"-x = inverted_residual(x, 40, {call.format(5)}",
         f"+x = inverted_residual(x, 40, {call.format(3)}",
@@ -275,8 +275,8 @@ def test_an_inserted_row_leaves_the_names_before_it(backend: str, tmp_path: Path
     if backend == "torch":
         assert [line[0] for line in lines] == ["+"]
     else:
-        renamed = [line for line in lines if 'name="blocks.' in line]
-        assert all(int(re.findall(r"blocks\.(\d+)", line)[0]) > 4 for line in renamed)
+        renamed = [line for line in lines if 'name="blocks-' in line]
+        assert all(int(re.findall(r"blocks-(\d+)", line)[0]) > 4 for line in renamed)
         assert len(renamed) == len(lines)
 
 

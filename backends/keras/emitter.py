@@ -10,6 +10,7 @@ from pathlib import Path
 from archc.backends import blocks as common
 from archc.backends.blocks import NOWHERE, Speller, literal
 from archc.backends.helpers import definitions, needed
+from archc.backends.keras.names import SEPARATOR, layer_name
 from archc.backends.keras.ops import OPS, OpCall
 from archc.backends.rendering import template
 from archc.backends.text import (
@@ -97,6 +98,9 @@ class _BlockFunction:
         )
         taken = {*names.taken, *names.arguments[block].values()}
         self.variables = common.variables(block, self.inputs, taken, self.mentioned)
+        names_ = Names({*taken, *self.inputs.values(), *self.variables.values()})
+        nested = (call.name for _, call in block.invokes())
+        self.variables |= names_.every(name for name in nested if name not in self.variables)
 
     def mentioned(self, step: Step) -> set[str]:
         """Inputs whose channels the step's code looks up."""
@@ -132,7 +136,7 @@ class _BlockFunction:
             if when is None:
                 for step in steps:
                     before = "return " if step is last else f"{self.variables[step.name]} = "
-                    yield from layout(self.value(step), 4, before)
+                    yield from self.statements(_call(step), 4, before)
                 continue
             yield from self.optional(when, steps)
             if steps[-1] is last:
@@ -145,20 +149,24 @@ class _BlockFunction:
                 yield f"    {self.variables[step.name]} = {passed}"
         yield fitted(f"    if {self.spell(when)}:")
         for step in steps:
-            yield from layout(self.value(step), 8, f"{self.variables[step.name]} = ")
+            yield from self.statements(_call(step), 8, f"{self.variables[step.name]} = ")
 
-    def value(self, step: Step) -> Apply:
-        assert isinstance(step.call, Invoke)
-        return self.evaluated(step.call)
+    def statements(self, call: Invoke, indent: int, before: str) -> Iterator[str]:
+        """`before call`, after a statement for each call among its operands."""
+        for operand in self.operands(call):
+            if isinstance(operand, Invoke):
+                yield from self.statements(operand, indent, f"{self.variables[operand.name]} = ")
+        yield from layout(self.value(call), indent, before)
 
-    def evaluated(self, call: Invoke) -> Apply:
-        """The expression that computes a call."""
+    def operands(self, call: Invoke) -> list[Invoke | Use]:
+        """The operands that the call's code mentions."""
         seen = _seen(call.target) if isinstance(call.target, Block) else None
-        used = common.operands_named(call, seen)
-        texts = tuple(
-            self.variables[o.name] if isinstance(o, Use) else self.evaluated(o) for o in used
-        )
-        path = f"{{name}}.{call.name}"
+        return list(common.operands_named(call, seen))
+
+    def value(self, call: Invoke) -> Apply:
+        """The expression that computes a call, of variables."""
+        texts = tuple(self.variables[operand.name] for operand in self.operands(call))
+        path = f"{{name}}{SEPARATOR}{call.name}"
         if isinstance(call.target, Block):
             given = dict(common.passed_arguments(self.names.network, self.face, call))
             return self.names.call(call.target, texts, given, self.spell, f'f"{path}"')
@@ -208,7 +216,7 @@ class _NetworkFunction:
         yield f'    return keras.Model(inputs, x, name="{self.network.name}")'
 
     def call(self, row: Row, operands: tuple[str, ...]) -> Apply:
-        target, name = row.call.body.target, row.call.name
+        target, name = row.call.body.target, layer_name(row.call.name)
         if isinstance(target, Op):
             values = {k: ex.Literal(v, NOWHERE) for k, v in row.call.body.arguments.items()}
             call = OpCall({**values, **row.spelled}, operands, name, self.spell)
@@ -216,6 +224,11 @@ class _NetworkFunction:
         given = dict(common.row_arguments(self.network, row))
         seen = [x for name, x in zip(target.inputs, operands, strict=True) if name in _seen(target)]
         return self.names.call(target, seen, given, self.spell, f'"{name}"')
+
+
+def _call(step: Step) -> Invoke:
+    assert isinstance(step.call, Invoke)
+    return step.call
 
 
 def _seen(block: Block) -> set[str]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from archc.backends import Live
+from archc.backends.keras.names import path
 from archc.backends.keras.weights import SLOTS, Array, Slot
 from archc.compiler.ir import Network
 
@@ -44,7 +45,7 @@ def _variables(model: Any) -> Iterator[tuple[str, Any, Slot]]:
         for name, slot in SLOTS.get(type(layer).__name__, {}).items():
             variable = getattr(layer, slot.attribute)
             if variable is not None:
-                yield f"{layer.name}.{name}", variable, slot
+                yield f"{path(layer.name)}.{name}", variable, slot
 
 
 def arrays(model: Any) -> dict[str, Array]:
@@ -69,7 +70,7 @@ def load(model: Any, weights: Mapping[str, Array]) -> None:
 
 def outputs(model: Any, batch: Array) -> dict[str, Array]:
     """The output of every layer by name; the model's own is ""."""
-    layers = {layer.name: layer.output for layer in model.layers}
+    layers = {path(layer.name): layer.output for layer in model.layers}
     every = keras.Model(model.input, {**layers, "": model.output})
     found = every(np.ascontiguousarray(batch.transpose(0, 2, 3, 1)), training=False)
     return {name: _channels_first(value) for name, value in found.items()}

@@ -60,7 +60,7 @@ def _padded(call: OpCall) -> tuple[OpCall, str]:
         return call, call["padding"]
     arguments = [str(call.inputs[0]), call["padding"], call["kernel"]]
     arguments += [] if call.is_("dilation", 1) else [call["dilation"]]
-    x = f"pad({', '.join(arguments)}, name={call.named('.pad')})"
+    x = f"pad({', '.join(arguments)}, name={call.named('-pad')})"
     return replace(call, inputs=(x,)), call.spell(_rest(call.arguments["padding"]))
 
 

@@ -18,142 +18,118 @@ def conv(x, out, *, kernel=1, act=None, name):
         kernel,
         padding="same",
         kernel_initializer="glorot_uniform",
-        name=f"{name}.conv",
+        name=f"{name}-conv",
     )(x)
     if act:
-        x = layers.Activation(act, name=f"{name}.act")(x)
+        x = layers.Activation(act, name=f"{name}-act")(x)
     return x
 
 
 def nested(x, out, *, name):
     """Calls within calls."""
-    sum = layers.Add(name=f"{name}.sum")(
+    sum_left = conv(x, out, name=f"{name}-sum_left")
+    sum_right = conv(x, out, kernel=3, name=f"{name}-sum_right")
+    sum = layers.Add(name=f"{name}-sum")([sum_left, sum_right])
+    product_left_left_x = layers.Activation(
+        "relu",
+        name=f"{name}-product_left_left_x",
+    )(sum)
+    product_left_left = conv(product_left_left_x, out, name=f"{name}-product_left_left")
+    product_left = layers.Multiply(name=f"{name}-product_left")(
         [
-            conv(x, out, name=f"{name}.sum_left"),
-            conv(x, out, kernel=3, name=f"{name}.sum_right"),
-        ],
-    )
-    product = layers.Add(name=f"{name}.product")(
-        [
-            layers.Multiply(name=f"{name}.product_left")(
-                [
-                    conv(
-                        layers.Activation(
-                            "relu",
-                            name=f"{name}.product_left_left_x",
-                        )(sum),
-                        out,
-                        name=f"{name}.product_left_left",
-                    ),
-                    sum,
-                ],
-            ),
+            product_left_left,
             sum,
         ],
     )
-    grouped = layers.Add(name=f"{name}.grouped")(
+    product = layers.Add(name=f"{name}-product")([product_left, sum])
+    grouped_left_right = layers.Add(name=f"{name}-grouped_left_right")([sum, product])
+    grouped_left = layers.Multiply(name=f"{name}-grouped_left")(
         [
-            layers.Multiply(name=f"{name}.grouped_left")(
-                [
-                    product,
-                    layers.Add(name=f"{name}.grouped_left_right")([sum, product]),
-                ],
-            ),
-            layers.Add(name=f"{name}.grouped_right")([sum, product]),
-        ],
-    )
-    return layers.Concatenate(name=f"{name}.concat")(
-        [
-            sum,
             product,
-            layers.Maximum(name=f"{name}.concat_3")([sum, grouped]),
+            grouped_left_right,
         ],
     )
+    grouped_right = layers.Add(name=f"{name}-grouped_right")([sum, product])
+    grouped = layers.Add(name=f"{name}-grouped")([grouped_left, grouped_right])
+    concat_3 = layers.Maximum(name=f"{name}-concat_3")([sum, grouped])
+    return layers.Concatenate(name=f"{name}-concat")([sum, product, concat_3])
 
 
 def diamond(x, out, *, name):
     """Two ways, their sum, and a gate."""
-    left = conv(x, out, kernel=3, name=f"{name}.left")
-    x = conv(x, out, act="relu", name=f"{name}.right")
-    sum = layers.Add(name=f"{name}.sum")([left, x])
-    return layers.Multiply(name=f"{name}.gated")(
-        [
-            sum,
-            layers.GlobalAveragePooling2D(
-                keepdims=True,
-                name=f"{name}.gated_right",
-            )(sum),
-        ],
-    )
+    left = conv(x, out, kernel=3, name=f"{name}-left")
+    x = conv(x, out, act="relu", name=f"{name}-right")
+    sum = layers.Add(name=f"{name}-sum")([left, x])
+    gated_right = layers.GlobalAveragePooling2D(
+        keepdims=True,
+        name=f"{name}-gated_right",
+    )(sum)
+    return layers.Multiply(name=f"{name}-gated")([sum, gated_right])
 
 
 def two_inputs(x, prev, out, *, name):
     """Two tensors in."""
-    here = conv(x, out, name=f"{name}.here")
-    prev = conv(prev, out, name=f"{name}.there")
-    return layers.Add(name=f"{name}.both")([here, prev])
+    here = conv(x, out, name=f"{name}-here")
+    prev = conv(prev, out, name=f"{name}-there")
+    return layers.Add(name=f"{name}-both")([here, prev])
 
 
 def calls_two_inputs(x, out, *, name):
     """Calls a block of two inputs, by order and by name."""
-    first = conv(x, out, name=f"{name}.first")
-    second = two_inputs(first, x, out, name=f"{name}.second")
-    return two_inputs(second, first, out, name=f"{name}.third")
+    first = conv(x, out, name=f"{name}-first")
+    second = two_inputs(first, x, out, name=f"{name}-second")
+    return two_inputs(second, first, out, name=f"{name}-third")
 
 
 def optional_middle(x, out, *, deep=False, pool=True, name):
     """Steps in the middle are left out, two of them together."""
-    x = conv(x, out, name=f"{name}.first")
+    x = conv(x, out, name=f"{name}-first")
     if deep:
-        x = conv(x, out, act="tanh", name=f"{name}.second")
-        x = conv(x, out, name=f"{name}.third")
+        x = conv(x, out, act="tanh", name=f"{name}-second")
+        x = conv(x, out, name=f"{name}-third")
     if pool:
-        x = layers.MaxPooling2D(3, strides=1, padding="same", name=f"{name}.fourth")(x)
-    return conv(x, out, name=f"{name}.last")
+        x = layers.MaxPooling2D(3, strides=1, padding="same", name=f"{name}-fourth")(x)
+    return conv(x, out, name=f"{name}-last")
 
 
 def optional_sums(x, out, *, residual=True, name):
     """Sums are left out, one of them with the layer that it needs."""
-    y = conv(x, x.shape[-1], name=f"{name}.first")
+    y = conv(x, x.shape[-1], name=f"{name}-first")
     if residual:
-        y = layers.Add(name=f"{name}.sum")([y, x])
-        y = layers.Add(name=f"{name}.more")(
-            [
-                y,
-                conv(x, x.shape[-1], name=f"{name}.more_right"),
-            ],
-        )
-    return conv(y, out, name=f"{name}.last")
+        y = layers.Add(name=f"{name}-sum")([y, x])
+        more_right = conv(x, x.shape[-1], name=f"{name}-more_right")
+        y = layers.Add(name=f"{name}-more")([y, more_right])
+    return conv(y, out, name=f"{name}-last")
 
 
 def optional_ends(x, first=True, *, last=True, name):
     """The first step is left out, and the last ones."""
     start = x
     if first:
-        start = conv(x, x.shape[-1], name=f"{name}.start")
+        start = conv(x, x.shape[-1], name=f"{name}-start")
     sum = start
     if not first:
-        sum = layers.Add(name=f"{name}.sum")([start, x])
-    more = layers.Maximum(name=f"{name}.more")([start, sum])
+        sum = layers.Add(name=f"{name}-sum")([start, x])
+    more = layers.Maximum(name=f"{name}-more")([start, sum])
     end = more
     if last:
-        end = conv(more, 6, name=f"{name}.end")
-        end = layers.Activation("relu", name=f"{name}.act")(end)
+        end = conv(more, 6, name=f"{name}-end")
+        end = layers.Activation("relu", name=f"{name}-act")(end)
     return end
 
 
 def inner(x, *, hidden, name):
     """Works out a number."""
-    y = conv(x, hidden, name=f"{name}.reduce")
-    return conv(y, x.shape[-1], name=f"{name}.expand")
+    y = conv(x, hidden, name=f"{name}-reduce")
+    return conv(y, x.shape[-1], name=f"{name}-expand")
 
 
 def outer(x, *, one_hidden, two_hidden=None, twice=False, name):
     """Hands the number through."""
-    y = inner(x, hidden=one_hidden, name=f"{name}.one")
+    y = inner(x, hidden=one_hidden, name=f"{name}-one")
     if twice:
-        y = inner(y, hidden=two_hidden, name=f"{name}.two")
-    return layers.Add(name=f"{name}.residual")([y, x])
+        y = inner(y, hidden=two_hidden, name=f"{name}-two")
+    return layers.Add(name=f"{name}-residual")([y, x])
 
 
 def outermost(
@@ -171,13 +147,13 @@ def outermost(
         one_hidden=first_one_hidden,
         two_hidden=first_two_hidden,
         twice=True,
-        name=f"{name}.first",
+        name=f"{name}-first",
     )
     return outer(
         x,
         one_hidden=second_one_hidden,
         two_hidden=second_two_hidden,
-        name=f"{name}.second",
+        name=f"{name}-second",
     )
 
 
@@ -189,9 +165,9 @@ def Blocks(input_shape=(12, 9, 6)) -> keras.Model:
     x = layers.Activation("tanh", name="activation")(x)  # 12x9x6
     x = diamond(x, 5, name="diamond")  # 12x9x5
     x = calls_two_inputs(x, 4, name="calls_two_inputs")  # 12x9x4
-    x = optional_middle(x, 6, deep=True, pool=False, name="blocks.0")  # 12x9x6
-    x = optional_middle(x, 6, name="blocks.1")  # 12x9x6
-    x = optional_middle(x, 6, deep=True, name="blocks.2")  # 12x9x6
+    x = optional_middle(x, 6, deep=True, pool=False, name="blocks-0")  # 12x9x6
+    x = optional_middle(x, 6, name="blocks-1")  # 12x9x6
+    x = optional_middle(x, 6, deep=True, name="blocks-2")  # 12x9x6
     x = optional_sums(x, 6, name="optional_sums")  # 12x9x6
     x = optional_sums(x, 6, residual=False, name="no_sums")  # 12x9x6
     x = optional_ends(x, name="optional_ends")  # 12x9x6

@@ -35,18 +35,18 @@ def computed(x, k, *, wide=True, act="relu", name):
         (k, 1),
         strides=(1, k),
         kernel_initializer="glorot_uniform",
-        name=f"{name}.a",
-    )(pad(x, "symmetric", (k, 1), name=f"{name}.a.pad"))
-    x = layers.Activation(act if wide else "tanh", name=f"{name}.b")(x)
-    x = layers.Activation("relu" if k > 3 else None, name=f"{name}.c")(x)
-    x = layers.MaxPooling2D((k, 1), strides=(1, k), padding="same", name=f"{name}.d")(x)
+        name=f"{name}-a",
+    )(pad(x, "symmetric", (k, 1), name=f"{name}-a-pad"))
+    x = layers.Activation(act if wide else "tanh", name=f"{name}-b")(x)
+    x = layers.Activation("relu" if k > 3 else None, name=f"{name}-c")(x)
+    x = layers.MaxPooling2D((k, 1), strides=(1, k), padding="same", name=f"{name}-d")(x)
     x = layers.DepthwiseConv2D(
         (k, k),
         use_bias=wide,
         depth_multiplier=2 if wide else k,
         depthwise_initializer="glorot_uniform",
-        name=f"{name}.e",
-    )(pad(x, (k, k, 1, 1), (k, k), name=f"{name}.e.pad"))
+        name=f"{name}-e",
+    )(pad(x, (k, k, 1, 1), (k, k), name=f"{name}-e-pad"))
     x = layers.SeparableConv2D(
         5,
         k,
@@ -54,43 +54,43 @@ def computed(x, k, *, wide=True, act="relu", name):
         use_bias=not wide,
         depthwise_initializer="glorot_uniform",
         pointwise_initializer="glorot_uniform",
-        name=f"{name}.f",
-    )(pad(x, "symmetric", k, k, name=f"{name}.f.pad"))
+        name=f"{name}-f",
+    )(pad(x, "symmetric", k, k, name=f"{name}-f-pad"))
     x = layers.BatchNormalization(
         momentum=0.5 if wide else 0.25,
         epsilon=0.1,
-        name=f"{name}.g",
+        name=f"{name}-g",
     )(x)
-    x = layers.Dropout(0.5 if wide else 0, name=f"{name}.h")(x)
-    x = layers.Rescaling(2 if wide else 0.5, offset=k - 1, name=f"{name}.i")(x)
-    x = layers.AveragePooling2D(k, strides=1, padding="same", name=f"{name}.j")(x)
+    x = layers.Dropout(0.5 if wide else 0, name=f"{name}-h")(x)
+    x = layers.Rescaling(2 if wide else 0.5, offset=k - 1, name=f"{name}-i")(x)
+    x = layers.AveragePooling2D(k, strides=1, padding="same", name=f"{name}-j")(x)
     x = layers.Conv2D(
         5,
         k + 1,
         kernel_initializer="glorot_uniform",
-        name=f"{name}.sum",
-    )(pad(x, "symmetric", k + 1, name=f"{name}.sum.pad"))
+        name=f"{name}-sum",
+    )(pad(x, "symmetric", k + 1, name=f"{name}-sum-pad"))
     x = layers.Conv2D(
         5,
         (2, 4 - k),
         dilation_rate=k,
         kernel_initializer="glorot_uniform",
-        name=f"{name}.dilated",
-    )(pad(x, "symmetric", (2, 4 - k), k, name=f"{name}.dilated.pad"))
+        name=f"{name}-dilated",
+    )(pad(x, "symmetric", (2, 4 - k), k, name=f"{name}-dilated-pad"))
     x = layers.DepthwiseConv2D(
         k,
         strides=k - 1,
         padding="same" if ("same" if wide else (1, 0, 1, 1)) == "same" else "valid",
         depth_multiplier=k - 1,
         depthwise_initializer="glorot_uniform",
-        name=f"{name}.choice",
-    )(pad(x, "same" if wide else (1, 0, 1, 1), k, name=f"{name}.choice.pad"))
+        name=f"{name}-choice",
+    )(pad(x, "same" if wide else (1, 0, 1, 1), k, name=f"{name}-choice-pad"))
     if not (wide and k > 2) or act == "tanh":
         x = layers.Conv2D(
             min(8, k * 2),
             1,
             kernel_initializer="glorot_uniform",
-            name=f"{name}.k",
+            name=f"{name}-k",
         )(x)
     return x
 
@@ -100,7 +100,7 @@ def normalised(x, *, name):
     return layers.BatchNormalization(
         momentum=0.99,
         epsilon=0.001,
-        name=f"{name}.norm",
+        name=f"{name}-norm",
     )(x)
 
 

@@ -18,24 +18,24 @@ def conv(x, out, *, kernel=(1, 3), act="relu", name):
         kernel,
         padding="same",
         kernel_initializer="glorot_uniform",
-        name=f"{name}.conv",
+        name=f"{name}-conv",
     )(x)
     if act:
-        x = layers.Activation(act, name=f"{name}.act")(x)
+        x = layers.Activation(act, name=f"{name}-act")(x)
     return x
 
 
 def cell(x, prev, out, *, name):
     """The current tensor and the one before it."""
-    here = conv(x, out, name=f"{name}.here")
-    prev = conv(prev, out, act=None, name=f"{name}.there")
-    prev = layers.MaxPooling2D(3, strides=1, padding="same", name=f"{name}.pool")(prev)
-    return layers.Add(name=f"{name}.result")([here, prev])
+    here = conv(x, out, name=f"{name}-here")
+    prev = conv(prev, out, act=None, name=f"{name}-there")
+    prev = layers.MaxPooling2D(3, strides=1, padding="same", name=f"{name}-pool")(prev)
+    return layers.Add(name=f"{name}-result")([here, prev])
 
 
 def second(x, like, out=4, *, name):
     """Looks at one of its inputs only."""
-    return conv(x, min(out, like.shape[-1]), name=f"{name}.conv")
+    return conv(x, min(out, like.shape[-1]), name=f"{name}-conv")
 
 
 def Rows(prev_: int = 4, input_shape=(13, 10, 6)) -> keras.Model:
@@ -49,11 +49,11 @@ def Rows(prev_: int = 4, input_shape=(13, 10, 6)) -> keras.Model:
     prev, x = x, conv(inputs, 8, kernel=3, name="side")  # 13x10x8
     side, x = x, layers.Add(name="sum")([x, prev])  # 13x10x8
     x = layers.Concatenate(name="wide")([x, side, prev])  # 13x10x24
-    wide, x = x, cell(x, prev, 8, name="cells.0")  # 13x10x8
-    cells_0, x = x, cell(x, wide, 8, name="cells.1")  # 13x10x8
-    x = cell(x, cells_0, 8, name="cells.2")  # 13x10x8
-    cells_2, x = x, cell(x, prev, 4, name="more.0")  # 13x10x4
-    x = cell(x, cells_2, 4, name="more.1")  # 13x10x4
+    wide, x = x, cell(x, prev, 8, name="cells-0")  # 13x10x8
+    cells_0, x = x, cell(x, wide, 8, name="cells-1")  # 13x10x8
+    x = cell(x, cells_0, 8, name="cells-2")  # 13x10x8
+    cells_2, x = x, cell(x, prev, 4, name="more-0")  # 13x10x4
+    x = cell(x, cells_2, 4, name="more-1")  # 13x10x4
     prev, x = x, second(x, prev, name="skipped")  # 13x10x4
     x = layers.Multiply(name="gated")([x, prev])  # 13x10x4
     x = layers.GlobalMaxPooling2D(name="global_max_pool2d")(x)  # 4

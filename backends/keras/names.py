@@ -1,0 +1,17 @@
+"""What Keras calls a layer: its path, with a character that all of Keras's backends take."""
+
+from __future__ import annotations
+
+SEPARATOR = "-"
+"""Stands for the dots of a path. Keras forbids `/`, its PyTorch backend also `.`; no name of a
+spec has a `-`."""
+
+
+def layer_name(path: str) -> str:
+    """`blocks.3.expand.conv` -> `blocks-3-expand-conv`."""
+    return path.replace(".", SEPARATOR)
+
+
+def path(layer_name: str) -> str:
+    """`blocks-3-expand-conv` -> `blocks.3.expand.conv`."""
+    return layer_name.replace(SEPARATOR, ".")
