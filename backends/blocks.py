@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import builtins
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
+from typing import Any
 
 from archc.backends.text import Names
 from archc.compiler import expressions as ex
 from archc.compiler.analysis import totals
-from archc.compiler.expressions import Node, Value
+from archc.compiler.expressions import Definition, Node, Value
 from archc.compiler.interface import Argument, Interface, interface, with_channels
 from archc.compiler.ir import Block, Body, Invoke, Network, Op, Row, Step, Use
 from archc.compiler.problems import Place, Source
@@ -24,6 +25,7 @@ NOWHERE = Place(Source("generated", ""), 1, 1)
 def used_blocks(network: Network) -> list[Block]:
     """Every block definition that the network reaches, callees first."""
     found: dict[Block, None] = {}
+    serving: dict[Block, None] = {}
 
     def visit(target: Op | Block) -> None:
         if isinstance(target, Block) and target not in found:
@@ -33,12 +35,21 @@ def used_blocks(network: Network) -> list[Block]:
 
     for row in network.rows:
         visit(row.call.body.target)
-    return list(found)
+    # Blocks that serve as activations are called in no other's definition.
+    reached = {body.target: None for seen in bodies(network).values() for body in seen}
+    for target in reached:
+        if isinstance(target, Block) and target not in found:
+            serving[target] = None
+    return [*serving, *found]
 
 
-def ranks(network: Network) -> Mapping[tuple[Op | Block, str], set[int]]:
-    """The ranks of the first input, 3 or 1, of each call within a block, over the whole network."""
-    found: dict[tuple[Op | Block, str], set[int]] = {}
+Seen = Mapping[tuple[Op | Block, str], Collection[Body]]
+"""What each call within a block comes to, over the whole network."""
+
+
+def bodies(network: Network) -> Seen:
+    """Every body by the block and the call within it."""
+    found: dict[tuple[Op | Block, str], dict[Body, None]] = {}
     pending = [row.call.body for row in network.rows]
     seen: set[Body] = set()
     while pending:
@@ -46,10 +57,22 @@ def ranks(network: Network) -> Mapping[tuple[Op | Block, str], set[int]]:
         if body not in seen:
             seen.add(body)
             for call in body.calls:
-                known = found.setdefault((body.target, call.name), set())
-                known.add(len(call.body.inputs[0].shape))
+                found.setdefault((body.target, call.name), {})[call.body] = None
             pending += [call.body for call in body.calls]
-    return found
+    return {at: tuple(every) for at, every in found.items()}
+
+
+def ranks(seen: Iterable[Body]) -> frozenset[int]:
+    """The ranks of the first input, 3 or 1."""
+    return frozenset(len(body.inputs[0].shape) for body in seen)
+
+
+def activations(seen: Iterable[Body]) -> set[Value]:
+    """What calls of the op `activation` apply: words, none, or blocks that serve as one."""
+    return {
+        body.target if isinstance(body.target, Block) else body.arguments.get("act")
+        for body in seen
+    }
 
 
 def effective(network: Network, target: Op | Block, given: Mapping[str, Node]) -> dict[str, Node]:
@@ -170,7 +193,7 @@ class Speller:
         self,
         name: Callable[[str], str],
         channels: Callable[[str], str],
-        activation: Callable[[str], str],
+        activation: Callable[[Any], str],
         known: Mapping[str, Node] | None = None,
     ) -> None:
         self.name, self.channels, self.activation = name, channels, activation
@@ -187,6 +210,8 @@ class Speller:
                 return self.channels(node.id)
             case ex.Literal(value=str(word)) if word in ACTIVATIONS:
                 return self.activation(word)
+            case ex.Literal(value=Definition() as block):
+                return self.activation(block)
             case ex.Literal(value=value):
                 return literal(value)
         raise TypeError(f"{node} is not a leaf")

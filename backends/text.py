@@ -137,5 +137,6 @@ class Names:
 
 
 def camel_case(name: str) -> str:
-    """`inverted_residual` -> `InvertedResidual`."""
-    return "".join(part[:1].upper() + part[1:] for part in name.split("_") if part) or name
+    """`inverted_residual` -> `InvertedResidual`, `frelu` -> `FReLU`."""
+    parts = (part[:1].upper() + part[1:] for part in name.split("_"))
+    return "".join(part.replace("relu", "ReLU") for part in parts) or name

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 
 from archc.compiler import expressions as ex
+from archc.compiler.activations import check_serves
 from archc.compiler.bind_values import Scope, ValueBinder
 from archc.compiler.catalogue import CATALOGUE
 from archc.compiler.expressions import Node
 from archc.compiler.ir import Block, Invoke, Op, Step, Use
-from archc.compiler.problems import Place, suggest
+from archc.compiler.problems import Invalid, Place, choices, suggest
 from archc.compiler.reader import Scalar
 from archc.compiler.spec import BlockSpec, StepSpec
-from archc.compiler.values import Type
+from archc.compiler.values import ACTIVATIONS, Type
 
 MAX_NESTING = 32
 """Blocks within blocks beyond this are refused."""
@@ -27,6 +29,16 @@ class Blocks:
         self.bound: dict[str, Block] = {}
         self.depths: dict[Block | Op, int] = {}
         self.pending: list[str] = []
+        values.serving = {name: partial(self.serving, name) for name in specs}
+
+    def serving(self, name: str, place: Place) -> Block | None:
+        """The block of that name where an activation belongs. Reports what cannot be one."""
+        block = self.block(name, place)
+        try:
+            return None if block is None else check_serves(block)
+        except Invalid as invalid:
+            self.values.problems.append(invalid.at(place))
+            return block
 
     def all(self) -> dict[str, Block]:
         """Every block that is sound, in the order in which they are needed."""
@@ -120,7 +132,16 @@ class _BlockBinder:
         return Block(
             str(self.name), str(spec.doc), tuple(map(str, spec.inputs)), parameters, lets,
             tuple(step for step in steps if step), channels, self.name_place(),
+            self.on_vectors(),
         )  # fmt: skip
+
+    def on_vectors(self) -> str | None:
+        name = self.spec.on_vectors
+        if name is not None and name not in ACTIVATIONS:
+            assert isinstance(name, Scalar)
+            hint = suggest(name, ACTIVATIONS) or choices(ACTIVATIONS)
+            self.binder.report("E031", f"unknown activation `{name}`", name.place, hint)
+        return None if name is None else str(name)
 
     def name_place(self) -> Place:
         return self.name.place if isinstance(self.name, Scalar) else self.spec.place

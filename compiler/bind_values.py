@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from archc.compiler import expressions as ex
@@ -50,6 +50,8 @@ class ValueBinder:
     def __init__(self, defaults: Mapping[str, Collection[str]]) -> None:
         self.given = defaults
         """Arguments that `defaults` gives, by block or op."""
+        self.serving: Mapping[str, Callable[[Place], Block | None]] = {}
+        """How to bind each block, by name, where an activation belongs."""
         self.problems: list[Problem] = []
 
     def report(
@@ -126,10 +128,14 @@ class ValueBinder:
             self.report("E038", f"`{node.id}` is a tensor, not a number", node.place, hint)
         elif kind and node.id in kind.words:
             return ex.Literal(node.id, node.place)
+        elif expected.kind == "activation" and node.id in self.serving:
+            block = self.serving[node.id](node.place)
+            return node if block is None else ex.Literal(block, node.place)
         elif kind and kind.words:
             code = "E031" if expected.kind == "activation" else "E021"
             message = f"unknown {expected.kind.replace('_', ' ')} `{node.id}`"
-            hint = suggest(node.id, [*kind.words, *scope.values])
+            blocks = self.serving if expected.kind == "activation" else ()
+            hint = suggest(node.id, [*kind.words, *scope.values, *blocks])
             hint = hint or choices(kind.words) + _OR.get(expected.kind, "")
             self.report(code, message, node.place, hint)
         else:

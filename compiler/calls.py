@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 
+from archc.compiler import activations
 from archc.compiler import expressions as ex
+from archc.compiler.activations import ACTIVATION
 from archc.compiler.expressions import Node, Value
 from archc.compiler.ir import Block, Body, Call, Cost, Invoke, Op, Tensor, Use
 from archc.compiler.problems import Invalid, Place, SpecError
@@ -57,7 +60,9 @@ class Elaborator:
             if len(self.bodies) > MAX_BODIES:
                 self.bodies.clear()
             if isinstance(target, Block):
-                body = self.block(target, arguments, inputs)
+                body = self.settled(self.block(target, arguments, inputs))
+            elif target is ACTIVATION and isinstance(arguments["act"], Block):
+                body = self.activation(arguments["act"], inputs[0])
             else:
                 body = self.op(target, arguments, inputs)
             self.bodies[key] = body
@@ -76,6 +81,28 @@ class Elaborator:
                 base[parameter.name] = value
             self.base[target] = base
         return base
+
+    def activation(self, block: Block, x: Tensor) -> Body:
+        """The body of an activation that a block serves as. Raises `Invalid` (E049)."""
+        if x.is_map:
+            return activations.check_shape(block, self.call(block, {}, (x,)))
+        body = self.call(ACTIVATION, {"act": activations.stand_in(block, x)}, (x,))
+        return replace(body, instead=block)
+
+    def settled(self, body: Body) -> Body:
+        """`body` with stand-ins for the arguments whose activations are all of vectors."""
+        for name, block in activations.asked_for(body).items():
+            maps = set(activations.applied(body, name))
+            if maps == {True, False}:
+                message = f"`{name}` of `{body.target.name}` is for feature maps and for vectors"
+                hint = f"give it a parameter for each: `{block.name}` is for feature maps alone"
+                raise Invalid("E049", message, hint, name)
+            if maps == {False}:
+                given = {p.name: body.arguments[p.name] for p in body.target.parameters}
+                given[name] = block.on_vectors
+                return replace(self.call(body.target, given, body.inputs), instead=block)
+        _check_written_out(body)
+        return body
 
     def op(self, op: Op, arguments: Mapping[str, Value], inputs: tuple[Tensor, ...]) -> Body:
         output = op.shape(arguments, *inputs)
@@ -111,6 +138,18 @@ def _check_channels(block: Block, output: Tensor, scope: Mapping[str, object]) -
         message = f"`{block.name}` says that it gives {said} channels, but gives {output.channels}"
         assert block.channels is not None
         raise Blame(Invalid("E047", message), block.channels.place)
+
+
+def _check_written_out(body: Body) -> None:
+    """Raises `Blame` (E049) for a stand-in that no parameter of the block asks for: its code would
+    pass the block itself."""
+    assert isinstance(body.target, Block)
+    places = {invoke.name: invoke.place for _, invoke in body.target.invokes()}
+    for call in body.calls:
+        if call.body.instead is not None:
+            name, other = call.body.instead.name, call.body.instead.on_vectors
+            message = f"`{name}` is for feature maps, and this is a vector"
+            raise Blame(Invalid("E049", message, f"write `{other}` here"), places[call.name])
 
 
 class _Scope(dict[str, object]):

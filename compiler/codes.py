@@ -47,6 +47,7 @@ CODES = {
     "E046": "a requirement of the network does not hold",
     "E047": "a block gives other channels than it says under `channels`",
     "E048": "a stride together with a dilation, which not every framework has",
+    "E049": "a block that cannot be an activation, or not here",
     # Settings
     "E050": "unknown parameter in a setting",
     "E051": "a setting that cannot be read",

@@ -9,7 +9,7 @@ from dataclasses import replace
 from archc.compiler import expressions as ex
 from archc.compiler.bind import Program
 from archc.compiler.calls import elaborator_for
-from archc.compiler.expressions import Node, Value
+from archc.compiler.expressions import Definition, Node, Value
 from archc.compiler.ir import Network, Parameter, Tensor
 from archc.compiler.load import from_extended
 from archc.compiler.origins import Origins, Settings
@@ -107,6 +107,7 @@ class _Values:
             assert place is not None
             if name in self.set:
                 self.settings[name] = self.set[name][0]
+                place = self.set[name][1]
             elif default is not None:
                 with self.blaming(default, ("declared here", place)):
                     self.settings[name] = parameter.take(default.evaluate(self.settings))
@@ -118,6 +119,10 @@ class _Values:
                 self.problems.append(Problem("E033", message, place, hint))
             else:
                 self.settings[name] = None
+            if parameter.keep and isinstance(self.settings.get(name), Definition):
+                message = f"`{name}` is kept, so it cannot be the block `{self.settings[name]}`"
+                hint = "name a plain activation, or do not keep the parameter"
+                self.problems.append(Problem("E049", message, place, hint))
         self.known = dict(self.settings)
 
     def requirements(self) -> None:

@@ -14,7 +14,17 @@ from dataclasses import field as entry
 
 from archc.compiler.problems import Place, Problem, SpecError, choices, quote, suggest
 
-Value = None | bool | int | float | str | tuple[int, ...]
+
+class Definition:
+    """What has a name and can be a value: a block, where an activation belongs."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
+Value = None | bool | int | float | str | tuple[int, ...] | Definition
 Scope = Mapping[str, object]
 """What names mean: values by name, and tensors by name after a dot, since both may be `act`."""
 

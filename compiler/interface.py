@@ -234,6 +234,8 @@ class _Analysis:
 
     def needed_channels(self, invoke: Invoke) -> Iterator[Node]:
         """Channels of the operands that a constructor has to be told."""
+        if _may_be_a_block(invoke) and (x := self.channels.get(invoke.operands[0].name)):
+            yield x
         wanted = sized_inputs(invoke.target)
         for name, operand in zip(invoke.target.inputs, invoke.operands, strict=False):
             if name in wanted:
@@ -281,6 +283,13 @@ OPS_WITH_CHANNELS = frozenset(
     {"conv2d", "depthwise_conv2d", "separable_conv2d", "dense", "batch_norm"}
 )
 """Ops whose weights have a side of the length of the input's channels."""
+
+
+def _may_be_a_block(invoke: Invoke) -> bool:
+    """Whether it is an activation that a block may serve as, which needs to know the channels."""
+    act = dict(invoke.arguments).get("act") if invoke.target.name == "activation" else None
+    words = isinstance(act, ex.Literal) and not isinstance(act.value, Block)
+    return act is not None and not words
 
 
 def sized_inputs(target: Op | Block) -> tuple[str, ...]:

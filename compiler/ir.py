@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from archc.compiler.expressions import Node, Value
+from archc.compiler.expressions import Definition, Node, Value
 from archc.compiler.problems import Invalid, Place
 from archc.compiler.values import Type, show
 
@@ -188,7 +188,7 @@ class Step:
 
 
 @dataclass(frozen=True, eq=False)
-class Block:
+class Block(Definition):
     """A block definition: tensors in, one tensor out."""
 
     name: str
@@ -200,6 +200,8 @@ class Block:
     channels: Node | None
     """What the block says of its output's channels."""
     place: Place = field(repr=False)
+    on_vectors: str | None = None
+    """The activation that stands in for the block where there is no feature map."""
 
     @cached_property
     def parameter(self) -> Mapping[str, Parameter]:
@@ -233,6 +235,8 @@ class Body:
     """Which value the block returns: see `Call.feeds`."""
     ops: int = 1
     """How many ops this is once blocks are taken apart."""
+    instead: Block | None = None
+    """The block whose stand-in for vectors this has as its activation."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,10 +10,11 @@ from typing import Any
 
 from archc.compiler import expressions as ex
 from archc.compiler import parser
+from archc.compiler.activations import check_serves
 from archc.compiler.bind import Program, bind
 from archc.compiler.elaborate import elaborate
 from archc.compiler.interface import interface, output_channels
-from archc.compiler.ir import Network, Parameter
+from archc.compiler.ir import Block, Network, Parameter
 from archc.compiler.load import Files, Same, load
 from archc.compiler.origins import Settings
 from archc.compiler.problems import (
@@ -28,7 +29,7 @@ from archc.compiler.problems import (
 )
 from archc.compiler.reader import Scalar
 from archc.compiler.rows import names
-from archc.compiler.values import KINDS
+from archc.compiler.values import ACTIVATIONS, KINDS
 
 Result = tuple[Any, list[Problem]]
 
@@ -138,7 +139,7 @@ def _settings(program: Program, given: Mapping[str, object]) -> Settings:
             problems.append(Problem("E050", f"unknown parameter {quote(name)}", place, hint))
             continue
         try:
-            settings[name] = _setting(parameters[name], value, place), place
+            settings[name] = _setting(parameters[name], value, place, program.blocks), place
         except Invalid as invalid:
             problems.append(invalid.at(place))
         except SpecError as error:
@@ -148,11 +149,23 @@ def _settings(program: Program, given: Mapping[str, object]) -> Settings:
     return settings
 
 
-def _setting(parameter: Parameter, value: object, place: Place) -> Any:
+def _activation(parameter: Parameter, value: str, blocks: Mapping[str, Block]) -> Any:
+    if value in blocks:
+        return check_serves(blocks[value])
+    try:
+        return parameter.take(None if value == "none" else value)
+    except Invalid as invalid:
+        hint = suggest(value, [*ACTIVATIONS, *blocks]) or invalid.hint
+        raise Invalid(invalid.code, invalid.message, hint) from None
+
+
+def _setting(parameter: Parameter, value: object, place: Place, blocks: Mapping[str, Block]) -> Any:
     if not isinstance(value, str):
         return parameter.take(tuple(value) if isinstance(value, list) else value)
     if value in KINDS[parameter.type.kind].words:
         return value
+    if parameter.type.kind == "activation":
+        return _activation(parameter, value, blocks)
     at = Place(place.source, 1, len(parameter.name) + 2, len(value))
     node = parser.parse(value, at)
     if any(isinstance(n, ex.Name | ex.Attribute) for n in ex.walk(node)):

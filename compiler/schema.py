@@ -84,6 +84,7 @@ DOCS: Mapping[str, Mapping[str, str]] = {
         "steps": "Named calls from input to output.",
         "returns": "The output; else it is that of the last step.",
         "channels": "The output's channels, checked, where the steps do not show them plainly.",
+        "on_vectors": "The activation that stands in where this block is one and gets a vector.",
     },
 }
 """What each key means."""

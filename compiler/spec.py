@@ -316,6 +316,8 @@ class BlockSpec(SpecNode):
     let: dict[Name, Value] = {}
     steps: Annotated[tuple[StepSpec, ...], Field(min_length=1)]
     returns: Expression = None
+    on_vectors: Name | None = None
+    """The activation that stands in for the block, used as one, where there is no feature map."""
     channels: Expression = None
     """How many channels the block gives, where its steps do not show it plainly. Checked."""
 

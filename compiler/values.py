@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from archc.compiler.expressions import LARGEST, Value
+from archc.compiler.expressions import LARGEST, Definition, Value
 from archc.compiler.expressions import show as show
 from archc.compiler.problems import Invalid, choices, quote, suggest
 
@@ -23,8 +23,10 @@ POOL_PADDINGS = {
 ACTIVATIONS = {
     "relu": "max(x, 0)",
     "relu6": "min(max(x, 0), 6)",
+    "leaky_relu": "x if x > 0 else 0.01 * x",
     "elu": "x if x > 0 else exp(x) - 1",
     "gelu": "x * P(X <= x) of a standard normal X, exact",
+    "gelu_tanh": "x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x**3))) / 2, near `gelu`",
     "sigmoid": "1 / (1 + exp(-x))",
     "hard_sigmoid": "relu6(x + 3) / 6",
     "tanh": "tanh(x)",
@@ -143,6 +145,7 @@ def _word(words: dict[str, str], code: str, wanted: str) -> Callable[[object, st
     return take
 
 
+_ACTIVATION = _word(ACTIVATIONS, "E031", choices(ACTIVATIONS) + ", or `none`")
 _PADDING_WORD = _word(PADDINGS, "E034", choices(PADDINGS) + ", or `[top, bottom, left, right]`")
 
 KINDS = {
@@ -162,7 +165,7 @@ KINDS = {
     ),
     "activation": Kind(
         "an activation, or `none`",
-        _word(ACTIVATIONS, "E031", choices(ACTIVATIONS) + ", or `none`"),
+        lambda value, what: value if isinstance(value, Definition) else _ACTIVATION(value, what),
         tuple(ACTIVATIONS),
     ),
     "initializer": Kind(

@@ -21,7 +21,7 @@ def conv_act(x, filters, *, act, name):
         name=f"{name}-conv",
     )(x)
     if act:
-        x = layers.Activation(act, name=f"{name}-act")(x)
+        x = layers.Activation(act, name=f"{name}-act--{act}")(x)
     return x
 
 
@@ -42,8 +42,8 @@ def HardSwishCifar(classes: int = 10, input_shape=(32, 32, 3)) -> keras.Model:
     x = conv_act(x, 256, act="hard_swish", name="blocks-7")  # 8x8x256
     x = layers.GlobalAveragePooling2D(name="pool")(x)  # 256
     x = layers.Dense(1024, kernel_initializer="glorot_uniform", name="hidden")(x)  # 1024
-    x = layers.Activation("hard_swish", name="hidden_act")(x)  # 1024
+    x = layers.Activation("hard_swish", name="hidden_act--hard_swish")(x)  # 1024
     x = layers.Dense(classes, kernel_initializer="glorot_uniform", name="logits")(x)  # 10
-    x = layers.Activation("softmax", name="probabilities")(x)  # 10
+    x = layers.Activation("softmax", name="probabilities--softmax")(x)  # 10
     # fmt: on
     return keras.Model(inputs, x, name="HardSwishCifar")

@@ -39,7 +39,7 @@ class ConvAct(nn.Sequential):
         super().__init__()
         self.conv = glorot_uniform(nn.Conv2d(in_channels, filters, 3, padding="same"))
         if act:
-            self.act = act()
+            self.act = act(inplace=True)
 
 
 class HardSwishCifar(nn.Module):

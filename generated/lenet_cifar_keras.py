@@ -19,16 +19,16 @@ def LeNetCifar(classes: int = 10, input_shape=(32, 32, 3)) -> keras.Model:
     inputs = keras.Input(input_shape, name="input")
     # fmt: off
     x = layers.Conv2D(6, 5, kernel_initializer="glorot_uniform", name="conv_1")(inputs)  # 28x28x6
-    x = layers.Activation("relu", name="act_1")(x)  # 28x28x6
+    x = layers.Activation("relu", name="act_1--relu")(x)  # 28x28x6
     x = layers.MaxPooling2D(2, strides=2, padding="valid", name="pool_1")(x)  # 14x14x6
     x = layers.Conv2D(16, 5, kernel_initializer="glorot_uniform", name="conv_2")(x)  # 10x10x16
-    x = layers.Activation("relu", name="act_2")(x)  # 10x10x16
+    x = layers.Activation("relu", name="act_2--relu")(x)  # 10x10x16
     x = layers.MaxPooling2D(2, strides=2, padding="valid", name="pool_2")(x)  # 5x5x16
     x = layers.Flatten(name="flatten")(x)  # 400
     x = layers.Dense(120, kernel_initializer="glorot_uniform", name="dense_1")(x)  # 120
-    x = layers.Activation("relu", name="act_3")(x)  # 120
+    x = layers.Activation("relu", name="act_3--relu")(x)  # 120
     x = layers.Dense(84, kernel_initializer="glorot_uniform", name="dense_2")(x)  # 84
-    x = layers.Activation("relu", name="act_4")(x)  # 84
+    x = layers.Activation("relu", name="act_4--relu")(x)  # 84
     x = layers.Dense(classes, kernel_initializer="glorot_uniform", name="logits")(x)  # 10
     # fmt: on
     return keras.Model(inputs, x, name="LeNetCifar")

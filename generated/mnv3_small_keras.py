@@ -24,7 +24,7 @@ def conv_bn(x, out, *, kernel=1, stride=1, act=None, name):
     )(x)
     x = layers.BatchNormalization(momentum=0.999, epsilon=0.001, name=f"{name}-bn")(x)
     if act:
-        x = layers.Activation(act, name=f"{name}-act")(x)
+        x = layers.Activation(act, name=f"{name}-act--{act}")(x)
     return x
 
 
@@ -40,7 +40,7 @@ def depthwise_bn(x, kernel, *, stride=1, act, name):
     )(x)
     x = layers.BatchNormalization(momentum=0.999, epsilon=0.001, name=f"{name}-bn")(x)
     if act:
-        x = layers.Activation(act, name=f"{name}-act")(x)
+        x = layers.Activation(act, name=f"{name}-act--{act}")(x)
     return x
 
 
@@ -60,7 +60,7 @@ def squeeze_excite(x, reduced, *, name):
         kernel_initializer="glorot_uniform",
         name=f"{name}-expand",
     )(y)
-    y = layers.Activation("hard_sigmoid", name=f"{name}-gate")(y)
+    y = layers.Activation("hard_sigmoid", name=f"{name}-gate--hard_sigmoid")(y)
     return layers.Multiply(name=f"{name}-scale")([x, y])
 
 
@@ -87,7 +87,7 @@ def hidden_classifier(x, classes, *, hidden, dropout, act, name):
         name=f"{name}-hidden",
     )(x)
     if act:
-        x = layers.Activation(act, name=f"{name}-act")(x)
+        x = layers.Activation(act, name=f"{name}-act--{act}")(x)
     x = layers.Dropout(dropout, name=f"{name}-dropout")(x)
     return layers.Dense(
         classes,

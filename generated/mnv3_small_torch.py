@@ -60,7 +60,7 @@ class ConvBn(nn.Sequential):
         )
         self.bn = nn.BatchNorm2d(out, eps=0.001, momentum=0.001)
         if act:
-            self.act = act()
+            self.act = act(inplace=True)
 
 
 class DepthwiseBn(nn.Sequential):
@@ -80,7 +80,7 @@ class DepthwiseBn(nn.Sequential):
         )
         self.bn = nn.BatchNorm2d(in_channels, eps=0.001, momentum=0.001)
         if act:
-            self.act = act()
+            self.act = act(inplace=True)
 
 
 class SqueezeExcite(nn.Sequential):
@@ -90,9 +90,9 @@ class SqueezeExcite(nn.Sequential):
         super().__init__()
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.reduce = glorot_uniform(nn.Conv2d(in_channels, reduced, 1))
-        self.relu = nn.ReLU()
+        self.relu = nn.ReLU(inplace=True)
         self.expand = glorot_uniform(nn.Conv2d(reduced, in_channels, 1))
-        self.gate = nn.Hardsigmoid()
+        self.gate = nn.Hardsigmoid(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
         return x * super().forward(x)
@@ -134,7 +134,7 @@ class HiddenClassifier(nn.Sequential):
         self.pool = GlobalAvgPool2d()
         self.hidden = glorot_uniform(nn.Linear(in_channels, hidden))
         if act:
-            self.act = act()
+            self.act = act(inplace=True)
         self.dropout = nn.Dropout(dropout)
         self.logits = glorot_uniform(nn.Linear(hidden, classes))
 

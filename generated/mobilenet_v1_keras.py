@@ -24,7 +24,7 @@ def conv_bn(x, out, *, kernel=1, stride=1, act=None, name):
     )(x)
     x = layers.BatchNormalization(momentum=0.99, epsilon=0.001, name=f"{name}-bn")(x)
     if act:
-        x = layers.Activation(act, name=f"{name}-act")(x)
+        x = layers.Activation(act, name=f"{name}-act--{act}")(x)
     return x
 
 
@@ -40,7 +40,7 @@ def depthwise_bn(x, kernel, *, stride=1, act, name):
     )(x)
     x = layers.BatchNormalization(momentum=0.99, epsilon=0.001, name=f"{name}-bn")(x)
     if act:
-        x = layers.Activation(act, name=f"{name}-act")(x)
+        x = layers.Activation(act, name=f"{name}-act--{act}")(x)
     return x
 
 

@@ -60,7 +60,7 @@ class ConvBn(nn.Sequential):
         )
         self.bn = nn.BatchNorm2d(out, eps=0.001, momentum=0.01)
         if act:
-            self.act = act()
+            self.act = act(inplace=True)
 
 
 class DepthwiseBn(nn.Sequential):
@@ -80,7 +80,7 @@ class DepthwiseBn(nn.Sequential):
         )
         self.bn = nn.BatchNorm2d(in_channels, eps=0.001, momentum=0.01)
         if act:
-            self.act = act()
+            self.act = act(inplace=True)
 
 
 class DepthwiseSeparable(nn.Sequential):

@@ -222,7 +222,7 @@ class Separable(nn.Sequential):
             glorot_uniform(nn.Conv2d(in_channels, filters, 1, bias=False)),
         )
         self.bn_1 = nn.BatchNorm2d(filters, eps=0.001, momentum=0.0003)
-        self.relu_2 = nn.ReLU()
+        self.relu_2 = nn.ReLU(inplace=True)
         self.conv_2 = SeparableConv2d(
             glorot_uniform(
                 nn.Conv2d(

@@ -116,7 +116,7 @@ def fit(prev, filters, *, larger=False, name):
 
 def separable(x, filters, *, kernel, stride=1, name):
     """ReLU, separable convolution and batch norm, twice; the first one strides."""
-    x = layers.Activation("relu", name=f"{name}-relu_1")(x)
+    x = layers.Activation("relu", name=f"{name}-relu_1--relu")(x)
     x = layers.SeparableConv2D(
         filters,
         kernel,
@@ -132,7 +132,7 @@ def separable(x, filters, *, kernel, stride=1, name):
         epsilon=0.001,
         name=f"{name}-bn_1",
     )(x)
-    x = layers.Activation("relu", name=f"{name}-relu_2")(x)
+    x = layers.Activation("relu", name=f"{name}-relu_2--relu")(x)
     x = layers.SeparableConv2D(
         filters,
         kernel,

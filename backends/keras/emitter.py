@@ -8,10 +8,10 @@ from itertools import groupby
 from pathlib import Path
 
 from archc.backends import blocks as common
-from archc.backends.blocks import NOWHERE, Speller, literal
+from archc.backends.blocks import NOWHERE, Speller
 from archc.backends.helpers import definitions, needed
 from archc.backends.keras.names import SEPARATOR, layer_name
-from archc.backends.keras.ops import OPS, OpCall
+from archc.backends.keras.ops import ACTIVATIONS, OPS, OpCall
 from archc.backends.rendering import template
 from archc.backends.text import (
     Apply,
@@ -64,6 +64,13 @@ class _ModuleNames(common.ModuleNames):
 
     def __init__(self, network: Network) -> None:
         super().__init__(network, (*GLOBALS, *definitions(HELPERS)))
+        self.seen = common.bodies(network)
+
+    def activation(self, value: str | Block) -> str:
+        """Keras's own by name, others as the function that makes the layer."""
+        if isinstance(value, Block):
+            return self.blocks[value]
+        return f'"{value}"' if value in ACTIVATIONS else value
 
     def call(
         self,
@@ -93,7 +100,7 @@ class _BlockFunction:
         self.spell = Speller(
             names.arguments[block].__getitem__,
             lambda name: f"{self.inputs[name]}.shape[-1]",
-            literal,
+            names.activation,
             self.face.channels,
         )
         taken = {*names.taken, *names.arguments[block].values()}
@@ -172,7 +179,9 @@ class _BlockFunction:
             return self.names.call(call.target, texts, given, self.spell, f'f"{path}"')
         passed = dict(self.face.passed[call.name])
         arguments = common.effective(self.names.network, call.target, passed)
-        return OPS[call.target.name](OpCall(arguments, texts, path, self.spell))
+        seen = common.activations(self.names.seen.get((self.block, call.name), ()))
+        varied = not seen <= {*ACTIVATIONS, None}
+        return OPS[call.target.name](OpCall(arguments, texts, path, self.spell, varied))
 
 
 class _NetworkFunction:
@@ -181,7 +190,7 @@ class _NetworkFunction:
     def __init__(self, names: _ModuleNames) -> None:
         self.names = names
         self.network = names.network
-        self.spell = Speller(names.kept.__getitem__, str, literal)
+        self.spell = Speller(names.kept.__getitem__, str, names.activation)
         taken = {*names.taken, "inputs", *names.kept.values()}
         self.assignments = assignments(self.network, "inputs", taken)
 

@@ -18,3 +18,26 @@ def pad(x, padding, kernel, dilation=1, *, name):
         return x
     top, bottom, left, right = padding
     return layers.ZeroPadding2D(((top, bottom), (left, right)), name=name)(x)
+
+
+def activate(x, act, *, name):
+    """`act` is the name of one of Keras's activations, or a function that makes its layers."""
+    if callable(act):
+        return act(x, name=name)
+    return layers.Activation(act, name=f"{name}--{act}")(x)
+
+
+def leaky_relu(x, *, name):
+    """x where it is positive, 0.01 * x where it is not."""
+    return layers.LeakyReLU(negative_slope=0.01, name=name)(x)
+
+
+def gelu_tanh(x, *, name):
+    """GELU by its approximation with a hyperbolic tangent, of layers that Keras has."""
+    y = layers.Multiply(name=f"{name}-square")([x, x])
+    slope = 0.7978845608028654  # sqrt(2 / pi)
+    y = layers.Rescaling(0.044715 * slope, slope, name=f"{name}-slope")(y)
+    y = layers.Multiply(name=f"{name}-inner")([x, y])
+    y = layers.Activation("tanh", name=f"{name}-tanh")(y)
+    y = layers.Rescaling(0.5, 0.5, name=f"{name}-share")(y)
+    return layers.Multiply(name=f"{name}--gelu_tanh")([x, y])

@@ -7,11 +7,16 @@ SEPARATOR = "-"
 spec has a `-`."""
 
 
+LABEL = "--"
+"""Stands before the activation that a layer applies, so that summaries show it; no part of the
+path."""
+
+
 def layer_name(path: str) -> str:
     """`blocks.3.expand.conv` -> `blocks-3-expand-conv`."""
     return path.replace(".", SEPARATOR)
 
 
 def path(layer_name: str) -> str:
-    """`blocks-3-expand-conv` -> `blocks.3.expand.conv`."""
-    return layer_name.replace(SEPARATOR, ".")
+    """`blocks-3-expand-act--relu` -> `blocks.3.expand.act`."""
+    return layer_name.split(LABEL)[0].replace(SEPARATOR, ".")

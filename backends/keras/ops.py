@@ -7,9 +7,27 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from archc.backends.blocks import NOWHERE, is_literal
+from archc.backends.keras.names import LABEL, SEPARATOR
 from archc.backends.text import Apply, Expression, apply
 from archc.compiler import expressions as ex
 from archc.compiler.expressions import Node
+
+ACTIVATIONS = frozenset(
+    {
+        "relu",
+        "relu6",
+        "elu",
+        "gelu",
+        "sigmoid",
+        "hard_sigmoid",
+        "tanh",
+        "swish",
+        "hard_swish",
+        "mish",
+        "softmax",
+    }
+)
+"""Those that Keras has under the same name. The others are functions, as blocks are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +39,8 @@ class OpCall:
     path: str
     """The inside of the f-string or string that names the layer."""
     spell: Callable[[Node], str]
+    varied: bool = False
+    """Whether an activation may be another than those of `ACTIVATIONS`."""
 
     def __getitem__(self, name: str) -> str:
         return self.spell(self.arguments[name])
@@ -129,9 +149,19 @@ def _rescale(call: OpCall) -> Apply:
 
 
 def _activation(call: OpCall) -> Apply:
-    return (
-        call.layer("Identity") if call.is_("act", None) else call.layer("Activation", call["act"])
-    )
+    if call.is_("act", None):
+        return call.layer("Identity")
+    act = call.arguments["act"]
+    known = act.value if isinstance(act, ex.Literal) else None
+    if known in ACTIVATIONS:
+        label = "" if call.path.endswith(f"{SEPARATOR}{known}") else f"{LABEL}{known}"
+        return replace(call, path=f"{call.path}{label}").layer("Activation", call["act"])
+    if known is not None:
+        return apply(call["act"], *call.inputs, name=call.named())
+    if call.varied or not isinstance(act, ex.Name):
+        return apply("activate", *call.inputs, call["act"], name=call.named())
+    labelled = replace(call, path=f"{call.path}{LABEL}{{{call['act']}}}")
+    return labelled.layer("Activation", call["act"])
 
 
 OPS: Mapping[str, Spelling] = MappingProxyType(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -22,16 +22,16 @@ from archc.backends.text import (
     layout,
     signature,
 )
-from archc.backends.torch.ops import ACTIVATIONS, INLINE, MODULES, OpCall
+from archc.backends.torch.ops import ACTIVATIONS, FRESH, IN_PLACE, INLINE, MAKE, MODULES, OpCall
 from archc.backends.wiring import assignments
 from archc.compiler import expressions as ex
 from archc.compiler.expressions import Node
 from archc.compiler.interface import Argument, Interface, interface
-from archc.compiler.ir import Block, Invoke, Network, Op, Parameter, Row, Step, Use
+from archc.compiler.ir import Block, Body, Invoke, Network, Op, Parameter, Row, Step, Use
 
 FOLDER = Path(__file__).parent
 HELPERS = FOLDER / "helpers.py"
-GLOBALS = ("torch", "nn", "F", "math", "Tensor", "in_channels", "super")
+GLOBALS = ("torch", "nn", "F", "math", "Tensor", "in_channels", "super", MAKE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +60,22 @@ def emit(network: Network, spec: str) -> str:
     return template(FOLDER).render(
         doc=docstring(common.header(network, "PyTorch", spec)),
         imports=_imports("\n".join([code, *helpers])),
-        helpers=helpers,
+        helpers=[*helpers, *_made(names.serving())],
         classes=classes,
     )
+
+
+def _made(serving: list[str]) -> Iterator[str]:
+    """The function that makes an activation, where it may be one that owns weights."""
+    if serving:
+        chosen = f"is {serving[0]}" if len(serving) == 1 else f"in ({', '.join(serving)})"
+        yield "\n".join(
+            [
+                f"def {MAKE}(act, channels):",
+                f'    """`act` for maps of so many channels, which {serving[0]} asks for."""',
+                f"    return act(channels) if act {chosen} else act()",
+            ]
+        )
 
 
 def _imports(code: str) -> list[str]:
@@ -80,7 +93,8 @@ class _ModuleNames(common.ModuleNames):
 
     def __init__(self, network: Network) -> None:
         super().__init__(network, (*GLOBALS, *definitions(HELPERS)), camel_case)
-        self.ranks = common.ranks(network)
+        self.seen = common.bodies(network)
+        self.keeps_activation = any(p.type.kind == "activation" for p in network.kept)
 
     def constructor(
         self, block: Block, channels: Mapping[str, Node], given: dict[str, Node], spell: Speller
@@ -97,6 +111,25 @@ class _ModuleNames(common.ModuleNames):
             **{self.arguments[block][name]: spell(node) for name, node in given.items()},
         )
 
+    def activation(self, value: str | Block) -> str:
+        return ACTIVATIONS[value] if isinstance(value, str) else self.blocks[value]
+
+    def serving(self) -> list[str]:
+        """The classes that serve as activations where a block takes one as an argument."""
+        given = {
+            body.target
+            for (block, name), seen in self.seen.items()
+            for body in seen
+            if isinstance(body.target, Block) and isinstance(_called(block, name), Op)
+        }
+        return [name for block, name in self.blocks.items() if block in given]
+
+
+def _called(block: Op | Block, name: str) -> Op | Block:
+    """What the definition of `block` calls under `name`."""
+    assert isinstance(block, Block)
+    return next(invoke.target for _, invoke in block.invokes() if invoke.name == name)
+
 
 class _BlockClass:
     """The class of one block definition."""
@@ -110,7 +143,7 @@ class _BlockClass:
         self.spell = Speller(
             names.arguments[block].__getitem__,
             self.sizes.__getitem__,
-            ACTIVATIONS.__getitem__,
+            names.activation,
             self.face.channels,
         )
         self.chain, self.tail = split(block)
@@ -191,9 +224,28 @@ class _BlockClass:
             given = dict(common.passed_arguments(network, self.face, invoke))
             return self.names.constructor(invoke.target, channels, given, self.spell)
         arguments = common.effective(network, invoke.target, dict(self.face.passed[invoke.name]))
-        ranks = frozenset(self.names.ranks.get((self.block, invoke.name), {3}))
-        call = OpCall(arguments, channels.get("x"), self.spell, self.kinds, when, ranks)
+        seen = self.names.seen.get((self.block, invoke.name), ())
+        call = OpCall(
+            arguments, channels.get("x"), self.spell, self.kinds, when,
+            common.ranks(seen) or frozenset({3}),
+            self.in_place(invoke, seen),
+            any(isinstance(body.target, Block) for body in seen),
+        )  # fmt: skip
         return MODULES[invoke.target.name](call)
+
+    def in_place(self, invoke: Invoke, seen: Collection[Body]) -> bool:
+        """Whether it is an activation that may write over its input, which nothing else uses."""
+        if invoke.target.name != "activation" or self.names.keeps_activation:
+            return False
+        operand, steps = invoke.operands[0], {step.name: step for step in self.block.steps}
+        if isinstance(operand, Use):
+            step = steps.get(operand.name)
+            once = common.uses(self.block)[operand.name] == 1
+            if step is None or step.when is not None or not once:
+                return False
+            operand = step.call
+        fresh = isinstance(operand, Invoke) and operand.target.name in FRESH
+        return fresh and bool(seen) and common.activations(seen) <= IN_PLACE
 
     # -------------------------------------------------------------------------- forward
 
@@ -308,7 +360,7 @@ class _NetworkClass:
     def __init__(self, names: _ModuleNames) -> None:
         self.names = names
         self.network = names.network
-        self.spell = Speller(names.kept.__getitem__, str, ACTIVATIONS.__getitem__)
+        self.spell = Speller(names.kept.__getitem__, str, names.activation)
         every = assignments(names.network, "x", names.taken)
         self.assignments = dict(zip(names.network.rows, every, strict=True))
 

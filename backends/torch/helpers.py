@@ -96,6 +96,13 @@ class Softmax(nn.Softmax):
         super().__init__(dim=1)
 
 
+class GELUTanh(nn.GELU):
+    """GELU by its approximation with a hyperbolic tangent."""
+
+    def __init__(self) -> None:
+        super().__init__("tanh")
+
+
 class GlobalAvgPool2d(nn.Module):
     """Mean over height and width, as a vector."""
 

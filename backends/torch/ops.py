@@ -9,15 +9,17 @@ from types import MappingProxyType
 from archc.backends.blocks import NOWHERE, is_literal, literal
 from archc.backends.text import Expression, apply
 from archc.compiler import expressions as ex
-from archc.compiler.expressions import Node
+from archc.compiler.expressions import Definition, Node
 from archc.compiler.interface import simplify
 
 ACTIVATIONS = MappingProxyType(
     {
         "relu": "nn.ReLU",
         "relu6": "nn.ReLU6",
+        "leaky_relu": "nn.LeakyReLU",
         "elu": "nn.ELU",
         "gelu": "nn.GELU",
+        "gelu_tanh": "GELUTanh",
         "sigmoid": "nn.Sigmoid",
         "hard_sigmoid": "nn.Hardsigmoid",
         "tanh": "nn.Tanh",
@@ -27,6 +29,14 @@ ACTIVATIONS = MappingProxyType(
         "softmax": "Softmax",
     }
 )
+
+IN_PLACE = frozenset(
+    {"relu", "relu6", "leaky_relu", "elu", "hard_sigmoid", "swish", "hard_swish", "mish"}
+)
+"""Activations that PyTorch can write over their input."""
+
+FRESH = frozenset({"conv2d", "depthwise_conv2d", "separable_conv2d", "dense", "batch_norm"})
+"""Ops that neither hand on their input nor look at their output again."""
 
 BATCH_NORMS = {frozenset({3}): "nn.BatchNorm2d", frozenset({1}): "nn.BatchNorm1d"}
 """By the ranks of the input; a helper takes both."""
@@ -45,6 +55,10 @@ class OpCall:
     """What is known to hold where the op is called."""
     ranks: frozenset[int] = frozenset({3})
     """Whether its input is a feature map (3), a vector (1), or each at some call of its block."""
+    in_place: bool = False
+    """Whether an activation may write over its input."""
+    serving: bool = False
+    """Whether the activation is a block at some call."""
 
     def pair(self, name: str) -> tuple[int, int] | None:
         """A size that is known, as two numbers."""
@@ -77,6 +91,9 @@ class OpCall:
     def is_(self, name: str, *values: ex.Value) -> bool:
         return is_literal(self.arguments[name], *values)
 
+
+MAKE = "activation_for"
+"""The function that tells blocks that serve as activations their channels."""
 
 Module = Callable[[OpCall], Expression]
 Inline = Callable[[list[str]], str]
@@ -176,10 +193,14 @@ def _momentum(call: OpCall) -> str:
 
 def _activation(call: OpCall) -> Expression:
     act = call.arguments["act"]
+    inside = "inplace=True" if call.in_place else ""
     if isinstance(act, ex.Literal):
-        return "nn.Identity()" if act.value is None else apply(call["act"])
+        if isinstance(act.value, Definition):
+            return apply(call["act"], call.in_channels)
+        return "nn.Identity()" if act.value is None else f"{call['act']}({inside})"
     name = call["act"] if isinstance(act, ex.Name) else f"({call['act']})"
-    return f"{name}()" if call.when == act else f"{name}() if {name} else nn.Identity()"
+    made = f"{MAKE}({name}, {call.in_channels})" if call.serving else f"{name}({inside})"
+    return made if call.when == act else f"{made} if {name} else nn.Identity()"
 
 
 def _pool(stock: str, same: str) -> Module:

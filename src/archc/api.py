@@ -96,6 +96,16 @@ class Net:
         calls = [row.call for row in self.network.rows]
         return tuple(_layer(call.name, call, analysis.body_totals(call.body, {})) for call in calls)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the settings could not be taken at their word for, in sentences."""
+        rows: dict[str, list[str]] = {}
+        for row in self.network.rows:
+            if (block := row.call.body.instead) is not None:
+                said = f"`{block.name}` is for feature maps; `{block.on_vectors}` stays in"
+                rows.setdefault(said, []).append(row.call.name)
+        return tuple(f"{said} {', '.join(names)}" for said, names in rows.items())
+
     def source(self, backend: str) -> str:
         """The generated module's text for a backend: "torch" or "keras". Needs no framework.
 

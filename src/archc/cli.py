@@ -142,6 +142,9 @@ def _load(specs: Sequence[str], settings: Sequence[tuple[str, str]]) -> list[Net
             problems.extend(error.problems)
     if problems:
         raise SpecError(problems)
+    for net in nets:
+        for note in net.notes:
+            click.echo(f"{net.spec}: note: {note}", err=True)
     return nets
 
 
@@ -184,20 +187,27 @@ def _write(path: Path, text: str) -> str:
     old = _read(path)
     if old == text:
         return "unchanged"
+    with _replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+    return "created" if old is None else "changed"
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """A file to write, which then takes the place of `path` in one step, or of nothing."""
     import tempfile
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    mode = path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask()
+    handle, name = tempfile.mkstemp(suffix=path.suffix, prefix=f".{path.name}.", dir=path.parent)
+    os.close(handle)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        mode = path.stat().st_mode & 0o777 if old is not None else 0o666 & ~_umask()
-        os.chmod(temporary, mode)
-        os.replace(temporary, path)
+        yield Path(name)
+        os.chmod(name, mode)
+        os.replace(name, path)
     except BaseException:
-        os.unlink(temporary)
+        os.unlink(name)
         raise
-    return "created" if old is None else "changed"
 
 
 def _umask() -> int:
@@ -289,6 +299,44 @@ def schema(specs: Sequence[Path]) -> None:
 
     blocks = {**shipped_blocks(), **blocks_of(specs)}
     click.echo(json.dumps(json_schema(blocks), indent=2))
+
+
+@cli.group()
+def plot() -> None:
+    """Draw pictures. Needs matplotlib."""
+
+
+@plot.command()
+@click.option(
+    "--out",
+    "-o",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help="The file to write, a .png or an .svg.",
+)
+def activations(out: Path) -> None:
+    """Draw the curve of every activation.
+
+    \b
+    Example:
+      archc plot activations -o activations.svg
+    """
+    if out.suffix not in (".png", ".svg"):
+        raise click.BadParameter(f"{str(out)!r} ends in neither .png nor .svg.", param_hint="-o")
+    try:
+        from archc.plot import activations as draw
+    except ModuleNotFoundError as error:
+        raise click.ClickException(_install(error, "plot")) from None
+    with _replacing(out) as temporary:
+        try:
+            draw(temporary)
+        except ModuleNotFoundError as error:
+            raise click.ClickException(_install(error, "plot")) from None
+    click.echo(out)
+
+
+def _install(error: ModuleNotFoundError, extra: str) -> str:
+    return f"{error.name} is not installed; it comes with archc's extra `{extra}`."
 
 
 def _complain(error: SpecError) -> None:

@@ -21,7 +21,7 @@ def conv(x, out, *, kernel=1, act=None, name):
         name=f"{name}-conv",
     )(x)
     if act:
-        x = layers.Activation(act, name=f"{name}-act")(x)
+        x = layers.Activation(act, name=f"{name}-act--{act}")(x)
     return x
 
 
@@ -32,7 +32,7 @@ def nested(x, out, *, name):
     sum = layers.Add(name=f"{name}-sum")([sum_left, sum_right])
     product_left_left_x = layers.Activation(
         "relu",
-        name=f"{name}-product_left_left_x",
+        name=f"{name}-product_left_left_x--relu",
     )(sum)
     product_left_left = conv(product_left_left_x, out, name=f"{name}-product_left_left")
     product_left = layers.Multiply(name=f"{name}-product_left")(
@@ -114,7 +114,7 @@ def optional_ends(x, first=True, *, last=True, name):
     end = more
     if last:
         end = conv(more, 6, name=f"{name}-end")
-        end = layers.Activation("relu", name=f"{name}-act")(end)
+        end = layers.Activation("relu", name=f"{name}-act--relu")(end)
     return end
 
 
@@ -162,7 +162,7 @@ def Blocks(input_shape=(12, 9, 6)) -> keras.Model:
     inputs = keras.Input(input_shape, name="input")
     # fmt: off
     x = nested(inputs, 2, name="nested")  # 12x9x6
-    x = layers.Activation("tanh", name="activation")(x)  # 12x9x6
+    x = layers.Activation("tanh", name="activation--tanh")(x)  # 12x9x6
     x = diamond(x, 5, name="diamond")  # 12x9x5
     x = calls_two_inputs(x, 4, name="calls_two_inputs")  # 12x9x4
     x = optional_middle(x, 6, deep=True, pool=False, name="blocks-0")  # 12x9x6

@@ -28,6 +28,13 @@ def pad(x, padding, kernel, dilation=1, *, name):
     return layers.ZeroPadding2D(((top, bottom), (left, right)), name=name)(x)
 
 
+def activate(x, act, *, name):
+    """`act` is the name of one of Keras's activations, or a function that makes its layers."""
+    if callable(act):
+        return act(x, name=name)
+    return layers.Activation(act, name=f"{name}--{act}")(x)
+
+
 def computed(x, k, *, wide=True, act="relu", name):
     """Sizes, conditions and choices of parameters."""
     x = layers.Conv2D(
@@ -37,8 +44,8 @@ def computed(x, k, *, wide=True, act="relu", name):
         kernel_initializer="glorot_uniform",
         name=f"{name}-a",
     )(pad(x, "symmetric", (k, 1), name=f"{name}-a-pad"))
-    x = layers.Activation(act if wide else "tanh", name=f"{name}-b")(x)
-    x = layers.Activation("relu" if k > 3 else None, name=f"{name}-c")(x)
+    x = activate(x, act if wide else "tanh", name=f"{name}-b")
+    x = activate(x, "relu" if k > 3 else None, name=f"{name}-c")
     x = layers.MaxPooling2D((k, 1), strides=(1, k), padding="same", name=f"{name}-d")(x)
     x = layers.DepthwiseConv2D(
         (k, k),
@@ -124,6 +131,6 @@ def Expressions(
     x = layers.Dense(classes * 2 if classes > 2 else classes + 1, kernel_initializer="glorot_uniform", name="dense")(x)  # 20
     x = layers.BatchNormalization(momentum=0.99, epsilon=0.001, name="batch_norm")(x)  # 20
     x = layers.Dense(classes, kernel_initializer="glorot_uniform", name="logits")(x)  # 10
-    x = layers.Activation("softmax", name="activation")(x)  # 10
+    x = layers.Activation("softmax", name="activation--softmax")(x)  # 10
     # fmt: on
     return keras.Model(inputs, x, name="Expressions")

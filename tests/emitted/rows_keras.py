@@ -21,7 +21,7 @@ def conv(x, out, *, kernel=(1, 3), act="relu", name):
         name=f"{name}-conv",
     )(x)
     if act:
-        x = layers.Activation(act, name=f"{name}-act")(x)
+        x = layers.Activation(act, name=f"{name}-act--{act}")(x)
     return x
 
 

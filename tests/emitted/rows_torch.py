@@ -33,7 +33,7 @@ class Conv(nn.Sequential):
         super().__init__()
         self.conv = glorot_uniform(nn.Conv2d(in_channels, out, kernel, padding="same"))
         if act:
-            self.act = act()
+            self.act = act(inplace=True)
 
 
 class Cell(nn.Module):

@@ -1,0 +1,78 @@
+"""Blocks where an activation belongs, such as FReLU, which owns weights.
+
+The op `activation` with a block for its `act` is a call of that block. Where it would get a vector,
+the stand-in that the block names under `on_vectors` is used instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from archc.compiler import expressions as ex
+from archc.compiler.catalogue import CATALOGUE
+from archc.compiler.ir import Block, Body, Tensor
+from archc.compiler.problems import Invalid
+
+ACTIVATION = CATALOGUE["activation"]
+
+
+def check_serves(block: Block) -> Block:
+    """`block` if it can be called as an activation is, on one tensor. Raises `Invalid` (E049)."""
+    missing = [f"`{p.name}`" for p in block.parameters if p.required]
+    if len(block.inputs) != 1 or missing:
+        takes = f"{len(block.inputs)} tensors" if len(block.inputs) != 1 else ", ".join(missing)
+        message = f"`{block.name}` takes {takes}, so it cannot be an activation"
+        hint = "a block that serves as one takes one tensor, and every parameter has a default"
+        raise Invalid("E049", message, hint)
+    return block
+
+
+def check_shape(block: Block, body: Body) -> Body:
+    """`body`, a call of `block` as an activation. Raises `Invalid` (E049) if the shape changes."""
+    before, after = body.inputs[0], body.output
+    if (before.shape, before.strides) != (after.shape, after.strides):
+        message = f"`{block.name}` gives {after} for {before}; an activation keeps the shape"
+        raise Invalid("E049", message, "use it as a block of its own", "act")
+    return body
+
+
+def stand_in(block: Block, x: Tensor) -> str:
+    """The activation for a vector where `block` is asked for. Raises `Invalid` (E049)."""
+    if block.on_vectors is None:
+        message = f"`{block.name}` is no activation for vectors, and here is one of {x}"
+        hint = f"name what stands in for it, as in `on_vectors: relu` in `{block.name}`"
+        raise Invalid("E049", message, hint, "act")
+    return block.on_vectors
+
+
+def asked_for(body: Body) -> dict[str, Block]:
+    """The parameters of a block's call whose values are blocks that serve as activations."""
+    values = {p.name: body.arguments[p.name] for p in body.target.parameters}
+    return {name: value for name, value in values.items() if isinstance(value, Block)}
+
+
+def applied(body: Body, name: str) -> Iterator[bool]:
+    """For each activation that the call's parameter decides: whether it is of a feature map."""
+    assert isinstance(body.target, Block)
+    calls = {call.name: call.body for call in body.calls}
+    names = _depending(body.target, name)
+    for _, invoke in body.target.invokes():
+        inner = calls.get(invoke.name)
+        if inner is None:
+            continue
+        for argument, node in invoke.arguments:
+            if not any(isinstance(n, ex.Name) and n.id in names for n in ex.walk(node)):
+                continue
+            if invoke.target is ACTIVATION:
+                yield inner.inputs[0].is_map
+            elif isinstance(invoke.target, Block):
+                yield from applied(inner, argument)
+
+
+def _depending(block: Block, name: str) -> set[str]:
+    """The parameter and every `let` that follows from it."""
+    names = {name}
+    for let, node in block.lets:
+        if any(isinstance(n, ex.Name) and n.id in names for n in ex.walk(node)):
+            names.add(let)
+    return names
