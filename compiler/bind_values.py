@@ -21,6 +21,9 @@ from archc.compiler.reader import Scalar
 from archc.compiler.spec import ParameterSpec, TableSpec
 from archc.compiler.values import KINDS, Type
 
+BOUNDS = ("min", "max", "above", "below")
+NUMBERS = ("int", "float", "size", "sides", "shape")
+"""Kinds of parameters that may have bounds."""
 ATTRIBUTES = ("channels", "stride")
 ANY = Type("any", optional=True)
 """The type of an expression of which nothing is expected."""
@@ -70,6 +73,7 @@ class ValueBinder:
         """The parameters in order; a default may mention those above it unless it is `constant`."""
         for name, spec in specs.items():
             assert isinstance(name, Scalar)
+            self.check_keys(spec, constant)
             default = spec.default
             parameter = Parameter(
                 str(name), spec.type, None, spec.min, spec.max, spec.above, spec.below,
@@ -83,6 +87,16 @@ class ValueBinder:
                 self.problems[before:] = [p.also(declared) for p in self.problems[before:]]
             scope[str(name)] = spec.type
             yield replace(parameter, default=default)
+
+    def check_keys(self, spec: ParameterSpec, of_block: bool) -> None:
+        """Reports keys of a parameter that would do nothing."""
+        if spec.keep and of_block:
+            hint = "a network's parameters may be kept; a block takes its own from its caller"
+            self.report("E010", "a block's parameter cannot be kept", spec.key_place("keep"), hint)
+        for bound in BOUNDS if spec.type.kind not in NUMBERS else ():
+            if getattr(spec, bound) is not None:
+                message = f"`{bound}` is for numbers, and the type is `{spec.type}`"
+                self.report("E010", message, spec.key_place(bound), "leave it out")
 
     # ---------------------------------------------------------------------------- values
 

@@ -161,6 +161,7 @@ def _activation(parameter: Parameter, value: str, blocks: Mapping[str, Block]) -
 
 def _setting(parameter: Parameter, value: object, place: Place, blocks: Mapping[str, Block]) -> Any:
     if not isinstance(value, str):
+        value = getattr(value, "item", lambda: value)()  # a NumPy number's own
         return parameter.take(tuple(value) if isinstance(value, list) else value)
     if value in KINDS[parameter.type.kind].words:
         return value

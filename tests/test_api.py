@@ -72,3 +72,10 @@ def test_a_keras_model_takes_the_size_it_is_built_for():
     model = net.build("keras", height=64, width=96)
     assert model.input_shape == (None, 64, 96, 3)
     assert model.count_params() == net.params.total
+
+
+def test_numpy_numbers_are_numbers() -> None:
+    np = pytest.importorskip("numpy")
+    net = archc.load(SPECS / "mnv3_small.yaml", classes=np.int64(10), alpha=np.float32(0.75))
+    assert net.network.settings["classes"] == 10
+    assert net.source("torch") == archc.load(net.spec, classes=10, alpha=0.75).source("torch")
