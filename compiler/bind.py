@@ -15,11 +15,12 @@ from archc.compiler.bind_values import ANY, Scope, ValueBinder
 from archc.compiler.catalogue import CATALOGUE
 from archc.compiler.expressions import Node
 from archc.compiler.ir import Block, Op, Parameter
-from archc.compiler.load import Files, from_extended
+from archc.compiler.load import Files
 from archc.compiler.problems import Problem
 from archc.compiler.reader import Scalar
 from archc.compiler.spec import Spec
 from archc.compiler.values import Type
+from archc.compiler.variants import from_extended
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +50,8 @@ def bind(files: Files) -> tuple[Program | None, list[Problem]]:
     requirements = tuple(values.value(node, Scope(scope)) for node in spec.require)
     lets = tuple(_lets(spec, values, scope))
     defaults = _defaults(spec, values, blocks, Scope(scope))
-    rows = tuple(RowBinder(values, blocks, Scope(scope, ("x",))).rows(spec.network or ()))
+    binder = RowBinder(values, blocks, Scope(scope, ("x",)), spec.place.source)
+    rows = tuple(binder.rows(spec.network or ()))
     if values.problems:
         return None, from_extended(spec, values.problems)
     return Program(spec, parameters, lets, requirements, defaults, blocks.bound, rows), []

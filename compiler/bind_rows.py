@@ -12,7 +12,7 @@ from archc.compiler.bind_values import Scope, ValueBinder
 from archc.compiler.expressions import Node
 from archc.compiler.ir import Block, Op, Parameter
 from archc.compiler.names import check_module_name
-from archc.compiler.problems import Invalid, Place, SpecError, suggest
+from archc.compiler.problems import Invalid, Place, Problem, Source, SpecError, suggest
 from archc.compiler.reader import Scalar
 from archc.compiler.spec import RESERVED, CellsSpec, RowSpec, TableSpec
 from archc.compiler.values import Type
@@ -62,8 +62,12 @@ class RowTemplate:
 class RowBinder:
     """Binds the rows of a network, one after another."""
 
-    def __init__(self, values: ValueBinder, blocks: Blocks, scope: Scope) -> None:
+    def __init__(
+        self, values: ValueBinder, blocks: Blocks, scope: Scope, base: Source | None = None
+    ) -> None:
+        """`base` is the file of the network; rows of other files were put in by variants."""
         self.values = values
+        self.base = base
         self.blocks = blocks
         self.scope = scope
         self.names: dict[str, Place] = {}
@@ -86,7 +90,10 @@ class RowBinder:
         """Claims a name among the rows and tables."""
         if name in self.names:
             message = f"two rows or tables are called `{name}`"
-            related = ("the other", self.names[name])
+            other = self.names[name]
+            if place.source is self.base is not other.source:
+                place, other = other, place
+            related = ("the other", other)
             self.values.report("E015", message, place, "give one a `name`", related)
         self.names.setdefault(name, place)
 
@@ -151,7 +158,8 @@ class RowBinder:
         if block is None or (name is None and own.get("name") is not None):
             return None
         source, repeat, when = (own.get(key) for key in ("from", "repeat", "when"))
-        return _Line(block, name, source, repeat, when, _given(cells), row.place, table)
+        header = table if row.place.source is table.place.source else None
+        return _Line(block, name, source, repeat, when, _given(cells), row.place, header)
 
     def block_cell(self, node: Node | None, place: Place) -> Scalar | None:
         if isinstance(node, ex.Name):
@@ -202,9 +210,11 @@ class RowBinder:
         if target is None:
             return
         related = (("for this row", place),) if table else ()
+        before = len(values.problems)
         arguments = dict(values.arguments(target, line.arguments.items(), self.scope, *related))
         values.check_given(target, line.arguments, place, line.header)
         self.check_sources(target, line, sources)
+        values.problems[before:] = [_in_row(p, place) for p in values.problems[before:]]
         group = name if numbered or repeat is not None else None
         if group is not None:
             self.check_counted(target, place, repeat)
@@ -249,6 +259,13 @@ class RowBinder:
             tensors = f"{takes} tensor{'s' * (takes > 1)} ({', '.join(target.inputs)})"
             message = f"`{target.name}` takes {tensors}, but `from` gives {len(sources)}"
             self.values.report("E037", message, place)
+
+
+def _in_row(problem: Problem, row: Place) -> Problem:
+    """A problem of a cell that stands in a variant names the row of its base too."""
+    named = any(place is row for _, place in problem.related)
+    elsewhere = problem.place.source is not row.source
+    return problem.also(("for this row", row)) if elsewhere and not named else problem
 
 
 def _written(row: RowSpec) -> _Line:

@@ -51,4 +51,8 @@ CODES = {
     # Settings
     "E050": "unknown parameter in a setting",
     "E051": "a setting that cannot be read",
+    # Variants
+    "E060": "a change that matches nothing",
+    "E061": "a change that does not fit the rows of the spec that is extended",
+    "E062": "a block that cannot be called as the block that it replaces",
 }

@@ -11,11 +11,11 @@ from archc.compiler.bind import Program
 from archc.compiler.calls import elaborator_for
 from archc.compiler.expressions import Definition, Node, Value
 from archc.compiler.ir import Network, Parameter, Tensor
-from archc.compiler.load import from_extended
 from archc.compiler.origins import Origins, Settings
 from archc.compiler.problems import Invalid, Place, Problem, SpecError
 from archc.compiler.rows import Rows, check_known
 from archc.compiler.values import show
+from archc.compiler.variants import from_extended
 
 
 def elaborate(program: Program, settings: Settings) -> tuple[Network | None, list[Problem]]:

@@ -233,6 +233,12 @@ def show(value: object) -> str:
     return f"{value:.15g}" if isinstance(value, float) else str(value)
 
 
+def spell(value: object) -> str:
+    """A value as a spec writes it, to the last digit."""
+    shown = show(value)
+    return repr(value) if isinstance(value, float) and float(shown) != value else shown
+
+
 def _number(value: object, node: Node) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         message = f"{quote(show(value))} is not a number"
@@ -324,12 +330,21 @@ _ATOM = len(RANKS) + 2
 
 def python(node: Node, name: Callable[[Node], str]) -> str:
     """`node` as Python text; `name` spells a `Name`, an `Attribute` or a `Literal`."""
-    return _python(node, name)[0]
+    return _spelled(node, name, True)[0]
 
 
-def _python(node: Node, name: Callable[[Node], str]) -> tuple[str, int]:
+def text(node: Node) -> str:
+    """`node` as a spec writes it."""
+    return _spelled(node, _leaf, False)[0]
+
+
+def _leaf(node: Node) -> str:
+    return spell(node.value) if isinstance(node, Literal) else str(node)
+
+
+def _spelled(node: Node, name: Callable[[Node], str], python: bool) -> tuple[str, int]:
     def inner(child: Node, least: int) -> str:
-        text, rank = _python(child, name)
+        text, rank = _spelled(child, name, python)
         return text if rank >= least else f"({text})"
 
     match node:
@@ -337,7 +352,10 @@ def _python(node: Node, name: Callable[[Node], str]) -> tuple[str, int]:
             return f"not {inner(node.operand, _PRECEDENCE['not'])}", _PRECEDENCE["not"]
         case Unary():
             return f"-{inner(node.operand, _ATOM - 1)}", _ATOM - 1
-        case Compare(right=Literal(value=None | True | False)) if node.operator in ("==", "!="):
+        case Compare(right=Literal(value=None | True | False)) if python and node.operator in (
+            "==",
+            "!=",
+        ):
             word = "is" if node.operator == "==" else "is not"
             rank = _PRECEDENCE["=="]
             return f"{inner(node.left, rank + 1)} {word} {inner(node.right, rank + 1)}", rank
@@ -350,6 +368,8 @@ def _python(node: Node, name: Callable[[Node], str]) -> tuple[str, int]:
             return "{} if {} else {}".format(*parts), 0
         case Items():
             items = ", ".join(inner(item, 0) for item in node.items)
+            if not python:
+                return f"[{items}]", _ATOM
             return f"({items},)" if len(node.items) == 1 else f"({items})", _ATOM
         case Call():
             arguments = ", ".join(inner(argument, 0) for argument in node.arguments)

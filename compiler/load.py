@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
 from archc.compiler import reader
-from archc.compiler.problems import Place, Problem, Source, SpecError, choices, quote, suggest
+from archc.compiler.libraries import blocks_of
+from archc.compiler.problems import Place, Problem, Source, SpecError, quote
 from archc.compiler.reader import Scalar
-from archc.compiler.spec import BlockSpec, Spec, validate
+from archc.compiler.spec import BlockSpec, Spec
+from archc.compiler.validation import validate
+from archc.compiler.variants import Same, alone, extended
 
 SHIPPED = Path(__file__).resolve().parent.parent / "specs"
 """The specs and block libraries that come with archc."""
@@ -33,9 +36,9 @@ def load(path: Path) -> tuple[Files | None, list[Problem]]:
     """Reads the file at `path` and what it uses. Nothing is raised: problems are returned."""
     loader = _Loader()
     spec = loader.file(path, str(path), ())
-    blocks = loader.blocks() if spec else {}
+    blocks, problems = blocks_of(loader.specs, loader.links) if spec else ({}, [])
     libraries = tuple(library for library in list(loader.specs.values())[1:] if library)
-    return Files(spec, libraries, blocks), loader.problems
+    return Files(spec, libraries, blocks), [*loader.problems, *problems]
 
 
 @lru_cache(maxsize=256)
@@ -63,6 +66,8 @@ class _Loader:
     def __init__(self) -> None:
         self.problems: list[Problem] = []
         self.specs: dict[Path, Spec | None] = {}
+        self.links: dict[Path, list[Path]] = {}
+        """The files that a file uses or extends."""
 
     def report(
         self,
@@ -91,15 +96,14 @@ class _Loader:
             if spec.extends is not None:
                 base = self.linked(spec.extends, "extend", path, here)
                 spec = self.specs[key] = self.extended(base, spec)
-            elif spec.set:
-                message = "`set` is for the parameters of a spec that this one `extends`"
-                hint = "give the parameters other defaults under `params`"
-                self.report("E011", message, spec.key_place("set"), hint)
+            else:
+                self.problems.extend(alone(spec))
         return spec
 
     def linked(self, name: str, verb: str, user: Path, users: tuple[Path, ...]) -> Spec | None:
         assert isinstance(name, Scalar)
         found = _find(name, user)
+        self.links.setdefault(users[-1], []).append(Path(os.path.realpath(found)))
         return self.file(found, str(found), users, _Link(name, verb))
 
     def may_follow(self, link: _Link, key: Path, users: tuple[Path, ...]) -> bool:
@@ -126,9 +130,9 @@ class _Loader:
             hint = "name a spec with a `network`, or `use` a block library"
             self.report("E017", message, spec.extends.place, hint)
             return None
-        merged, problems = _extended(Same(base, spec))
+        merged, problems = extended(Same(base, spec))
         self.problems.extend(problems)
-        return merged
+        return None if problems else merged
 
     def read(self, path: Path, name: str, link: _Link | None) -> Spec | None:
         try:
@@ -144,75 +148,6 @@ class _Loader:
         spec, problems = _parse(source.name, source.text)
         self.problems.extend(problems)
         return spec
-
-    def blocks(self) -> dict[str, BlockSpec]:
-        found: dict[str, BlockSpec] = {}
-        owners: dict[str, Place] = {}
-        for spec in self.specs.values():
-            for name, block in spec.blocks.items() if spec else ():
-                assert isinstance(name, Scalar)
-                if name in found:
-                    message = f"the block `{name}` is defined twice"
-                    related = ("and here", name.place)
-                    self.report("E015", message, owners[name], "rename one", related)
-                else:
-                    found[name], owners[name] = block, name.place
-        return found
-
-
-class Same:
-    """Some objects as a key: equal where they are the very same ones."""
-
-    def __init__(self, *parts: object) -> None:
-        self.parts = parts
-
-    def __hash__(self) -> int:
-        return hash(tuple(map(id, self.parts)))
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Same) and [*map(id, self.parts)] == [*map(id, other.parts)]
-
-
-@lru_cache(maxsize=256)
-def _extended(key: Same) -> tuple[Spec, tuple[Problem, ...]]:
-    """The second spec of `key` on top of the first: its `set` gives parameters new defaults."""
-    base, spec = key.parts
-    assert isinstance(base, Spec)
-    assert isinstance(spec, Spec)
-    problems = []
-    params = dict(base.params)
-    for name, value in spec.set.items():
-        assert isinstance(name, Scalar)
-        if name in params:
-            params[name] = params[name].model_copy(update={"default": value})
-            continue
-        hint = suggest(name, params) or (choices(params) if params else "it has none")
-        related = (("the spec that it extends", base.key_place("params")),)
-        message = f"unknown parameter `{name}`"
-        problems.append(Problem("E050", message, name.place, hint, related))
-    own = {key: getattr(spec, key) for key in ("name", "source", "doc", "input", "network")}
-    update = {key: value for key, value in own.items() if value}
-    defaults = {op: {**base.defaults.get(op, {}), **new} for op, new in spec.defaults.items()}
-    merged = base.model_copy(
-        update={
-            **update,
-            "extends": spec.extends,
-            "params": {**params, **spec.params},
-            "let": {**base.let, **spec.let},
-            "require": (*base.require, *spec.require),
-            "defaults": {**base.defaults, **defaults},
-            "blocks": spec.blocks,
-        }
-    )
-    return merged, tuple(problems)
-
-
-def from_extended(spec: Spec, problems: Iterable[Problem]) -> list[Problem]:
-    """The problems; those in a spec that `spec` extends say from where."""
-    if not isinstance(spec.extends, Scalar):
-        return list(problems)
-    here, base = ("extended here", spec.extends.place), spec.place.source
-    return [p.also(here) if p.place.source is base else p for p in problems]
 
 
 def _find(use: Scalar, user: Path) -> Path:

@@ -15,7 +15,7 @@ from archc.compiler.bind import Program, bind
 from archc.compiler.elaborate import elaborate
 from archc.compiler.interface import interface, output_channels
 from archc.compiler.ir import Block, Network, Parameter
-from archc.compiler.load import Files, Same, load
+from archc.compiler.load import Files, load
 from archc.compiler.origins import Settings
 from archc.compiler.problems import (
     Invalid,
@@ -30,6 +30,7 @@ from archc.compiler.problems import (
 from archc.compiler.reader import Scalar
 from archc.compiler.rows import names
 from archc.compiler.values import ACTIVATIONS, KINDS
+from archc.compiler.variants import Same
 
 Result = tuple[Any, list[Problem]]
 

@@ -171,7 +171,10 @@ class Rows:
         if cell is None:
             self.problems.append(invalid.at(template.place, *related))
         else:
-            self.problems.append(self.origins.traced(invalid.at(cell.place, *related), cell))
+            elsewhere = cell.place.source is not template.place.source
+            row = _row_of(template, cell) if elsewhere else ()
+            problem = invalid.at(cell.place, *row, *related)
+            self.problems.append(self.origins.traced(problem, cell))
 
     def named(self, invalid: Invalid, feeds: tuple[int, ...]) -> Invalid:
         """`invalid` with the rows' names and shapes, where there are several."""
@@ -216,8 +219,7 @@ class Rows:
             try:
                 values[name] = template.target.parameter[name].take(node.evaluate(scope))
             except Invalid as invalid:
-                row = [("for this row", template.place)] if template.in_table else []
-                problem = invalid.at(node.place).also(*row)
+                problem = invalid.at(node.place).also(*_row_of(template, node))
                 self.problems.append(self.origins.traced(problem, node))
             except SpecError as error:
                 self.problems.extend(self.origins.traced(p, node) for p in error.problems)
@@ -283,6 +285,12 @@ class Rows:
             if node is not None:
                 check_known(node, self.kept, what, place)
         return channels if channels is not None and names(channels) & self.kept else None
+
+
+def _row_of(template: RowTemplate, cell: Node) -> tuple[tuple[str, Place], ...]:
+    """The row of a cell that stands elsewhere: in a table's `set`, or in a variant."""
+    elsewhere = cell.place.source is not template.place.source
+    return (("for this row", template.place),) if template.in_table or elsewhere else ()
 
 
 def _misplaced(source: Value, last: int) -> Invalid:

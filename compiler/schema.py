@@ -19,7 +19,7 @@ from archc.compiler.catalogue import CATALOGUE
 from archc.compiler.ir import Parameter
 from archc.compiler.load import SHIPPED, load
 from archc.compiler.problems import SpecError, in_reading_order
-from archc.compiler.spec import BlockSpec, ParameterSpec, Spec
+from archc.compiler.spec import FORMS, BlockSpec, ParameterSpec, Spec
 from archc.compiler.values import ACTIVATIONS, INITIALIZERS, KINDS, PADDINGS
 
 Schema = dict[str, Any]
@@ -37,6 +37,7 @@ DOCS: Mapping[str, Mapping[str, str]] = {
         "use": "Block libraries: files beside this one, or shipped ones.",
         "extends": "A network that this one is like, but for what this file says.",
         "set": "New defaults for parameters of the network that this one extends.",
+        "change": "Changes of the rows of the network that this one extends, one after another.",
         "params": "Parameters of the network, which `--set` changes.",
         "let": "Values that are worked out once, from the parameters and each `let` above.",
         "require": "Conditions that the parameters have to meet.",
@@ -73,6 +74,15 @@ DOCS: Mapping[str, Mapping[str, str]] = {
         "name": "What the table is called in paths.",
         "set": "Arguments for every row; a cell's name stands for the cell.",
     },
+    "ChangeSpec": {
+        "at": "Rows by name, or by table and number as in `blocks.3`; or a whole table.",
+        "where": "Only the rows whose cells, as they are written, meet this condition.",
+        "set": "Arguments and other keys that these rows get; `~` takes one away.",
+        "remove": "Rows or tables to leave out.",
+        "before": "The row or table above which to insert.",
+        "after": "The row or table below which to insert.",
+        "insert": "Rows to put there, as under `network`; in a table also lists of cells.",
+    },
     "StepSpec": {
         "when": "Where this is false, the step's first tensor is passed through.",
     },
@@ -85,6 +95,7 @@ DOCS: Mapping[str, Mapping[str, str]] = {
         "returns": "The output; else it is that of the last step.",
         "channels": "The output's channels, checked, where the steps do not show them plainly.",
         "on_vectors": "The activation that stands in where this block is one and gets a vector.",
+        "replace": "Whether it replaces the block of its name in a file that this one builds on.",
     },
 }
 """What each key means."""
@@ -109,7 +120,9 @@ def json_schema(blocks: Mapping[str, BlockSpec]) -> Schema:
     _steps(definitions)
     _rows(definitions, targets)
     _tables(definitions, targets)
-    schema["dependentRequired"] = {"set": ["extends"]}
+    _changes(definitions)
+    schema["dependentRequired"] = {"set": ["extends"], "change": ["extends"]}
+    schema["dependentSchemas"] = {"change": {"properties": {"network": False}}}
     schema["if"] = {"required": ["network"], "not": {"required": ["extends"]}}
     schema["then"] = {"required": ["name", "input"]}
     schema["properties"]["defaults"] = _defaults(targets)
@@ -160,7 +173,7 @@ def _models() -> tuple[Schema, Schema]:
     for model, node in {"Spec": schema, **definitions}.items():
         _tidy(node)
         node["title"] = f"archc {model.removesuffix('Spec').lower()}".strip()
-        for key, doc in DOCS[model].items():
+        for key, doc in DOCS["RowSpec" if model == "PatchSpec" else model].items():
             node["properties"][key]["description"] = doc
     return schema, definitions
 
@@ -328,7 +341,12 @@ def _mapping(properties: Schema, doc: str) -> Schema:
 def _tables(definitions: Schema, targets: Iterable[_Target]) -> None:
     arguments = dict(_columns(definitions, targets))
     row = definitions["RowSpec"]["properties"]
-    columns = {**row, **arguments, "name": {**row["name"], "type": ["string", "null"]}}
+    columns = {
+        "block": row["block"],
+        **row,
+        **arguments,
+        "name": {**row["name"], "type": ["string", "null"]},
+    }
     definitions.update({f"column.{name}": column for name, column in columns.items()})
     table = definitions["TableSpec"]
     keys = table["properties"]
@@ -402,6 +420,26 @@ def _entry() -> Schema:
         "then": _ref("TableSpec"),
         "else": _ref("RowSpec"),
     }
+
+
+def _changes(definitions: Schema) -> None:
+    """A change has one of three forms. It may set any key or argument that a row can have."""
+    cells = definitions["TableSpec"]["properties"]["set"]["properties"]
+    patch = definitions["PatchSpec"]["properties"]
+    row = definitions["RowSpec"]["properties"]
+    keys = {**patch, "from": row["from"], "repeat": row["repeat"]}
+    keys["block"] = {**patch["block"], "anyOf": [_ref("block"), {}]}
+    del keys["arguments"]
+    definitions["PatchSpec"] = _mapping({**keys, **cells}, DOCS["ChangeSpec"]["set"])
+    change = definitions["ChangeSpec"]
+    change["properties"]["insert"]["items"] = {"if": {"type": "array"}, "else": _entry()}
+    change["oneOf"] = [_form(verb, keys) for verb, keys in FORMS.items()]
+
+
+def _form(verb: str, keys: Iterable[str]) -> Schema:
+    """A change that has this key, and at least one of the other `keys` if there are any."""
+    others = {"anyOf": [{"required": [key]} for key in keys]} if keys else {}
+    return {"required": [verb], "propertyNames": {"enum": [verb, *keys]}, **others}
 
 
 # -------------------------------------------------------------------------- parameters and steps

@@ -20,7 +20,7 @@ from pydantic import (
     WithJsonSchema,
     model_validator,
 )
-from pydantic_core import PydanticCustomError, ValidationError
+from pydantic_core import PydanticCustomError
 
 from archc.compiler import expressions, parser, reader
 from archc.compiler.expressions import LARGEST, Node
@@ -31,7 +31,6 @@ from archc.compiler.problems import (
     Problem,
     SpecError,
     choices,
-    nearest,
     quote,
     suggest,
 )
@@ -54,14 +53,14 @@ def _kind(value: object) -> str:
     return "a mapping" if isinstance(value, reader.Mapping) else "a list"
 
 
-def _misfit(value: Any, wanted: str, hint: str | None = None) -> Problem:
+def misfit(value: Any, wanted: str, hint: str | None = None) -> Problem:
     return Problem("E012", f"{_kind(value)} where {wanted} belongs", value.place, hint)
 
 
 def _scalar(value: object, wanted: str) -> Scalar:
     if isinstance(value, Scalar):
         return value
-    raise _custom(_misfit(value, wanted))
+    raise _custom(misfit(value, wanted))
 
 
 def _checked(check: Callable[[str], object], wanted: str) -> PlainValidator:
@@ -91,7 +90,7 @@ def _expression(value: object) -> Node | None:
 def _value(value: Any) -> Node:
     node = _expression(value)
     if node is None:
-        raise _custom(_misfit(value, "a value", "write `none` for the value that is none"))
+        raise _custom(misfit(value, "a value", "write `none` for the value that is none"))
     return node
 
 
@@ -139,7 +138,7 @@ def _written(pattern: str, wanted: str) -> BeforeValidator:
     def text(value: object) -> str:
         scalar = _scalar(value, wanted)
         if not re.fullmatch(pattern, scalar):
-            raise _custom(_misfit(scalar, wanted))
+            raise _custom(misfit(scalar, wanted))
         return str(scalar)
 
     return BeforeValidator(text)
@@ -163,7 +162,7 @@ class SpecNode(BaseModel):
     @classmethod
     def _remember(cls, value: Any, handler: Callable[[Any], Self]) -> Self:
         if not isinstance(value, reader.Mapping):
-            raise _custom(_misfit(value, "a mapping", cls.example))
+            raise _custom(misfit(value, "a mapping", cls.example))
         node = handler(cls.rewritten(value))
         node._mapping = value
         return node
@@ -174,6 +173,11 @@ class SpecNode(BaseModel):
         return value
 
     @property
+    def mapping(self) -> reader.Mapping:
+        """The node as it is written."""
+        return self._mapping
+
+    @property
     def place(self) -> Place:
         return self._mapping.place
 
@@ -182,7 +186,8 @@ class SpecNode(BaseModel):
         return next((k.place for k in self._mapping if k == key), self.place)
 
 
-def _like(value: reader.Mapping, content: dict[Any, Any]) -> reader.Mapping:
+def like(value: reader.Node, content: dict[Any, Any]) -> reader.Mapping:
+    """A mapping of other content in the place of `value`."""
     mapping = reader.Mapping(content)
     mapping.place = value.place
     return mapping
@@ -223,12 +228,9 @@ class InputSpec(SpecNode):
     width: Count
 
 
-class RowSpec(SpecNode):
-    """One call in the network: a block or an op, and its arguments by name."""
+class _CallSpec(SpecNode):
+    """Keys and arguments of a row, but for its block."""
 
-    example = "write `{block: ...}`, or a list of cells under the `rows` of a table"
-
-    block: Name
     name: LayerName | None = None
     when: Expression = None
     source: Annotated[Expression, Field(alias="from")] = None
@@ -239,8 +241,24 @@ class RowSpec(SpecNode):
     @classmethod
     def rewritten(cls, value: reader.Mapping) -> reader.Mapping:
         own = {key: item for key, item in value.items() if key in RESERVED}
-        rest = _like(value, {key: item for key, item in value.items() if key not in own})
-        return _like(value, {**own, "arguments": rest})
+        rest = like(value, {key: item for key, item in value.items() if key not in own})
+        return like(value, {**own, "arguments": rest})
+
+
+class PatchSpec(_CallSpec):
+    """Keys and arguments that a change gives to rows."""
+
+    example = "write `{argument: value}`"
+
+    block: Name | None = None
+
+
+class RowSpec(_CallSpec):
+    """One call in the network: a block or an op, and its arguments by name."""
+
+    example = "write `{block: ...}`, or a list of cells under the `rows` of a table"
+
+    block: Name
 
 
 RESERVED = ("block", "name", "when", "from", "repeat")
@@ -258,13 +276,17 @@ Column = Annotated[str, _checked(check_column, "a name"), WithJsonSchema(_NAME_S
 class CellsSpec(tuple[Any, ...]):
     """A row written as a list: one cell for each column of its table."""
 
-    place: Place
+    written: reader.Sequence
+
+    @property
+    def place(self) -> Place:
+        return self.written.place
 
 
 def _cells(value: object) -> CellsSpec:
     assert isinstance(value, reader.Sequence)
     cells = CellsSpec(_expression(item) for item in value)
-    cells.place = value.place
+    cells.written = value
     return cells
 
 
@@ -304,7 +326,7 @@ class StepSpec(SpecNode):
             hint = hints[0] if hints else cls.example
             raise _custom(Problem("E012", message, value.place, hint))
         rest = {key: item for key, item in value.items() if key == "when"}
-        return _like(value, {"name": names[0], "value": value[names[0]], **rest})
+        return like(value, {"name": names[0], "value": value[names[0]], **rest})
 
 
 class BlockSpec(SpecNode):
@@ -320,6 +342,8 @@ class BlockSpec(SpecNode):
     """The activation that stands in for the block, used as one, where there is no feature map."""
     channels: Expression = None
     """How many channels the block gives, where its steps do not show it plainly. Checked."""
+    replace: Flag = False
+    """Whether it takes the place of the block of its name in a file that this one builds on."""
 
 
 def _entry(value: Any) -> TableSpec | RowSpec:
@@ -331,6 +355,83 @@ Entry = Annotated[
     TableSpec | RowSpec,
     PlainValidator(_entry, json_schema_input_type=TableSpec | RowSpec),
 ]
+
+
+def _row_name(text: str) -> str:
+    """`text` if it may mean a row: `head`, or `blocks.3`. Raises `Invalid` (E013)."""
+    name, dot, number = text.partition(".")
+    if dot and not (number.isascii() and number.isdigit()):
+        hint = "write the row's own name, or its table and number, as in `blocks.3`"
+        raise Invalid("E013", f"{quote(text)} means no row", hint)
+    return text if check_name(name) else name
+
+
+RowName = Annotated[
+    str,
+    _checked(_row_name, "the name of a row"),
+    WithJsonSchema({"type": "string", "pattern": r"^[A-Za-z][A-Za-z0-9_]*(\.[0-9]+)?$"}),
+]
+RowNames = Annotated[
+    tuple[RowName, ...],
+    Field(min_length=1),
+    BeforeValidator(
+        lambda value: [value] if isinstance(value, Scalar) else value,
+        json_schema_input_type=RowName | tuple[RowName, ...],
+    ),
+]
+
+
+def _inserted(value: Any) -> Any:
+    return _cells(value) if isinstance(value, reader.Sequence) else _entry(value)
+
+
+Inserted = Annotated[Any, PlainValidator(_inserted), WithJsonSchema({"type": ["array", "object"]})]
+
+
+class ChangeSpec(SpecNode):
+    """A change of the rows of the spec that this one extends. It has one of three forms."""
+
+    example = "write `{at: head, set: {act: relu}}`"
+
+    at: RowNames = ()
+    where: Value = None
+    set: PatchSpec | None = None
+    remove: RowNames = ()
+    before: RowName | None = None
+    after: RowName | None = None
+    insert: Annotated[tuple[Inserted, ...], Field(min_length=1)] | None = None
+
+    @classmethod
+    def rewritten(cls, value: reader.Mapping) -> reader.Mapping:
+        if all(key in cls.model_fields for key in value):
+            _check_form(value)
+        return value
+
+
+FORMS = {"set": ("at", "where"), "remove": (), "insert": ("before", "after")}
+"""What a change does, and the keys that say to which rows or where."""
+
+
+def _check_form(change: reader.Mapping) -> None:
+    verbs = [key for key in change if key in FORMS]
+    if len(verbs) != 1:
+        message = "a change says one of `set`, `remove` and `insert`"
+        raise _custom(Problem("E012", message, change.place, ChangeSpec.example))
+    verb, wanted = verbs[0], FORMS[verbs[0]]
+    rest = [key for key in change if key != verb]
+    for key in rest:
+        if key not in wanted:
+            message = f"`{key}` does not go with `{verb}`"
+            hint = choices(wanted) + " goes with it" if wanted else "it names the rows itself"
+            raise _custom(Problem("E012", message, key.place, hint))
+    if wanted and not rest:
+        message = f"the key `{wanted[0]}` or `{wanted[1]}` is missing"
+        raise _custom(Problem("E011", message, change.place, f"it says where to {verb}"))
+    if verb == "set" and not change[verb]:
+        raise _custom(Problem("E011", "nothing to set", change[verb].place, ChangeSpec.example))
+    if verb == "insert" and len(rest) > 1:
+        message = "`before` and `after` in one change"
+        raise _custom(Problem("E012", message, rest[1].place, "one of them says where"))
 
 
 class Spec(SpecNode):
@@ -345,6 +446,7 @@ class Spec(SpecNode):
     use: tuple[Text, ...] = ()
     extends: Text | None = None
     set: dict[Name, Value] = {}
+    change: Annotated[tuple[ChangeSpec, ...], Field(min_length=1)] = ()
     params: dict[Name, ParameterSpec] = {}
     let: dict[Name, Value] = {}
     require: tuple[Value, ...] = ()
@@ -360,92 +462,3 @@ def _version(value: object) -> int:
         message = f"the version of the format is {quote(scalar)}"
         raise _custom(Problem("E012", message, scalar.place, f"this archc reads `archc: {FORMAT}`"))
     return FORMAT
-
-
-def validate(node: reader.Node) -> tuple[Spec | None, list[Problem]]:
-    """The spec that the root node of a file says, or what is wrong with its structure."""
-    try:
-        return Spec.model_validate(node), []
-    except ValidationError as error:
-        return None, [_problem(node, details) for details in _own_errors(error)]
-
-
-def _own_errors(error: ValidationError) -> list[dict[str, Any]]:
-    """The errors of a validation, without those that only follow from others."""
-    every: list[dict[str, Any]]
-    every = [dict(details) for details in error.errors(include_url=False, include_input=False)]
-    paths = [details["loc"] for details in every]
-    above = {path[:length] for path in paths for length in range(len(path))}
-    unknown = [details["loc"] for details in every if details["type"] == "extra_forbidden"]
-    meant = {(*path[:-1], nearest(str(path[-1]), _owner(path).model_fields)) for path in unknown}
-    explained: dict[str, set[Any]] = {"too_short": above, "missing": meant}
-    return [one for one in every if one["loc"] not in explained.get(one["type"], ())]
-
-
-def _problem(root: reader.Node, details: dict[str, Any]) -> Problem:
-    if "problem" in details.get("ctx", {}):
-        problem: Problem = details["ctx"]["problem"]
-        return problem
-    return _structural(root, details)
-
-
-def _structural(root: reader.Node, details: dict[str, Any]) -> Problem:
-    """pydantic's own complaint in the words of a spec."""
-    path, limits = details["loc"], details.get("ctx", {})
-    node, key = _find(root, path)
-    hint: str | None
-    match details["type"]:
-        case "extra_forbidden":
-            place = key.place if key is not None else node.place
-            word, known = str(path[-1]), _owner(path).model_fields
-            hint = suggest(word, known) or choices(known)
-            return Problem("E010", f"unknown key {quote(word)}", place, hint)
-        case "missing":
-            hint = Spec.example if path[-1] == "archc" else None
-            return Problem("E011", f"the key `{path[-1]}` is missing", node.place, hint)
-        case "too_short":
-            return Problem("E011", "an empty list where one entry at least belongs", node.place)
-        case "greater_than_equal":
-            message = f"`{path[-1]}` is {quote(node)}; it must be at least {limits['ge']:.0f}"
-            return Problem("E035", message, node.place)
-        case "less_than_equal":
-            message = f"`{path[-1]}` is {quote(node)}; it must be at most {limits['le']:.0f}"
-            return Problem("E035", message, node.place)
-        case "dict_type":
-            return _misfit(node, "a mapping")
-        case "tuple_type":
-            alone = isinstance(node, Scalar) and node
-            hint = f"write `[{node}]`" if alone else "start each entry with `- `"
-            return _misfit(node, "a list", hint)
-    raise AssertionError(details)
-
-
-def _find(root: Any, path: tuple[str | int, ...]) -> tuple[Any, Scalar | None]:
-    """The node that a pydantic location names, and its key; parts that name no node are skipped."""
-    node, key = root, None
-    for part in path:
-        if isinstance(node, reader.Mapping) and part in node:
-            key = next(k for k in node if k == part)
-            node = node[key]
-        elif isinstance(node, reader.Sequence) and isinstance(part, int) and part < len(node):
-            node, key = node[part], None
-    return node, key
-
-
-_OWNERS: dict[str, type[SpecNode]] = {
-    "params": ParameterSpec,
-    "input": InputSpec,
-    "network": TableSpec,
-    "blocks": BlockSpec,
-}
-
-
-def _owner(path: tuple[str | int, ...]) -> type[SpecNode]:
-    """The model that the key at the end of `path` belongs to."""
-    owner: type[SpecNode] = Spec
-    parts = iter(path[:-1])
-    for part in parts:
-        owner = _OWNERS.get(str(part), owner)
-        if part != "input":
-            next(parts, None)  # the user's name for an entry, or its number
-    return owner

@@ -52,6 +52,14 @@ APPLICATIONS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "mobilenet_v1": ("MobileNet", {}),
     "mnv3_large": ("MobileNetV3Large", {"include_preprocessing": False}),
     "mnv3_small": ("MobileNetV3Small", {"include_preprocessing": False}),
+    "mnv3_large_minimalistic": (
+        "MobileNetV3Large",
+        {"include_preprocessing": False, "minimalistic": True},
+    ),
+    "mnv3_small_minimalistic": (
+        "MobileNetV3Small",
+        {"include_preprocessing": False, "minimalistic": True},
+    ),
 }
 """keras.applications' function for each spec, and what it is told unless a test says otherwise."""
 

@@ -82,6 +82,12 @@ APPLICATIONS = [
     ("mnv3_small", 1.0, (193, 224)),
     ("mnv3_small", 0.75, (224, 224)),
     ("mnv3_small", 0.75, (193, 224)),
+    ("mnv3_large_minimalistic", 1.0, (224, 224)),
+    ("mnv3_large_minimalistic", 1.0, (193, 224)),
+    ("mnv3_large_minimalistic", 0.75, (193, 193)),
+    ("mnv3_small_minimalistic", 1.0, (224, 224)),
+    ("mnv3_small_minimalistic", 1.0, (193, 224)),
+    ("mnv3_small_minimalistic", 1.25, (128, 128)),
 ]
 
 

@@ -16,6 +16,7 @@ from archc.compiler.schema import DOCS, MAX_COLUMNS, blocks_of, json_schema, shi
 from archc.compiler.spec import (
     RESERVED,
     BlockSpec,
+    ChangeSpec,
     InputSpec,
     ParameterSpec,
     RowSpec,
@@ -93,6 +94,26 @@ network:
 """
 
 
+CHANGED = """\
+archc: 1
+extends: mnv3_large.yaml
+name: Changed
+change:
+  - {at: blocks, set: {kernel: 3, se: ~}}
+  - {at: [stem, blocks.14], set: {block: my_block, act: relu, when: alpha > 1}}
+  - {where: act == hard_swish, set: {act: relu, from: -1, repeat: 2}}
+  - {remove: [blocks.0, blocks.1]}
+  - {remove: head}
+  - {after: blocks.3, insert: [[inverted_residual, 3, 4, 24, ~, relu, 1]]}
+  - {before: stem, insert: [{block: rescale, scale: 2}, {columns: [block], rows: [[flatten]]}]}
+blocks:
+  my_block:
+    replace: true
+    params: {out: int, kernel: int, stride: int, act: activation}
+    steps: [y: "conv_bn(x, out, kernel, stride, act)"]
+"""
+
+
 def problems(text: str) -> list[str]:
     """Where the schema finds something wrong, and what."""
     node, unreadable = reader.read(Source("test", text))
@@ -125,7 +146,7 @@ def test_a_shipped_file_is_valid(path: Path) -> None:
     assert problems(path.read_text()) == []
 
 
-@pytest.mark.parametrize("text", [SPEC, VARIANT], ids=["spec", "variant"])
+@pytest.mark.parametrize("text", [SPEC, VARIANT, CHANGED], ids=["spec", "variant", "changed"])
 def test_the_example_is_valid(text: str) -> None:
     assert problems(text) == []
 
@@ -143,6 +164,30 @@ def test_the_example_is_valid(text: str) -> None:
 def test_a_mistake_in_a_variant_is_found_where_it_is(old: str, new: str, where: str) -> None:
     assert VARIANT.count(old) == 1
     found = problems(VARIANT.replace(old, new))
+    assert any(problem.startswith(f"{where}: ") for problem in found), found
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "where"),
+    [
+        ("extends: mnv3_large.yaml", "", "$"),
+        ("blocks:\n", "network: [{block: flatten}]\nblocks:\n", "$"),
+        ("at: blocks, set: {kernel: 3", "at: blocks, set: {kernal: 3", "$.change[0].set"),
+        ("at: blocks, set", "to: blocks, set", "$.change[0]"),
+        ("at: blocks, set", "set", "$.change[0]"),
+        ("at: blocks, set", "at: blocks.x, set", "$.change[0].at"),
+        ("kernel: 3, se: ~", "kernel: 3.5", "$.change[0].set.kernel"),
+        ("{where: act == hard_swish", "{where: {act: hard_swish}", "$.change[2].where"),
+        ("remove: head", "remove: head, at: stem", "$.change[4]"),
+        ("remove: head", "remove: 3", "$.change[4].remove"),
+        ("{after: blocks.3, ", "{", "$.change[5]"),
+        ("{block: rescale, scale: 2}", "{block: rescale, scal: 2}", "$.change[6].insert[0]"),
+        ("replace: true", "replace: 2", "$.blocks.my_block.replace"),
+    ],
+)
+def test_a_mistake_in_a_change_is_found_where_it_is(old: str, new: str, where: str) -> None:
+    assert CHANGED.count(old) == 1
+    found = problems(CHANGED.replace(old, new))
     assert any(problem.startswith(f"{where}: ") for problem in found), found
 
 
@@ -292,7 +337,9 @@ def test_the_blocks_of_a_broken_file_are_not_known(tmp_path: Path) -> None:
         blocks_of([path])
 
 
-@pytest.mark.parametrize("model", [Spec, BlockSpec, InputSpec, ParameterSpec, RowSpec, TableSpec])
+@pytest.mark.parametrize(
+    "model", [Spec, BlockSpec, ChangeSpec, InputSpec, ParameterSpec, RowSpec, TableSpec]
+)
 def test_every_key_is_documented(model: type[Any]) -> None:
     keys = {field.alias or name for name, field in model.model_fields.items()}
     assert keys - {"arguments"} == set(DOCS[model.__name__])
