@@ -9,6 +9,7 @@ from typing import Any
 
 from archc.backends.text import Names
 from archc.compiler import expressions as ex
+from archc.compiler.activations import reached
 from archc.compiler.analysis import totals
 from archc.compiler.expressions import Definition, Node, Value
 from archc.compiler.interface import Argument, Interface, interface, with_channels
@@ -65,6 +66,19 @@ def bodies(network: Network) -> Seen:
 def ranks(seen: Iterable[Body]) -> frozenset[int]:
     """The ranks of the first input, 3 or 1."""
     return frozenset(len(body.inputs[0].shape) for body in seen)
+
+
+def left_open(network: Network) -> set[tuple[Block, str]]:
+    """Activations within blocks that an argument of the model decides, so that any may come."""
+    kinds = {p.name for p in network.kept if p.type.kind == "activation"}
+    return {
+        call
+        for row in network.rows
+        for argument, node in row.spelled.items()
+        if any(isinstance(n, ex.Name) and n.id in kinds for n in ex.walk(node))
+        and isinstance(row.call.body.target, Block)
+        for call in reached(row.call.body.target, argument)
+    }
 
 
 def activations(seen: Iterable[Body]) -> set[Value]:
@@ -149,7 +163,10 @@ def _unpaired(value: Value) -> Value:
     return value
 
 
-NETWORK_VARIABLES = ("x", "prev", "layer", "inputs", "input_shape")
+NETWORK_VARIABLES = (
+    *("x", "prev", "layer", "inputs", "input_shape"),
+    *("features", "features_only", "outputs"),
+)
 """Names that the code of a whole network uses itself."""
 
 
@@ -320,7 +337,15 @@ def header(network: Network, framework: str, spec: str) -> str:
 def model_doc(network: Network) -> str:
     """The text of the model's docstring: where it comes from, and what its arguments mean."""
     arguments = [f"{p.name}: {p.doc}" for p in network.kept if p.doc]
-    return "\n\n".join([network.doc or network.name, "; ".join(arguments)])
+    return "\n\n".join([network.doc or network.name, "\n".join(arguments)])
+
+
+def features_doc(network: Network, shape: Callable[[Row], str]) -> str:
+    """What the taps are, one a line: `c2: 24x56x56 at stride 4`."""
+    taps = network.taps.items()
+    return "\n".join(
+        f"{tap}: {shape(row)} at stride {show(row.call.body.output.stride)}" for tap, row in taps
+    )
 
 
 def settings_text(network: Network) -> str:

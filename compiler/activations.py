@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from archc.compiler import expressions as ex
 from archc.compiler.catalogue import CATALOGUE
-from archc.compiler.ir import Block, Body, Tensor
+from archc.compiler.ir import Block, Body, Invoke, Tensor
 from archc.compiler.problems import Invalid
 
 ACTIVATION = CATALOGUE["activation"]
@@ -51,22 +51,34 @@ def asked_for(body: Body) -> dict[str, Block]:
     return {name: value for name, value in values.items() if isinstance(value, Block)}
 
 
+def decided(block: Block, name: str) -> Iterator[tuple[Invoke, str]]:
+    """The calls within a block that its parameter decides about, each with the argument."""
+    names = _depending(block, name)
+    for _, invoke in block.invokes():
+        for argument, node in invoke.arguments:
+            if any(isinstance(n, ex.Name) and n.id in names for n in ex.walk(node)):
+                yield invoke, argument
+
+
 def applied(body: Body, name: str) -> Iterator[bool]:
     """For each activation that the call's parameter decides: whether it is of a feature map."""
     assert isinstance(body.target, Block)
     calls = {call.name: call.body for call in body.calls}
-    names = _depending(body.target, name)
-    for _, invoke in body.target.invokes():
+    for invoke, argument in decided(body.target, name):
         inner = calls.get(invoke.name)
-        if inner is None:
-            continue
-        for argument, node in invoke.arguments:
-            if not any(isinstance(n, ex.Name) and n.id in names for n in ex.walk(node)):
-                continue
-            if invoke.target is ACTIVATION:
-                yield inner.inputs[0].is_map
-            elif isinstance(invoke.target, Block):
-                yield from applied(inner, argument)
+        if inner is not None and invoke.target is ACTIVATION:
+            yield inner.inputs[0].is_map
+        elif inner is not None and isinstance(invoke.target, Block):
+            yield from applied(inner, argument)
+
+
+def reached(block: Block, name: str) -> Iterator[tuple[Block, str]]:
+    """Every activation that a block's parameter decides: the block that calls it, and the call."""
+    for invoke, argument in decided(block, name):
+        if invoke.target is ACTIVATION:
+            yield block, invoke.name
+        elif isinstance(invoke.target, Block):
+            yield from reached(invoke.target, argument)
 
 
 def _depending(block: Block, name: str) -> set[str]:

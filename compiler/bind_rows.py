@@ -31,6 +31,7 @@ class _Line:
     when: Node | None
     arguments: Mapping[str, Node]
     place: Place
+    tap: Scalar | None = None
     header: TableSpec | None = None
     """The table whose columns are to blame for what the row lacks."""
 
@@ -51,6 +52,7 @@ class RowTemplate:
     place: Place
     in_table: bool
     """Whether arguments may come from the `set` of a table."""
+    tap: str | None = None
 
     @cached_property
     def mentioned(self) -> frozenset[str]:
@@ -72,6 +74,7 @@ class RowBinder:
         self.scope = scope
         self.names: dict[str, Place] = {}
         """Rows and tables so far."""
+        self.taps: dict[str, Place] = {}
         self.missing: list[tuple[ex.Name, str | None]] = []
         """Names that `from` does not find above, each with a suggestion."""
 
@@ -96,6 +99,15 @@ class RowBinder:
             related = ("the other", other)
             self.values.report("E015", message, place, "give one a `name`", related)
         self.names.setdefault(name, place)
+
+    def claim_tap(self, tap: Scalar | None) -> None:
+        if tap is None:
+            return
+        if tap in self.taps:
+            related = ("the other", self.taps[tap])
+            message = f"two rows are tapped as `{tap}`"
+            self.values.report("E015", message, tap.place, "call one something else", related)
+        self.taps.setdefault(str(tap), tap.place)
 
     # ---------------------------------------------------------------------------- tables
 
@@ -154,12 +166,13 @@ class RowBinder:
             return None
         cells = dict(zip(columns, row, strict=True))
         own = {key: cells.pop(key) for key in RESERVED if key in cells}
-        block, name = self.block_cell(own["block"], row.place), self.name_cell(own.get("name"))
+        block = self.block_cell(own["block"], row.place)
+        name, tap = (self.name_cell(own.get(key), key) for key in ("name", "tap"))
         if block is None or (name is None and own.get("name") is not None):
             return None
         source, repeat, when = (own.get(key) for key in ("from", "repeat", "when"))
         header = table if row.place.source is table.place.source else None
-        return _Line(block, name, source, repeat, when, _given(cells), row.place, header)
+        return _Line(block, name, source, repeat, when, _given(cells), row.place, tap, header)
 
     def block_cell(self, node: Node | None, place: Place) -> Scalar | None:
         if isinstance(node, ex.Name):
@@ -168,7 +181,7 @@ class RowBinder:
         self.values.report("E030", "the column `block` names a block or an op", place)
         return None
 
-    def name_cell(self, node: Node | None) -> Scalar | None:
+    def name_cell(self, node: Node | None, column: str) -> Scalar | None:
         if isinstance(node, ex.Name):
             try:
                 check_module_name(node.id)
@@ -176,8 +189,9 @@ class RowBinder:
                 self.values.problems.append(invalid.at(node.place))
             return _word(node)
         if node is not None:
+            what = {"name": "the row", "tap": "the row's feature map"}[column]
             hint = "use a word, as in `stem` or `cell_1`"
-            self.values.report("E013", "the column `name` names the row", node.place, hint)
+            self.values.report("E013", f"the column `{column}` names {what}", node.place, hint)
         return None
 
     def settled(self, table: TableSpec, columns: list[str], line: _Line) -> _Line:
@@ -207,6 +221,7 @@ class RowBinder:
         name = str(table.name) if table and numbered else str(line.name or line.block)
         if not numbered:
             self.claim(name, (line.name or line.block).place)
+        self.claim_tap(line.tap)
         if target is None:
             return
         related = (("for this row", place),) if table else ()
@@ -219,7 +234,8 @@ class RowBinder:
         if group is not None:
             self.check_counted(target, place, repeat)
         yield RowTemplate(
-            name, group, target, arguments, sources, repeat, when, place, table is not None
+            name, group, target, arguments, sources, repeat, when, place, table is not None,
+            None if line.tap is None else str(line.tap),
         )  # fmt: skip
 
     def check_counted(self, target: Op | Block, place: Place, repeat: Node | None) -> None:
@@ -272,7 +288,8 @@ def _written(row: RowSpec) -> _Line:
     assert isinstance(row.block, Scalar)
     assert row.name is None or isinstance(row.name, Scalar)
     given = _given(row.arguments)
-    return _Line(row.block, row.name, row.source, row.repeat, row.when, given, row.place)
+    assert row.tap is None or isinstance(row.tap, Scalar)
+    return _Line(row.block, row.name, row.source, row.repeat, row.when, given, row.place, row.tap)
 
 
 def _given(cells: Mapping[str, Node | None]) -> dict[str, Node]:

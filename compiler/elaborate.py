@@ -53,7 +53,7 @@ def _network(values: _Values, rows: Rows) -> Network | None:
     kept = tuple(
         replace(p, default=ex.Literal(values.settings[p.name], spec.place))
         for p in parameters
-        if p.keep
+        if p.keep and p.name in rows.mentioned()
     )
     doc = " ".join((spec.source or spec.doc).split())
     changed = tuple(p.name for p in parameters if values.differs(p))

@@ -264,6 +264,10 @@ class Row:
     group: str | None
     """The table the row stands in, or None where the row has a name of its own."""
     place: Place = field(repr=False)
+    when: Node | None = None
+    """The condition on kept parameters without which the model leaves the row out."""
+    tap: str | None = None
+    """What its feature map is called among those that the model can return."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -283,3 +287,8 @@ class Network:
     output: Tensor
     defaults: Mapping[str, Mapping[str, Value]]
     """Arguments of ops and blocks where a step gives none, by op or block and argument."""
+
+    @cached_property
+    def taps(self) -> Mapping[str, Row]:
+        """The rows whose feature maps the model can return, by the name of the tap."""
+        return {row.tap: row for row in self.rows if row.tap is not None}

@@ -10,7 +10,10 @@ from archc.compiler.problems import Invalid, quote
 MAX_NAME = 64
 
 ROW_KEYS = ("block", "name", "when", "from", "repeat", "tap")
-"""Keys of a row that are not arguments, those of later versions included."""
+"""Keys of a row, and columns of a table, that are not arguments."""
+
+FEATURES = "forward_features"
+"""The method of a generated module that returns its taps."""
 
 # Words of the expression language, and those that generated code gives a meaning of its own.
 WORDS = frozenset({"none", "true", "false", "self", *FUNCTIONS})
@@ -59,7 +62,7 @@ def check_parameter_name(text: str) -> str:
 def check_module_name(text: str) -> str:
     """`text` if a step or a row may be called so. Raises `Invalid` (E013)."""
     check_name(text)
-    if text in MODULE_ATTRIBUTES:
+    if text in MODULE_ATTRIBUTES or text == FEATURES:
         message = f"`{text}` cannot name a layer: PyTorch's modules have an attribute of that name"
         raise Invalid("E013", message, f"try `{text}_layer`")
     return text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from archc.compiler import expressions as ex
 from archc.compiler.bind_rows import REPEAT, RowTemplate
@@ -68,15 +68,20 @@ class Rows:
         """The last output of each row by name."""
         self.counts: dict[str, int] = {}
         self.ops = 0
+        self.end: Node | None = None
+        """The `when` of the rows at the end that a kept parameter may leave out."""
 
     def add(self, template: RowTemplate) -> None:
         """Adds a row as often as it is repeated, unless its `when` leaves it out."""
         try:
-            if template.when is not None and not self.fixed(template.when, "`when`"):
+            if template.when is not None and not self.holds(template, template.when):
                 return
+            if self.end is not None and template.when != self.end:
+                raise _not_at_the_end(template, self.end)
             count = 1 if template.repeat is None else self.repeats(template.repeat)
             for index in range(count):
-                self.outputs.append(self.output(template, index == 0))
+                tapped = template if index == count - 1 else replace(template, tap=None)
+                self.outputs.append(self.output(tapped, index == 0))
         except Invalid as invalid:
             self.problems.append(invalid.at(template.place))
             self.outputs.append(FAILED)
@@ -86,6 +91,28 @@ class Rows:
         except KeyError:
             self.outputs.append(FAILED)  # it needs the channels of a row that failed
         self.by_name[template.name] = len(self.outputs) - 1
+
+    def holds(self, template: RowTemplate, when: Node) -> bool:
+        """Whether the row is there. One that a kept parameter decides about ends the network."""
+        if not names(when) & self.kept:
+            return bool(self.fixed(when, "`when`"))
+        counted = template.group or template.repeat is not None
+        if counted or not spellable(when) or (self.end is not None and when != self.end):
+            name = min(names(when) & self.kept)
+            message = f"`{name}` stays an argument of the model, so `when` cannot depend on it here"
+            hint = "the last rows of a network can, outside of tables, if all have the same `when`"
+            raise SpecError([Problem("E024", message, when.place, hint)])
+        self.end = when
+        try:
+            return bool(when.evaluate(self.scope))
+        except SpecError as error:
+            raise SpecError(self.origins.traced(p, when) for p in error.problems) from None
+
+    def mentioned(self) -> set[str]:
+        """The parameters that generated code mentions."""
+        nodes = [node for row in self.rows for node in row.spelled.values()]
+        nodes += [row.when for row in self.rows if row.when is not None]
+        return {name for node in nodes for name in names(node)}
 
     def repeats(self, node: Node) -> int:
         try:
@@ -142,6 +169,10 @@ class Rows:
     def output(self, template: RowTemplate, first: bool) -> Output:
         """Adds one row; what it gives."""
         feeds = self.feeds(template, first)
+        joined = template.target.variadic or feeds != (len(self.outputs) - 1,)
+        if self.end is not None and joined:
+            message = "a row that the model may leave out takes what the row above gives"
+            raise Invalid("E024", f"{message}, and that alone", "join tensors in a row above it")
         inputs = tuple(self.outputs[feed] for feed in feeds)
         tensors = tuple(x.tensor for x in inputs if x.tensor is not None)
         values = self.arguments(template, inputs[0].tensor)
@@ -204,12 +235,25 @@ class Rows:
             index = self.counts.get(template.group, 0)
             self.counts[template.group] = index + 1
             name = f"{template.group}.{index}"
+        if template.tap is not None:
+            self.check_tap(name, body.output)
         call = Call(name, body, tuple(feed - 1 for feed in feeds))
         channels = tuple(x.channels for x in inputs)
-        self.rows.append(Row(call, spelled, channels, template.group, template.place))
+        when = None if self.end is None else ex.substitute(self.end, self.folded(template.place))
+        self.rows.append(
+            Row(call, spelled, channels, template.group, template.place, when, template.tap)
+        )
         return Output(
             body.output, self.output_channels(template, body, spelled, channels), f"`{name}`"
         )
+
+    def check_tap(self, name: str, output: Tensor) -> None:
+        hint = "tap a row above it"
+        if not output.is_map:
+            message = f"`{name}` gives a vector of {output}, and a tap is of a feature map"
+            raise Invalid("E043", message, hint)
+        if self.end is not None:
+            raise Invalid("E024", f"`{name}` may be left out, so it cannot be tapped", hint)
 
     def arguments(self, template: RowTemplate, x: Tensor | None) -> dict[str, Value] | None:
         """The values of the row's arguments; None where one is wrong or cannot be known."""
@@ -234,11 +278,7 @@ class Rows:
         open_inputs = [x for x in inputs if x.channels is not None]
         if not open_inputs and not template.mentioned & self.kept:
             return {}
-        others = {
-            name: ex.Literal(value, template.place)
-            for name, value in self.scope.items()
-            if name not in self.kept
-        }
+        others = self.folded(template.place)
         found = {}
         for name, node in template.arguments.items():
             if names(node) & self.kept and not self.worked_out(template, name, node):
@@ -248,6 +288,11 @@ class Rows:
             assert x.channels is not None
             check_known(x.channels, self.kept, _let_of(template), template.place)
         return found
+
+    def folded(self, place: Place) -> dict[str, Node]:
+        """The values of all names that are not kept."""
+        values = self.scope.items()
+        return {name: ex.Literal(value, place) for name, value in values if name not in self.kept}
 
     def worked_out(self, template: RowTemplate, name: str, node: Node) -> bool:
         """Whether an argument has to be known at compile time."""
@@ -285,6 +330,13 @@ class Rows:
             if node is not None:
                 check_known(node, self.kept, what, place)
         return channels if channels is not None and names(channels) & self.kept else None
+
+
+def _not_at_the_end(template: RowTemplate, end: Node) -> SpecError:
+    message = f"the rows above may be left out, so `{template.name}` must be left out with them"
+    hint = "give it the same `when`"
+    related = (("this `when`", end.place),)
+    return SpecError([Problem("E024", message, template.place, hint, related)])
 
 
 def _row_of(template: RowTemplate, cell: Node) -> tuple[tuple[str, Place], ...]:

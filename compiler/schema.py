@@ -67,6 +67,7 @@ DOCS: Mapping[str, Mapping[str, str]] = {
         "when": "The row is left out where this is false.",
         "from": "What feeds the row: rows above by name, or by how far above (-1, -2, ...).",
         "repeat": "How many times the row stands here.",
+        "tap": "A name for the row's feature map, which the model can then return.",
     },
     "TableSpec": {
         "columns": "`block`, and the arguments and other keys of a row that the cells give.",
@@ -341,12 +342,8 @@ def _mapping(properties: Schema, doc: str) -> Schema:
 def _tables(definitions: Schema, targets: Iterable[_Target]) -> None:
     arguments = dict(_columns(definitions, targets))
     row = definitions["RowSpec"]["properties"]
-    columns = {
-        "block": row["block"],
-        **row,
-        **arguments,
-        "name": {**row["name"], "type": ["string", "null"]},
-    }
+    words = {name: {**row[name], "type": ["string", "null"]} for name in ("name", "tap")}
+    columns = {"block": row["block"], **row, **arguments, **words}
     definitions.update({f"column.{name}": column for name, column in columns.items()})
     table = definitions["TableSpec"]
     keys = table["properties"]

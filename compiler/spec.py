@@ -24,7 +24,7 @@ from pydantic_core import PydanticCustomError
 
 from archc.compiler import expressions, parser, reader
 from archc.compiler.expressions import LARGEST, Node
-from archc.compiler.names import check_module_name, check_name, check_parameter_name
+from archc.compiler.names import ROW_KEYS, check_module_name, check_name, check_parameter_name
 from archc.compiler.problems import (
     Invalid,
     Place,
@@ -236,6 +236,8 @@ class _CallSpec(SpecNode):
     source: Annotated[Expression, Field(alias="from")] = None
     """What feeds the row: rows above by name, or by how far above they are (-1, -2, ...)."""
     repeat: Expression = None
+    tap: LayerName | None = None
+    """What the row's feature map is called among those that the model can return."""
     arguments: dict[Name, Expression] = {}
 
     @classmethod
@@ -261,8 +263,7 @@ class RowSpec(_CallSpec):
     block: Name
 
 
-RESERVED = ("block", "name", "when", "from", "repeat")
-"""Keys of a row, and columns of a table, that are not arguments."""
+RESERVED = ROW_KEYS
 
 
 def check_column(text: str) -> str:

@@ -25,10 +25,17 @@ def conv_act(x, filters, *, act, name):
     return x
 
 
-def HardSwishCifar(classes: int = 10, input_shape=(32, 32, 3)) -> keras.Model:
+def HardSwishCifar(
+    classes: int = 10,
+    include_top: bool = True,
+    classifier_activation="softmax",
+    input_shape=(32, 32, 3),
+) -> keras.Model:
     """A small convolutional network for CIFAR with hard-swish activations
 
     classes: number of classes
+    include_top: whether the classifier is there
+    classifier_activation: what the logits go through
     """
     inputs = keras.Input(input_shape, name="input")
     # fmt: off
@@ -40,10 +47,11 @@ def HardSwishCifar(classes: int = 10, input_shape=(32, 32, 3)) -> keras.Model:
     x = layers.MaxPooling2D(2, strides=2, padding="valid", name="blocks-5")(x)  # 8x8x128
     x = conv_act(x, 256, act="hard_swish", name="blocks-6")  # 8x8x256
     x = conv_act(x, 256, act="hard_swish", name="blocks-7")  # 8x8x256
-    x = layers.GlobalAveragePooling2D(name="pool")(x)  # 256
-    x = layers.Dense(1024, kernel_initializer="glorot_uniform", name="hidden")(x)  # 1024
-    x = layers.Activation("hard_swish", name="hidden_act--hard_swish")(x)  # 1024
-    x = layers.Dense(classes, kernel_initializer="glorot_uniform", name="logits")(x)  # 10
-    x = layers.Activation("softmax", name="probabilities--softmax")(x)  # 10
+    if include_top:
+        x = layers.GlobalAveragePooling2D(name="pool")(x)  # 256
+        x = layers.Dense(1024, kernel_initializer="glorot_uniform", name="hidden")(x)  # 1024
+        x = layers.Activation("hard_swish", name="hidden_act--hard_swish")(x)  # 1024
+        x = layers.Dense(classes, kernel_initializer="glorot_uniform", name="logits")(x)  # 10
+        x = layers.Activation(classifier_activation, name=f"probabilities--{classifier_activation}")(x)  # 10
     # fmt: on
     return keras.Model(inputs, x, name="HardSwishCifar")

@@ -46,9 +46,16 @@ class HardSwishCifar(nn.Module):
     """A small convolutional network for CIFAR with hard-swish activations
 
     classes: number of classes
+    include_top: whether the classifier is there
+    classifier_activation: what the logits go through
     """
 
-    def __init__(self, classes: int = 10) -> None:
+    def __init__(
+        self,
+        classes: int = 10,
+        include_top: bool = True,
+        classifier_activation=Softmax,
+    ) -> None:
         super().__init__()
         # fmt: off
         self.blocks = nn.Sequential(
@@ -62,14 +69,18 @@ class HardSwishCifar(nn.Module):
             ConvAct(256, 256, act=nn.Hardswish),  # 256x8x8
         )
         # fmt: on
-        self.pool = GlobalAvgPool2d()  # 256
-        self.hidden = glorot_uniform(nn.Linear(256, 1024))  # 1024
-        self.hidden_act = nn.Hardswish()  # 1024
-        self.logits = glorot_uniform(nn.Linear(1024, classes))  # 10
-        self.probabilities = Softmax()  # 10
+        self.include_top = include_top
+        if self.include_top:
+            self.pool = GlobalAvgPool2d()  # 256
+            self.hidden = glorot_uniform(nn.Linear(256, 1024))  # 1024
+            self.hidden_act = nn.Hardswish()  # 1024
+            self.logits = glorot_uniform(nn.Linear(1024, classes))  # 10
+            self.probabilities = classifier_activation() if classifier_activation else nn.Identity()  # 10  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.blocks(x)
+        if not self.include_top:
+            return x
         x = self.pool(x)
         x = self.hidden(x)
         x = self.hidden_act(x)

@@ -11,10 +11,17 @@ import keras
 from keras import layers
 
 
-def LeNetCifar(classes: int = 10, input_shape=(32, 32, 3)) -> keras.Model:
+def LeNetCifar(
+    classes: int = 10,
+    include_top: bool = True,
+    classifier_activation=None,
+    input_shape=(32, 32, 3),
+) -> keras.Model:
     """LeNet-5 (LeCun et al., 1998) for 32x32 colour images, with max pooling
 
     classes: number of classes
+    include_top: whether the classifier is there
+    classifier_activation: what the logits go through
     """
     inputs = keras.Input(input_shape, name="input")
     # fmt: off
@@ -24,11 +31,13 @@ def LeNetCifar(classes: int = 10, input_shape=(32, 32, 3)) -> keras.Model:
     x = layers.Conv2D(16, 5, kernel_initializer="glorot_uniform", name="conv_2")(x)  # 10x10x16
     x = layers.Activation("relu", name="act_2--relu")(x)  # 10x10x16
     x = layers.MaxPooling2D(2, strides=2, padding="valid", name="pool_2")(x)  # 5x5x16
-    x = layers.Flatten(name="flatten")(x)  # 400
-    x = layers.Dense(120, kernel_initializer="glorot_uniform", name="dense_1")(x)  # 120
-    x = layers.Activation("relu", name="act_3--relu")(x)  # 120
-    x = layers.Dense(84, kernel_initializer="glorot_uniform", name="dense_2")(x)  # 84
-    x = layers.Activation("relu", name="act_4--relu")(x)  # 84
-    x = layers.Dense(classes, kernel_initializer="glorot_uniform", name="logits")(x)  # 10
+    if include_top:
+        x = layers.Flatten(name="flatten")(x)  # 400
+        x = layers.Dense(120, kernel_initializer="glorot_uniform", name="dense_1")(x)  # 120
+        x = layers.Activation("relu", name="act_3--relu")(x)  # 120
+        x = layers.Dense(84, kernel_initializer="glorot_uniform", name="dense_2")(x)  # 84
+        x = layers.Activation("relu", name="act_4--relu")(x)  # 84
+        x = layers.Dense(classes, kernel_initializer="glorot_uniform", name="logits")(x)  # 10
+        x = layers.Activation(classifier_activation, name=f"scores--{classifier_activation}")(x)  # 10
     # fmt: on
     return keras.Model(inputs, x, name="LeNetCifar")

@@ -29,9 +29,16 @@ class LeNetCifar(nn.Module):
     """LeNet-5 (LeCun et al., 1998) for 32x32 colour images, with max pooling
 
     classes: number of classes
+    include_top: whether the classifier is there
+    classifier_activation: what the logits go through
     """
 
-    def __init__(self, classes: int = 10) -> None:
+    def __init__(
+        self,
+        classes: int = 10,
+        include_top: bool = True,
+        classifier_activation=None,
+    ) -> None:
         super().__init__()
         self.conv_1 = glorot_uniform(nn.Conv2d(3, 6, 5))  # 6x28x28
         self.act_1 = nn.ReLU()  # 6x28x28
@@ -39,12 +46,15 @@ class LeNetCifar(nn.Module):
         self.conv_2 = glorot_uniform(nn.Conv2d(6, 16, 5))  # 16x10x10
         self.act_2 = nn.ReLU()  # 16x10x10
         self.pool_2 = nn.MaxPool2d(2, stride=2)  # 16x5x5
-        self.flatten = Flatten()  # 400
-        self.dense_1 = glorot_uniform(nn.Linear(400, 120))  # 120
-        self.act_3 = nn.ReLU()  # 120
-        self.dense_2 = glorot_uniform(nn.Linear(120, 84))  # 84
-        self.act_4 = nn.ReLU()  # 84
-        self.logits = glorot_uniform(nn.Linear(84, classes))  # 10
+        self.include_top = include_top
+        if self.include_top:
+            self.flatten = Flatten()  # 400
+            self.dense_1 = glorot_uniform(nn.Linear(400, 120))  # 120
+            self.act_3 = nn.ReLU()  # 120
+            self.dense_2 = glorot_uniform(nn.Linear(120, 84))  # 84
+            self.act_4 = nn.ReLU()  # 84
+            self.logits = glorot_uniform(nn.Linear(84, classes))  # 10
+            self.scores = classifier_activation() if classifier_activation else nn.Identity()  # 10  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv_1(x)
@@ -53,9 +63,12 @@ class LeNetCifar(nn.Module):
         x = self.conv_2(x)
         x = self.act_2(x)
         x = self.pool_2(x)
+        if not self.include_top:
+            return x
         x = self.flatten(x)
         x = self.dense_1(x)
         x = self.act_3(x)
         x = self.dense_2(x)
         x = self.act_4(x)
-        return self.logits(x)
+        x = self.logits(x)
+        return self.scores(x)

@@ -78,7 +78,7 @@ def inverted_residual(x, out, *, hidden, reduced=None, kernel, act, stride=1, na
     return y
 
 
-def hidden_classifier(x, classes, *, hidden, dropout, act, name):
+def hidden_classifier(x, classes, *, hidden, dropout, act, out_act=None, name):
     """Global pooling, a hidden dense layer, dropout, a dense layer (MobileNetV3)."""
     x = layers.GlobalAveragePooling2D(name=f"{name}-pool")(x)
     x = layers.Dense(
@@ -89,42 +89,66 @@ def hidden_classifier(x, classes, *, hidden, dropout, act, name):
     if act:
         x = layers.Activation(act, name=f"{name}-act--{act}")(x)
     x = layers.Dropout(dropout, name=f"{name}-dropout")(x)
-    return layers.Dense(
+    x = layers.Dense(
         classes,
         kernel_initializer="glorot_uniform",
         name=f"{name}-logits",
     )(x)
+    if out_act:
+        x = layers.Activation(out_act, name=f"{name}-scores--{out_act}")(x)
+    return x
 
 
 def MobileNetV3Large(
     classes: int = 1000,
     dropout: float = 0.2,
+    include_top: bool = True,
+    classifier_activation=None,
+    features_only: bool = False,
     input_shape=(224, 224, 3),
 ) -> keras.Model:
     """Searching for MobileNetV3, arXiv:1905.02244, Table 1; constants as in
     keras.applications
 
-    classes: number of classes; dropout: share of features dropped
+    classes: number of classes
+    dropout: share of features dropped
+    include_top: whether the classifier is there
+    classifier_activation: what the logits go through
+    features_only: whether to return feature maps by name instead
+
+    c1: 112x112x16 at stride 2
+    c2: 56x56x24 at stride 4
+    c3: 28x28x40 at stride 8
+    c4: 14x14x112 at stride 16
+    c5: 7x7x960 at stride 32
     """
     inputs = keras.Input(input_shape, name="input")
+    features = {}
     # fmt: off
     x = conv_bn(inputs, 16, kernel=3, stride=2, act="hard_swish", name="stem")  # 112x112x16
     x = inverted_residual(x, 16, hidden=16, kernel=3, act="relu", name="blocks-0")  # 112x112x16
+    features["c1"] = x
     x = inverted_residual(x, 24, hidden=64, kernel=3, act="relu", stride=2, name="blocks-1")  # 56x56x24
     x = inverted_residual(x, 24, hidden=72, kernel=3, act="relu", name="blocks-2")  # 56x56x24
+    features["c2"] = x
     x = inverted_residual(x, 40, hidden=72, reduced=24, kernel=5, act="relu", stride=2, name="blocks-3")  # 28x28x40
     x = inverted_residual(x, 40, hidden=120, reduced=32, kernel=5, act="relu", name="blocks-4")  # 28x28x40
     x = inverted_residual(x, 40, hidden=120, reduced=32, kernel=5, act="relu", name="blocks-5")  # 28x28x40
+    features["c3"] = x
     x = inverted_residual(x, 80, hidden=240, kernel=3, act="hard_swish", stride=2, name="blocks-6")  # 14x14x80
     x = inverted_residual(x, 80, hidden=200, kernel=3, act="hard_swish", name="blocks-7")  # 14x14x80
     x = inverted_residual(x, 80, hidden=184, kernel=3, act="hard_swish", name="blocks-8")  # 14x14x80
     x = inverted_residual(x, 80, hidden=184, kernel=3, act="hard_swish", name="blocks-9")  # 14x14x80
     x = inverted_residual(x, 112, hidden=480, reduced=120, kernel=3, act="hard_swish", name="blocks-10")  # 14x14x112
     x = inverted_residual(x, 112, hidden=672, reduced=168, kernel=3, act="hard_swish", name="blocks-11")  # 14x14x112
+    features["c4"] = x
     x = inverted_residual(x, 160, hidden=672, reduced=168, kernel=5, act="hard_swish", stride=2, name="blocks-12")  # 7x7x160
     x = inverted_residual(x, 160, hidden=960, reduced=240, kernel=5, act="hard_swish", name="blocks-13")  # 7x7x160
     x = inverted_residual(x, 160, hidden=960, reduced=240, kernel=5, act="hard_swish", name="blocks-14")  # 7x7x160
     x = conv_bn(x, 960, act="hard_swish", name="head")  # 7x7x960
-    x = hidden_classifier(x, classes, hidden=1280, dropout=dropout, act="hard_swish", name="classifier")  # 1000
+    features["c5"] = x
+    if include_top:
+        x = hidden_classifier(x, classes, hidden=1280, dropout=dropout, act="hard_swish", out_act=classifier_activation, name="classifier")  # 1000
     # fmt: on
-    return keras.Model(inputs, x, name="MobileNetV3Large")
+    outputs = features if features_only else x
+    return keras.Model(inputs, outputs, name="MobileNetV3Large")

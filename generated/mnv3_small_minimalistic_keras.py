@@ -79,7 +79,7 @@ def inverted_residual(x, out, *, hidden, reduced=None, kernel, act, stride=1, na
     return y
 
 
-def hidden_classifier(x, classes, *, hidden, dropout, act, name):
+def hidden_classifier(x, classes, *, hidden, dropout, act, out_act=None, name):
     """Global pooling, a hidden dense layer, dropout, a dense layer (MobileNetV3)."""
     x = layers.GlobalAveragePooling2D(name=f"{name}-pool")(x)
     x = layers.Dense(
@@ -90,38 +90,60 @@ def hidden_classifier(x, classes, *, hidden, dropout, act, name):
     if act:
         x = layers.Activation(act, name=f"{name}-act--{act}")(x)
     x = layers.Dropout(dropout, name=f"{name}-dropout")(x)
-    return layers.Dense(
+    x = layers.Dense(
         classes,
         kernel_initializer="glorot_uniform",
         name=f"{name}-logits",
     )(x)
+    if out_act:
+        x = layers.Activation(out_act, name=f"{name}-scores--{out_act}")(x)
+    return x
 
 
 def MobileNetV3SmallMinimalistic(
     classes: int = 1000,
     dropout: float = 0.2,
+    include_top: bool = True,
+    classifier_activation=None,
+    features_only: bool = False,
     input_shape=(224, 224, 3),
 ) -> keras.Model:
     """MobileNetV3Small without 5x5 kernels, hard_swish and squeeze-excite; as in
     keras.applications
 
-    classes: number of classes; dropout: share of features dropped
+    classes: number of classes
+    dropout: share of features dropped
+    include_top: whether the classifier is there
+    classifier_activation: what the logits go through
+    features_only: whether to return feature maps by name instead
+
+    c2: 56x56x16 at stride 4
+    c3: 28x28x24 at stride 8
+    c4: 14x14x48 at stride 16
+    c5: 7x7x576 at stride 32
     """
     inputs = keras.Input(input_shape, name="input")
+    features = {}
     # fmt: off
     x = conv_bn(inputs, 16, kernel=3, stride=2, act="relu", name="stem")  # 112x112x16
     x = inverted_residual(x, 16, hidden=16, kernel=3, act="relu", stride=2, name="blocks-0")  # 56x56x16
+    features["c2"] = x
     x = inverted_residual(x, 24, hidden=72, kernel=3, act="relu", stride=2, name="blocks-1")  # 28x28x24
     x = inverted_residual(x, 24, hidden=88, kernel=3, act="relu", name="blocks-2")  # 28x28x24
+    features["c3"] = x
     x = inverted_residual(x, 40, hidden=96, kernel=3, act="relu", stride=2, name="blocks-3")  # 14x14x40
     x = inverted_residual(x, 40, hidden=240, kernel=3, act="relu", name="blocks-4")  # 14x14x40
     x = inverted_residual(x, 40, hidden=240, kernel=3, act="relu", name="blocks-5")  # 14x14x40
     x = inverted_residual(x, 48, hidden=120, kernel=3, act="relu", name="blocks-6")  # 14x14x48
     x = inverted_residual(x, 48, hidden=144, kernel=3, act="relu", name="blocks-7")  # 14x14x48
+    features["c4"] = x
     x = inverted_residual(x, 96, hidden=288, kernel=3, act="relu", stride=2, name="blocks-8")  # 7x7x96
     x = inverted_residual(x, 96, hidden=576, kernel=3, act="relu", name="blocks-9")  # 7x7x96
     x = inverted_residual(x, 96, hidden=576, kernel=3, act="relu", name="blocks-10")  # 7x7x96
     x = conv_bn(x, 576, act="relu", name="head")  # 7x7x576
-    x = hidden_classifier(x, classes, hidden=1024, dropout=dropout, act="relu", name="classifier")  # 1000
+    features["c5"] = x
+    if include_top:
+        x = hidden_classifier(x, classes, hidden=1024, dropout=dropout, act="relu", out_act=classifier_activation, name="classifier")  # 1000
     # fmt: on
-    return keras.Model(inputs, x, name="MobileNetV3SmallMinimalistic")
+    outputs = features if features_only else x
+    return keras.Model(inputs, outputs, name="MobileNetV3SmallMinimalistic")

@@ -130,7 +130,7 @@ class InvertedResidual(nn.Sequential):
 class HiddenClassifier(nn.Sequential):
     """Global pooling, a hidden dense layer, dropout, a dense layer (MobileNetV3)."""
 
-    def __init__(self, in_channels, classes, *, hidden, dropout, act):
+    def __init__(self, in_channels, classes, *, hidden, dropout, act, out_act=None):
         super().__init__()
         self.pool = GlobalAvgPool2d()
         self.hidden = glorot_uniform(nn.Linear(in_channels, hidden))
@@ -138,16 +138,27 @@ class HiddenClassifier(nn.Sequential):
             self.act = act(inplace=True)
         self.dropout = nn.Dropout(dropout)
         self.logits = glorot_uniform(nn.Linear(hidden, classes))
+        if out_act:
+            self.scores = out_act()
 
 
 class MobileNetV3SmallMinimalistic(nn.Module):
     """MobileNetV3Small without 5x5 kernels, hard_swish and squeeze-excite; as in
     keras.applications
 
-    classes: number of classes; dropout: share of features dropped
+    classes: number of classes
+    dropout: share of features dropped
+    include_top: whether the classifier is there
+    classifier_activation: what the logits go through
     """
 
-    def __init__(self, classes: int = 1000, dropout: float = 0.2) -> None:
+    def __init__(
+        self,
+        classes: int = 1000,
+        dropout: float = 0.2,
+        include_top: bool = True,
+        classifier_activation=None,
+    ) -> None:
         super().__init__()
         self.stem = ConvBn(3, 16, kernel=3, stride=2, act=nn.ReLU)  # 16x112x112
         # fmt: off
@@ -166,10 +177,38 @@ class MobileNetV3SmallMinimalistic(nn.Module):
         )
         # fmt: on
         self.head = ConvBn(96, 576, act=nn.ReLU)  # 576x7x7
-        self.classifier = HiddenClassifier(576, classes, hidden=1024, dropout=dropout, act=nn.ReLU)  # 1000  # fmt: skip
+        self.include_top = include_top
+        if self.include_top:
+            self.classifier = HiddenClassifier(576, classes, hidden=1024, dropout=dropout, act=nn.ReLU, out_act=classifier_activation)  # 1000  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)
         x = self.blocks(x)
         x = self.head(x)
+        if not self.include_top:
+            return x
         return self.classifier(x)
+
+    def forward_features(self, x: Tensor) -> dict[str, Tensor]:
+        """Feature maps by name.
+
+        c2: 16x56x56 at stride 4
+        c3: 24x28x28 at stride 8
+        c4: 48x14x14 at stride 16
+        c5: 576x7x7 at stride 32
+        """
+        features = {}
+        x = self.stem(x)
+        x = self.blocks[0](x)
+        features["c2"] = x
+        for layer in self.blocks[1:3]:
+            x = layer(x)
+        features["c3"] = x
+        for layer in self.blocks[3:8]:
+            x = layer(x)
+        features["c4"] = x
+        for layer in self.blocks[8:]:
+            x = layer(x)
+        x = self.head(x)
+        features["c5"] = x
+        return features

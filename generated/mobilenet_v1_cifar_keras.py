@@ -63,43 +63,67 @@ def depthwise_separable(x, out, *, stride=1, act="relu6", name):
     return conv_bn(x, out, act=act, name=f"{name}-pointwise")
 
 
-def pooled_classifier(x, classes, *, dropout, name):
+def pooled_classifier(x, classes, *, dropout, out_act=None, name):
     """Global pooling, dropout, one dense layer (MobileNetV1)."""
     x = layers.GlobalAveragePooling2D(name=f"{name}-pool")(x)
     x = layers.Dropout(dropout, name=f"{name}-dropout")(x)
-    return layers.Dense(
+    x = layers.Dense(
         classes,
         kernel_initializer="glorot_uniform",
         name=f"{name}-logits",
     )(x)
+    if out_act:
+        x = layers.Activation(out_act, name=f"{name}-scores--{out_act}")(x)
+    return x
 
 
 def MobileNetV1Cifar(
     classes: int = 10,
     dropout: float = 0.001,
+    include_top: bool = True,
+    classifier_activation=None,
+    features_only: bool = False,
     input_shape=(32, 32, 3),
 ) -> keras.Model:
     """MobileNets, arXiv:1704.04861, for CIFAR-10; biased convolutions, no batch norm
     after the stem
 
-    classes: number of classes; dropout: share of features dropped
+    classes: number of classes
+    dropout: share of features dropped
+    include_top: whether the classifier is there
+    classifier_activation: what the logits go through
+    features_only: whether to return feature maps by name instead
+
+    c1: 16x16x64 at stride 2
+    c2: 8x8x128 at stride 4
+    c3: 4x4x256 at stride 8
+    c4: 2x2x512 at stride 16
+    c5: 1x1x1024 at stride 32
     """
     inputs = keras.Input(input_shape, name="input")
+    features = {}
     # fmt: off
     x = biased_conv(inputs, 32, kernel=3, stride=2, act="relu6", name="stem")  # 16x16x32
     x = depthwise_separable(x, 64, name="blocks-0")  # 16x16x64
+    features["c1"] = x
     x = depthwise_separable(x, 128, stride=2, name="blocks-1")  # 8x8x128
     x = depthwise_separable(x, 128, name="blocks-2")  # 8x8x128
+    features["c2"] = x
     x = depthwise_separable(x, 256, stride=2, name="blocks-3")  # 4x4x256
     x = depthwise_separable(x, 256, name="blocks-4")  # 4x4x256
+    features["c3"] = x
     x = depthwise_separable(x, 512, stride=2, name="blocks-5")  # 2x2x512
     x = depthwise_separable(x, 512, name="blocks-6")  # 2x2x512
     x = depthwise_separable(x, 512, name="blocks-7")  # 2x2x512
     x = depthwise_separable(x, 512, name="blocks-8")  # 2x2x512
     x = depthwise_separable(x, 512, name="blocks-9")  # 2x2x512
     x = depthwise_separable(x, 512, name="blocks-10")  # 2x2x512
+    features["c4"] = x
     x = depthwise_separable(x, 1024, stride=2, name="blocks-11")  # 1x1x1024
     x = depthwise_separable(x, 1024, name="blocks-12")  # 1x1x1024
-    x = pooled_classifier(x, classes, dropout=dropout, name="classifier")  # 10
+    features["c5"] = x
+    if include_top:
+        x = pooled_classifier(x, classes, dropout=dropout, out_act=classifier_activation, name="classifier")  # 10
     # fmt: on
-    return keras.Model(inputs, x, name="MobileNetV1Cifar")
+    outputs = features if features_only else x
+    return keras.Model(inputs, outputs, name="MobileNetV1Cifar")

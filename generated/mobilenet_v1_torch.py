@@ -95,20 +95,31 @@ class DepthwiseSeparable(nn.Sequential):
 class PooledClassifier(nn.Sequential):
     """Global pooling, dropout, one dense layer (MobileNetV1)."""
 
-    def __init__(self, in_channels, classes, *, dropout):
+    def __init__(self, in_channels, classes, *, dropout, out_act=None):
         super().__init__()
         self.pool = GlobalAvgPool2d()
         self.dropout = nn.Dropout(dropout)
         self.logits = glorot_uniform(nn.Linear(in_channels, classes))
+        if out_act:
+            self.scores = out_act()
 
 
 class MobileNetV1(nn.Module):
     """MobileNets, arXiv:1704.04861, Table 1; constants as in keras.applications
 
-    classes: number of classes; dropout: share of features dropped
+    classes: number of classes
+    dropout: share of features dropped
+    include_top: whether the classifier is there
+    classifier_activation: what the logits go through
     """
 
-    def __init__(self, classes: int = 1000, dropout: float = 0.001) -> None:
+    def __init__(
+        self,
+        classes: int = 1000,
+        dropout: float = 0.001,
+        include_top: bool = True,
+        classifier_activation=None,
+    ) -> None:
         super().__init__()
         self.stem = ConvBn(3, 32, kernel=3, stride=2, act=nn.ReLU6)  # 32x112x112
         # fmt: off
@@ -128,9 +139,40 @@ class MobileNetV1(nn.Module):
             DepthwiseSeparable(1024, 1024),  # 1024x7x7
         )
         # fmt: on
-        self.classifier = PooledClassifier(1024, classes, dropout=dropout)  # 1000
+        self.include_top = include_top
+        if self.include_top:
+            self.classifier = PooledClassifier(1024, classes, dropout=dropout, out_act=classifier_activation)  # 1000  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)
         x = self.blocks(x)
+        if not self.include_top:
+            return x
         return self.classifier(x)
+
+    def forward_features(self, x: Tensor) -> dict[str, Tensor]:
+        """Feature maps by name.
+
+        c1: 64x112x112 at stride 2
+        c2: 128x56x56 at stride 4
+        c3: 256x28x28 at stride 8
+        c4: 512x14x14 at stride 16
+        c5: 1024x7x7 at stride 32
+        """
+        features = {}
+        x = self.stem(x)
+        x = self.blocks[0](x)
+        features["c1"] = x
+        for layer in self.blocks[1:3]:
+            x = layer(x)
+        features["c2"] = x
+        for layer in self.blocks[3:5]:
+            x = layer(x)
+        features["c3"] = x
+        for layer in self.blocks[5:11]:
+            x = layer(x)
+        features["c4"] = x
+        for layer in self.blocks[11:]:
+            x = layer(x)
+        features["c5"] = x
+        return features

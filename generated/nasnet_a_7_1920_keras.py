@@ -211,26 +211,34 @@ def normal_cell(x, prev, filters, *, p_larger=False, name):
     return layers.Concatenate(name=f"{name}-concat")([p, y1, y2, y3, y4, y5])
 
 
-def relu_classifier(x, classes, *, dropout, name):
+def relu_classifier(x, classes, *, dropout, out_act=None, name):
     """ReLU, global pooling, dropout, one dense layer."""
     x = layers.Activation("relu", name=f"{name}-relu")(x)
     x = layers.GlobalAveragePooling2D(name=f"{name}-pool")(x)
     x = layers.Dropout(dropout, name=f"{name}-dropout")(x)
-    return layers.Dense(
+    x = layers.Dense(
         classes,
         kernel_initializer="glorot_uniform",
         name=f"{name}-logits",
     )(x)
+    if out_act:
+        x = layers.Activation(out_act, name=f"{name}-scores--{out_act}")(x)
+    return x
 
 
 def NASNetA7at1920(
     classes: int = 1000,
     dropout: float = 0.0,
+    include_top: bool = True,
+    classifier_activation=None,
     input_shape=(331, 331, 3),
 ) -> keras.Model:
     """Learning Transferable Architectures, arXiv:1707.07012, NASNet-A (7 @ 1920)
 
-    classes: number of classes; dropout: share of features dropped
+    classes: number of classes
+    dropout: share of features dropped
+    include_top: whether the classifier is there
+    classifier_activation: what the logits go through
     """
     inputs = keras.Input(input_shape, name="input")
     # fmt: off
@@ -260,6 +268,7 @@ def NASNetA7at1920(
     prev, x = x, normal_cell(x, prev, 320, name="cells_3-4")  # 11x11x1920
     prev, x = x, normal_cell(x, prev, 320, name="cells_3-5")  # 11x11x1920
     prev, x = x, normal_cell(x, prev, 320, name="cells_3-6")  # 11x11x1920
-    x = relu_classifier(x, classes, dropout=dropout, name="classifier")  # 1000
+    if include_top:
+        x = relu_classifier(x, classes, dropout=dropout, out_act=classifier_activation, name="classifier")  # 1000
     # fmt: on
     return keras.Model(inputs, x, name="NASNetA7at1920")

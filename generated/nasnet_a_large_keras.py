@@ -211,27 +211,35 @@ def normal_cell(x, prev, filters, *, p_larger=False, name):
     return layers.Concatenate(name=f"{name}-concat")([p, y1, y2, y3, y4, y5])
 
 
-def relu_classifier(x, classes, *, dropout, name):
+def relu_classifier(x, classes, *, dropout, out_act=None, name):
     """ReLU, global pooling, dropout, one dense layer."""
     x = layers.Activation("relu", name=f"{name}-relu")(x)
     x = layers.GlobalAveragePooling2D(name=f"{name}-pool")(x)
     x = layers.Dropout(dropout, name=f"{name}-dropout")(x)
-    return layers.Dense(
+    x = layers.Dense(
         classes,
         kernel_initializer="glorot_uniform",
         name=f"{name}-logits",
     )(x)
+    if out_act:
+        x = layers.Activation(out_act, name=f"{name}-scores--{out_act}")(x)
+    return x
 
 
 def NASNetALarge(
     classes: int = 1000,
     dropout: float = 0.0,
+    include_top: bool = True,
+    classifier_activation=None,
     input_shape=(331, 331, 3),
 ) -> keras.Model:
     """Learning Transferable Architectures, arXiv:1707.07012; constants as in
     keras.applications
 
-    classes: number of classes; dropout: share of features dropped
+    classes: number of classes
+    dropout: share of features dropped
+    include_top: whether the classifier is there
+    classifier_activation: what the logits go through
     """
     inputs = keras.Input(input_shape, name="input")
     # fmt: off
@@ -258,6 +266,7 @@ def NASNetALarge(
     prev, x = x, normal_cell(x, prev, 672, name="cells_3-3")  # 11x11x4032
     prev, x = x, normal_cell(x, prev, 672, name="cells_3-4")  # 11x11x4032
     prev, x = x, normal_cell(x, prev, 672, name="cells_3-5")  # 11x11x4032
-    x = relu_classifier(x, classes, dropout=dropout, name="classifier")  # 1000
+    if include_top:
+        x = relu_classifier(x, classes, dropout=dropout, out_act=classifier_activation, name="classifier")  # 1000
     # fmt: on
     return keras.Model(inputs, x, name="NASNetALarge")

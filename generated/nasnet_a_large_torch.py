@@ -352,22 +352,33 @@ class NormalCell(nn.Module):
 class ReluClassifier(nn.Sequential):
     """ReLU, global pooling, dropout, one dense layer."""
 
-    def __init__(self, in_channels, classes, *, dropout):
+    def __init__(self, in_channels, classes, *, dropout, out_act=None):
         super().__init__()
         self.relu = nn.ReLU()
         self.pool = GlobalAvgPool2d()
         self.dropout = nn.Dropout(dropout)
         self.logits = glorot_uniform(nn.Linear(in_channels, classes))
+        if out_act:
+            self.scores = out_act()
 
 
 class NASNetALarge(nn.Module):
     """Learning Transferable Architectures, arXiv:1707.07012; constants as in
     keras.applications
 
-    classes: number of classes; dropout: share of features dropped
+    classes: number of classes
+    dropout: share of features dropped
+    include_top: whether the classifier is there
+    classifier_activation: what the logits go through
     """
 
-    def __init__(self, classes: int = 1000, dropout: float = 0.0) -> None:
+    def __init__(
+        self,
+        classes: int = 1000,
+        dropout: float = 0.0,
+        include_top: bool = True,
+        classifier_activation=None,
+    ) -> None:
         super().__init__()
         self.stem = Stem(3, 96, stride=2, padding="valid")  # 96x165x165
         self.stem_1 = ReductionCell(96, 96, 42, first=True)  # 168x83x83
@@ -404,7 +415,9 @@ class NASNetALarge(nn.Module):
             NormalCell(4032, 4032, 672),  # 4032x11x11
         ])
         # fmt: on
-        self.classifier = ReluClassifier(4032, classes, dropout=dropout)  # 1000
+        self.include_top = include_top
+        if self.include_top:
+            self.classifier = ReluClassifier(4032, classes, dropout=dropout, out_act=classifier_activation)  # 1000  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)
@@ -418,4 +431,6 @@ class NASNetALarge(nn.Module):
         x = self.reduction_2(x, prev)
         for layer in self.cells_3:
             prev, x = x, layer(x, prev)
+        if not self.include_top:
+            return x
         return self.classifier(x)

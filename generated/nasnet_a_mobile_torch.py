@@ -352,21 +352,32 @@ class NormalCell(nn.Module):
 class ReluClassifier(nn.Sequential):
     """ReLU, global pooling, dropout, one dense layer."""
 
-    def __init__(self, in_channels, classes, *, dropout):
+    def __init__(self, in_channels, classes, *, dropout, out_act=None):
         super().__init__()
         self.relu = nn.ReLU()
         self.pool = GlobalAvgPool2d()
         self.dropout = nn.Dropout(dropout)
         self.logits = glorot_uniform(nn.Linear(in_channels, classes))
+        if out_act:
+            self.scores = out_act()
 
 
 class NASNetAMobile(nn.Module):
     """Learning Transferable Architectures, arXiv:1707.07012, NASNet-A (4 @ 1056)
 
-    classes: number of classes; dropout: share of features dropped
+    classes: number of classes
+    dropout: share of features dropped
+    include_top: whether the classifier is there
+    classifier_activation: what the logits go through
     """
 
-    def __init__(self, classes: int = 1000, dropout: float = 0.0) -> None:
+    def __init__(
+        self,
+        classes: int = 1000,
+        dropout: float = 0.0,
+        include_top: bool = True,
+        classifier_activation=None,
+    ) -> None:
         super().__init__()
         self.stem = Stem(3, 32, stride=2, padding="valid")  # 32x111x111
         self.stem_1 = ReductionCell(32, 32, 11, first=True)  # 44x56x56
@@ -397,7 +408,9 @@ class NASNetAMobile(nn.Module):
             NormalCell(1056, 1056, 176),  # 1056x7x7
         ])
         # fmt: on
-        self.classifier = ReluClassifier(1056, classes, dropout=dropout)  # 1000
+        self.include_top = include_top
+        if self.include_top:
+            self.classifier = ReluClassifier(1056, classes, dropout=dropout, out_act=classifier_activation)  # 1000  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)
@@ -411,4 +424,6 @@ class NASNetAMobile(nn.Module):
         prev, x = x, self.reduction_2(x, prev)
         for layer in self.cells_3:
             prev, x = x, layer(x, prev)
+        if not self.include_top:
+            return x
         return self.classifier(x)

@@ -211,8 +211,14 @@ def test_summary_for_people(run):
     assert any(
         line.split()[:3] == ["blocks.0.excite.gate", "activation", "16x1x1"] for line in lines
     )
-    assert "2,542,856 trainable parameters, 2,554,968 in total" in lines[-3]
-    assert len(run("summary", SMALL, "--blocks").out.splitlines()) < 20
+    assert "2,542,856 trainable parameters, 2,554,968 in total" in lines[-7]
+    assert lines[-4:] == [
+        "c2: 16x56x56 at stride 4, from blocks.0",
+        "c3: 24x28x28 at stride 8, from blocks.2",
+        "c4: 48x14x14 at stride 16, from blocks.7",
+        "c5: 576x7x7 at stride 32, from head",
+    ]
+    assert len(run("summary", SMALL, "--blocks").out.splitlines()) < 25
 
 
 def test_schema_is_json(run):

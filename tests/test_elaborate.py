@@ -403,7 +403,6 @@ def test_a_kept_parameter_is_spelled_out_where_it_goes(net: Compile) -> None:
     ("text", "cell"),
     [
         ("defaults: {dropout: {rate: 1 / n}}\nnetwork: [{block: identity}]\n", "1 / n"),
-        ("network: [{block: identity}, {block: dropout, rate: 0.5, when: n > 3}]\n", "n > 3"),
         (
             "blocks: {b: {params: {out: int}, let: {half: out // 2},"
             " steps: [{y: 'conv2d(x, half, kernel=1)'}]}}\nnetwork: [{block: b, out: 2 * n}]\n",

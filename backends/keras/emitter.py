@@ -35,6 +35,8 @@ from archc.compiler.ir import Block, Invoke, Network, Op, Parameter, Row, Step, 
 FOLDER = Path(__file__).parent
 HELPERS = FOLDER / "helpers.py"
 GLOBALS = ("keras", "layers", "name")
+FEATURES_ONLY = "features_only"
+"""The model's argument that asks for what is tapped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,18 +194,27 @@ class _NetworkFunction:
         self.network = names.network
         self.spell = Speller(names.kept.__getitem__, str, names.activation)
         taken = {*names.taken, "inputs", *names.kept.values()}
-        self.assignments = assignments(self.network, "inputs", taken)
+        every = assignments(self.network, "inputs", taken)
+        self.assignments = dict(zip(self.network.rows, every, strict=True))
 
     def text(self) -> FunctionText:
         network = self.network
         size = network.input
         shape = f"input_shape=({size.height}, {size.width}, {size.channels})"
-        parameters = [*map(self.parameter, network.kept), shape]
+        features = [f"{FEATURES_ONLY}: bool = False"] if network.taps else []
+        parameters = [*map(self.parameter, network.kept), *features, shape]
         return FunctionText(
             signature(self.names.model, parameters, [], 0, " -> keras.Model:"),
-            indented(docstring(common.model_doc(network), 4), 4),
+            indented(docstring(self.doc(), 4), 4),
             list(self.body()),
         )
+
+    def doc(self) -> str:
+        text = common.model_doc(self.network)
+        if self.network.taps:
+            taps = common.features_doc(self.network, _shape)
+            text += f"\n{FEATURES_ONLY}: whether to return feature maps by name instead\n\n{taps}"
+        return text
 
     def parameter(self, kept: Parameter) -> str:
         assert kept.default is not None
@@ -215,14 +226,27 @@ class _NetworkFunction:
     def body(self) -> Iterator[str]:
         name = Names(row.call.name for row in self.network.rows).new("input")
         yield f'    inputs = keras.Input(input_shape, name="{name}")'
+        if self.network.taps:
+            yield "    features = {}"
         # A row stays one line however long.
         yield "    # fmt: off"
-        rows = zip(self.network.rows, self.assignments, strict=True)
-        for row, assignment in rows:
-            call = str(self.call(row, assignment.operands))
-            yield f"    {assignment.text(call)}  # {_shape(row)}"
+        for when, rows in groupby(self.network.rows, lambda row: row.when):
+            if when is not None:
+                yield f"    if {self.spell(when)}:"
+            for row in rows:
+                yield from (f"    {'    ' * (when is not None)}{line}" for line in self.row(row))
         yield "    # fmt: on"
-        yield f'    return keras.Model(inputs, x, name="{self.network.name}")'
+        outputs = "outputs" if self.network.taps else "x"
+        if self.network.taps:
+            yield f"    outputs = features if {FEATURES_ONLY} else x"
+        yield f'    return keras.Model(inputs, {outputs}, name="{self.network.name}")'
+
+    def row(self, row: Row) -> Iterator[str]:
+        assignment = self.assignments[row]
+        call = str(self.call(row, assignment.operands))
+        yield f"{assignment.text(call)}  # {_shape(row)}"
+        if row.tap is not None:
+            yield f'features["{row.tap}"] = x'
 
     def call(self, row: Row, operands: tuple[str, ...]) -> Apply:
         target, name = row.call.body.target, layer_name(row.call.name)

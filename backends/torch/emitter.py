@@ -28,6 +28,7 @@ from archc.compiler import expressions as ex
 from archc.compiler.expressions import Node
 from archc.compiler.interface import Argument, Interface, interface
 from archc.compiler.ir import Block, Body, Invoke, Network, Op, Parameter, Row, Step, Use
+from archc.compiler.names import FEATURES
 
 FOLDER = Path(__file__).parent
 HELPERS = FOLDER / "helpers.py"
@@ -94,7 +95,7 @@ class _ModuleNames(common.ModuleNames):
     def __init__(self, network: Network) -> None:
         super().__init__(network, (*GLOBALS, *definitions(HELPERS)), camel_case)
         self.seen = common.bodies(network)
-        self.keeps_activation = any(p.type.kind == "activation" for p in network.kept)
+        self.left_open = common.left_open(network)
 
     def constructor(
         self, block: Block, channels: Mapping[str, Node], given: dict[str, Node], spell: Speller
@@ -235,7 +236,8 @@ class _BlockClass:
 
     def in_place(self, invoke: Invoke, seen: Collection[Body]) -> bool:
         """Whether it is an activation that may write over its input, which nothing else uses."""
-        if invoke.target.name != "activation" or self.names.keeps_activation:
+        left_open = (self.block, invoke.name) in self.names.left_open
+        if invoke.target.name != "activation" or left_open:
             return False
         operand, steps = invoke.operands[0], {step.name: step for step in self.block.steps}
         if isinstance(operand, Use):
@@ -354,6 +356,18 @@ def split(block: Block) -> tuple[list[Step], list[Step]]:
     return ([], []) if broken or not chain else (chain, tail)
 
 
+def _parts(rows: list[Row]) -> Iterator[tuple[str | None, list[Row]]]:
+    """The rows, parted after each that is tapped; each part with its tap."""
+    part: list[Row] = []
+    for row in rows:
+        part.append(row)
+        if row.tap is not None:
+            yield row.tap, part
+            part = []
+    if part:
+        yield None, part
+
+
 class _NetworkClass:
     """The class of the network: its tables, one row a line."""
 
@@ -363,6 +377,8 @@ class _NetworkClass:
         self.spell = Speller(names.kept.__getitem__, str, names.activation)
         every = assignments(names.network, "x", names.taken)
         self.assignments = dict(zip(names.network.rows, every, strict=True))
+        self.end = [row for row in names.network.rows if row.when is not None]
+        """The rows that the model may leave out, which are the last."""
 
     def text(self) -> ClassText:
         network = self.network
@@ -397,9 +413,15 @@ class _NetworkClass:
         for name, rows in self.groups():
             if name is not None:
                 yield from self.table(name, rows)
-            elif is_module(rows[0].call.body.target):
-                shape = f"  # {rows[0].call.body.output}"
-                yield fitted(f"        self.{rows[0].call.name} = {self.layer(rows[0])}{shape}")
+            elif is_module(rows[0].call.body.target) and rows[0].when is None:
+                yield fitted(f"        {self.made(rows[0])}")
+        if self.end:
+            yield fitted(f"        self.{self.flag} = {self.spell(self.when)}")
+            yield f"        if self.{self.flag}:"
+            yield from (fitted(f"            {self.made(row)}") for row in self.end)
+
+    def made(self, row: Row) -> str:
+        return f"self.{row.call.name} = {self.layer(row)}  # {row.call.body.output}"
 
     def table(self, name: str, rows: list[Row]) -> Iterator[str]:
         # A row stays one line however long, and ruff is told so once a table.
@@ -434,27 +456,70 @@ class _NetworkClass:
         last = lines.pop() if lines[-1].startswith("x = ") else "x = x"
         lines.append(f"return {last.removeprefix('x = ')}")
         head = "def forward(self, x: Tensor) -> Tensor:"
-        return ["", head, *(f"    {line}" for line in lines)]
+        return ["", head, *(f"    {line}" for line in lines), *self.forward_features()]
+
+    def forward_features(self) -> Iterator[str]:
+        """The method that runs the rows up to the last tap, and returns the tapped feature maps."""
+        if not self.network.taps:
+            return
+        taps = common.features_doc(self.network, lambda row: str(row.call.body.output))
+        doc = f"Feature maps by name.\n\n{taps}"
+        yield from ("", f"def {FEATURES}(self, x: Tensor) -> dict[str, Tensor]:")
+        yield from indented(docstring(doc, 8), 4)
+        yield "    features = {}"
+        left = len(self.network.taps)
+        for name, rows in self.groups():
+            start = 0
+            for tap, part in _parts(rows):
+                if left == 0:
+                    break
+                yield from (f"    {line}" for line in self.part(name, rows, start, part))
+                start += len(part)
+                if tap is not None:
+                    yield f'    features["{tap}"] = x'
+                    left -= 1
+        yield "    return features"
+
+    def part(self, name: str | None, rows: list[Row], start: int, part: list[Row]) -> Iterator[str]:
+        """What computes some of the rows of a group, the first of them at `start`."""
+        if name is None or len(part) == len(rows):
+            yield from self.statements(name, rows)
+        else:
+            yield from self.loops(f"self.{name}", part, start, len(rows))
+
+    @property
+    def when(self) -> Node:
+        """What has to hold for the rows at the end to be there."""
+        assert self.end[0].when is not None
+        return self.end[0].when
+
+    @property
+    def flag(self) -> str:
+        """The attribute that says whether the rows at the end are there."""
+        wanted = self.when.id if isinstance(self.when, ex.Name) else "has_end"
+        return Names((row.group or row.call.name) for row in self.network.rows).new(wanted)
 
     def statements(self, name: str | None, rows: list[Row]) -> Iterator[str]:
         """What computes a row, or the rows of a table."""
+        if rows[0] in self.end[:1]:
+            yield f"if not self.{self.flag}:"
+            yield "    return x"
         if name is None:
             yield self.statement(rows[0], f"self.{rows[0].call.name}")
         elif self.chained(rows):
             yield f"x = self.{name}(x)"
         else:
-            yield from self.loops(f"self.{name}", rows)
+            yield from self.loops(f"self.{name}", rows, 0, len(rows))
 
-    def loops(self, name: str, rows: list[Row]) -> Iterator[str]:
-        """A loop for each run of rows that are computed alike."""
-        start = 0
+    def loops(self, name: str, rows: list[Row], start: int, count: int) -> Iterator[str]:
+        """A loop for each run of rows that are computed alike, of a table of `count` rows."""
         for _, group in groupby(rows, lambda row: self.statement(row, "layer")):
             run = list(group)
             end = start + len(run)
             if len(run) == 1:
                 yield self.statement(run[0], f"{name}[{start}]")
             else:
-                part = f"[{start or ''}:{end if end < len(rows) else ''}]"
+                part = f"[{start or ''}:{end if end < count else ''}]"
                 yield f"for layer in {name}{part if part != '[:]' else ''}:"
                 yield f"    {self.statement(run[0], 'layer')}"
             start = end

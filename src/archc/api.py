@@ -41,6 +41,19 @@ class Layer(NamedTuple):
     """Multiply-accumulates of convolutions and dense layers."""
 
 
+class Tap(NamedTuple):
+    """A feature map that generated models can return."""
+
+    name: str
+    path: str
+    """The row that gives it."""
+    channels: int
+    stride: int | tuple[int, int]
+    """Pixels of the input for each of its own, along rows and columns where they differ."""
+    shape: tuple[int, ...]
+    """(channels, height, width) at the declared input."""
+
+
 @dataclass(frozen=True, eq=False)
 class Net:
     """A network with every number worked out. Made by `load`."""
@@ -95,6 +108,16 @@ class Net:
         """Every row of the spec in order."""
         calls = [row.call for row in self.network.rows]
         return tuple(_layer(call.name, call, analysis.body_totals(call.body, {})) for call in calls)
+
+    @property
+    def taps(self) -> tuple[Tap, ...]:
+        """The tapped feature maps in order."""
+        calls = {name: row.call for name, row in self.network.taps.items()}
+        return tuple(
+            Tap(name, call.name, output.channels, output.stride, output.shape)
+            for name, call in calls.items()
+            for output in [call.body.output]
+        )
 
     @property
     def notes(self) -> tuple[str, ...]:

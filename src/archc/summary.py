@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 from archc.api import Layer, Net
+from archc.compiler.values import show
 
 
 def as_json(net: Net) -> dict[str, Any]:
@@ -20,6 +21,7 @@ def as_json(net: Net) -> dict[str, Any]:
         "activation_bytes": {"sum": net.memory.sum, "peak": net.memory.peak},
         "layers": [_entry(layer) for layer in net.layers],
         "blocks": [_entry(block) for block in net.blocks],
+        "taps": [tap._asdict() for tap in net.taps],
     }
 
 
@@ -64,10 +66,16 @@ def _cells(layer: Layer) -> tuple[str, ...]:
 
 def _footer(net: Net) -> str:
     mega = 2**20
+    taps = "".join(
+        f"\n{tap.name}: {'x'.join(map(str, tap.shape))} at stride {show(tap.stride)},"
+        f" from {tap.path}"
+        for tap in net.taps
+    )
     return (
         f"\n{net.name}, input {'x'.join(map(str, net.input_shape))}: "
         f"{net.params.trainable:,} trainable parameters, {net.params.total:,} in total\n"
         f"{net.macs:,} MACs of convolutions and dense layers, {net.totals.other:,} other"
         " operations\n"
         f"{net.memory.sum / mega:.1f} MiB of activations, {net.memory.peak / mega:.1f} MiB at once"
+        f"{taps}"
     )
