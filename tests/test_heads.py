@@ -1,0 +1,262 @@
+"""Models without their head, with another one, and what they give on the way: taps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import archc
+from archc import Net, backends
+from archc.backends.execute import execute
+from archc.check import compare
+from archc.numeric import Array, deviation, random_batch, random_weights
+
+keras = pytest.importorskip("keras")
+torch = pytest.importorskip("torch")
+
+SPECS = Path(__file__).parents[1] / "specs"
+TAPPED = ("mobilenet_v1", "mnv3_large", "mnv3_small")
+EVERY = sorted(path.stem for path in SPECS.glob("*.yaml"))
+SMALL = ("lenet_cifar", "hswish_cifar", "mobilenet_v1", "mnv3_small")
+
+
+def sized(spec: str, folder: Path, height: int, width: int, more: str = "") -> Net:
+    """The network of a spec with another input."""
+    path = folder / "sized.yaml"
+    base = (SPECS / f"{spec}.yaml").resolve()
+    size = f"{{channels: 3, height: {height}, width: {width}}}"
+    path.write_text(f"archc: 1\nextends: {base}\ninput: {size}\n{more}")
+    return archc.load(path)
+
+
+def constructor(net: Net, backend: str) -> Any:
+    return getattr(execute(net.source_file(backend)), net.model_name(backend))
+
+
+def run(net: Net, backend: str, batch: Array, **arguments: Any) -> Any:
+    """What a model made with some arguments gives, with the weights of the whole network."""
+    weights = random_weights(net.network)
+    if backend == "torch":
+        features = arguments.pop("features_only", False)
+        model = constructor(net, backend)(**arguments).eval()
+        state = {k: torch.from_numpy(v) for k, v in weights.items()}
+        model.load_state_dict(state, strict=False)
+        with torch.inference_mode():
+            found = (model.forward_features if features else model)(torch.from_numpy(batch))
+        return {k: v.numpy() for k, v in found.items()} if features else found.numpy()
+    shape = (*batch.shape[2:], batch.shape[1])
+    model = constructor(net, backend)(input_shape=shape, **arguments)
+    known = net.live(backend).arrays(model)
+    net.live(backend).load(model, {name: weights[name] for name in known})
+    found = model(batch.transpose(0, 2, 3, 1), training=False)
+    if isinstance(found, dict):
+        return {name: np.moveaxis(np.array(value), -1, 1) for name, value in found.items()}
+    return np.moveaxis(np.array(found), -1, 1)
+
+
+# ------------------------------------------------------------------------------------ heads
+
+
+@pytest.mark.parametrize("backend", backends.names())
+@pytest.mark.parametrize("spec", SMALL)
+def test_without_the_top_a_model_gives_its_last_feature_map(spec: str, backend: str) -> None:
+    net = archc.load(SPECS / f"{spec}.yaml")
+    last = [block for block in net.blocks if len(block.output_shape) == 3][-1]
+    height, width = net.input_shape[1:]
+    batch = random_batch(net.network, height, width)
+    weights = random_weights(net.network)
+    model = net.build(backend)
+    net.live(backend).load(model, weights)
+    expected = net.live(backend).outputs(model, batch)
+    if backend == "keras":  # a block's output is that of the last layer in it
+        inside = [layer.path for layer in net.layers if layer.path.startswith(last.path)]
+        expected[last.path] = expected[inside[-1]]
+    found = run(net, backend, batch, include_top=False)
+    assert deviation(found, expected[last.path]) < 1e-6
+    assert found.shape[1:] == last.output_shape
+
+
+@pytest.mark.parametrize("backend", backends.names())
+@pytest.mark.parametrize("spec", SMALL)
+def test_the_classifier_s_activation_is_an_argument(spec: str, backend: str) -> None:
+    net = archc.load(SPECS / f"{spec}.yaml")
+    batch = random_batch(net.network, *net.input_shape[1:])
+    sigmoid = torch.nn.Sigmoid if backend == "torch" else "sigmoid"
+    logits = run(net, backend, batch, classifier_activation=None)
+    scores = run(net, backend, batch, classifier_activation=sigmoid)
+    assert np.abs(scores - 1 / (1 + np.exp(-logits.astype(np.float64)))).max() < 1e-6
+
+
+@pytest.mark.parametrize("backend", backends.names())
+@pytest.mark.parametrize("spec", EVERY)
+def test_every_network_takes_the_arguments_of_its_head(spec: str, backend: str) -> None:
+    net = archc.load(SPECS / f"{spec}.yaml")
+    source = net.source(backend)
+    last = source[source.rindex("class " if backend == "torch" else "def ") :]
+    for argument in ("classes: int = ", "include_top: bool = True", "classifier_activation="):
+        assert argument in last
+
+
+@pytest.mark.parametrize("backend", backends.names())
+def test_a_number_of_classes_is_an_argument(backend: str) -> None:
+    net = archc.load(SPECS / "mnv3_small.yaml")
+    other = archc.load(net.spec, classes=7)
+    model = constructor(net, backend)(classes=7)
+    shapes = {name: array.shape for name, array in net.live(backend).arrays(model).items()}
+    assert shapes == {name: array.shape for name, array in random_weights(other.network).items()}
+
+
+def test_a_spec_may_leave_the_head_out_for_good() -> None:
+    net = archc.load(SPECS / "mnv3_small.yaml", include_top=False)
+    assert net.output_shape == (576, 7, 7)
+    for backend in backends.names():
+        assert "classes" not in net.source(backend)
+        assert "hidden_classifier" not in net.source(backend)
+        assert not compare(net, [backend], True, print)
+
+
+# ------------------------------------------------------------------------------------- taps
+
+
+@pytest.mark.parametrize("size", [(224, 224), (97, 131), (65, 64)])
+@pytest.mark.parametrize("spec", TAPPED)
+def test_taps_are_right_at_any_size(spec: str, size: tuple[int, int], tmp_path: Path) -> None:
+    net, here = archc.load(SPECS / f"{spec}.yaml"), sized(spec, tmp_path, *size)
+    batch = random_batch(net.network, *size)
+    found = {b: run(net, b, batch, features_only=True) for b in backends.names()}
+    shapes = {tap.name: tap.shape for tap in here.taps}
+    assert [tap.stride for tap in here.taps] == [2, 4, 8, 16, 32][-len(shapes) :]
+    model = net.build("torch")
+    net.live("torch").load(model, random_weights(net.network))
+    outputs = net.live("torch").outputs(model, batch)
+    for features in found.values():
+        assert {name: array.shape[1:] for name, array in features.items()} == shapes
+    for tap in net.taps:
+        assert deviation(found["torch"][tap.name], outputs[tap.path]) < 1e-6
+        assert deviation(found["torch"][tap.name], found["keras"][tap.name]) < 1e-5
+
+
+def test_what_is_said_of_taps() -> None:
+    net = archc.load(SPECS / "mnv3_large.yaml")
+    assert net.taps[1] == ("c2", "blocks.2", 24, 4, (24, 56, 56))
+    assert "c2: 24x56x56 at stride 4" in net.source("torch")
+    assert "c2: 56x56x24 at stride 4" in net.source("keras")
+
+
+NASNET = """
+change:
+  - {at: cells_1, set: {tap: first}}
+  - {at: reduction_1, set: {tap: second}}
+  - {at: cells_3, set: {tap: last}}
+"""
+
+
+def test_taps_of_cells_and_repeats(tmp_path: Path) -> None:
+    net = sized("nasnet_a_mobile", tmp_path, 65, 96, NASNET)
+    assert [(t.name, t.path) for t in net.taps] == [
+        ("first", "cells_1.3"),
+        ("second", "reduction_1"),
+        ("last", "cells_3.3"),
+    ]
+    batch = random_batch(net.network, 65, 96)
+    model = net.build("torch")
+    net.live("torch").load(model, random_weights(net.network))
+    outputs = net.live("torch").outputs(model, batch)
+    for backend in backends.names():
+        found = run(net, backend, batch, features_only=True)
+        for tap in net.taps:
+            assert found[tap.name].shape[1:] == tap.shape
+            assert deviation(found[tap.name], outputs[tap.path]) < 1e-5
+
+
+def test_a_model_of_taps_saves_and_loads(tmp_path: Path) -> None:
+    net = archc.load(SPECS / "mnv3_small.yaml")
+    model = constructor(net, "keras")(features_only=True)
+    model.save(tmp_path / "features.keras")
+    loaded = keras.models.load_model(tmp_path / "features.keras")
+    batch = random_batch(net.network, 224, 224).transpose(0, 2, 3, 1)
+    expected, found = model(batch), loaded(batch)
+    assert list(found) == [tap.name for tap in net.taps] == list(expected)
+    for name in found:
+        np.testing.assert_array_equal(np.array(found[name]), np.array(expected[name]))
+
+
+# ----------------------------------------------------------------------------------- transfer
+
+
+@pytest.fixture(scope="module")
+def digits() -> tuple[Array, Array]:
+    """256 handwritten digits as (count, 3, 32, 32) in [-1, 1], and their classes."""
+    datasets = pytest.importorskip("sklearn.datasets")
+    data = datasets.load_digits()
+    images = np.kron(data.images[:256], np.ones((4, 4))).astype(np.float32) / 8 - 1
+    return np.repeat(images[:, None], 3, axis=1), data.target[:256]
+
+
+NET = "mobilenet_v1_cifar"
+
+
+def pretrained(net: Net, batch: Array) -> dict[str, Array]:
+    """Weights to start from, with the running averages of the batch: as if trained before."""
+    weights = random_weights(net.network)
+    model = net.build("torch")
+    net.live("torch").load(model, weights)
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = None  # a plain average
+            module.reset_running_stats()
+    with torch.inference_mode():
+        model.train()(torch.from_numpy(batch))
+    return {name: array.copy() for name, array in net.live("torch").arrays(model).items()}
+
+
+def test_a_head_is_trained_in_pytorch(digits: tuple[Array, Array]) -> None:
+    net = archc.load(SPECS / f"{NET}.yaml")
+    batch, classes = (torch.from_numpy(array) for array in digits)
+    model = net.build("torch")
+    net.live("torch").load(model, pretrained(net, digits[0]))
+    before = {name: array.copy() for name, array in net.live("torch").arrays(model).items()}
+
+    # As the docs say.
+    model.requires_grad_(False)
+    model.classifier.requires_grad_(True)
+    model.eval()
+    model.classifier.train()
+    optimizer = torch.optim.Adam(model.classifier.parameters(), lr=1e-2)
+    losses = []
+    for _ in range(12):
+        loss = torch.nn.functional.cross_entropy(model(batch), classes)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+
+    assert losses[-1] < losses[0] / 2
+    check_frozen(before, net.live("torch").arrays(model))
+
+
+def test_a_head_is_trained_in_keras(digits: tuple[Array, Array]) -> None:
+    net = archc.load(SPECS / f"{NET}.yaml")
+    batch, classes = digits
+    model = net.build("keras")
+    net.live("keras").load(model, pretrained(net, batch))
+    before = {name: array.copy() for name, array in net.live("keras").arrays(model).items()}
+
+    # As the docs say.
+    for layer in model.layers:
+        layer.trainable = layer.name.startswith("classifier-")
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(1e-2), loss)
+    history = model.fit(batch.transpose(0, 2, 3, 1), classes, 256, epochs=12, verbose=0)
+
+    assert history.history["loss"][-1] < history.history["loss"][0] / 2
+    check_frozen(before, net.live("keras").arrays(model))
+
+
+def check_frozen(before: dict[str, Array], after: dict[str, Array]) -> None:
+    """Only the head has changed, and all else to the bit is as it was."""
+    changed = {name for name in before if before[name].tobytes() != after[name].tobytes()}
+    assert changed == {"classifier.logits.weight", "classifier.logits.bias"}
