@@ -347,7 +347,7 @@ PATCH = st.fixed_dictionaries(
 
 
 @st.composite
-def _edited(draw: st.DrawFn) -> tuple[str, str, str]:
+def edits(draw: st.DrawFn) -> tuple[str, str, str]:
     """A base, changes of it, and what the same edits by hand make of it."""
     model = _Model({label: draw(ROW) for label in ("stem", *TABLE, "head")})
     for label in ALONE:
@@ -399,7 +399,7 @@ def _insert(draw: st.DrawFn, model: _Model, side: str, number: int) -> str:
 
 
 @settings(max_examples=150, deadline=None)
-@given(_edited())
+@given(edits())
 def test_any_series_of_changes_is_the_same_edits_by_hand(edited: tuple[str, str, str]) -> None:
     base, changes, by_hand = edited
     with tempfile.TemporaryDirectory() as name:
