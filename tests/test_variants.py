@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import archc
-from archc import Net
+from archc import Net, SpecError
 from archc.compiler.load import SHIPPED
+from archc.compiler.problems import render
 
 BASE = """\
 archc: 1
@@ -408,3 +409,56 @@ def test_any_series_of_changes_is_the_same_edits_by_hand(edited: tuple[str, str,
         found = variant(folder, changes, base) if changes else compiled(folder / "base", base)
         assert str(found) == str(expected)
         assert found.source("torch") == expected.source("torch")
+
+
+# ------------------------------------------------------------------------------------- nonsense
+
+ROWS_NAMED = ("stem", "blocks", "blocks.1", "blocks.9", "head", "second", "nope", "[stem, head]")
+CONDITIONS = (
+    "act == relu", "kernel > act", "out", "not se", "out / 0 == 1", "x.channels == 3", "1",
+    "'foo(out) == 1'", "'max(out, 3) == 4'", "block == name", "(kernel if out else 3) == 3", "~",
+)  # fmt: skip
+VALUES = ("3", "~", "none", "relu", "act", "out * 2", "8 / 0", "'[1, 2]'", "conv_bn", "-1", "''")
+KEYS = ("out", "kernel", "act", "block", "name", "from", "when", "repeat", "zzz")
+INSERTED = (
+    "[conv_bn, 3]", "[conv_bn, 8, 3, relu, 1]", "{block: identity}", "{out: 3}", "[]", "zz",
+    "{columns: [block, out], rows: [[conv_bn, 8]]}",
+)  # fmt: skip
+BROKEN = """\
+archc: 1
+use: [blocks/mobilenet.yaml]
+input: {channels: 3, height: 8, width: 8}
+network:
+  - {block: conv_bn, name: stem, out: 8}
+  - columns: [block, out, kernel, kernel]
+    rows: [[conv_bn, 8, 3], [3 + 4, 8, 3, ~], [conv_bn, 8 / 0, 3, 1]]
+  - columns: [out, name]
+    rows: [[8, 7], {block: conv_bn, name: second, out: 8}]
+  - columns: [block, name, out]
+    rows: [[conv_bn, ~, 8], [conv_bn, second, 8], [~, third, 8]]
+  - {block: conv_bn, name: stem, out: 8, from: second}
+"""
+NAMED = st.sampled_from(ROWS_NAMED)
+PATCHES = st.dictionaries(st.sampled_from(KEYS), st.sampled_from(VALUES), max_size=3).map(_mapping)
+NONSENSE = st.one_of(
+    st.builds("{{at: {}, set: {}}}".format, NAMED, PATCHES),
+    st.builds("{{where: {}, set: {}}}".format, st.sampled_from(CONDITIONS), PATCHES),
+    st.builds("{{remove: {}}}".format, NAMED),
+    st.builds(
+        "{{{}: {}, insert: [{}]}}".format,
+        st.sampled_from(("before", "after")),
+        NAMED,
+        st.sampled_from(INSERTED),
+    ),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from([BASE, BROKEN]), st.lists(NONSENSE, min_size=1, max_size=4))
+def test_what_does_not_fit_is_a_problem_and_no_traceback(base: str, changes: list[str]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            variant(Path(folder), "".join(f"  - {change}\n" for change in changes), base)
+        except SpecError as error:
+            for problem in error.problems:
+                assert render(problem)
