@@ -239,7 +239,8 @@ class _Changes:
             self.check_heard(table, slot, patch)
         kept = {k: v for k, v in row.mapping.items() if k not in patch.mapping}
         slot.entry = _row(row.mapping, {**kept, **patch.mapping}) or slot.entry
-        slot.renamed = _place(patch.name) if patch.name else slot.renamed
+        name = patch.name or (None if row.name else patch.block)
+        slot.renamed = _place(name) if name else slot.renamed
 
     def check_heard(self, table: TableSpec, slot: _Slot, patch: PatchSpec) -> None:
         """Reports an argument that the table's `set` gives to every row, whatever the row says."""

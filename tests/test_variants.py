@@ -229,6 +229,18 @@ def test_a_variant_of_a_variant_speaks_of_the_changed_rows(tmp_path: Path) -> No
     assert str(found) == str(compiled(tmp_path / "hand", hand))
 
 
+def test_a_row_without_a_name_goes_by_its_block(tmp_path: Path) -> None:
+    base = BASE.replace(
+        HEAD, "{block: identity}\n  - {block: add, name: sum, from: [identity, -1]}"
+    )
+    found = variant(
+        tmp_path, "  - {at: identity, set: {block: batch_norm, name: identity}}\n", base
+    )
+    assert "identity = batch_norm(" in str(found)
+    with pytest.raises(SpecError, match="E061 the row `identity` cannot be renamed"):
+        variant(tmp_path, "  - {at: identity, set: {block: batch_norm}}\n", base)
+
+
 def test_a_setting_reaches_what_a_change_says(tmp_path: Path) -> None:
     changes = "  - {at: head, set: {out: round_channels(200 * alpha), act: act}}\n"
     for alpha in (0.5, 1.0):
@@ -399,7 +411,7 @@ def _insert(draw: st.DrawFn, model: _Model, side: str, number: int) -> str:
     return f"{{{side}: {label}, insert: [{text}]}}"
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(edits())
 def test_any_series_of_changes_is_the_same_edits_by_hand(edited: tuple[str, str, str]) -> None:
     base, changes, by_hand = edited
@@ -453,7 +465,7 @@ NONSENSE = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.sampled_from([BASE, BROKEN]), st.lists(NONSENSE, min_size=1, max_size=4))
 def test_what_does_not_fit_is_a_problem_and_no_traceback(base: str, changes: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
