@@ -14,7 +14,7 @@ from archc.compiler import reader, writer
 from archc.compiler.bind import Program
 from archc.compiler.catalogue import CATALOGUE
 from archc.compiler.expressions import Literal, Value, show, spell, text
-from archc.compiler.ir import Block, Network, Parameter, Row
+from archc.compiler.ir import Block, Body, Network, Op, Parameter, Row
 from archc.compiler.pipeline import compile_program
 from archc.compiler.problems import Problem, SpecError, quote
 from archc.compiler.roundings import Roundings
@@ -166,13 +166,19 @@ def _note(said: Iterable[str]) -> str:
 def _needed(network: Network) -> list[Block]:
     """The blocks that rows call, and those that these call."""
     found: dict[Block, None] = {}
-    pending = [row.call.body.target for row in network.rows]
+    pending = [target for row in network.rows for target in _called(row.call.body)]
     while pending:
         target = pending.pop(0)
         if isinstance(target, Block) and target not in found:
             found[target] = None
             pending += [invoke.target for _, invoke in target.invokes()]
     return [*found]
+
+
+def _called(body: Body) -> Iterator[Op | Block]:
+    yield body.target
+    for call in body.calls:
+        yield from _called(call.body)
 
 
 def _blocks(definitions: Iterable[tuple[str, BlockSpec]]) -> Iterator[str]:

@@ -261,6 +261,12 @@ class RowSpec(_CallSpec):
 
     block: Name
 
+    def patched(self, patch: PatchSpec) -> RowSpec:
+        """The row with what `patch` says in the place of its own."""
+        keys = {key: getattr(patch, key) for key in patch.model_fields_set}
+        own = {k: node for k, node in self.arguments.items() if k not in patch.arguments}
+        return self.model_copy(update={**keys, "arguments": own | patch.arguments})
+
 
 RESERVED = ("block", "name", "when", "from", "repeat")
 """Keys of a row, and columns of a table, that are not arguments."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -424,6 +425,14 @@ def test_any_series_of_changes_is_the_same_edits_by_hand(edited: tuple[str, str,
 
 
 # ------------------------------------------------------------------------------------- nonsense
+
+
+def test_too_many_changes_are_refused(tmp_path: Path) -> None:
+    change, start = "  - {at: stem, set: {out: 8}}\n", time.perf_counter()
+    with pytest.raises(SpecError, match="E044 changes times rows come to more than 131,072"):
+        variant(tmp_path, change * 15_000)
+    assert time.perf_counter() - start < 60
+
 
 ROWS_NAMED = ("stem", "blocks", "blocks.1", "blocks.9", "head", "second", "nope", "[stem, head]")
 CONDITIONS = (
