@@ -18,7 +18,7 @@ from archc.compiler.ir import Block, Op, Parameter
 from archc.compiler.load import Files
 from archc.compiler.problems import Problem
 from archc.compiler.reader import Scalar
-from archc.compiler.spec import Spec
+from archc.compiler.spec import BlockSpec, Spec
 from archc.compiler.values import Type
 from archc.compiler.variants import from_extended
 
@@ -34,6 +34,8 @@ class Program:
     defaults: Mapping[str, Mapping[str, Node]]
     blocks: Mapping[str, Block]
     rows: tuple[RowTemplate, ...]
+    definitions: Mapping[str, BlockSpec]
+    """The blocks as they are written."""
 
     def target(self, name: str) -> Op | Block:
         return CATALOGUE[name] if name in CATALOGUE else self.blocks[name]
@@ -54,7 +56,9 @@ def bind(files: Files) -> tuple[Program | None, list[Problem]]:
     rows = tuple(binder.rows(spec.network or ()))
     if values.problems:
         return None, from_extended(spec, values.problems)
-    return Program(spec, parameters, lets, requirements, defaults, blocks.bound, rows), []
+    return Program(
+        spec, parameters, lets, requirements, defaults, blocks.bound, rows, files.blocks
+    ), []
 
 
 def _lets(spec: Spec, values: ValueBinder, scope: dict[str, Type]) -> Iterator[tuple[str, Node]]:

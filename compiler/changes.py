@@ -29,6 +29,9 @@ from archc.compiler.spec import (
 
 Entry = TableSpec | RowSpec | CellsSpec
 
+MAX_WORK = 2**17
+"""Changes times rows; more would take long, and is no table that a person edits."""
+
 
 @dataclass(eq=False)
 class _Slot:
@@ -90,7 +93,10 @@ def changed(
     `known` are the names that `from` finds where no row is called so.
     """
     change = _Changes(network)
-    for each in changes:
+    for done, each in enumerate(changes, 1):
+        if done * change.size > MAX_WORK:
+            message = f"changes times rows come to more than {MAX_WORK:,}"
+            return (), [Problem("E044", message, each.place, "write the table out")]
         change.make(each)
     entries = tuple(e for e in _entries(change.slots) if not isinstance(e, CellsSpec))
     if not entries:
@@ -137,6 +143,7 @@ class _Changes:
     def __init__(self, network: Iterable[TableSpec | RowSpec]) -> None:
         self.slots = list(_slots(network))
         every = [row for slot in self.slots for row in (slot, *slot.rows)]
+        self.size = len(every)
         self.by_name: dict[str, _Slot] = {}
         for slot in every:
             self.by_name.setdefault(slot.name, slot)
@@ -205,13 +212,13 @@ class _Changes:
 
     def matching(self, change: ChangeSpec, rows: list[_Slot]) -> list[_Slot]:
         written = [(row, row.written()) for row in rows]
-        sound = [(row, spec) for row, spec in written if spec is not None]
-        condition = Condition(change.where, [row_values(spec) for _, spec in sound])
+        sound = [(row, row_values(spec), spec.place) for row, spec in written if spec is not None]
+        condition = Condition(change.where, [cells for _, cells, _ in sound])
         self.problems += condition.problems
         if condition.problems:
             return []
         try:
-            found = [row for row, spec in sound if condition.holds(row_values(spec), spec.place)]
+            found = [row for row, cells, place in sound if condition.holds(cells, place)]
         except SpecError as error:
             self.problems += error.problems
             return []
@@ -237,9 +244,9 @@ class _Changes:
             return
         if isinstance(table, TableSpec):
             self.check_heard(table, slot, patch)
-        kept = {k: v for k, v in row.mapping.items() if k not in patch.mapping}
-        slot.entry = _row(row.mapping, {**kept, **patch.mapping}) or slot.entry
-        slot.renamed = _place(patch.name) if patch.name else slot.renamed
+        slot.entry = row.patched(patch)
+        name = patch.name or (None if row.name else patch.block)
+        slot.renamed = _place(name) if name else slot.renamed
 
     def check_heard(self, table: TableSpec, slot: _Slot, patch: PatchSpec) -> None:
         """Reports an argument that the table's `set` gives to every row, whatever the row says."""

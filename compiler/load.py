@@ -115,7 +115,8 @@ class _Loader:
             self.report("E009", message, place, "move what both need into a third file")
         elif len(users) == MAX_FILES:
             message = f"more than {MAX_FILES} files {link.verb} each other in a row"
-            self.report("E008", message, place)
+            flat = "name a flat copy: `archc resolve` prints a spec without what it extends"
+            self.report("E008", message, place, flat if link.verb == "extend" else None)
         else:
             return True
         return False

@@ -97,9 +97,16 @@ def compile_network(path: Path, settings: Mapping[str, object] | None = None) ->
 
     A setting is a value, or the text of one as on the command line. Raises `SpecError`.
     """
+    return compile_program(path, settings)[1]
+
+
+def compile_program(
+    path: Path, settings: Mapping[str, object] | None = None
+) -> tuple[Program, Network]:
+    """The network, and the program that it comes from. Raises `SpecError`."""
     program = _program(path)
     given = _settings(program, settings or {})
-    return run(path, (lambda _: elaborate(program, given),))  # type: ignore[no-any-return]
+    return program, run(path, (lambda _: elaborate(program, given),))
 
 
 def _program(path: Path) -> Program:

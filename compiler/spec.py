@@ -29,6 +29,7 @@ from archc.compiler.problems import (
     Invalid,
     Place,
     Problem,
+    Source,
     SpecError,
     choices,
     quote,
@@ -262,6 +263,12 @@ class RowSpec(_CallSpec):
 
     block: Name
 
+    def patched(self, patch: PatchSpec) -> RowSpec:
+        """The row with what `patch` says in the place of its own."""
+        keys = {key: getattr(patch, key) for key in patch.model_fields_set}
+        own = {k: node for k, node in self.arguments.items() if k not in patch.arguments}
+        return self.model_copy(update={**keys, "arguments": own | patch.arguments})
+
 
 RESERVED = ROW_KEYS
 
@@ -455,6 +462,19 @@ class Spec(SpecNode):
     defaults: dict[Name, dict[Name, Value]] = {}
     network: Annotated[tuple[Entry, ...], Field(min_length=1)] | None = None
     blocks: dict[Name, BlockSpec] = {}
+    _bases: tuple[Source, ...] = PrivateAttr(())
+
+    @property
+    def bases(self) -> tuple[Source, ...]:
+        """The files that this spec extends, the first of the chain first."""
+        return self._bases
+
+    def on(self, base: Spec, **update: Any) -> Spec:
+        """`base` with `update`, as a spec of this file."""
+        merged = base.model_copy(update={"extends": self.extends, **update})
+        own = base.extends.place if isinstance(base.extends, Scalar) else base.place
+        merged._bases = (*base.bases, own.source)
+        return merged
 
 
 def _version(value: object) -> int:

@@ -55,7 +55,6 @@ def extended(key: Same) -> tuple[Spec, tuple[Problem, ...]]:
     own = {key: getattr(spec, key) for key in ("name", "source", "doc", "input")}
     update: dict[str, Any] = {key: value for key, value in own.items() if value}
     update |= {
-        "extends": spec.extends,
         "params": params,
         "let": {**base.let, **spec.let},
         "require": (*base.require, *spec.require),
@@ -63,7 +62,7 @@ def extended(key: Same) -> tuple[Spec, tuple[Problem, ...]]:
         "blocks": spec.blocks,
     }
     update["network"], more = _network(base, spec, {*params, *update["let"]})
-    return base.model_copy(update=update), (*problems, *more)
+    return spec.on(base, **update), (*problems, *more)
 
 
 def _parameters(base: Spec, spec: Spec) -> tuple[dict[str, ParameterSpec], list[Problem]]:
@@ -96,5 +95,4 @@ def from_extended(spec: Spec, problems: Iterable[Problem]) -> list[Problem]:
     if not isinstance(spec.extends, Scalar):
         return list(problems)
     here: tuple[str, Place] = ("extended here", spec.extends.place)
-    base = spec.place.source
-    return [p.also(here) if p.place.source is base else p for p in problems]
+    return [p.also(here) if p.place.source in spec.bases else p for p in problems]

@@ -18,6 +18,7 @@ from archc.compiler import (
     bind_rows,
     calls,
     catalogue,
+    changes,
     expressions,
     load,
     names,
@@ -31,6 +32,7 @@ from archc.compiler.codes import CODES
 from archc.compiler.ir import Op, Parameter, Tensor
 from archc.compiler.pipeline import compile_network
 from archc.compiler.problems import SpecError
+from archc.compiler.resolve import resolve
 from archc.compiler.values import ACTIVATIONS, INITIALIZERS, KINDS, PADDINGS, show
 
 PAGE = Path(__file__).with_name("language.md")
@@ -75,6 +77,10 @@ def row_keys(page: str) -> str:
     return words("key", {key: doc for key, doc in schema.DOCS["RowSpec"].items() if key != "block"})
 
 
+def change_keys(page: str) -> str:
+    return words("key", schema.DOCS["ChangeSpec"])
+
+
 def types(page: str) -> str:
     return words("type", {name: kind.doc for name, kind in KINDS.items()})
 
@@ -109,6 +115,7 @@ def limits(page: str) -> str:
             ("terms of a cell once `set` is worked into it", f"{expressions.MAX_TERMS:,}"),
             ("largest number", f"{expressions.LARGEST:,}"),
             ("files that use or extend each other", f"{load.MAX_FILES} in a row"),
+            ("changes of rows, times rows", f"{changes.MAX_WORK:,}"),
             ("blocks within blocks", f"{bind_blocks.MAX_NESTING} deep"),
             ("repeats of a row", f"{bind_rows.REPEAT.max:,.0f}"),
             ("channels, height and width of the input", f"{sides:,}"),
@@ -143,6 +150,25 @@ def broken(page: str) -> str:
         except SpecError as error:
             return f"```text\n{str(error).replace(str(path), FIRST)}\n```"
     raise AssertionError("the broken example is not broken")
+
+
+def resolved(page: str) -> str:
+    """The rows of the worked example of a variant."""
+    return rows_of(page, "tiny_minimal.yaml")
+
+
+def rounded(page: str) -> str:
+    """The rows of the first example, narrower."""
+    return rows_of(page, FIRST, alpha=0.8)
+
+
+def rows_of(page: str, name: str, **settings: object) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        for file, text in examples(page).items():
+            Path(folder, file).write_text(text)
+        text = resolve(Path(folder, name), settings)
+    network = text[text.index("network:\n") : text.index("blocks:\n")]
+    return f"```text\n{network}```"
 
 
 def problems(page: str) -> str:
@@ -202,8 +228,8 @@ def default_of(parameter: Parameter) -> object:
 SECTIONS = {
     function.__name__.replace("_", "-"): function
     for function in (
-        keys, parameter_keys, types, row_keys, paddings, activations, initializers, reserved,
-        limits, paths, broken, problems, ops,
+        keys, parameter_keys, types, row_keys, change_keys, paddings, activations, initializers,
+        reserved, limits, paths, resolved, rounded, broken, problems, ops,
     )
 }  # fmt: skip
 _MARKED = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)

@@ -238,6 +238,7 @@ def test_no_framework_is_imported_and_a_gone_reader_is_no_error():
         "import sys; from archc.cli import main\n"
         "main(['build', sys.argv[1], '-b', 'all', '--stdout'])\n"
         "main(['summary', sys.argv[1]]); main(['check', sys.argv[1]]); main(['schema'])\n"
+        "main(['resolve', sys.argv[1]])\n"
         "assert not {'torch', 'keras', 'tensorflow', 'numpy'} & set(sys.modules), sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", code, LARGE], capture_output=True, text=True)
@@ -245,6 +246,20 @@ def test_no_framework_is_imported_and_a_gone_reader_is_no_error():
     piped = f"{sys.executable} -m archc summary {LARGE} | head -1"
     done = subprocess.run(["sh", "-c", piped], capture_output=True, text=True)
     assert (done.stdout.split()[0], done.stderr) == ("layer", "")
+
+
+def test_resolve_prints_one_flat_spec_that_builds_the_same(run):
+    result = run("resolve", LARGE, "--set", "alpha=0.75")
+    assert (result.code, result.err) == (0, "")
+    assert "# out: round_channels(12) -> 16\n" in result.out
+    Path("flat.yaml").write_text(result.out)
+    assert run("check", "flat.yaml") == (0, "flat.yaml: fine, 3,993,528 parameters\n", "")
+
+
+def test_resolve_prints_nothing_of_a_broken_spec(run):
+    result = run("resolve", "bad.yaml")
+    assert (result.code, result.out) == (2, "")
+    assert result.err == run("check", "bad.yaml").err != ""
 
 
 def test_shell_completion():

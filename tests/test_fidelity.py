@@ -168,6 +168,14 @@ MISTAKES: Mapping[str, tuple[str, Edits]] = {
         "mnv3_large",
         (("dropout: dropout\n    act: hard_swish", "dropout: dropout\n    act: relu"),),
     ),
+    "hard_swish in a minimalistic one": (
+        "mnv3_large_minimalistic",
+        (("  - {where: act == hard_swish, set: {act: relu}}\n", ""),),
+    ),
+    "relu in the rows of a table alone": (
+        "mnv3_large_minimalistic",
+        (("{where: act == hard_swish", "{at: blocks, where: act == hard_swish"),),
+    ),
     "swish for hard_swish": ("mnv3_large", (("* 6), act: hard_swish", "* 6), act: swish"),)),
     "a residual dropped": ("mnv3_large", ((RESIDUAL, f"{RESIDUAL} and out != 112"),)),
     "squeeze-excite's activations swapped": (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import archc
-from archc import Net
+from archc import Net, SpecError
 from archc.compiler.load import SHIPPED
+from archc.compiler.problems import render
 
 BASE = """\
 archc: 1
@@ -228,6 +230,18 @@ def test_a_variant_of_a_variant_speaks_of_the_changed_rows(tmp_path: Path) -> No
     assert str(found) == str(compiled(tmp_path / "hand", hand))
 
 
+def test_a_row_without_a_name_goes_by_its_block(tmp_path: Path) -> None:
+    base = BASE.replace(
+        HEAD, "{block: identity}\n  - {block: add, name: sum, from: [identity, -1]}"
+    )
+    found = variant(
+        tmp_path, "  - {at: identity, set: {block: batch_norm, name: identity}}\n", base
+    )
+    assert "identity = batch_norm(" in str(found)
+    with pytest.raises(SpecError, match="E061 the row `identity` cannot be renamed"):
+        variant(tmp_path, "  - {at: identity, set: {block: batch_norm}}\n", base)
+
+
 def test_a_setting_reaches_what_a_change_says(tmp_path: Path) -> None:
     changes = "  - {at: head, set: {out: round_channels(200 * alpha), act: act}}\n"
     for alpha in (0.5, 1.0):
@@ -347,7 +361,7 @@ PATCH = st.fixed_dictionaries(
 
 
 @st.composite
-def _edited(draw: st.DrawFn) -> tuple[str, str, str]:
+def edits(draw: st.DrawFn) -> tuple[str, str, str]:
     """A base, changes of it, and what the same edits by hand make of it."""
     model = _Model({label: draw(ROW) for label in ("stem", *TABLE, "head")})
     for label in ALONE:
@@ -398,8 +412,8 @@ def _insert(draw: st.DrawFn, model: _Model, side: str, number: int) -> str:
     return f"{{{side}: {label}, insert: [{text}]}}"
 
 
-@settings(max_examples=150, deadline=None)
-@given(_edited())
+@settings(max_examples=100, deadline=None)
+@given(edits())
 def test_any_series_of_changes_is_the_same_edits_by_hand(edited: tuple[str, str, str]) -> None:
     base, changes, by_hand = edited
     with tempfile.TemporaryDirectory() as name:
@@ -408,3 +422,64 @@ def test_any_series_of_changes_is_the_same_edits_by_hand(edited: tuple[str, str,
         found = variant(folder, changes, base) if changes else compiled(folder / "base", base)
         assert str(found) == str(expected)
         assert found.source("torch") == expected.source("torch")
+
+
+# ------------------------------------------------------------------------------------- nonsense
+
+
+def test_too_many_changes_are_refused(tmp_path: Path) -> None:
+    change, start = "  - {at: stem, set: {out: 8}}\n", time.perf_counter()
+    with pytest.raises(SpecError, match="E044 changes times rows come to more than 131,072"):
+        variant(tmp_path, change * 15_000)
+    assert time.perf_counter() - start < 60
+
+
+ROWS_NAMED = ("stem", "blocks", "blocks.1", "blocks.9", "head", "second", "nope", "[stem, head]")
+CONDITIONS = (
+    "act == relu", "kernel > act", "out", "not se", "out / 0 == 1", "x.channels == 3", "1",
+    "'foo(out) == 1'", "'max(out, 3) == 4'", "block == name", "(kernel if out else 3) == 3", "~",
+)  # fmt: skip
+VALUES = ("3", "~", "none", "relu", "act", "out * 2", "8 / 0", "'[1, 2]'", "conv_bn", "-1", "''")
+KEYS = ("out", "kernel", "act", "block", "name", "from", "when", "repeat", "zzz")
+INSERTED = (
+    "[conv_bn, 3]", "[conv_bn, 8, 3, relu, 1]", "{block: identity}", "{out: 3}", "[]", "zz",
+    "{columns: [block, out], rows: [[conv_bn, 8]]}",
+)  # fmt: skip
+BROKEN = """\
+archc: 1
+use: [blocks/mobilenet.yaml]
+input: {channels: 3, height: 8, width: 8}
+network:
+  - {block: conv_bn, name: stem, out: 8}
+  - columns: [block, out, kernel, kernel]
+    rows: [[conv_bn, 8, 3], [3 + 4, 8, 3, ~], [conv_bn, 8 / 0, 3, 1]]
+  - columns: [out, name]
+    rows: [[8, 7], {block: conv_bn, name: second, out: 8}]
+  - columns: [block, name, out]
+    rows: [[conv_bn, ~, 8], [conv_bn, second, 8], [~, third, 8]]
+  - {block: conv_bn, name: stem, out: 8, from: second}
+"""
+NAMED = st.sampled_from(ROWS_NAMED)
+PATCHES = st.dictionaries(st.sampled_from(KEYS), st.sampled_from(VALUES), max_size=3).map(_mapping)
+NONSENSE = st.one_of(
+    st.builds("{{at: {}, set: {}}}".format, NAMED, PATCHES),
+    st.builds("{{where: {}, set: {}}}".format, st.sampled_from(CONDITIONS), PATCHES),
+    st.builds("{{remove: {}}}".format, NAMED),
+    st.builds(
+        "{{{}: {}, insert: [{}]}}".format,
+        st.sampled_from(("before", "after")),
+        NAMED,
+        st.sampled_from(INSERTED),
+    ),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from([BASE, BROKEN]), st.lists(NONSENSE, min_size=1, max_size=4))
+def test_what_does_not_fit_is_a_problem_and_no_traceback(base: str, changes: list[str]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            variant(Path(folder), "".join(f"  - {change}\n" for change in changes), base)
+        except SpecError as error:
+            for problem in error.problems:
+                assert render(problem)

@@ -289,6 +289,25 @@ def summary(spec: str, settings: Sequence[tuple[str, str]], as_json: bool, block
 
 
 @cli.command()
+@click.argument("spec", type=click.Path(path_type=Path))
+@_settings
+def resolve(spec: Path, settings: Sequence[tuple[str, str]]) -> None:
+    """Print SPEC as one flat spec, with every number worked out.
+
+    It needs no other file, and comes to the same network. Comments say which channels were
+    rounded, and from what.
+
+    \b
+    Examples:
+      archc resolve specs/mnv3_large_minimalistic.yaml
+      archc resolve specs/mnv3_large.yaml --set alpha=0.75
+    """
+    from archc.compiler.resolve import resolve as resolved
+
+    click.echo(resolved(spec, dict(settings)), nl=False)
+
+
+@cli.command()
 @click.argument("specs", metavar="[SPEC]...", nargs=-1, type=click.Path(path_type=Path))
 def schema(specs: Sequence[Path]) -> None:
     """Print the JSON Schema of a spec, for editors that complete and check YAML.
