@@ -103,7 +103,9 @@ def test_a_resolved_network() -> None:
     text = resolve(ROOT / "specs" / "mnv3_large.yaml", {"alpha": 0.75})
     lines = text.splitlines()
     assert lines[0] == "# `mnv3_large.yaml` with alpha=0.75: every number worked out."
-    assert "  - columns: [block,        out, kernel, expand, se,   act,        stride, tap]" in lines
+    assert (
+        "  - columns: [block,        out, kernel, expand, se,   act,        stride, tap]" in lines
+    )
     assert (
         "      - [inverted_residual, 32,  5,      3,      0.25, relu,       2,      ~]"
         "   # out: round_channels(30) -> 32; reduced: round_channels(18) -> 24"
