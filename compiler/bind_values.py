@@ -11,7 +11,7 @@ from archc.compiler.ir import Block, Op, Parameter
 from archc.compiler.problems import (
     Invalid,
     Place,
-    Problem,
+    Reporter,
     SpecError,
     choices,
     nearest,
@@ -47,25 +47,15 @@ class Scope:
 CONSTANT = Scope({}, hint="a block's defaults are constants; work it out under `let`")
 
 
-class ValueBinder:
+class ValueBinder(Reporter):
     """Binds expressions, and collects the problems of all binders."""
 
     def __init__(self, defaults: Mapping[str, Collection[str]]) -> None:
+        super().__init__()
         self.given = defaults
         """Arguments that `defaults` gives, by block or op."""
         self.serving: Mapping[str, Callable[[Place], Block | None]] = {}
         """How to bind each block, by name, where an activation belongs."""
-        self.problems: list[Problem] = []
-
-    def report(
-        self,
-        code: str,
-        message: str,
-        place: Place,
-        hint: str | None = None,
-        *related: tuple[str, Place],
-    ) -> None:
-        self.problems.append(Problem(code, message, place, hint, related))
 
     def parameters(
         self, specs: Mapping[str, ParameterSpec], scope: dict[str, Type], constant: bool = False

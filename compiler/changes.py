@@ -14,7 +14,7 @@ from pydantic_core import ValidationError
 
 from archc.compiler import expressions as ex
 from archc.compiler.conditions import Condition, row_values
-from archc.compiler.problems import Place, Problem, SpecError, choices, suggest
+from archc.compiler.problems import Place, Problem, Reporter, SpecError, choices, suggest
 from archc.compiler.reader import Node, Scalar
 from archc.compiler.spec import (
     NOT_GIVEN,
@@ -137,10 +137,11 @@ def _entries(slots: Iterable[_Slot]) -> Iterator[Entry]:
         yield from slot.after
 
 
-class _Changes:
+class _Changes(Reporter):
     """Makes changes one after another. Rows go by what the base calls them all the while."""
 
     def __init__(self, network: Iterable[TableSpec | RowSpec]) -> None:
+        super().__init__()
         self.slots = list(_slots(network))
         every = [row for slot in self.slots for row in (slot, *slot.rows)]
         self.size = len(every)
@@ -148,17 +149,6 @@ class _Changes:
         for slot in every:
             self.by_name.setdefault(slot.name, slot)
         self.by_name.pop("", None)
-        self.problems: list[Problem] = []
-
-    def report(
-        self,
-        code: str,
-        message: str,
-        place: Place,
-        hint: str | None = None,
-        *related: tuple[str, Place],
-    ) -> None:
-        self.problems.append(Problem(code, message, place, hint, related))
 
     def make(self, change: ChangeSpec) -> None:
         if change.set is not None:

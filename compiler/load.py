@@ -10,7 +10,7 @@ from pathlib import Path
 
 from archc.compiler import reader
 from archc.compiler.libraries import blocks_of
-from archc.compiler.problems import Place, Problem, Source, SpecError, quote
+from archc.compiler.problems import Place, Problem, Reporter, Source, SpecError, quote
 from archc.compiler.reader import Scalar
 from archc.compiler.spec import BlockSpec, Spec
 from archc.compiler.validation import validate
@@ -62,22 +62,12 @@ class _Link:
     verb: str
 
 
-class _Loader:
+class _Loader(Reporter):
     def __init__(self) -> None:
-        self.problems: list[Problem] = []
+        super().__init__()
         self.specs: dict[Path, Spec | None] = {}
         self.links: dict[Path, list[Path]] = {}
         """The files that a file uses or extends."""
-
-    def report(
-        self,
-        code: str,
-        message: str,
-        place: Place,
-        hint: str | None = None,
-        *related: tuple[str, Place],
-    ) -> None:
-        self.problems.append(Problem(code, message, place, hint, related))
 
     def file(
         self, path: Path, name: str, users: tuple[Path, ...], link: _Link | None = None

@@ -68,6 +68,23 @@ class Problem:
         return replace(self, related=(*self.related, *more)) if more else self
 
 
+class Reporter:
+    """Collects problems."""
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+
+    def report(
+        self,
+        code: str,
+        message: str,
+        place: Place,
+        hint: str | None = None,
+        *related: tuple[str, Place],
+    ) -> None:
+        self.problems.append(Problem(code, message, place, hint, related))
+
+
 class SpecError(Exception):
     """A spec is wrong. Carries every problem found, the user's own file first."""
 
