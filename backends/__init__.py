@@ -13,6 +13,8 @@ from archc.compiler.ir import Network
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
+    from archc.backends.storage import Storage
+
 GROUP = "archc.backends"
 """The entry-point group under which a backend registers its `Backend`."""
 
@@ -38,6 +40,8 @@ class Backend:
     """Imports the framework and says how to drive it."""
     distribution: str
     """What to install for it."""
+    storage: Callable[[], Storage]
+    """How the framework keeps weights. Does not import it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,6 +61,10 @@ class Live:
 
 class BackendError(Exception):
     """A backend is unknown, incomplete, or its framework is not installed."""
+
+
+class WeightsError(Exception):
+    """Weights cannot be read or written, or do not fit the network."""
 
 
 def source_name(spec_name: str, backend: str) -> str:

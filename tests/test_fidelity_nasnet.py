@@ -20,7 +20,8 @@ import pytest
 import archc
 from archc import Net
 from archc.backends.execute import execute
-from archc.backends.keras.weights import SLOTS, Slot
+from archc.backends.keras.weights import SLOTS
+from archc.backends.storage import Slot
 from archc.compiler import analysis
 from archc.numeric import Array, deviation, random_batch, random_weights
 
@@ -85,7 +86,7 @@ def slots(model: Any, net: Net) -> Iterator[tuple[str, Any, Slot]]:
             assert len(theirs.weights) == len(layer.weights)
             for weight in layer.weights:
                 slot = SLOTS[type(theirs).__name__][weight.name]
-                yield f"{layer.path}.{weight.name}", getattr(theirs, slot.attribute), slot
+                yield f"{layer.path}.{weight.name}", getattr(theirs, slot.name), slot
     assert not unused
 
 
@@ -96,9 +97,9 @@ def settled(model: Any, net: Net, batch: Array) -> dict[str, Array]:
     """
     weights = random_weights(net.network)
     for name, variable, slot in slots(model, net):
-        variable.assign(slot.to_keras(weights[name], tuple(variable.shape)))
+        variable.assign(slot.store(weights[name], tuple(variable.shape)))
     references.settle_keras(model, batch, np.random.default_rng(0))
-    return {name: slot.from_keras(v.numpy()) for name, v, slot in slots(model, net)}
+    return {name: slot.restore(v.numpy()) for name, v, slot in slots(model, net)}
 
 
 def keras_logits(model: Any, batch: Array) -> Array:

@@ -11,7 +11,8 @@ import numpy as np
 
 from archc.backends import Live
 from archc.backends.keras.names import path
-from archc.backends.keras.weights import SLOTS, Array, Slot
+from archc.backends.keras.weights import SLOTS
+from archc.backends.storage import Array, Slot
 from archc.compiler.ir import Network
 
 
@@ -43,7 +44,7 @@ def _variables(model: Any) -> Iterator[tuple[str, Any, Slot]]:
     """Every variable of the model by canonical name."""
     for layer in model.layers:
         for name, slot in SLOTS.get(type(layer).__name__, {}).items():
-            variable = getattr(layer, slot.attribute)
+            variable = getattr(layer, slot.name)
             if variable is not None:
                 yield f"{path(layer.name)}.{name}", variable, slot
 
@@ -51,7 +52,7 @@ def _variables(model: Any) -> Iterator[tuple[str, Any, Slot]]:
 def arrays(model: Any) -> dict[str, Array]:
     """Every parameter and running average by canonical name, in PyTorch's layout."""
     every = _variables(model)
-    return {name: slot.from_keras(_numpy(variable)) for name, variable, slot in every}
+    return {name: slot.restore(_numpy(variable)) for name, variable, slot in every}
 
 
 def _numpy(value: Any) -> Array:
@@ -65,7 +66,7 @@ def load(model: Any, weights: Mapping[str, Array]) -> None:
     if variables.keys() != weights.keys():
         raise ValueError(f"these arrays have no counterpart: {variables.keys() ^ weights.keys()}")
     for name, (variable, slot) in variables.items():
-        variable.assign(slot.to_keras(np.asarray(weights[name]), tuple(variable.shape)))
+        variable.assign(slot.store(np.asarray(weights[name]), tuple(variable.shape)))
 
 
 def outputs(model: Any, batch: Array) -> dict[str, Array]:

@@ -12,68 +12,17 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import click
-from click.shell_completion import CompletionItem
 
 from archc import backends
 from archc.api import Net, load
-from archc.backends import BackendError, SourceFile
+from archc.backends import BackendError, SourceFile, WeightsError
 from archc.compiler.problems import Problem, SpecError, render
-
-
-class BackendChoice(click.ParamType):  # type: ignore[type-arg]
-    """A registered backend, or `all` of them. Looked up only when it is needed."""
-
-    name = "backend"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> list[str]:
-        known = backends.names()
-        if value != "all" and value not in known:
-            self.fail(f"{value!r} is not one of {', '.join([*known, 'all'])}.", param, ctx)
-        return known if value == "all" else [value]
-
-    def shell_complete(self, ctx: Any, param: Any, incomplete: str) -> list[Any]:
-        words = [*backends.names(), "all"]
-        return [CompletionItem(word) for word in words if word.startswith(incomplete)]
-
-    def get_metavar(self, param: Any, ctx: Any = None) -> str:
-        return "torch|keras|all"
-
-
-class Setting(click.ParamType):  # type: ignore[type-arg]
-    """`NAME=VALUE`."""
-
-    name = "setting"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, str]:
-        name, equals, text = value.partition("=")
-        if not equals or not name.strip():
-            self.fail(f"{value!r} is not of the form NAME=VALUE.", param, ctx)
-        return name.strip(), text.strip()
-
-    def get_metavar(self, param: Any, ctx: Any = None) -> str:
-        return "NAME=VALUE"
-
-
-Command = Callable[..., Any]
-
-
-def _specs(command: Command) -> Command:
-    return click.argument("specs", metavar="SPEC...", nargs=-1, required=True, type=click.Path())(
-        command
-    )
-
-
-def _settings(command: Command) -> Command:
-    return click.option(
-        "--set",
-        "settings",
-        multiple=True,
-        type=Setting(),
-        help="Give a parameter of the spec a value, as in --set alpha=0.75. Can be repeated.",
-    )(command)
+from archc.options import BackendChoice
+from archc.options import settings as _settings
+from archc.options import specs as _specs
+from archc.weights.commands import weights
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -291,6 +240,9 @@ def schema(specs: Sequence[Path]) -> None:
     click.echo(json.dumps(json_schema(blocks), indent=2))
 
 
+cli.add_command(weights)
+
+
 def _complain(error: SpecError) -> None:
     for problem in error.problems:
         place, _, rest = render(problem).partition(": ")
@@ -312,7 +264,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except SpecError as error:
         _complain(error)
         sys.exit(2)
-    except BackendError as error:
+    except (BackendError, WeightsError) as error:
         click.echo(f"archc: {error}", err=True)
         sys.exit(2)
     except click.ClickException as error:

@@ -1,0 +1,113 @@
+"""`archc weights`."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from archc.api import load
+from archc.options import BackendChoice
+from archc.options import settings as settings_option
+
+if TYPE_CHECKING:
+    from archc.weights.convert import Report
+
+T = TypeVar("T")
+FILE = click.Path(path_type=Path)
+Settings = Sequence[tuple[str, str]]
+
+spec_option = click.option(
+    "--spec", required=True, type=click.Path(), help="The spec of the network."
+)
+force_option = click.option("--force", is_flag=True, help="Replace DST if it exists.")
+
+
+@click.group()
+def weights() -> None:
+    """List, convert and import weights.
+
+    Files are .safetensors (neutral: canonical names and layouts), .pt and .pth (a PyTorch
+    state_dict), .weights.h5 and .keras.
+    """
+
+
+@weights.command("list")
+@click.argument("spec", type=click.Path())
+@click.option("--backend", "-b", type=BackendChoice(), default="all", help="All, if none is named.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@settings_option
+def list_(spec: str, backend: list[str], as_json: bool, settings: Settings) -> None:
+    """Print the tensors of SPEC: name, role, shape and layout, here and in each backend."""
+    from archc.weights import manifest
+
+    net = load(spec, **dict(settings))
+    if as_json:
+        click.echo(json.dumps(manifest.as_json(net, backend), indent=2))
+    else:
+        manifest.print_table(net, backend)
+
+
+@weights.command()
+@click.argument("source", metavar="SRC", type=FILE)
+@click.argument("target", metavar="DST", type=FILE)
+@spec_option
+@settings_option
+@force_option
+def convert(source: Path, target: Path, spec: str, settings: Settings, force: bool) -> None:
+    """Write the weights in SRC to DST, each in the format that its ending names.
+
+    Every tensor of the spec has to be in SRC, in its shape, and no other.
+
+    \b
+    Examples:
+      archc weights convert model.pt model.weights.h5 --spec specs/mnv3_large.yaml
+      archc weights convert model.keras model.safetensors --spec my_net.yaml --set alpha=0.75
+    """
+    from archc.weights.convert import convert
+
+    _refuse_existing(target, force)
+    net = load(spec, **dict(settings))
+    report(target, convert(net, source, target, progress))
+
+
+def _refuse_existing(target: Path, force: bool) -> None:
+    if target.exists() and not force:
+        raise click.UsageError(f"{target} exists already; --force replaces it.")
+
+
+def report(target: Path, done: Report, settings: str = "") -> None:
+    """Says on stdout what was written, and warns on stderr of what is no number."""
+    from archc.weights.fit import first
+
+    if done.unfinite:
+        names = first(done.unfinite)
+        click.echo(f"{target}: warning: infinities, or what is no number, in {names}", err=True)
+    flags = "".join(f" --set {setting}" for setting in settings.split())
+    said = f"{target}: {done.tensors:,} tensors, {done.numbers:,} numbers"
+    click.echo(f"{said}, for{flags}" if flags else said)
+
+
+def progress(items: Iterable[T], count: int) -> Iterator[T]:
+    """The items; from the first second on with a bar on a terminal."""
+    if not sys.stderr.isatty():
+        yield from items
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    start = time.monotonic()
+    with ExitStack() as stack:
+        bar = Progress(console=Console(stderr=True), transient=True)
+        task = bar.add_task("tensors", total=count)
+        for number, item in enumerate(items):
+            yield item
+            bar.update(task, completed=number + 1)
+            if not bar.live.is_started and time.monotonic() - start > 1:
+                stack.enter_context(bar)
