@@ -55,8 +55,9 @@ class Live:
     """arrays(model) -> every parameter and running average by canonical name."""
     load: Callable[[Any, Mapping[str, Any]], None]
     """load(model, arrays): copies arrays by canonical name; all names of both sides must match."""
-    outputs: Callable[[Any, Any], dict[str, Any]]
-    """outputs(model, batch) -> the output of every layer by path, and of the model as ""."""
+    outputs: Callable[..., dict[str, Any]]
+    """outputs(model, batch, paths=None) -> the output of every layer by path, or of those in
+    `paths`, and of the model as ""."""
 
 
 class BackendError(Exception):

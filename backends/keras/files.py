@@ -6,11 +6,12 @@ Only the configuration in a `.keras` file is Keras's own business, and asks for 
 from __future__ import annotations
 
 import json
+import shutil
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
 from typing import Any
 
 from archc.backends.keras.graph import snake_case, stored_layers
@@ -61,14 +62,14 @@ def _read_h5(path: Path) -> Iterator[Opened]:
 
 @contextmanager
 def _read_keras(path: Path) -> Iterator[Opened]:
-    with path.open("rb") as file:
+    with path.open("rb") as file, TemporaryFile() as plain:  # within a zip file, seeking is slow
         try:
-            archive = zipfile.ZipFile(file)
-            member = archive.open(MEMBER)
+            with zipfile.ZipFile(file) as archive, archive.open(MEMBER) as member:
+                shutil.copyfileobj(member, plain)
+                said = archive.read(NOTES) if NOTES in archive.namelist() else None
         except _BAD as error:
             raise _broken(path) from error
-        with archive, member, _hdf5(path, member) as opened:
-            said = archive.read(NOTES) if NOTES in archive.namelist() else None
+        with _hdf5(path, plain) as opened:
             yield Opened(_arrays(path, opened), _notes(said))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -69,11 +69,14 @@ def load(model: Any, weights: Mapping[str, Array]) -> None:
         variable.assign(slot.store(np.asarray(weights[name]), tuple(variable.shape)))
 
 
-def outputs(model: Any, batch: Array) -> dict[str, Array]:
-    """The output of every layer by name; the model's own is ""."""
+def outputs(model: Any, batch: Array, paths: Container[str] | None = None) -> dict[str, Array]:
+    """The output of every layer by path, or of those in `paths`; the model's own is ""."""
     layers = {path(layer.name): layer.output for layer in model.layers}
-    every = keras.Model(model.input, {**layers, "": model.output})
-    found = every(np.ascontiguousarray(batch.transpose(0, 2, 3, 1)), training=False)
+    wanted = {name: layers[name] for name in layers if paths is None or name in paths}
+    chosen = keras.Model(model.input, {**wanted, "": model.output})
+    inputs = np.ascontiguousarray(batch.transpose(0, 2, 3, 1))
+    # Called eagerly, Keras keeps every tensor until the end; as a graph it takes time to start.
+    found = chosen(inputs, training=False) if paths is None else chosen.predict_on_batch(inputs)
     return {name: _channels_first(value) for name, value in found.items()}
 
 

@@ -9,8 +9,7 @@ import difflib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -19,10 +18,10 @@ from archc import backends
 from archc.api import Net, load
 from archc.backends import BackendError, SourceFile, WeightsError
 from archc.compiler.problems import Problem, SpecError, render
-from archc.options import BackendChoice
+from archc.options import BackendChoice, working
 from archc.options import settings as _settings
 from archc.options import specs as _specs
-from archc.weights.commands import weights
+from archc.weights.commands import verify, weights
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -195,20 +194,8 @@ def check(
 def _differences(net: Net, wanted: list[str], numeric: bool) -> list[str]:
     from archc.check import compare
 
-    with _progress(f"{net.spec.name}: ") as step:
+    with working(f"{net.spec.name}: ") as step:
         return compare(net, wanted, numeric, step)
-
-
-@contextmanager
-def _progress(before: str) -> Iterator[Callable[[str], None]]:
-    """Says on a terminal what is being done; silent elsewhere."""
-    if not sys.stderr.isatty():
-        yield lambda text: None
-        return
-    from rich.console import Console
-
-    with Console(stderr=True).status(before) as status:
-        yield lambda text: status.update(f"{before}{text}")
 
 
 @cli.command()
@@ -240,6 +227,7 @@ def schema(specs: Sequence[Path]) -> None:
     click.echo(json.dumps(json_schema(blocks), indent=2))
 
 
+cli.add_command(verify)
 cli.add_command(weights)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -62,3 +64,15 @@ def settings(command: Command) -> Command:
         type=Setting(),
         help="Give a parameter of the spec a value, as in --set alpha=0.75. Can be repeated.",
     )(command)
+
+
+@contextmanager
+def working(before: str) -> Iterator[Callable[[str], None]]:
+    """Says on a terminal what is being done; silent elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda text: None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(before) as status:
+        yield lambda text: status.update(f"{before}{text}")

@@ -77,6 +77,40 @@ def convert(source: Path, target: Path, spec: str, settings: Settings, force: bo
     report(target, convert(net, source, target, progress))
 
 
+@weights.command("import")
+@click.argument("source")
+@click.argument("paths", metavar="[FILE] DST", nargs=-1, required=True, type=FILE)
+@spec_option
+@settings_option
+@force_option
+def import_(
+    source: str, paths: tuple[Path, ...], spec: str, settings: Settings, force: bool
+) -> None:
+    """Write the weights of a published model to DST, under archc's names.
+
+    SOURCE is keras.applications.NAME, timm:NAME or torchvision:NAME, and FILE a file of its
+    weights; without FILE its own library downloads them. The parameters of the spec that its
+    checkpoints need are set, and printed; a --set that says otherwise is an error.
+
+    
+    Examples:
+      archc weights import timm:mobilenetv3_large_100 model.pth mine.safetensors \\
+        --spec specs/mnv3_large.yaml
+      archc weights import keras.applications.MobileNetV3Large mine.pt \\
+        --spec specs/mnv3_large.yaml --set alpha=0.75
+    """
+    from archc.weights import importing, rules
+
+    if len(paths) > 2:
+        raise click.UsageError("At most a FILE and a DST follow the SOURCE.")
+    file, target = paths if len(paths) == 2 else (None, *paths)
+    _refuse_existing(target, force)
+    model = rules.find(source)
+    net = importing.network(spec, model, dict(settings))
+    done = importing.import_(net, model, file, target, progress)
+    report(target, done, importing.settings_of(net, model))
+
+
 def _refuse_existing(target: Path, force: bool) -> None:
     if target.exists() and not force:
         raise click.UsageError(f"{target} exists already; --force replaces it.")
@@ -111,3 +145,39 @@ def progress(items: Iterable[T], count: int) -> Iterator[T]:
             bar.update(task, completed=number + 1)
             if not bar.live.is_started and time.monotonic() - start > 1:
                 stack.enter_context(bar)
+
+
+@click.command()
+@click.argument("spec", type=click.Path())
+@click.option("--weights", type=FILE, help="Weights of SPEC; random ones, if no file is named.")
+@click.option("--against", metavar="SOURCE", help="keras.applications.NAME, timm:NAME, ...")
+@click.option("--tolerance", type=float, default=1e-4, show_default=True, help="Share of scale.")
+@settings_option
+def verify(
+    spec: str, weights: Path | None, against: str | None, tolerance: float, settings: Settings
+) -> None:
+    """Compare the outputs of every block of SPEC with a published model's.
+
+    Both backends' models and the reference get the same weights and inputs. Without --against,
+    PyTorch's model is compared with Keras's. Fails if any difference, as a share of the largest
+    value of the block's output, is above the tolerance, and names the first such block.
+
+    \b
+    Examples:
+      archc verify specs/mnv3_large.yaml --against keras.applications.MobileNetV3Large
+      archc verify specs/mnv3_large.yaml --against timm:mobilenetv3_large_100 --weights mine.pt
+    """
+    from archc.options import working
+    from archc.weights import importing, rules
+    from archc.weights import verify as verification
+
+    model = rules.find(against) if against else None
+    given = dict(settings)
+    net = importing.network(spec, model, given) if model else load(spec, **given)
+    with working(f"{Path(spec).name}: ") as step:
+        verdicts = verification.verify(net, model, weights, step)
+    verification.print_table(verdicts, tolerance)
+    wrong = verification.divergences(verdicts, tolerance)
+    for line in wrong:
+        click.echo(f"{spec}: {line}", err=True)
+    sys.exit(1 if wrong else 0)
