@@ -188,7 +188,7 @@ def torch() -> Iterator[Row]:
         net = archc.load(SPECS / f"{spec}.yaml", **settings)
         theirs = references.zoo(f"timm:{name}", random_batch(net.network, 224, 224), **options)
         ours = net.build("torch")
-        weights = references.transfer(net.network, references.torch_layers(theirs))
+        weights = references.imported(net, f"timm:{name}", theirs)
         net.live("torch").load(ours, weights)
         for size in BATCHES:
             batch = from_numpy(random_batch(net.network, 224, 224, size))
@@ -217,9 +217,8 @@ def keras() -> Iterator[Row]:
         net = archc.load(SPECS / f"{spec}.yaml")
         theirs = references.application(spec, random_batch(net.network, 224, 224))
         ours = net.build("keras")
-        net.live("keras").load(
-            ours, references.transfer(net.network, references.keras_layers(theirs))
-        )
+        source = f"keras.applications.{references.APPLICATIONS[spec][0]}"
+        net.live("keras").load(ours, references.imported(net, source, theirs))
         for size in BATCHES:
             batch = random_batch(net.network, 224, 224, size).transpose(0, 2, 3, 1)
             what = f"keras {spec}, batch {size} / keras.applications"

@@ -83,9 +83,7 @@ def convert(source: Path, target: Path, spec: str, settings: Settings, force: bo
 @spec_option
 @settings_option
 @force_option
-def import_(
-    source: str, paths: tuple[Path, ...], spec: str, settings: Settings, force: bool
-) -> None:
+def import_(source: str, paths: Sequence[Path], spec: str, settings: Settings, force: bool) -> None:
     """Write the weights of a published model to DST, under archc's names.
 
     SOURCE is keras.applications.NAME, timm:NAME or torchvision:NAME, and FILE a file of its
@@ -103,11 +101,11 @@ def import_(
 
     if len(paths) > 2:
         raise click.UsageError("At most a FILE and a DST follow the SOURCE.")
-    file, target = paths if len(paths) == 2 else (None, *paths)
+    *file, target = paths
     _refuse_existing(target, force)
     model = rules.find(source)
     net = importing.network(spec, model, dict(settings))
-    done = importing.import_(net, model, file, target, progress)
+    done = importing.import_(net, model, file[0] if file else None, target, progress)
     report(target, done, importing.settings_of(net, model))
 
 
