@@ -136,11 +136,11 @@ def zoo(name: str, batch: Array, **options: Any) -> Any:
     for parameter_name, parameter in model.named_parameters():
         array = random_array(parameter_name.rpartition(".")[2], tuple(parameter.shape), random)
         parameter.data.copy_(torch.from_numpy(array))
-    _settle_torch(model, batch, random)
+    settle_torch(model, batch, random)
     return model.eval()
 
 
-def _settle_torch(model: Any, batch: Array, random: np.random.Generator) -> None:
+def settle_torch(model: Any, batch: Array, random: np.random.Generator) -> None:
     import torch
 
     norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]

@@ -21,6 +21,8 @@ from archc.backends.storage import (
     WeightsError,
 )
 
+COUNTER = "num_batches_tracked"
+"""What PyTorch counts in batch norms, and published files hold; no weight."""
 DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 """What safetensors calls a type of numbers."""
 
@@ -46,7 +48,8 @@ def _read(path: Path) -> Iterator[Opened]:
     except (library.SafetensorError, OSError, ValueError) as error:
         raise WeightsError(f"{path}: not a safetensors file, or truncated or corrupt") from error
     with file as opened:
-        arrays = {name: _stored(opened, name) for name in opened.keys()}  # noqa: SIM118
+        names = [name for name in opened.keys() if not name.endswith(COUNTER)]  # noqa: SIM118
+        arrays = {name: _stored(opened, name) for name in names}
         yield Opened(arrays, opened.metadata() or {})
 
 

@@ -143,10 +143,11 @@ class ZooModel:
         return [str(_filled(text, words)) for words in groups for text in self.rules.output]
 
     def spelled(self, name: str) -> str:
-        """A name of a layer in a file, as the rules give it."""
+        """A tensor's name in a file, with its layer's as the rules give it."""
+        layer, slash, last = name.rpartition("/")
         for old, new in self.rules.spelling:
-            name = name.replace(old, new)
-        return name
+            layer = layer.replace(old, new)
+        return f"{layer}{slash}{last}"
 
 
 def _first(pairs: tuple[Pair, ...], path: str, known: Words) -> str | None:
