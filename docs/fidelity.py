@@ -86,7 +86,7 @@ def wrong(line: str, row: Row) -> str | None:
     if row._replace(numbers=tuple(said)).text() != line:
         return f"{row.source}: out of date; now {row.text()}"
     for cell, number in zip(said, row.numbers, strict=True):
-        if not max(cell, number) <= TOLERANCE:
+        if not (cell <= TOLERANCE and number <= TOLERANCE):  # nor what is no number
             return f"{row.source}: {number:.1e}, where {TOLERANCE} is the most"
         low, high = sorted(max(value, LEAST) for value in (cell, number))
         if high > LOOSE * low:

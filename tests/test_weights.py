@@ -22,6 +22,7 @@ from archc import Net, backends, cli
 from archc.backends.keras.graph import snake_case, stored_layers
 from archc.backends.storage import tensors
 from archc.numeric import random_weights
+from archc.weights import commands
 
 torch = pytest.importorskip("torch")
 keras = pytest.importorskip("keras")
@@ -495,3 +496,61 @@ def test_a_huge_array_in_a_small_file_is_not_read(run: Run, tiny: Net) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert "left/bias is 1099511627776; the spec says 4" in refused(run, "a.weights.h5")
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**18
+
+
+# ---- Large networks
+
+MEASURED = """
+import sys
+from archc.cli import main
+main(sys.argv[1:])
+print(open("/proc/self/status").read().partition("VmHWM:")[2].split()[0])
+"""
+
+
+def peak(*arguments: str) -> int:
+    """Bytes of memory that a command takes at the most."""
+    command = [sys.executable, "-c", MEASURED, "weights", *arguments, "--force"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return int(done.stdout.split()[-1]) * 1024
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="it says how much memory")
+def test_memory_is_at_most_two_copies(run: Run, tiny: Net) -> None:
+    """Beyond what the same conversion of a tiny network takes, which is the libraries' own."""
+    spec = str(SPECS / "nasnet_a_large.yaml")
+    net = archc.load(spec)
+    copy = 4 * net.params.total
+    for loaded, name in ((tiny, "tiny.pt"), (net, "large.pt")):
+        torch.save(loaded.build("torch").state_dict(), name)
+    for source, target in [("pt", "weights.h5"), ("pt", "safetensors"), ("weights.h5", "pt")]:
+        small = peak("convert", f"tiny.{source}", f"tiny.{target}", "--spec", "tiny.yaml")
+        large = peak("convert", f"large.{source}", f"large.{target}", "--spec", spec)
+        print(source, target, (large - small) / copy)
+        assert large - small < 2.1 * copy, (source, target)
+
+
+def test_a_bar_after_a_second(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    ticks = iter([0.0, 0.5, 1.5, 2.0])
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setattr(commands, "monotonic", lambda: next(ticks))
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    seen = [(item, "tensors" in capsys.readouterr().err) for item in commands.progress("abcd", 4)]
+    assert [item for item, _ in seen] == list("abcd")
+    assert [shown for _, shown in seen][:2] == [False, False]
+    assert any(shown for _, shown in seen) or "tensors" in capsys.readouterr().err
+
+
+def test_no_bar_where_there_is_no_terminal(capsys: Any) -> None:
+    assert list(commands.progress("abc", 3)) == list("abc")
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("name", ["keras", "torch"])
+def test_each_backend_says_how_it_keeps_what_each_op_owns(name: str) -> None:
+    known = backends.get("torch").storage().slots
+    slots = backends.get(name).storage().slots
+    assert {op: set(arrays) for op, arrays in slots.items()} == {
+        o: set(a) for o, a in known.items()
+    }

@@ -418,6 +418,7 @@ def test_verify_reports_nothing_as_equal_that_is_no_number(tmp_path: Path) -> No
     from archc.weights.verify import difference
 
     assert difference(np.array([np.nan]), np.array([1.0])).relative == float("inf")
+    assert difference(np.array([1.0]), np.array([np.nan])).relative == float("inf")
     assert difference(np.zeros(3), np.zeros(4)).relative == float("inf")
     assert all(isinstance(row.call.body.target, Block) for row in net.network.rows)
     assert deviation(np.zeros(3), np.zeros(4)) == float("inf")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
 
 import click
@@ -134,14 +134,14 @@ def progress(items: Iterable[T], count: int) -> Iterator[T]:
     from rich.console import Console
     from rich.progress import Progress
 
-    start = time.monotonic()
+    start = monotonic()
     with ExitStack() as stack:
         bar = Progress(console=Console(stderr=True), transient=True)
         task = bar.add_task("tensors", total=count)
         for number, item in enumerate(items):
             yield item
             bar.update(task, completed=number + 1)
-            if not bar.live.is_started and time.monotonic() - start > 1:
+            if not bar.live.is_started and monotonic() - start > 1:
                 stack.enter_context(bar)
 
 

@@ -37,7 +37,9 @@ class Difference:
 
     @property
     def relative(self) -> float:
-        return self.max / (self.scale or 1.0)
+        """The largest one as a share of the scale; infinite where there is no number."""
+        share = self.max / (self.scale or 1.0)
+        return share if share == share else float("inf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +113,7 @@ def difference(ours: Array, theirs: Any) -> Difference:
     if ours.size != theirs.size:
         return Difference(float("inf"), float("inf"), scale)
     apart = np.abs(ours.reshape(theirs.shape).astype(np.float64) - theirs)
-    worst = float(apart.max())
-    return Difference(worst if worst == worst else float("inf"), float(apart.mean()), scale)
+    return Difference(float(apart.max()), float(apart.mean()), scale)
 
 
 # ---- Places
