@@ -132,26 +132,11 @@ def _write(path: Path, text: str) -> str:
     old = _read(path)
     if old == text:
         return "unchanged"
-    import tempfile
+    from archc.replacing import replacing
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        mode = path.stat().st_mode & 0o777 if old is not None else 0o666 & ~_umask()
-        os.chmod(temporary, mode)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    with replacing(path) as temporary:
+        temporary.write_bytes(text.encode("utf-8"))
     return "created" if old is None else "changed"
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _report(net: Net, path: Path, fate: str) -> None:

@@ -19,6 +19,7 @@ from archc.backends.storage import (
     WeightsError,
     tensors,
 )
+from archc.replacing import replacing
 from archc.weights import files
 from archc.weights.fit import require
 
@@ -89,7 +90,7 @@ def write(
     report = Report(sum(1 for _ in tensors(net.network, storage)), net.params.total)
     contents = _contents(net, arrays, storage, laid_out, report, progress)
     try:
-        with files.replacing(target) as temporary:
+        with replacing(target) as temporary:
             format.write(temporary, net, contents, notes)
     except OSError as error:
         message = f"{target}: cannot be written: {error.strerror or error}"
