@@ -10,7 +10,9 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
+from types import MappingProxyType
 
 import click
 
@@ -21,10 +23,26 @@ from archc.compiler.problems import Problem, SpecError, render
 from archc.options import BackendChoice, working
 from archc.options import settings as _settings
 from archc.options import specs as _specs
-from archc.weights.commands import verify, weights
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class Commands(click.Group):
+    """Commands that stand in modules of their own are imported when they are asked for."""
+
+    elsewhere = MappingProxyType(
+        {"verify": "archc.weights.commands", "weights": "archc.weights.commands"}
+    )
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), *self.elsewhere])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.elsewhere:
+            return super().get_command(ctx, cmd_name)
+        command: click.Command = getattr(import_module(self.elsewhere[cmd_name]), cmd_name)
+        return command
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="archc-compiler", prog_name="archc")
 def cli() -> None:
     """Compile a network's YAML block table to PyTorch and to Keras.
@@ -210,10 +228,6 @@ def schema(specs: Sequence[Path]) -> None:
 
     blocks = {**shipped_blocks(), **blocks_of(specs)}
     click.echo(json.dumps(json_schema(blocks), indent=2))
-
-
-cli.add_command(verify)
-cli.add_command(weights)
 
 
 def _complain(error: SpecError) -> None:
