@@ -554,3 +554,39 @@ def test_each_backend_says_how_it_keeps_what_each_op_owns(name: str) -> None:
     assert {op: set(arrays) for op, arrays in slots.items()} == {
         o: set(a) for o, a in known.items()
     }
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["weights", "convert", "a.safetensors", "b.weights.h5", "--spec", "tiny.yaml"],
+        ["weights", "convert", "a.pt", "b.safetensors", "--spec", "tiny.yaml"],
+        ["verify", "tiny.yaml"],
+    ],
+)
+@pytest.mark.parametrize("missing", ["numpy", "torch", "h5py", "safetensors"])
+def test_what_is_not_installed_is_named(
+    command: list[str], missing: str, run: Run, tiny: Net
+) -> None:
+    for name in ("a.pt", "a.safetensors"):
+        save(tiny, given(tiny), name)
+    code = f"import sys; sys.modules[{missing!r}] = None; sys.path.insert(0, 'src')\n"
+    code += "from archc.cli import main; main(sys.argv[1:])"
+    done = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, text=True)
+    assert "Traceback" not in done.stderr
+    if done.returncode:
+        assert done.returncode == 2
+        last = done.stderr.splitlines()[-1]  # what PyTorch has to say of NumPy comes first
+        assert last.startswith("archc: ")
+        assert missing in last
+
+
+def test_verify_a_network_whose_rows_are_ops(
+    run: Run, tiny: Net, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli.main(("verify", "tiny.yaml"))
+    assert stop.value.code == 0
+    lines = {line.split()[0]: line.split() for line in capsys.readouterr().out.splitlines()[1:]}
+    assert list(lines) == [row.call.name for row in tiny.network.rows]
+    assert [name for name, cells in lines.items() if cells[2] == "-"] == ["sum"]

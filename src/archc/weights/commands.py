@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from archc.api import load
+from archc.backends import WeightsError
 from archc.options import BackendChoice
 from archc.options import settings as settings_option
 
@@ -27,6 +28,16 @@ spec_option = click.option(
     "--spec", required=True, type=click.Path(), help="The spec of the network."
 )
 force_option = click.option("--force", is_flag=True, help="Replace DST if it exists.")
+
+
+@contextmanager
+def installed() -> Iterator[None]:
+    """Says what is not installed in a user's words."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        message = f"this needs {error.name}, which comes with archc's extra `weights`"
+        raise WeightsError(message) from error
 
 
 @click.group()
@@ -60,6 +71,7 @@ def list_(spec: str, backend: list[str], as_json: bool, settings: Settings) -> N
 @spec_option
 @settings_option
 @force_option
+@installed()
 def convert(source: Path, target: Path, spec: str, settings: Settings, force: bool) -> None:
     """Write the weights in SRC to DST, each in the format that its ending names.
 
@@ -83,6 +95,7 @@ def convert(source: Path, target: Path, spec: str, settings: Settings, force: bo
 @spec_option
 @settings_option
 @force_option
+@installed()
 def import_(source: str, paths: Sequence[Path], spec: str, settings: Settings, force: bool) -> None:
     """Write the weights of a published model to DST, under archc's names.
 
@@ -151,6 +164,7 @@ def progress(items: Iterable[T], count: int) -> Iterator[T]:
 @click.option("--against", metavar="SOURCE", help="keras.applications.NAME, timm:NAME, ...")
 @click.option("--tolerance", type=float, default=1e-4, show_default=True, help="Share of scale.")
 @settings_option
+@installed()
 def verify(
     spec: str, weights: Path | None, against: str | None, tolerance: float, settings: Settings
 ) -> None:
