@@ -13,6 +13,8 @@ from archc.compiler.ir import Network
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
+    from archc.backends.storage import Storage
+
 GROUP = "archc.backends"
 """The entry-point group under which a backend registers its `Backend`."""
 
@@ -38,6 +40,8 @@ class Backend:
     """Imports the framework and says how to drive it."""
     distribution: str
     """What to install for it."""
+    storage: Callable[[], Storage]
+    """How the framework keeps weights. Does not import it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,12 +55,17 @@ class Live:
     """arrays(model) -> every parameter and running average by canonical name."""
     load: Callable[[Any, Mapping[str, Any]], None]
     """load(model, arrays): copies arrays by canonical name; all names of both sides must match."""
-    outputs: Callable[[Any, Any], dict[str, Any]]
-    """outputs(model, batch) -> the output of every layer by path, and of the model as ""."""
+    outputs: Callable[..., dict[str, Any]]
+    """outputs(model, batch, paths=None) -> the output of every layer by path, or of those in
+    `paths`, and of the model as ""."""
 
 
 class BackendError(Exception):
     """A backend is unknown, incomplete, or its framework is not installed."""
+
+
+class WeightsError(Exception):
+    """Weights cannot be read or written, or do not fit the network."""
 
 
 def source_name(spec_name: str, backend: str) -> str:

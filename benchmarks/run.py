@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -203,7 +204,7 @@ def torch() -> Iterator[Row]:
         net = archc.load(SPECS / f"{spec}.yaml", **settings)
         theirs = references.zoo(f"timm:{name}", random_batch(net.network, 224, 224), **options)
         ours = net.build("torch")
-        weights = references.transfer(net.network, references.torch_layers(theirs))
+        weights = references.imported(net, f"timm:{name}", theirs)
         net.live("torch").load(ours, weights)
         for size in BATCHES:
             batch = from_numpy(random_batch(net.network, 224, 224, size))
@@ -232,9 +233,8 @@ def keras() -> Iterator[Row]:
         net = archc.load(SPECS / f"{spec}.yaml")
         theirs = references.application(spec, random_batch(net.network, 224, 224))
         ours = net.build("keras")
-        net.live("keras").load(
-            ours, references.transfer(net.network, references.keras_layers(theirs))
-        )
+        source = f"keras.applications.{references.APPLICATIONS[spec][0]}"
+        net.live("keras").load(ours, references.imported(net, source, theirs))
         for size in BATCHES:
             batch = random_batch(net.network, 224, 224, size).transpose(0, 2, 3, 1)
             what = f"keras {spec}, batch {size} / keras.applications"
@@ -251,7 +251,49 @@ def _graph(model: Any, batch: Any) -> Task:
     return lambda: call(tensor).numpy()
 
 
-BENCHMARKS = {f.__name__: f for f in (command_line, nasnet, variants, rows, torch, keras)}
+# ---- Weights
+
+LARGE = "specs/nasnet_a_large.yaml"
+LOADING = {
+    "pt": "import sys, torch; torch.load(sys.argv[1], weights_only=True)",
+    "weights.h5": (
+        "import sys, archc; archc.load(sys.argv[2]).build('keras').load_weights(sys.argv[1])"
+    ),
+}
+"""Loading a file once with its own framework; Keras's needs the model."""
+CONVERSIONS = (("pt", "weights.h5"), ("pt", "safetensors"), ("weights.h5", "pt"))
+
+
+def weights() -> Iterator[Row]:
+    """Converting, against copying the file and loading it once with its own framework.
+
+    All of them are processes, as on the command line. The first file is PyTorch's.
+    """
+    from torch import save
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        save(archc.load(ROOT / LARGE).build("torch").state_dict(), folder / "a.pt")
+        for source, target in CONVERSIONS:
+            file = folder / f"a.{source}"
+            ours = _converting(file, folder / f"a.{target}")
+            theirs = partial(_copy_and_load, file, LOADING[source])
+            what = f"NASNet-A Large, .{source} to .{target} / copy and load"
+            yield ratio(what, ours, theirs, "<= 3", 5, perf_counter)
+
+
+def _converting(source: Path, target: Path) -> Task:
+    command = ("weights", "convert", str(source), str(target), "--spec", LARGE, "--force")
+    return _process("-m", "archc", *command)
+
+
+def _copy_and_load(source: Path, code: str) -> None:
+    copy = source.with_name("copy.weights.h5" if source.suffix == ".h5" else "copy.pt")
+    shutil.copyfile(source, copy)
+    _process("-c", code, str(copy), LARGE)()
+
+
+BENCHMARKS = {f.__name__: f for f in (command_line, nasnet, variants, rows, torch, keras, weights)}
 
 
 def main() -> None:

@@ -174,11 +174,16 @@ def normal_cell(x, prev, filters, *, p_larger=False, name):
     return layers.Concatenate(name=f"{name}-concat")([p, y1, y2, y3, y4, y5])
 
 
-def max_pool(x, *, name):
-    """3x3 max pooling at stride 2 over zeros, which can win. At any size."""
-    x = layers.ZeroPadding2D(((2, 2), (2, 2)), name=f"{name}-pad")(x)
+def max_pool(x, zeros=True, *, name):
+    """3x3 max pooling at stride 2, over zeros that can win or over what is there. At
+    any size.
+    """
+    if zeros:
+        x = layers.ZeroPadding2D(((2, 2), (2, 2)), name=f"{name}-pad")(x)
     x = layers.MaxPooling2D(3, strides=2, padding="same", name=f"{name}-pool")(x)
-    return layers.Cropping2D(((1, 1), (1, 1)), name=f"{name}-crop")(x)
+    if zeros:
+        x = layers.Cropping2D(((1, 1), (1, 1)), name=f"{name}-crop")(x)
+    return x
 
 
 def avg_pool(x, *, name):

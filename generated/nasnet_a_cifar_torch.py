@@ -275,13 +275,17 @@ class NormalCell(nn.Module):
 
 
 class MaxPool(nn.Sequential):
-    """3x3 max pooling at stride 2 over zeros, which can win. At any size."""
+    """3x3 max pooling at stride 2, over zeros that can win or over what is there. At
+    any size.
+    """
 
-    def __init__(self):
+    def __init__(self, zeros=True):
         super().__init__()
-        self.pad = nn.ZeroPad2d((2, 2, 2, 2))
+        if zeros:
+            self.pad = nn.ZeroPad2d((2, 2, 2, 2))
         self.pool = MaxPool2dSame(3, 2)
-        self.crop = Crop2d(1, 1, 1, 1)
+        if zeros:
+            self.crop = Crop2d(1, 1, 1, 1)
 
 
 class AvgPool(nn.Sequential):

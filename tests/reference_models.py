@@ -6,21 +6,21 @@ Frameworks are imported only by the functions that need them.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
 import numpy as np
 
 from archc import Net, backends
-from archc.compiler import analysis
-from archc.compiler.ir import Network
+from archc.backends.keras.weights import SLOTS
 from archc.numeric import deviation
+from archc.weights.fit import require
+from archc.weights.importing import names
+from archc.weights.rules import find
+from archc.weights.zoo import stored
 
 Array = np.ndarray[Any, Any]
-Layer = tuple[str, Mapping[str, Array]]
-"""A layer that has weights: which op of archc it is, and its arrays in PyTorch's layout by
-PyTorch's names."""
 
 
 def random_array(name: str, shape: tuple[int, ...], random: np.random.Generator) -> Array:
@@ -63,23 +63,6 @@ APPLICATIONS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 }
 """keras.applications' function for each spec, and what it is told unless a test says otherwise."""
 
-KERAS_OPS = {
-    "Conv2D": "conv2d",
-    "DepthwiseConv2D": "depthwise_conv2d",
-    "Dense": "dense",
-    "BatchNormalization": "batch_norm",
-}
-KERAS_NAMES = {
-    "kernel": "weight",
-    "bias": "bias",
-    "gamma": "weight",
-    "beta": "bias",
-    "moving_mean": "running_mean",
-    "moving_variance": "running_var",
-}
-KERAS_AXES = {"conv2d": (3, 2, 0, 1), "depthwise_conv2d": (2, 3, 0, 1), "dense": (1, 0)}
-"""The axes of Keras's kernels in PyTorch's order; depthwise ones have a multiplier of 1 here."""
-
 
 def application(spec: str, batch: Array, **options: Any) -> Any:
     """keras.applications' model for a spec and inputs like `batch`, with random weights."""
@@ -93,24 +76,15 @@ def application(spec: str, batch: Array, **options: Any) -> Any:
         **{**usual, **options},
     )
     random = np.random.default_rng(0)
-    for layer, op in _keras_layers(model):
-        for variable in layer.trainable_variables:
-            axes = _axes(op, variable)
-            shape = tuple(variable.shape[axis] for axis in axes)
-            array = random_array(KERAS_NAMES[variable.name], shape, random)
-            variable.assign(array.transpose(np.argsort(axes)))
+    for layer in model.layers:
+        for weight, slot in SLOTS.get(type(layer).__name__, {}).items():
+            variable = getattr(layer, slot.name)
+            if variable is not None and variable.trainable:
+                shape = slot.restore(variable.numpy()).shape
+                array = random_array(weight.rpartition(".")[2], shape, random)
+                variable.assign(slot.store(array, tuple(variable.shape)))
     settle_keras(model, batch, random)
     return model
-
-
-def _keras_layers(model: Any) -> Iterator[tuple[Any, str]]:
-    for layer in model.layers:
-        if layer.weights:
-            yield layer, KERAS_OPS[type(layer).__name__]
-
-
-def _axes(op: str, variable: Any) -> tuple[int, ...]:
-    return KERAS_AXES[op] if len(variable.shape) > 1 else (0,)
 
 
 def settle_keras(model: Any, batch: Array, random: np.random.Generator) -> None:
@@ -124,15 +98,6 @@ def settle_keras(model: Any, batch: Array, random: np.random.Generator) -> None:
         settled = random_statistics(*(average.numpy() for average in averages), random)
         for average, value in zip(averages, settled, strict=True):
             average.assign(value)
-
-
-def keras_layers(model: Any) -> Iterator[Layer]:
-    """The layers of a Keras model that have weights, in order of its graph."""
-    for layer, op in _keras_layers(model):
-        yield (
-            op,
-            {KERAS_NAMES[v.name]: v.numpy().transpose(_axes(op, v)) for v in layer.weights},
-        )
 
 
 def keras_logits(model: Any, batch: Array) -> Array:
@@ -179,11 +144,11 @@ def zoo(name: str, batch: Array, **options: Any) -> Any:
     for parameter_name, parameter in model.named_parameters():
         array = random_array(parameter_name.rpartition(".")[2], tuple(parameter.shape), random)
         parameter.data.copy_(torch.from_numpy(array))
-    _settle_torch(model, batch, random)
+    settle_torch(model, batch, random)
     return model.eval()
 
 
-def _settle_torch(model: Any, batch: Array, random: np.random.Generator) -> None:
+def settle_torch(model: Any, batch: Array, random: np.random.Generator) -> None:
     import torch
 
     norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
@@ -198,24 +163,6 @@ def _settle_torch(model: Any, batch: Array, random: np.random.Generator) -> None
             average.copy_(torch.from_numpy(value))
 
 
-def torch_layers(model: Any) -> Iterator[Layer]:
-    """The layers of a PyTorch model that have weights, in order of its modules."""
-    for module in model.modules():
-        own = (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False))
-        arrays = {n: tensor.detach().numpy() for n, tensor in own if n != "num_batches_tracked"}
-        if arrays:
-            yield _torch_op(module), arrays
-
-
-def _torch_op(module: Any) -> str:
-    from torch import nn
-
-    if isinstance(module, nn.Conv2d) and module.groups == module.in_channels:
-        return "depthwise_conv2d"
-    ops = {nn.Conv2d: "conv2d", nn.Linear: "dense", nn.BatchNorm2d: "batch_norm"}
-    return next(op for kind, op in ops.items() if isinstance(module, kind))
-
-
 def torch_logits(model: Any, batch: Array) -> Array:
     import torch
 
@@ -227,20 +174,15 @@ def torch_logits(model: Any, batch: Array) -> Array:
 # ---- archc ----
 
 
-def transfer(network: Network, reference: Iterable[Layer]) -> dict[str, Array]:
-    """The reference's arrays under archc's names: layers in order, and no array left over."""
-    ours = [layer for layer in analysis.layers(network) if layer.weights]
-    weights = {}
-    for layer, (op, arrays) in zip(ours, reference, strict=True):
-        assert op == layer.op or (op, layer.op) == ("conv2d", "dense"), (layer.path, op)
-        assert arrays.keys() == {weight.name for weight in layer.weights}, (layer.path, *arrays)
-        for weight in layer.weights:
-            array = arrays[weight.name]
-            if (op, layer.op, array.shape[2:]) == ("conv2d", "dense", (1, 1)):
-                array = array[:, :, 0, 0]
-            assert array.shape == weight.shape, (layer.path, weight, array.shape)
-            weights[f"{layer.path}.{weight.name}"] = array
-    return weights
+def imported(net: Net, source: str, model: Any) -> dict[str, Array]:
+    """A reference's arrays under archc's names; no array of either side is left over."""
+    rules = find(source)
+    wanted, found = names(net, rules), stored(rules, model)
+    require(source, net.name, wanted, found)
+    return {
+        tensor.path: tensor.slot.restore(found[name].read().reshape(tensor.shape))
+        for name, tensor in wanted.items()
+    }
 
 
 def deviations(

@@ -288,7 +288,7 @@ def test_check_names_the_first_layer_that_differs(run, monkeypatch):
             "nn.Conv2d(3, 4, 3, ", "nn.Conv2d(3, 4, 3, dilation=2, "
         )
 
-    wrong = backends.Backend("torch", real.ops, emit, real.live, real.distribution)
+    wrong = backends.Backend("torch", real.ops, emit, real.live, real.distribution, real.storage)
     monkeypatch.setattr(backends, "get", {"torch": wrong, "keras": backends.get("keras")}.get)
     result = run("check", "good.yaml", "--numeric")
     assert result.code == 1
@@ -302,7 +302,7 @@ def test_check_names_arrays_and_shapes_that_differ(run, monkeypatch):
     def emit(network, spec):
         return real.emit(network, spec).replace("nn.Conv2d(3, 4, 3,", "nn.Conv2d(3, 4, 5,")
 
-    wrong = backends.Backend("torch", real.ops, emit, real.live, real.distribution)
+    wrong = backends.Backend("torch", real.ops, emit, real.live, real.distribution, real.storage)
     monkeypatch.setattr(backends, "get", {"torch": wrong}.get)
     result = run("check", "good.yaml", "-b", "torch")
     assert result.code == 1

@@ -17,6 +17,7 @@ import pytest
 
 import archc
 from archc import Net
+from archc.backends import WeightsError
 from archc.numeric import random_batch
 
 from . import reference_models as references
@@ -43,12 +44,17 @@ class Case(NamedTuple):
     logits: Array
 
 
+SOURCES = {
+    spec: f"keras.applications.{name}" for spec, (name, _) in references.APPLICATIONS.items()
+}
+
+
 @cache
 def application(spec: str, size: Size, alpha: float = 1.0) -> Case:
     net = archc.load(SPECS / f"{spec}.yaml", alpha=alpha)
     batch = random_batch(net.network, *size)
     model = references.application(spec, batch, alpha=alpha)
-    weights = references.transfer(net.network, references.keras_layers(model))
+    weights = references.imported(net, SOURCES[spec], model)
     return Case(weights, batch, references.keras_logits(model, batch))
 
 
@@ -101,7 +107,7 @@ def test_preprocessing() -> None:
     net = archc.load(SPECS / "mnv3_small.yaml", preprocess=True)
     batch = np.random.default_rng(1).uniform(0, 255, (2, 3, 224, 224)).astype(np.float32)
     model = references.application("mnv3_small", batch, include_preprocessing=True)
-    weights = references.transfer(net.network, references.keras_layers(model))
+    weights = references.imported(net, SOURCES["mnv3_small"], model)
     assert_equal(net, Case(weights, batch, references.keras_logits(model, batch)))
 
 
@@ -144,7 +150,7 @@ def test_zoo(name: str, spec: str, settings: dict[str, Any]) -> None:
         model = references.zoo(name, batch)
     except ModuleNotFoundError as error:
         pytest.skip(str(error))
-    weights = references.transfer(net.network, references.torch_layers(model))
+    weights = references.imported(net, name, model)
     assert_equal(net, Case(weights, batch, references.torch_logits(model, batch)))
 
 
@@ -284,5 +290,5 @@ def test_a_misfit_is_refused(mistake: str, tmp_path: Path) -> None:
     net = edited(spec, edits, tmp_path, alpha=alpha)
     batch = random_batch(net.network, 64, 64)
     model = references.application(spec, batch, alpha=alpha)
-    with pytest.raises(AssertionError, match="Weight"):
-        references.transfer(net.network, references.keras_layers(model))
+    with pytest.raises(WeightsError, match=r"(?s)\d misshapen.*the spec says"):
+        references.imported(net, SOURCES[spec], model)

@@ -7,9 +7,7 @@ compared with those of the reference that has the same.
 
 from __future__ import annotations
 
-import re
 import shutil
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,9 +18,10 @@ import pytest
 import archc
 from archc import Net
 from archc.backends.execute import execute
-from archc.backends.keras.weights import SLOTS, Slot
-from archc.compiler import analysis
 from archc.numeric import Array, deviation, random_batch, random_weights
+from archc.weights.importing import names
+from archc.weights.rules import find
+from archc.weights.zoo import fill
 
 from . import reference_models as references
 
@@ -35,38 +34,6 @@ TOLERANCE = 1e-4
 NOTICEABLE = 1e-3
 """What a mistake comes to at the least, ten times what is tolerated."""
 
-# How the reference calls what archc calls so, within a cell of number {id} and kind {kind}.
-CELL = {
-    r"p\.halve\.even_conv": "adjust_conv_1_{id}",
-    r"p\.halve\.odd_conv": "adjust_conv_2_{id}",
-    r"p\.(halve|project)\.bn": "adjust_bn_{id}",
-    r"p\.project\.conv": "adjust_conv_projection_{id}",
-    r"h\.(conv|bn)": r"{kind}_\1_1_{id}",
-    r"y(\d)_(left|right)\.conv_(\d)": r"separable_conv_\3_{kind}_\2\1_{id}",
-    r"y(\d)_(left|right)\.bn_(\d)": r"separable_conv_\3_bn_{kind}_\2\1_{id}",
-}
-OTHERS = {"stem.conv": "stem_conv1", "stem.bn": "stem_bn1", "classifier.logits": "predictions"}
-
-
-def reference_name(path: str, cells: int) -> str:
-    """keras.applications' name of a layer; `cells` are those of each group."""
-    if path in OTHERS:
-        return OTHERS[path]
-    cell, inside = re.fullmatch(r"(stem_\d|reduction_\d|cells_\d\.\d+)\.(.*)", path).groups()
-    kind, number = ("normal", 0) if cell.startswith("cells") else ("reduction", 0)
-    if kind == "normal":
-        group, index = re.fullmatch(r"cells_(\d)\.(\d+)", cell).groups()
-        number = (int(group) - 1) * cells + int(index) + (int(group) > 1)
-    elif cell.startswith("reduction"):
-        cell = f"reduce_{int(cell[-1]) * cells}"
-    for pattern, name in CELL.items():
-        if re.fullmatch(pattern, inside):
-            found = re.sub(pattern, name, inside)
-            found = found.format(id=number if kind == "normal" else cell, kind=kind)
-            # The reference gives the fifth sum of a reduction cell the fourth's number.
-            return found.replace("reduction_left5", "reduction_left4")
-    raise KeyError(path)
-
 
 @cache
 def reference(name: str, size: tuple[int, int]) -> Any:
@@ -75,30 +42,22 @@ def reference(name: str, size: tuple[int, int]) -> Any:
     )
 
 
-def slots(model: Any, net: Net) -> Iterator[tuple[str, Any, Slot]]:
-    """Every array of the network with the reference's variable; both sides must be used up."""
-    unused = {layer.name for layer in model.layers if layer.weights}
-    for layer in analysis.layers(net.network):
-        if layer.weights:
-            theirs = model.get_layer(reference_name(layer.path, net.network.settings["cells"]))
-            unused.discard(theirs.name)
-            assert len(theirs.weights) == len(layer.weights)
-            for weight in layer.weights:
-                slot = SLOTS[type(theirs).__name__][weight.name]
-                yield f"{layer.path}.{weight.name}", getattr(theirs, slot.attribute), slot
-    assert not unused
-
-
-def settled(model: Any, net: Net, batch: Array) -> dict[str, Array]:
+def settled(model: Any, net: Net, source: str, batch: Array) -> dict[str, Array]:
     """Gives the reference random weights, and statistics near those of `batch`; what it then has.
 
     With any statistics at all, signals would die on their way through so many layers.
     """
-    weights = random_weights(net.network)
-    for name, variable, slot in slots(model, net):
-        variable.assign(slot.to_keras(weights[name], tuple(variable.shape)))
+    weights, rules = random_weights(net.network), find(source)
+    fill(
+        rules,
+        model,
+        {
+            name: tensor.slot.store(weights[tensor.path], tensor.shape)
+            for name, tensor in names(net, rules).items()
+        },
+    )
     references.settle_keras(model, batch, np.random.default_rng(0))
-    return {name: slot.from_keras(v.numpy()) for name, v, slot in slots(model, net)}
+    return references.imported(net, source, model)
 
 
 def keras_logits(model: Any, batch: Array) -> Array:
@@ -123,7 +82,7 @@ def case(spec: str, name: str, size: tuple[int, int]) -> tuple[dict[str, Array],
     net = archc.load(SPECS / f"{spec}.yaml")
     batch = random_batch(net.network, *size)
     model = reference(name, size)
-    weights = settled(model, net, batch)
+    weights = settled(model, net, f"keras.applications.{name}", batch)
     return weights, batch, keras_logits(model, batch)
 
 
@@ -158,7 +117,11 @@ MISTAKES = {
         "skip_reduction: false",
         "skip_reduction: true",
     ),
-    "a maximum that no zero wins": (LIBRARY, PADDED.format("max"), UNPADDED.format("max")),
+    "a maximum that no zero wins": (
+        LARGE,
+        "pool_zeros: {type: bool, default: true",
+        "pool_zeros: {type: bool, default: false",
+    ),
     "a mean of real cells only": (LIBRARY, PADDED.format("avg"), UNPADDED.format("avg")),
     "a shift the wrong way": (LIBRARY, "padding=[0, 1, 0, 1]", "padding=[1, 0, 1, 0]"),
     "no shift": (LIBRARY, "cropping=[1, 0, 1, 0]", "cropping=[0, 1, 0, 1]"),

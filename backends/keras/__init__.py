@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from archc.backends import Backend, Live
 from archc.backends.keras.emitter import emit
 from archc.backends.keras.ops import OPS
+
+if TYPE_CHECKING:
+    from archc.backends.storage import Storage
 
 
 def _live() -> Live:
@@ -13,4 +18,10 @@ def _live() -> Live:
     return LIVE
 
 
-BACKEND = Backend("keras", OPS, emit, _live, "keras and tensorflow")
+def _storage() -> Storage:
+    from archc.backends.keras.files import STORAGE
+
+    return STORAGE
+
+
+BACKEND = Backend("keras", OPS, emit, _live, "keras and tensorflow", _storage)

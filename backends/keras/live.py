@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,7 +11,8 @@ import numpy as np
 
 from archc.backends import Live
 from archc.backends.keras.names import path
-from archc.backends.keras.weights import SLOTS, Array, Slot
+from archc.backends.keras.weights import SLOTS
+from archc.backends.storage import Array, Slot
 from archc.compiler.ir import Network
 
 
@@ -43,7 +44,7 @@ def _variables(model: Any) -> Iterator[tuple[str, Any, Slot]]:
     """Every variable of the model by canonical name."""
     for layer in model.layers:
         for name, slot in SLOTS.get(type(layer).__name__, {}).items():
-            variable = getattr(layer, slot.attribute)
+            variable = getattr(layer, slot.name)
             if variable is not None:
                 yield f"{path(layer.name)}.{name}", variable, slot
 
@@ -51,7 +52,7 @@ def _variables(model: Any) -> Iterator[tuple[str, Any, Slot]]:
 def arrays(model: Any) -> dict[str, Array]:
     """Every parameter and running average by canonical name, in PyTorch's layout."""
     every = _variables(model)
-    return {name: slot.from_keras(_numpy(variable)) for name, variable, slot in every}
+    return {name: slot.restore(_numpy(variable)) for name, variable, slot in every}
 
 
 def _numpy(value: Any) -> Array:
@@ -65,14 +66,17 @@ def load(model: Any, weights: Mapping[str, Array]) -> None:
     if variables.keys() != weights.keys():
         raise ValueError(f"these arrays have no counterpart: {variables.keys() ^ weights.keys()}")
     for name, (variable, slot) in variables.items():
-        variable.assign(slot.to_keras(np.asarray(weights[name]), tuple(variable.shape)))
+        variable.assign(slot.store(np.asarray(weights[name]), tuple(variable.shape)))
 
 
-def outputs(model: Any, batch: Array) -> dict[str, Array]:
-    """The output of every layer by name; the model's own is ""."""
+def outputs(model: Any, batch: Array, paths: Container[str] | None = None) -> dict[str, Array]:
+    """The output of every layer by path, or of those in `paths`; the model's own is ""."""
     layers = {path(layer.name): layer.output for layer in model.layers}
-    every = keras.Model(model.input, {**layers, "": model.output})
-    found = every(np.ascontiguousarray(batch.transpose(0, 2, 3, 1)), training=False)
+    wanted = {name: layers[name] for name in layers if paths is None or name in paths}
+    chosen = keras.Model(model.input, {**wanted, "": model.output})
+    inputs = np.ascontiguousarray(batch.transpose(0, 2, 3, 1))
+    # Called eagerly, Keras keeps every tensor until the end; as a graph it takes time to start.
+    found = chosen(inputs, training=False) if paths is None else chosen.predict_on_batch(inputs)
     return {name: _channels_first(value) for name, value in found.items()}
 
 

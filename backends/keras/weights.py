@@ -2,35 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
 
-import numpy as np
-
-Array = np.ndarray[Any, Any]
+from archc.backends.keras.names import layer_name
+from archc.backends.storage import Array, Shape, Slot
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """One array of a Keras layer: its attribute, and how to get from and to PyTorch's layout."""
-
-    attribute: str
-    to_keras: Callable[[Array, tuple[int, ...]], Array]
-    """to_keras(array, the variable's shape) -> array."""
-    from_keras: Callable[[Array], Array]
-
-
-def _same(array: Array, shape: tuple[int, ...] = ()) -> Array:
+def _same(array: Array, shape: Shape = ()) -> Array:
     return array
 
 
-def _convolution(array: Array, shape: tuple[int, ...]) -> Array:
+def _as_it_is(shape: Shape, channels: int) -> Shape:
+    return shape
+
+
+def _convolution_shape(shape: Shape, channels: int) -> Shape:
+    outputs, inputs, height, width = shape
+    return height, width, inputs, outputs
+
+
+def _convolution(array: Array, shape: Shape) -> Array:
     return array.transpose(2, 3, 1, 0)
 
 
-def _depthwise(array: Array, shape: tuple[int, ...]) -> Array:
+def _from_convolution(array: Array) -> Array:
+    return array.transpose(3, 2, 0, 1)
+
+
+def _depthwise_shape(shape: Shape, channels: int) -> Shape:
+    outputs, _, height, width = shape
+    return height, width, channels, outputs // channels
+
+
+def _depthwise(array: Array, shape: Shape) -> Array:
     """(C * M, 1, h, w) -> (h, w, C, M)."""
     height, width, channels, multiplier = shape
     return array.reshape(channels, multiplier, height, width).transpose(2, 3, 0, 1)
@@ -41,29 +46,57 @@ def _from_depthwise(array: Array) -> Array:
     return array.transpose(2, 3, 0, 1).reshape(channels * multiplier, 1, height, width)
 
 
-_CONVOLUTION = Slot("kernel", _convolution, lambda array: array.transpose(3, 2, 0, 1))
-_DENSE = Slot("kernel", lambda array, shape: array.T, lambda array: array.T)
-_BIAS = Slot("bias", _same, _same)
+def _transposed_shape(shape: Shape, channels: int) -> Shape:
+    return shape[::-1]
 
-SLOTS = MappingProxyType(
+
+def _convolution_slot(name: str) -> Slot:
+    return Slot(name, "HWIO", _convolution_shape, _convolution, _from_convolution)
+
+
+def _depthwise_slot(name: str) -> Slot:
+    return Slot(name, "HWCM", _depthwise_shape, _depthwise, _from_depthwise)
+
+
+def _vector(name: str, axes: str = "C") -> Slot:
+    return Slot(name, axes, _as_it_is, _same, _same)
+
+
+_DENSE = Slot("kernel", "IO", _transposed_shape, lambda a, shape: a.T, lambda a: a.T)
+_BIAS = _vector("bias", "O")
+
+SLOTS: Mapping[str, Mapping[str, Slot]] = MappingProxyType(
     {
-        "Conv2D": {"weight": _CONVOLUTION, "bias": _BIAS},
-        "DepthwiseConv2D": {
-            "weight": Slot("kernel", _depthwise, _from_depthwise),
-            "bias": _BIAS,
-        },
+        "Conv2D": {"weight": _convolution_slot("kernel"), "bias": _BIAS},
+        "DepthwiseConv2D": {"weight": _depthwise_slot("kernel"), "bias": _BIAS},
         "SeparableConv2D": {
-            "depthwise.weight": Slot("depthwise_kernel", _depthwise, _from_depthwise),
-            "pointwise.weight": Slot("pointwise_kernel", _convolution, _CONVOLUTION.from_keras),
+            "depthwise.weight": _depthwise_slot("depthwise_kernel"),
+            "pointwise.weight": _convolution_slot("pointwise_kernel"),
             "pointwise.bias": _BIAS,
         },
         "Dense": {"weight": _DENSE, "bias": _BIAS},
         "BatchNormalization": {
-            "weight": Slot("gamma", _same, _same),
-            "bias": Slot("beta", _same, _same),
-            "running_mean": Slot("moving_mean", _same, _same),
-            "running_var": Slot("moving_variance", _same, _same),
+            "weight": _vector("gamma"),
+            "bias": _vector("beta"),
+            "running_mean": _vector("moving_mean"),
+            "running_var": _vector("moving_variance"),
         },
     }
 )
-"""By the layer's class and PyTorch's name of the array."""
+"""By the layer's class and PyTorch's name of the array; in the order in which Keras saves them."""
+
+LAYERS: Mapping[str, str] = MappingProxyType(
+    {
+        "conv2d": "Conv2D",
+        "depthwise_conv2d": "DepthwiseConv2D",
+        "separable_conv2d": "SeparableConv2D",
+        "dense": "Dense",
+        "batch_norm": "BatchNormalization",
+    }
+)
+"""The layer's class by op."""
+
+
+def tensor_name(layer: str, weight: str, slot: Slot) -> str:
+    """`stem.conv`, `weight` -> `stem-conv/kernel`."""
+    return f"{layer_name(layer)}/{slot.name}"

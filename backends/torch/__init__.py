@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from archc.backends import Backend, Live
 from archc.backends.torch.emitter import emit
 from archc.backends.torch.ops import OPS
+
+if TYPE_CHECKING:
+    from archc.backends.storage import Storage
 
 
 def _live() -> Live:
@@ -13,4 +18,10 @@ def _live() -> Live:
     return LIVE
 
 
-BACKEND = Backend("torch", OPS, emit, _live, "torch")
+def _storage() -> Storage:
+    from archc.backends.torch.weights import STORAGE
+
+    return STORAGE
+
+
+BACKEND = Backend("torch", OPS, emit, _live, "torch", _storage)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Any
 
 import numpy as np
@@ -36,8 +36,23 @@ def load(model: nn.Module, weights: Mapping[str, np.ndarray[Any, Any]]) -> None:
     model.load_state_dict({**state, **counters}, strict=True)
 
 
-def outputs(model: nn.Module, batch: np.ndarray[Any, Any]) -> dict[str, np.ndarray[Any, Any]]:
-    """The output of every module by path; the model's own is ""."""
+def settle(model: nn.Module, batch: np.ndarray[Any, Any]) -> None:
+    """Gives batch norms the averages of `batch`, and no others. The model stays in evaluation."""
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    usual = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 1.0
+    with torch.no_grad():
+        model.train()(torch.from_numpy(batch))
+    for norm, momentum in zip(norms, usual, strict=True):
+        norm.momentum = momentum
+    model.eval()
+
+
+def outputs(
+    model: nn.Module, batch: np.ndarray[Any, Any], paths: Container[str] | None = None
+) -> dict[str, np.ndarray[Any, Any]]:
+    """The output of every module by path, or of those in `paths`; the model's own is ""."""
     found: dict[str, np.ndarray[Any, Any]] = {}
 
     def remember(path: str) -> Callable[..., None]:
@@ -46,7 +61,8 @@ def outputs(model: nn.Module, batch: np.ndarray[Any, Any]) -> dict[str, np.ndarr
 
         return hook
 
-    hooks = [m.register_forward_hook(remember(path)) for path, m in model.named_modules()]
+    wanted = [(p, m) for p, m in model.named_modules() if not p or paths is None or p in paths]
+    hooks = [module.register_forward_hook(remember(path)) for path, module in wanted]
     try:
         with torch.inference_mode():
             model(torch.from_numpy(batch))

@@ -9,74 +9,40 @@ import difflib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
 
 import click
-from click.shell_completion import CompletionItem
 
 from archc import backends
 from archc.api import Net, load
-from archc.backends import BackendError, SourceFile
+from archc.backends import BackendError, SourceFile, WeightsError
 from archc.compiler.problems import Problem, SpecError, render
+from archc.options import BackendChoice, working
+from archc.options import settings as _settings
+from archc.options import specs as _specs
 
 
-class BackendChoice(click.ParamType):  # type: ignore[type-arg]
-    """A registered backend, or `all` of them. Looked up only when it is needed."""
+class Commands(click.Group):
+    """Commands that stand in modules of their own are imported when they are asked for."""
 
-    name = "backend"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> list[str]:
-        known = backends.names()
-        if value != "all" and value not in known:
-            self.fail(f"{value!r} is not one of {', '.join([*known, 'all'])}.", param, ctx)
-        return known if value == "all" else [value]
-
-    def shell_complete(self, ctx: Any, param: Any, incomplete: str) -> list[Any]:
-        words = [*backends.names(), "all"]
-        return [CompletionItem(word) for word in words if word.startswith(incomplete)]
-
-    def get_metavar(self, param: Any, ctx: Any = None) -> str:
-        return "torch|keras|all"
-
-
-class Setting(click.ParamType):  # type: ignore[type-arg]
-    """`NAME=VALUE`."""
-
-    name = "setting"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, str]:
-        name, equals, text = value.partition("=")
-        if not equals or not name.strip():
-            self.fail(f"{value!r} is not of the form NAME=VALUE.", param, ctx)
-        return name.strip(), text.strip()
-
-    def get_metavar(self, param: Any, ctx: Any = None) -> str:
-        return "NAME=VALUE"
-
-
-Command = Callable[..., Any]
-
-
-def _specs(command: Command) -> Command:
-    return click.argument("specs", metavar="SPEC...", nargs=-1, required=True, type=click.Path())(
-        command
+    elsewhere = MappingProxyType(
+        {"verify": "archc.weights.commands", "weights": "archc.weights.commands"}
     )
 
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), *self.elsewhere])
 
-def _settings(command: Command) -> Command:
-    return click.option(
-        "--set",
-        "settings",
-        multiple=True,
-        type=Setting(),
-        help="Give a parameter of the spec a value, as in --set alpha=0.75. Can be repeated.",
-    )(command)
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.elsewhere:
+            return super().get_command(ctx, cmd_name)
+        command: click.Command = getattr(import_module(self.elsewhere[cmd_name]), cmd_name)
+        return command
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="archc-compiler", prog_name="archc")
 def cli() -> None:
     """Compile a network's YAML block table to PyTorch and to Keras.
@@ -187,33 +153,11 @@ def _write(path: Path, text: str) -> str:
     old = _read(path)
     if old == text:
         return "unchanged"
-    with _replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+    from archc.replacing import replacing
+
+    with replacing(path) as temporary:
+        temporary.write_bytes(text.encode("utf-8"))
     return "created" if old is None else "changed"
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """A file to write, which then takes the place of `path` in one step, or of nothing."""
-    import tempfile
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    mode = path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask()
-    handle, name = tempfile.mkstemp(suffix=path.suffix, prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    try:
-        yield Path(name)
-        os.chmod(name, mode)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _report(net: Net, path: Path, fate: str) -> None:
@@ -256,20 +200,8 @@ def check(
 def _differences(net: Net, wanted: list[str], numeric: bool) -> list[str]:
     from archc.check import compare
 
-    with _progress(f"{net.spec.name}: ") as step:
+    with working(f"{net.spec.name}: ") as step:
         return compare(net, wanted, numeric, step)
-
-
-@contextmanager
-def _progress(before: str) -> Iterator[Callable[[str], None]]:
-    """Says on a terminal what is being done; silent elsewhere."""
-    if not sys.stderr.isatty():
-        yield lambda text: None
-        return
-    from rich.console import Console
-
-    with Console(stderr=True).status(before) as status:
-        yield lambda text: status.update(f"{before}{text}")
 
 
 @cli.command()
@@ -342,20 +274,17 @@ def activations(out: Path) -> None:
     """
     if out.suffix not in (".png", ".svg"):
         raise click.BadParameter(f"{str(out)!r} ends in neither .png nor .svg.", param_hint="-o")
+    from archc.replacing import replacing
+
     try:
         from archc.plot import activations as draw
+
+        with replacing(out) as temporary:
+            draw(temporary, out.suffix[1:])
     except ModuleNotFoundError as error:
-        raise click.ClickException(_install(error, "plot")) from None
-    with _replacing(out) as temporary:
-        try:
-            draw(temporary)
-        except ModuleNotFoundError as error:
-            raise click.ClickException(_install(error, "plot")) from None
+        message = f"{error.name} is not installed; it comes with archc's extra `plot`."
+        raise click.ClickException(message) from None
     click.echo(out)
-
-
-def _install(error: ModuleNotFoundError, extra: str) -> str:
-    return f"{error.name} is not installed; it comes with archc's extra `{extra}`."
 
 
 def _complain(error: SpecError) -> None:
@@ -379,7 +308,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except SpecError as error:
         _complain(error)
         sys.exit(2)
-    except BackendError as error:
+    except (BackendError, WeightsError) as error:
         click.echo(f"archc: {error}", err=True)
         sys.exit(2)
     except click.ClickException as error:

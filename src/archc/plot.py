@@ -52,8 +52,8 @@ STYLES = (("#0072b2", "-"), ("#d55e00", "--"), ("#009e73", "-."), ("#555555", ":
 """Colours that a colour-blind reader tells apart, and dashes for where curves meet."""
 
 
-def activations(path: Path) -> None:
-    """Draws the curves into `path`, whose ending says the format: `.png` or `.svg`.
+def activations(path: Path, kind: str) -> None:
+    """Draws the curves into `path`, a file of the given kind: "png" or "svg".
 
     Raises `ModuleNotFoundError` without matplotlib.
     """
@@ -73,6 +73,6 @@ def activations(path: Path) -> None:
             panel.axvline(0, color="#bbbbbb", linewidth=0.8, zorder=0)
             panel.legend(frameon=False, loc="upper left")
             panel.spines[["top", "right"]].set_visible(False)
-        metadata = {"Date": None} if path.suffix == ".svg" else {"Software": None}
-        figure.savefig(path, dpi=144, metadata=metadata)
+        metadata = {"Date": None} if kind == "svg" else {"Software": None}
+        figure.savefig(path, dpi=144, metadata=metadata, format=kind)
         pyplot.close(figure)

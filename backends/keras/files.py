@@ -1,0 +1,219 @@
+"""Keras's files of weights, read and written without Keras: h5py alone.
+
+Only the configuration in a `.keras` file is Keras's own business, and asks for it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory, TemporaryFile
+from typing import Any
+
+from archc.backends.keras.graph import snake_case, stored_layers
+from archc.backends.keras.names import layer_name
+from archc.backends.keras.weights import LAYERS, SLOTS, tensor_name
+from archc.backends.storage import (
+    DTYPE,
+    Array,
+    Contents,
+    Format,
+    Notes,
+    Opened,
+    Storage,
+    Stored,
+    WeightsError,
+)
+
+MEMBER, CONFIG, METADATA = "model.weights.h5", "config.json", "metadata.json"
+"""What a `.keras` file holds."""
+NOTES = "archc.json"
+"""Where archc keeps its notes: a member of a `.keras` file, or an attribute of HDF5's root."""
+KINDS = {snake_case(kind): [slot.name for slot in slots.values()] for kind, slots in SLOTS.items()}
+"""The arrays of a layer in order, by its class's name in a file."""
+_BAD = (OSError, RuntimeError, KeyError, ValueError, TypeError, zipfile.BadZipFile)
+"""What h5py raises over a broken file."""
+
+
+def _h5py() -> Any:
+    try:
+        import h5py
+    except ModuleNotFoundError as error:
+        raise WeightsError(f"Keras's files need h5py: {error}") from error
+    return h5py
+
+
+def _broken(path: Path) -> WeightsError:
+    return WeightsError(f"{path}: not a file of Keras's weights, or truncated or corrupt")
+
+
+# ---- Reading
+
+
+@contextmanager
+def _read_h5(path: Path) -> Iterator[Opened]:
+    with path.open("rb") as file, _hdf5(path, file) as opened:
+        yield Opened(_arrays(path, opened), _notes(opened.attrs.get(NOTES)))
+
+
+@contextmanager
+def _read_keras(path: Path) -> Iterator[Opened]:
+    with path.open("rb") as file, TemporaryFile() as plain:  # within a zip file, seeking is slow
+        try:
+            with zipfile.ZipFile(file) as archive, archive.open(MEMBER) as member:
+                shutil.copyfileobj(member, plain)
+                said = archive.read(NOTES) if NOTES in archive.namelist() else None
+        except _BAD as error:
+            raise _broken(path) from error
+        with _hdf5(path, plain) as opened:
+            yield Opened(_arrays(path, opened), _notes(said))
+
+
+@contextmanager
+def _hdf5(path: Path, file: Any) -> Iterator[Any]:
+    h5py = _h5py()
+    try:
+        opened = h5py.File(file, "r")
+    except _BAD as error:
+        raise _broken(path) from error
+    with opened:
+        yield opened
+
+
+def _notes(text: Any) -> Notes:
+    return {} if text is None else dict(json.loads(text))
+
+
+def _arrays(path: Path, file: Any) -> dict[str, Stored]:
+    """Arrays by layer and name: `stem-conv/kernel`."""
+    try:
+        file = file.get("model_weights", file)
+        legacy = "layer_names" in file.attrs or "layer_names0" in file.attrs
+        pairs = _legacy_datasets(file) if legacy else _datasets(path, file)
+        return {name: _stored(path, name, dataset) for name, dataset in pairs}
+    except _BAD as error:
+        raise _broken(path) from error
+
+
+def _stored(path: Path, name: str, dataset: Any) -> Stored:
+    if dataset.external or dataset.is_virtual:
+        raise WeightsError(f"{path}: refused, as `{name}` is kept in another file")
+    dtype = dataset.attrs.get("dtype", dataset.dtype.name)
+    return Stored(tuple(dataset.shape), str(dtype), _reader(path, dataset))
+
+
+def _reader(path: Path, dataset: Any) -> Callable[[], Array]:
+    def read() -> Array:
+        try:
+            return dataset[()]
+        except _BAD as error:
+            raise _broken(path) from error
+
+    return read
+
+
+def _datasets(path: Path, file: Any) -> Iterator[tuple[str, Any]]:
+    """Of a file that Keras 3 wrote: `layers/conv2d_3/vars/0`, with the layer's name beside it."""
+    h5py, found = _h5py(), []
+    file.visititems(lambda key, item: found.append((key.split("/"), item)))  # follows no links
+    for parts, item in found:
+        if isinstance(item, h5py.Dataset) and parts[0] == "layers" and "vars" in parts:
+            yield f"{_layer(path, item.parent)}/{_array_name(parts, item.parent)}", item
+
+
+def _layer(path: Path, group: Any) -> str:
+    name = group.attrs.get("name")
+    if name is None:
+        raise WeightsError(
+            f"{path}: an old version of Keras wrote this, without the names of layers\n"
+            "  = help: load it into its model with a current Keras, and save it again"
+        )
+    return str(name)
+
+
+def _array_name(parts: list[str], group: Any) -> str:
+    kind, number = parts[-3].rstrip("0123456789").rstrip("_"), int(parts[-1])
+    kind = parts[-3] if parts[-3] in KINDS else kind
+    names = KINDS.get(kind, [])
+    complete = kind != "batch_normalization" or len(group) == len(names)
+    return names[number] if complete and number < len(names) else f"vars/{number}"
+
+
+def _legacy_datasets(file: Any) -> Iterator[tuple[str, Any]]:
+    """Of a file that Keras 2 wrote, as keras.applications offers them for download."""
+    for layer in _attribute(file, "layer_names"):
+        group = file[layer]
+        names = _attribute(group, "weight_names")
+        plain = {name: name.rpartition("/")[2].partition(":")[0] for name in names}
+        separable = "pointwise_kernel" in plain.values()
+        for name, short in plain.items():
+            known = "kernel" if short == "depthwise_kernel" and not separable else short
+            yield f"{layer}/{known}", group[name]
+
+
+def _attribute(group: Any, name: str) -> list[str]:
+    """A list of texts; a long one is kept in parts."""
+    parts = [name] if name in group.attrs else sorted(
+        (key for key in group.attrs if key.startswith(name)), key=lambda key: int(key[len(name) :])
+    )  # fmt: skip
+    texts = [text for part in parts for text in group.attrs[part]]
+    return [text.decode() if isinstance(text, bytes) else str(text) for text in texts]
+
+
+# ---- Writing
+
+
+def _write_h5(path: Path, net: Any, contents: Contents, notes: Notes) -> None:
+    places = stored_layers(net.source("keras"), net.model_name("keras"), net.network)
+    # Through Python: where HDF5 itself meets a full disk, the process crashes.
+    with path.open("w+b") as plain, _h5py().File(plain, "w") as file:
+        file.create_group("vars").attrs["name"] = net.name
+        for name, place in places.items():
+            file.create_group(f"layers/{place}/vars").attrs["name"] = name
+        if notes:
+            file.attrs[NOTES] = json.dumps(dict(notes))
+        _write_arrays(file, places, contents)
+
+
+def _write_arrays(file: Any, places: Mapping[str, str], contents: Contents) -> None:
+    for tensor, array in contents:
+        names = [slot.name for slot in SLOTS[LAYERS[tensor.op]].values()]
+        group = file[f"layers/{places[layer_name(tensor.layer)]}/vars"]
+        group.create_dataset(str(names.index(tensor.slot.name)), data=array, dtype=DTYPE)
+
+
+def _write_keras(path: Path, net: Any, contents: Contents, notes: Notes) -> None:
+    config, metadata = _configuration(net)
+    with TemporaryDirectory(prefix=f"{path.name}.", dir=path.parent) as folder:
+        weights = Path(folder, MEMBER)
+        _write_h5(weights, net, contents, {})
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr(METADATA, metadata)
+            archive.writestr(CONFIG, config)
+            archive.write(weights, MEMBER)
+            if notes:
+                archive.writestr(NOTES, json.dumps(dict(notes)))
+
+
+def _configuration(net: Any) -> tuple[str, str]:
+    """What Keras says of the model, and of itself. Builds the model."""
+    model = net.build("keras")
+    import keras
+
+    config = keras.saving.serialize_keras_object(model)
+    return json.dumps(config), json.dumps({"keras_version": keras.__version__})
+
+
+STORAGE = Storage(
+    {op: SLOTS[kind] for op, kind in LAYERS.items()},
+    tensor_name,
+    {
+        ".weights.h5": Format(_read_h5, _write_h5),
+        ".keras": Format(_read_keras, _write_keras),
+        ".h5": Format(_read_h5, None),
+    },
+)

@@ -1,0 +1,118 @@
+"""How a framework keeps weights: its names, its layouts and its files.
+
+Canonical are PyTorch's names of arrays below archc's path of the layer, and PyTorch's layouts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from archc.backends import WeightsError as WeightsError
+from archc.compiler.analysis import weights
+from archc.compiler.ir import Network
+
+Shape = tuple[int, ...]
+Array = Any
+"""A NumPy array. NumPy is imported only where arrays are touched."""
+DTYPE = "float32"
+"""Of every weight that archc knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One array of a layer: the framework's name for it, and how it gets there and back."""
+
+    name: str
+    axes: str
+    """A letter for each axis: O outputs, I inputs, H height, W width, C channels, M multiplier."""
+    shape: Callable[[Shape, int], Shape]
+    """shape(canonical shape, channels of the layer's input) -> the framework's."""
+    store: Callable[[Array, Shape], Array]
+    """store(canonical array, the framework's shape) -> the framework's array."""
+    restore: Callable[[Array], Array]
+    """restore(the framework's array) -> the canonical one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """One weight of a network as one framework has it."""
+
+    path: str
+    """Canonical name: `stem.conv.weight`."""
+    layer: str
+    """Canonical path of the layer: `stem.conv`."""
+    op: str
+    weight: str
+    """The array's canonical name within the layer: `weight`, `depthwise.weight`."""
+    name: str
+    """The framework's name: `stem.conv.weight`, `stem-conv/kernel`."""
+    canonical_shape: Shape
+    shape: Shape
+    trainable: bool
+    slot: Slot
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An array that can be read, under a framework's name and in its layout."""
+
+    shape: Shape
+    dtype: str
+    read: Callable[[], Array]
+
+
+Arrays = Mapping[str, Stored]
+"""By the framework's names."""
+Contents = Iterable[tuple[Tensor, Array]]
+"""Tensors in order, with arrays in the framework's layout; each is made when it is asked for."""
+Notes = Mapping[str, str]
+"""What a file says of itself besides its arrays."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    arrays: Arrays
+    notes: Notes
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A kind of file. What goes wrong in it is a `WeightsError` or an `OSError`."""
+
+    read: Callable[[Path], AbstractContextManager[Opened]]
+    write: Callable[[Path, Any, Contents, Notes], None] | None
+    """write(path, net, contents, notes); None where archc only reads such files."""
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """What a backend says of its framework's weights. Nothing here imports the framework."""
+
+    slots: Mapping[str, Mapping[str, Slot]]
+    """By op, and by the canonical name of the array within the layer, in the framework's order."""
+    tensor_name: Callable[[str, str, Slot], str]
+    """tensor_name(path of the layer, canonical name of the array, slot) -> the framework's name."""
+    formats: Mapping[str, Format]
+    """By the ending of the file's name."""
+
+
+def tensors(network: Network, storage: Storage) -> Iterator[Tensor]:
+    """The network's weights in order of evaluation, as the framework of `storage` has them."""
+    for path, layer, weight in weights(network):
+        slot = storage.slots[layer.op][weight.name]
+        channels = layer.call.body.inputs[0].channels
+        yield Tensor(
+            path,
+            layer.path,
+            layer.op,
+            weight.name,
+            storage.tensor_name(layer.path, weight.name, slot),
+            weight.shape,
+            slot.shape(weight.shape, channels),
+            weight.trainable,
+            slot,
+        )

@@ -1,0 +1,149 @@
+"""PyTorch's names and layouts are the canonical ones; its files are read and written here."""
+
+from __future__ import annotations
+
+import pickle
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from archc.backends.storage import (
+    DTYPE,
+    Array,
+    Contents,
+    Format,
+    Notes,
+    Opened,
+    Slot,
+    Storage,
+    Stored,
+    WeightsError,
+)
+
+COUNTER = "num_batches_tracked"
+"""A batch norm's counter of training steps: no weight, but a strict `load_state_dict` wants it."""
+
+
+def _slot(name: str, axes: str) -> Slot:
+    return Slot(
+        name,
+        axes,
+        lambda shape, channels: shape,
+        lambda array, shape: array,
+        lambda array: array,
+    )
+
+
+_BIAS = _slot("bias", "O")
+_CONVOLUTION = {"weight": _slot("weight", "OIHW"), "bias": _BIAS}
+SLOTS: Mapping[str, Mapping[str, Slot]] = {
+    "conv2d": _CONVOLUTION,
+    "depthwise_conv2d": _CONVOLUTION,
+    "separable_conv2d": {
+        "depthwise.weight": _slot("depthwise.weight", "OIHW"),
+        "pointwise.weight": _slot("pointwise.weight", "OIHW"),
+        "pointwise.bias": _slot("pointwise.bias", "O"),
+    },
+    "dense": {"weight": _slot("weight", "OI"), "bias": _BIAS},
+    "batch_norm": {
+        name: _slot(name, "C") for name in ("weight", "bias", "running_mean", "running_var")
+    },
+}
+
+
+def tensor_name(layer: str, weight: str, slot: Slot) -> str:
+    return f"{layer}.{weight}"
+
+
+def _torch() -> Any:
+    try:
+        import torch
+    except ModuleNotFoundError as error:
+        raise WeightsError(f".pt and .pth files need torch: {error}") from error
+    return torch
+
+
+@contextmanager
+def _read(path: Path) -> Iterator[Opened]:
+    state = _load(path)
+    yield Opened(stored(_mapping(path, state)), {})
+
+
+def _load(path: Path) -> Any:
+    torch = _torch()
+    with path.open("rb"):  # a missing file, a folder and the like as every other command says it
+        pass
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
+    except pickle.UnpicklingError as error:
+        raise WeightsError(_refused(path, str(error))) from error
+    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+        raise WeightsError(f"{path}: not a PyTorch file, or truncated or corrupt") from error
+
+
+def _is_zip(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(2) == b"PK"
+
+
+def _refused(path: Path, said: str) -> str:
+    found = re.search(r"GLOBAL ([\w.]+)", said)
+    if found is None:
+        return f"{path}: not a PyTorch file, or truncated or corrupt"
+    return (
+        f"{path}: refused, as it would run code on loading: `{found[1]}`; nothing was run\n"
+        "  = help: save the weights alone: torch.save(model.state_dict(), path)"
+    )
+
+
+def _mapping(path: Path, state: Any) -> Mapping[str, Any]:
+    torch = _torch()
+    if isinstance(state, Mapping) and all(torch.is_tensor(value) for value in state.values()):
+        return state
+    what = f"a {type(state).__name__}"
+    if isinstance(state, Mapping):
+        keys = [str(key) for key, value in state.items() if not torch.is_tensor(value)]
+        what = f"more than tensors under {', '.join(f'`{key}`' for key in keys[:5])}"
+    raise WeightsError(
+        f"{path}: a state_dict belongs here, names with tensors; this holds {what}\n"
+        "  = help: save the weights alone: torch.save(model.state_dict(), path)"
+    )
+
+
+def stored(state: Mapping[str, Any]) -> dict[str, Stored]:
+    """A state_dict's tensors by name, without counters of training steps."""
+    return {
+        name: Stored(tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."), _reader(tensor))
+        for name, tensor in state.items()
+        if not name.endswith(COUNTER)
+    }
+
+
+def _reader(tensor: Any) -> Any:
+    return lambda: tensor.detach().numpy()
+
+
+def _write(path: Path, net: Any, contents: Contents, notes: Notes) -> None:
+    torch = _torch()
+    state: dict[str, Any] = {}
+    for tensor, array in contents:
+        state[tensor.name] = torch.from_numpy(_own(array))
+        if tensor.weight == "running_var":
+            state[f"{tensor.layer}.{COUNTER}"] = torch.zeros((), dtype=torch.long)
+    try:
+        torch.save(state, path)
+    except RuntimeError as error:  # PyTorch's own words for a full disk
+        raise OSError(str(error).splitlines()[0]) from error
+
+
+def _own(array: Array) -> Array:
+    """A writable, contiguous copy: a view of a mapped file would be saved with all of the file."""
+    import numpy as np
+
+    return np.array(array, dtype=DTYPE, order="C")
+
+
+_FORMAT = Format(_read, _write)
+STORAGE = Storage(SLOTS, tensor_name, {".pt": _FORMAT, ".pth": _FORMAT})

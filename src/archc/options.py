@@ -1,0 +1,78 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from archc import backends
+
+
+class BackendChoice(click.ParamType):  # type: ignore[type-arg]
+    """A registered backend, or `all` of them. Looked up only when it is needed."""
+
+    name = "backend"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> list[str]:
+        known = backends.names()
+        if value != "all" and value not in known:
+            self.fail(f"{value!r} is not one of {', '.join([*known, 'all'])}.", param, ctx)
+        return known if value == "all" else [value]
+
+    def shell_complete(self, ctx: Any, param: Any, incomplete: str) -> list[Any]:
+        words = [*backends.names(), "all"]
+        return [CompletionItem(word) for word in words if word.startswith(incomplete)]
+
+    def get_metavar(self, param: Any, ctx: Any = None) -> str:
+        return "torch|keras|all"
+
+
+class Setting(click.ParamType):  # type: ignore[type-arg]
+    """`NAME=VALUE`."""
+
+    name = "setting"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, str]:
+        name, equals, text = value.partition("=")
+        if not equals or not name.strip():
+            self.fail(f"{value!r} is not of the form NAME=VALUE.", param, ctx)
+        return name.strip(), text.strip()
+
+    def get_metavar(self, param: Any, ctx: Any = None) -> str:
+        return "NAME=VALUE"
+
+
+Command = Callable[..., Any]
+
+
+def specs(command: Command) -> Command:
+    return click.argument("specs", metavar="SPEC...", nargs=-1, required=True, type=click.Path())(
+        command
+    )
+
+
+def settings(command: Command) -> Command:
+    return click.option(
+        "--set",
+        "settings",
+        multiple=True,
+        type=Setting(),
+        help="Give a parameter of the spec a value, as in --set alpha=0.75. Can be repeated.",
+    )(command)
+
+
+@contextmanager
+def working(before: str) -> Iterator[Callable[[str], None]]:
+    """Says on a terminal what is being done; silent elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda text: None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(before) as status:
+        yield lambda text: status.update(f"{before}{text}")

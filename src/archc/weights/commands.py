@@ -1,0 +1,195 @@
+"""`archc weights`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from archc.api import load
+from archc.backends import WeightsError
+from archc.options import BackendChoice
+from archc.options import settings as settings_option
+
+if TYPE_CHECKING:
+    from archc.weights.convert import Report
+
+T = TypeVar("T")
+FILE = click.Path(path_type=Path)
+Settings = Sequence[tuple[str, str]]
+
+spec_option = click.option(
+    "--spec", required=True, type=click.Path(), help="The spec of the network."
+)
+force_option = click.option("--force", is_flag=True, help="Replace DST if it exists.")
+
+
+@contextmanager
+def installed() -> Iterator[None]:
+    """Says what is not installed in a user's words."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        message = f"this needs {error.name}, which comes with archc's extra `weights`"
+        raise WeightsError(message) from error
+
+
+@click.group()
+def weights() -> None:
+    """List, convert and import weights.
+
+    Files are .safetensors (neutral: canonical names and layouts), .pt and .pth (a PyTorch
+    state_dict), .weights.h5 and .keras.
+    """
+
+
+@weights.command("list")
+@click.argument("spec", type=click.Path())
+@click.option("--backend", "-b", type=BackendChoice(), default="all", help="All, if none is named.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@settings_option
+def list_(spec: str, backend: list[str], as_json: bool, settings: Settings) -> None:
+    """Print the tensors of SPEC: name, role, shape and layout, here and in each backend."""
+    from archc.weights import manifest
+
+    net = load(spec, **dict(settings))
+    if as_json:
+        click.echo(json.dumps(manifest.as_json(net, backend), indent=2))
+    else:
+        manifest.print_table(net, backend)
+
+
+@weights.command()
+@click.argument("source", metavar="SRC", type=FILE)
+@click.argument("target", metavar="DST", type=FILE)
+@spec_option
+@settings_option
+@force_option
+@installed()
+def convert(source: Path, target: Path, spec: str, settings: Settings, force: bool) -> None:
+    """Write the weights in SRC to DST, each in the format that its ending names.
+
+    Every tensor of the spec has to be in SRC, in its shape, and no other.
+
+    \b
+    Examples:
+      archc weights convert model.pt model.weights.h5 --spec specs/mnv3_large.yaml
+      archc weights convert model.keras model.safetensors --spec my_net.yaml --set alpha=0.75
+    """
+    from archc.weights.convert import convert
+
+    _refuse_existing(target, force)
+    net = load(spec, **dict(settings))
+    report(target, convert(net, source, target, progress))
+
+
+@weights.command("import")
+@click.argument("source")
+@click.argument("paths", metavar="[FILE] DST", nargs=-1, required=True, type=FILE)
+@spec_option
+@settings_option
+@force_option
+@installed()
+def import_(source: str, paths: Sequence[Path], spec: str, settings: Settings, force: bool) -> None:
+    """Write the weights of a published model to DST, under archc's names.
+
+    SOURCE is keras.applications.NAME, timm:NAME or torchvision:NAME, and FILE a file of its
+    weights; without FILE its own library downloads them. The parameters of the spec that its
+    checkpoints need are set, and printed; a --set that says otherwise is an error.
+
+    
+    Examples:
+      archc weights import timm:mobilenetv3_large_100 model.pth mine.safetensors \\
+        --spec specs/mnv3_large.yaml
+      archc weights import keras.applications.MobileNetV3Large mine.pt \\
+        --spec specs/mnv3_large.yaml --set alpha=0.75
+    """
+    from archc.weights import importing, rules
+
+    if len(paths) > 2:
+        raise click.UsageError("At most a FILE and a DST follow the SOURCE.")
+    *file, target = paths
+    _refuse_existing(target, force)
+    model = rules.find(source)
+    net = importing.network(spec, model, dict(settings))
+    done = importing.import_(net, model, file[0] if file else None, target, progress)
+    report(target, done, importing.settings_of(net, model))
+
+
+def _refuse_existing(target: Path, force: bool) -> None:
+    if target.exists() and not force:
+        raise click.UsageError(f"{target} exists already; --force replaces it.")
+
+
+def report(target: Path, done: Report, settings: str = "") -> None:
+    """Says on stdout what was written, and warns on stderr of what is no number."""
+    from archc.weights.fit import first
+
+    if done.unfinite:
+        names = first(done.unfinite)
+        click.echo(f"{target}: warning: infinities, or what is no number, in {names}", err=True)
+    flags = "".join(f" --set {setting}" for setting in settings.split())
+    said = f"{target}: {done.tensors:,} tensors, {done.numbers:,} numbers"
+    click.echo(f"{said}, for{flags}" if flags else said)
+
+
+def progress(items: Iterable[T], count: int) -> Iterator[T]:
+    """The items; from the first second on with a bar on a terminal."""
+    if not sys.stderr.isatty():
+        yield from items
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    start = monotonic()
+    with ExitStack() as stack:
+        bar = Progress(console=Console(stderr=True), transient=True)
+        task = bar.add_task("tensors", total=count)
+        for number, item in enumerate(items):
+            yield item
+            bar.update(task, completed=number + 1)
+            if not bar.live.is_started and monotonic() - start > 1:
+                stack.enter_context(bar)
+
+
+@click.command()
+@click.argument("spec", type=click.Path())
+@click.option("--weights", type=FILE, help="Weights of SPEC; random ones, if no file is named.")
+@click.option("--against", metavar="SOURCE", help="keras.applications.NAME, timm:NAME, ...")
+@click.option("--tolerance", type=float, default=1e-4, show_default=True, help="Share of scale.")
+@settings_option
+@installed()
+def verify(
+    spec: str, weights: Path | None, against: str | None, tolerance: float, settings: Settings
+) -> None:
+    """Compare the outputs of every block of SPEC with a published model's.
+
+    Both backends' models and the reference get the same weights and inputs. Without --against,
+    PyTorch's model is compared with Keras's. Fails if any difference, as a share of the largest
+    value of the block's output, is above the tolerance, and names the first such block.
+
+    \b
+    Examples:
+      archc verify specs/mnv3_large.yaml --against keras.applications.MobileNetV3Large
+      archc verify specs/mnv3_large.yaml --against timm:mobilenetv3_large_100 --weights mine.pt
+    """
+    from archc.options import working
+    from archc.weights import importing, rules
+    from archc.weights import verify as verification
+
+    model = rules.find(against) if against else None
+    given = dict(settings)
+    net = importing.network(spec, model, given) if model else load(spec, **given)
+    with working(f"{Path(spec).name}: ") as step:
+        verdicts = verification.verify(net, model, weights, step)
+    verification.print_table(verdicts, tolerance)
+    wrong = verification.divergences(verdicts, tolerance)
+    for line in wrong:
+        click.echo(f"{spec}: {line}", err=True)
+    sys.exit(1 if wrong else 0)

@@ -1,0 +1,112 @@
+"""Takes the weights of published models in, under archc's names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from archc import backends
+from archc.api import Net, load
+from archc.backends.storage import Arrays, Storage, Tensor, WeightsError, tensors
+from archc.weights import files
+from archc.weights.convert import SETTINGS, Progress, Report, shown, silent, write
+from archc.weights.fit import require
+from archc.weights.rules import ZooModel
+
+
+def network(spec: str, model: ZooModel, settings: Mapping[str, object]) -> Net:
+    """The spec's network with the parameters that the model's checkpoints need.
+
+    Raises `WeightsError` where `settings` say otherwise, `SpecError` where the spec is wrong.
+    """
+    given = load(spec, **settings)
+    strange = [name for name in model.needs if name not in given.network.settings]
+    if strange:
+        raise WeightsError(
+            f"{spec}: {model.name} needs `{strange[0]}`, which is no parameter of this spec\n"
+            f"  = help: its network is that of the spec {model.source.spec}"
+        )
+    net = load(spec, **{**model.needs, **settings})
+    needed = load(spec, **{**settings, **model.needs}).network.settings
+    for name in settings:
+        if needed[name] != net.network.settings[name]:
+            raise WeightsError(
+                f"--set {name}={settings[name]}: {model.name} needs {name}={shown(needed[name])}\n"
+                "  = help: leave it out; its checkpoints give wrong numbers otherwise"
+            )
+    return net
+
+
+def settings_of(net: Net, model: ZooModel) -> str:
+    """The parameters that the model fixes, as its notes say them."""
+    settings = net.network.settings
+    return " ".join(f"{name}={shown(settings[name])}" for name in model.needs)
+
+
+def names(net: Net, model: ZooModel) -> dict[str, Tensor]:
+    """The network's tensors by the reference's names of them. Raises `WeightsError`."""
+    storage = backends.get(model.framework).storage()
+    found: dict[str, Tensor] = {}
+    for tensor in tensors(net.network, storage):
+        name = reference_name(net, model, storage, tensor)
+        if name in found:
+            raise WeightsError(
+                f"{model.name}: {tensor.path} and {found[name].path} are both {name}"
+            )
+        found[name] = tensor
+    return found
+
+
+def reference_name(net: Net, model: ZooModel, storage: Storage, tensor: Tensor) -> str:
+    """What the reference calls a tensor: `conv_stem.weight`, `conv/kernel`."""
+    module, _, last = tensor.path.rpartition(".")
+    layer = model.layer(module, net.network.settings)
+    if layer is None:
+        raise WeightsError(
+            f"{tensor.path}: {model.name} has nothing of the kind\n"
+            f"  = help: its network is that of the spec {model.source.spec}"
+        )
+    return storage.tensor_name(layer, last, tensor.slot)
+
+
+def import_(
+    net: Net,
+    model: ZooModel,
+    source: Path | None,
+    target: Path,
+    progress: Progress[Tensor] = silent,
+) -> Report:
+    """Writes the reference's weights in `source`, or without it those that it downloads.
+
+    Raises `WeightsError` unless each tensor of either side has its counterpart.
+    """
+    files.find(target, writing=True)
+    wanted = names(net, model)
+    with _arrays(net, model, source) as arrays:
+        require(str(source or model.name), net.name, wanted, arrays)
+        ours = {tensor.path: arrays[name] for name, tensor in wanted.items()}
+        storage = backends.get(model.framework).storage()
+        notes = {SETTINGS: settings_of(net, model)}
+        return write(net, ours, storage, target, notes, progress)
+
+
+@contextmanager
+def _arrays(net: Net, model: ZooModel, source: Path | None) -> Iterator[Arrays]:
+    """The reference's arrays by its own names."""
+    if source is None:
+        from archc.weights.zoo import pretrained
+
+        yield pretrained(net, model)
+        return
+    storage, format = files.find(source)
+    if _framework(storage) != model.framework:
+        raise WeightsError(f"{source}: {model.name} has no such files")
+    with format.read(source) as opened:
+        yield {model.spelled(name): array for name, array in opened.arrays.items()}
+
+
+def _framework(storage: Storage) -> str:
+    """Whose layouts a file has: the neutral format has PyTorch's."""
+    keras = backends.get("keras").storage()
+    return "keras" if storage.slots is keras.slots else "torch"

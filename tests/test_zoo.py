@@ -1,0 +1,425 @@
+"""Weights of published models: taken in from their files, and held against them block by block."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import archc
+from archc import Net, cli
+from archc.compiler.ir import Block
+from archc.numeric import deviation, random_batch
+from archc.weights import importing, rules, zoo
+from archc.weights.verify import divergences, verify
+
+from . import reference_models as references
+
+torch = pytest.importorskip("torch")
+keras = pytest.importorskip("keras")
+h5py = pytest.importorskip("h5py")
+safetensors = pytest.importorskip("safetensors.torch")
+
+SPECS = Path(__file__).parents[1] / "specs"
+SIZE = (64, 96)
+Run = Callable[..., tuple[int, str, str]]
+Array = references.Array
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs `archc` in an empty folder; exit code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        try:
+            cli.main(arguments)
+            code = 0
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def library(name: str) -> None:
+    """Skips where a source's library is not there."""
+    try:
+        if name.startswith(("timm", "torchvision")):
+            references.import_torchvision()
+        if name.startswith("timm"):
+            pytest.importorskip("timm")
+    except ModuleNotFoundError as error:
+        pytest.skip(str(error))
+
+
+def spec_of(name: str) -> Path:
+    path = SPECS / f"{rules.find(name).source.spec}.yaml"
+    if not path.exists():
+        pytest.skip(f"there is no {path.name} yet")
+    return path
+
+
+def save_legacy(model: Any, path: str) -> None:
+    """As Keras 2 saved a model's weights, and with the names that it gave to MobileNetV3."""
+    from keras.src.legacy.saving import legacy_h5_format
+
+    with h5py.File(path, "w") as file:
+        legacy_h5_format.save_weights_to_hdf5_group(file, model)
+        if "mobilenet_v3" not in model.name.lower() and "expanded" not in str(list(file)):
+            return
+        renamed = {layer: old_name(layer) for layer in file if layer != "top_level_model_weights"}
+        for new, old in renamed.items():
+            if new != old:
+                file.move(new, f"{old}/moved")
+                group = file[old]
+                for key, value in file[f"{old}/moved"].attrs.items():
+                    group.attrs[key] = value
+                for key in list(file[f"{old}/moved"]):
+                    file.move(f"{old}/moved/{key}", f"{old}/{key}")
+                del file[f"{old}/moved"]
+        layers = [renamed[as_text(layer)] for layer in file.attrs["layer_names"]]
+        file.attrs["layer_names"] = [layer.encode() for layer in layers]
+
+
+def as_text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def old_name(layer: str) -> str:
+    """`expanded_conv_1_squeeze_excite_conv_1` -> `expanded_conv_1/squeeze_excite/Conv_1`."""
+    name = re.sub(r"^(expanded_conv(?:_\d+)?)_(?=[a-z])", r"\1/", layer)
+    name = name.replace("squeeze_excite_conv", "squeeze_excite/Conv")
+    name = re.sub(r"^conv", "Conv", name).replace("logits", "Logits")
+    return re.sub("_bn$", "/BatchNorm", name)
+
+
+def save_state(model: Any, path: str) -> None:
+    torch.save(model.state_dict(), path)
+
+
+SAVERS: dict[str, Callable[[Any, str], None]] = {
+    "a.weights.h5": lambda model, path: model.save_weights(path),
+    "a.keras": lambda model, path: model.save(path),
+    "whole.h5": lambda model, path: model.save(path),
+    "legacy.h5": save_legacy,
+    "a.pth": save_state,
+    "a.safetensors": safetensors.save_model,
+}
+FILES = [
+    *(("keras.applications.MobileNetV3Small", file) for file in list(SAVERS)[:4]),
+    ("keras.applications.MobileNet", "legacy.h5"),
+    ("keras.applications.NASNetMobile", "a.weights.h5"),
+    ("timm:mobilenetv3_small_100", "a.pth"),
+    ("timm:mobilenetv3_small_100", "a.safetensors"),
+    ("timm:mobilenetv1_100", "a.safetensors"),
+    ("torchvision:mobilenet_v3_small", "a.pth"),
+]
+
+
+def reference(name: str, net: Net, batch: Array) -> tuple[Any, Array]:
+    """The published model with random weights, and its logits."""
+    library(name)
+    model, live = zoo.build(net, rules.find(name), *batch.shape[2:])
+    random = np.random.default_rng(0)
+    if name.startswith("keras"):
+        references.settle_keras(model, batch, random)
+    else:
+        references.settle_torch(model, batch, random)
+        model.eval()
+    return model, live.outputs(model, batch, ())[""]
+
+
+@pytest.mark.parametrize(("name", "file"), FILES)
+@pytest.mark.filterwarnings("ignore:.*HDF5 file.*")
+def test_import_from_a_file(name: str, file: str, run: Run) -> None:
+    """Both backends then give the logits of the model that the file was written from."""
+    spec, rule = spec_of(name), rules.find(name)
+    net = importing.network(str(spec), rule, {})
+    batch = random_batch(net.network, *SIZE)
+    model, logits = reference(name, net, batch)
+    SAVERS[file](model, file)
+    code, out, err = run("weights", "import", name, file, "mine.safetensors", "--spec", str(spec))
+    assert (code, err) == (0, "")
+    assert "mine.safetensors: " in out
+    assert " numbers, for --set " in out
+    weights = safetensors_arrays("mine.safetensors")
+    found = references.deviations(net, weights, batch, logits)
+    assert np.abs(logits[0] - logits[1]).max() > 1e-3 * np.abs(logits).max()
+    assert all(far < 1e-4 for far in found.values()), found
+
+
+def safetensors_arrays(path: str) -> dict[str, Array]:
+    import safetensors.numpy
+
+    return dict(safetensors.numpy.load_file(path))
+
+
+@pytest.mark.parametrize("name", sorted(rules.every()))
+def test_every_source_fits_its_spec_exactly(name: str) -> None:
+    if "nasnetlarge" in name.lower() or name.endswith("nasnetalarge"):
+        pytest.skip("verified in the fidelity table")
+    library(name)
+    rule = rules.find(name)
+    net = importing.network(str(spec_of(name)), rule, {})
+    model, _ = zoo.build(net, rule, 64, 64)
+    wanted, found = importing.names(net, rule), zoo.stored(rule, model)
+    assert wanted.keys() == found.keys()
+
+
+@pytest.mark.parametrize("name", sorted(rules.every()))
+def test_every_rule_is_used(name: str) -> None:
+    """By one of the sources of its file: a rule that no layer meets is a mistake or dead."""
+    file = rules.find(name).rules
+    names, inside = set[str](), set[str]()
+    for source in file.sources:
+        spec = SPECS / f"{rules.find(source).source.spec}.yaml"
+        if not spec.exists():
+            continue
+        net = importing.network(str(spec), rules.find(source), {})
+        tensors = importing.names(net, rules.find(source)).values()
+        paths = {tensor.path.rpartition(".")[0] for tensor in tensors}
+        known = {**net.network.settings, **rules.find(source).source.words}
+        for path in paths:
+            names |= {a for a, b in file.names if rules._first(((a, b),), path, known)}
+            for rest, words in rules.find(source)._groups(path, known):
+                used = next(a for a, b in file.inside if rules._first(((a, b),), rest, words))
+                inside.add(used)
+    assert names == {at for at, _ in file.names}
+    assert inside == {at for at, _ in file.inside}
+
+
+# ---- Conflicts and misfits
+
+TIMM = "timm:mobilenetv3_small_100"
+SMALL = str(SPECS / "mnv3_small.yaml")
+
+
+def test_a_conflict_of_settings(run: Run) -> None:
+    command = ("weights", "import", TIMM, "no.pth", "out.pt", "--spec", SMALL)
+    assert run(*command, "--set", "padding=same") == (
+        2,
+        "",
+        f"archc: --set padding=same: {TIMM} needs padding=symmetric\n"
+        "  = help: leave it out; its checkpoints give wrong numbers otherwise\n",
+    )
+    assert "needs epsilon=1e-05" in run(*command, "--set", "epsilon=0.001")[2]
+    assert "needs alpha=1.0" in run(*command, "--set", "alpha=0.75")[2]
+    assert "needs preprocess=false" in run(*command, "--set", "preprocess=true")[2]
+    agreeing = run(*command, "--set", "padding=symmetric", "--set", "epsilon=1e-5")
+    assert agreeing[2] == "archc: no.pth: No such file or directory\n"
+
+
+def test_another_number_of_classes(run: Run) -> None:
+    library(TIMM)
+    net = importing.network(SMALL, rules.find(TIMM), {"classes": 7})
+    model, _ = zoo.build(net, rules.find(TIMM), 64, 64)
+    save_state(model, "seven.pth")
+    command = ("weights", "import", TIMM, "seven.pth", "out.pt", "--spec", SMALL)
+    code, _, err = run(*command)
+    assert code == 2
+    assert "misshapen: classifier.weight is 7x1024; the spec says 1000x1024\n" in err
+    assert not Path("out.pt").exists()
+    assert run(*command, "--set", "classes=7")[0] == 0
+
+
+def test_a_spec_of_another_network(run: Run) -> None:
+    large = str(SPECS / "mobilenet_v1.yaml")
+    code, _, err = run("weights", "import", TIMM, "a.pth", "out.pt", "--spec", large)
+    assert code == 2
+    assert err == (
+        "archc: blocks.0.pointwise.conv.weight: timm:mobilenetv3_small_100 has nothing of the"
+        " kind\n  = help: its network is that of the spec mnv3_small\n"
+    )
+
+
+def test_a_spec_without_a_parameter_that_matters(run: Run) -> None:
+    spec = str(SPECS / "lenet_cifar.yaml")
+    code, _, err = run("weights", "import", TIMM, "a.pth", "out.pt", "--spec", spec)
+    assert code == 2
+    assert "needs `preprocess`, which is no parameter of this spec" in err
+
+
+def test_tensors_of_either_side_that_are_left_over(run: Run) -> None:
+    library(TIMM)
+    net = importing.network(SMALL, rules.find(TIMM), {})
+    model, _ = zoo.build(net, rules.find(TIMM), 64, 64)
+    state = model.state_dict()
+    state["extra.weight"] = state.pop("blocks.1.0.conv_dw.weight")
+    torch.save(state, "a.pth")
+    code, _, err = run("weights", "import", TIMM, "a.pth", "out.pt", "--spec", SMALL)
+    assert code == 2
+    assert err == (
+        "archc: a.pth: these are no weights of MobileNetV3Small; tensors: 1 missing, 1 surplus\n"
+        "  missing: blocks.1.0.conv_dw.weight (72x1x3x3)\n"
+        "  surplus: extra.weight (72x1x3x3)\n"
+    )
+
+
+def test_a_file_of_the_wrong_framework(run: Run) -> None:
+    Path("a.keras").touch()
+    code, _, err = run("weights", "import", TIMM, "a.keras", "out.pt", "--spec", SMALL)
+    assert (code, err) == (2, f"archc: a.keras: {TIMM} has no such files\n")
+
+
+def test_an_unknown_source(run: Run) -> None:
+    wrong = "timm:mobilenetv3_smal_100"
+    code, _, err = run("weights", "import", wrong, "a.pth", "out.pt", "--spec", SMALL)
+    assert code == 2
+    assert err == (
+        f"archc: {wrong}: archc has no rules for this source\n  = help: did you mean `{TIMM}`?\n"
+    )
+
+
+def test_a_checkpoint_by_name() -> None:
+    assert rules.find("timm:mobilenetv3_large_100.ra_in1k").needs["padding"] == "symmetric"
+
+
+@pytest.mark.parametrize(
+    ("name", "loader"),
+    [
+        ("keras.applications.MobileNetV3Small", "keras.applications.MobileNetV3Small"),
+        (TIMM, "timm.create_model"),
+        ("torchvision:mobilenet_v3_small", "torchvision.models.mobilenet_v3_small"),
+    ],
+)
+def test_without_a_file_the_library_is_asked(
+    name: str, loader: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library's function stands in for its download: it is asked for pretrained weights."""
+    library(name)
+    model, _ = zoo.build(importing.network(SMALL, rules.find(name), {}), rules.find(name), 224, 224)
+    asked: dict[str, Any] = {}
+
+    def load(*_: Any, **options: Any) -> Any:
+        asked.update(options)
+        return model
+
+    monkeypatch.setattr(loader, load)
+    code, _, err = run("weights", "import", name, "mine.pt", "--spec", SMALL)
+    assert (code, err) == (0, "")
+    assert {("weights", "imagenet"), ("weights", "DEFAULT"), ("pretrained", True)} & {
+        (key, value) for key, value in asked.items() if isinstance(value, str | bool)
+    }
+    assert Path("mine.pt").exists()
+
+
+def test_a_download_that_fails(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(*_: Any, **__: Any) -> Any:
+        raise OSError("no route to host")
+
+    monkeypatch.setattr("keras.applications.MobileNetV3Small", load)
+    name = "keras.applications.MobileNetV3Small"
+    assert run("weights", "import", name, "mine.pt", "--spec", SMALL) == (
+        2,
+        "",
+        f"archc: {name}: no pretrained weights can be had: no route to host\n"
+        "  = help: this needs a network; name a FILE instead\n",
+    )
+
+
+# ---- Verification
+
+
+def test_verify_says_that_all_is_well(run: Run) -> None:
+    library(TIMM)
+    code, out, err = run("verify", SMALL, "--against", TIMM)
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    columns = [f"{side} {what}" for side in ("keras", "torch") for what in ("max", "mean")]
+    assert "  ".join(columns) in lines[0]
+    net = archc.load(SMALL)
+    assert [line.split()[0] for line in lines[1:]] == [row.call.name for row in net.network.rows]
+    assert not any("-" in line.split()[2] for line in lines[1:])
+
+
+def test_verify_without_a_reference(run: Run) -> None:
+    code, out, err = run("verify", SMALL)
+    assert (code, err) == (0, "")
+    assert out.splitlines()[0].split()[-4:] == ["torch", "max", "torch", "mean"]
+
+
+def test_verify_with_weights(run: Run) -> None:
+    library(TIMM)
+    net = importing.network(SMALL, rules.find(TIMM), {})
+    weights = zoo.build(net, rules.find(TIMM), 64, 64)[0].state_dict()
+    torch.save(weights, "theirs.pth")
+    assert run("weights", "import", TIMM, "theirs.pth", "mine.pt", "--spec", SMALL)[0] == 0
+    assert run("verify", SMALL, "--against", TIMM, "--weights", "mine.pt")[0] == 0
+    code, _, err = run("verify", SMALL, "--against", TIMM, "--weights", "theirs.pth")
+    assert code == 2
+    assert "these are no weights of MobileNetV3Small" in err
+
+
+def changed(tmp_path: Path, file: str, old: str, new: str) -> Path:
+    folder = tmp_path / "specs"
+    shutil.copytree(SPECS, folder, ignore=shutil.ignore_patterns("weights"))
+    path = folder / file
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    return folder / "mnv3_small.yaml"
+
+
+SAME, SYMMETRIC = (f"depthwise_conv2d: {{padding: {p}}}" for p in ("padding", "symmetric"))
+CELL = "5,      3,       48,  0.25, "
+SPEC, BLOCKS = "mnv3_small.yaml", "blocks/mobilenet.yaml"
+RESIDUAL = "stride == 1 and x.channels == out"
+MISTAKES = [
+    (SPEC, SAME, SYMMETRIC, "blocks.0"),
+    (SPEC, f"{CELL}hard_swish", f"{CELL}relu", "blocks.6"),
+    (SPEC, "act: hard_swish, stride: 2}", "act: relu, stride: 2}", "blocks.0"),
+    (SPEC, "dropout\n    act: hard_swish", "dropout\n    act: relu", "classifier"),
+    (BLOCKS, "(expand, hard_sigmoid)", "(expand, sigmoid)", "blocks.0"),
+    (BLOCKS, RESIDUAL, f"{RESIDUAL} and out != 40", "blocks.4"),
+]
+
+
+@pytest.mark.parametrize(("file", "old", "new", "row"), MISTAKES)
+def test_verify_names_the_first_block_that_diverges(
+    file: str, old: str, new: str, row: str, run: Run, tmp_path: Path
+) -> None:
+    spec = changed(tmp_path, file, old, new)
+    name = "keras.applications.MobileNetV3Small"
+    code, _, err = run("verify", str(spec), "--against", name)
+    assert code == 1
+    lines = err.splitlines()
+    assert [line.split(", by ")[0] for line in lines] == [
+        f"{spec}: {side} diverges first at {row}" for side in ("keras", "torch")
+    ]
+
+
+def test_verify_sees_one_backend_that_is_wrong(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from archc.backends.torch import live
+
+    original = live.LIVE.load
+
+    def load(model: Any, weights: Any) -> None:
+        name = "blocks.5.depthwise.bn.bias"
+        original(model, {**weights, name: weights[name] + 1e-2})
+
+    monkeypatch.setattr(live, "LIVE", live.Live(live.build, live.arrays, load, live.outputs))
+    code, _, err = run("verify", SMALL)
+    assert code == 1
+    assert f"{SMALL}: torch diverges first at blocks.5, by " in err
+
+
+def test_the_tolerance_is_the_users(run: Run) -> None:
+    assert run("verify", SMALL, "--tolerance", "1e-9")[0] == 1
+
+
+def test_verify_reports_nothing_as_equal_that_is_no_number(tmp_path: Path) -> None:
+    net = archc.load(SMALL)
+    from archc.weights.verify import difference
+
+    assert difference(np.array([np.nan]), np.array([1.0])).relative == float("inf")
+    assert difference(np.array([1.0]), np.array([np.nan])).relative == float("inf")
+    assert difference(np.zeros(3), np.zeros(4)).relative == float("inf")
+    assert all(isinstance(row.call.body.target, Block) for row in net.network.rows)
+    assert deviation(np.zeros(3), np.zeros(4)) == float("inf")
+    assert divergences(verify(net, None, None), 1e-4) == []
