@@ -176,7 +176,7 @@ def check(
     numeric: bool,
     settings: Sequence[tuple[str, str]],
 ) -> None:
-    """Check each SPEC; with a backend, hold its live model against the spec.
+    """Check each SPEC, or its live models against it.
 
     Without --backend this needs no framework. With it, each model's arrays and output shapes are
     compared with what archc says of them, layer by layer. With --numeric all backends (all of them,
@@ -210,7 +210,10 @@ def _differences(net: Net, wanted: list[str], numeric: bool) -> list[str]:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--blocks", is_flag=True, help="One line for each row of the spec, not for each op.")
 def summary(spec: str, settings: Sequence[tuple[str, str]], as_json: bool, blocks: bool) -> None:
-    """Print the layers of SPEC with shapes, parameters and MACs, for a batch of one."""
+    """Print the layers of SPEC with their counts.
+
+    Shapes, parameters and MACs are those of one image.
+    """
     from archc import summary as report
 
     (net,) = _load([spec], settings)
@@ -242,7 +245,7 @@ def resolve(spec: Path, settings: Sequence[tuple[str, str]]) -> None:
 @cli.command()
 @click.argument("specs", metavar="[SPEC]...", nargs=-1, type=click.Path(path_type=Path))
 def schema(specs: Sequence[Path]) -> None:
-    """Print the JSON Schema of a spec, for editors that complete and check YAML.
+    """Print the JSON Schema of a spec, for editors.
 
     It knows the blocks that come with archc, and those of each SPEC or library named.
     """

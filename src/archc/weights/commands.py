@@ -55,7 +55,10 @@ def weights() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @settings_option
 def list_(spec: str, backend: list[str], as_json: bool, settings: Settings) -> None:
-    """Print the tensors of SPEC: name, role, shape and layout, here and in each backend."""
+    """Print every tensor of SPEC.
+
+    Name, role, shape and layout, here and in each backend.
+    """
     from archc.weights import manifest
 
     net = load(spec, **dict(settings))
@@ -73,9 +76,10 @@ def list_(spec: str, backend: list[str], as_json: bool, settings: Settings) -> N
 @force_option
 @installed()
 def convert(source: Path, target: Path, spec: str, settings: Settings, force: bool) -> None:
-    """Write the weights in SRC to DST, each in the format that its ending names.
+    """Write the weights in SRC to DST.
 
-    Every tensor of the spec has to be in SRC, in its shape, and no other.
+    Each is in the format that its ending names. Every tensor of the spec has to be in SRC, in its
+    shape, and no other.
 
     \b
     Examples:
@@ -97,7 +101,7 @@ def convert(source: Path, target: Path, spec: str, settings: Settings, force: bo
 @force_option
 @installed()
 def import_(source: str, paths: Sequence[Path], spec: str, settings: Settings, force: bool) -> None:
-    """Write the weights of a published model to DST, under archc's names.
+    """Write a published model's weights to DST.
 
     SOURCE is keras.applications.NAME, timm:NAME or torchvision:NAME, and FILE a file of its
     weights; without FILE its own library downloads them. The parameters of the spec that its
@@ -168,11 +172,12 @@ def progress(items: Iterable[T], count: int) -> Iterator[T]:
 def verify(
     spec: str, weights: Path | None, against: str | None, tolerance: float, settings: Settings
 ) -> None:
-    """Compare the outputs of every block of SPEC with a published model's.
+    """Compare SPEC's models with a published one.
 
-    Both backends' models and the reference get the same weights and inputs. Without --against,
-    PyTorch's model is compared with Keras's. Fails if any difference, as a share of the largest
-    value of the block's output, is above the tolerance, and names the first such block.
+    Both backends' models and the reference get the same weights and inputs, and the outputs of
+    every block are compared. Without --against, PyTorch's model is compared with Keras's. Fails if
+    any difference, as a share of the largest value of the block's output, is above the tolerance,
+    and names the first such block.
 
     \b
     Examples:
