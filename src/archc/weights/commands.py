@@ -107,7 +107,7 @@ def import_(source: str, paths: Sequence[Path], spec: str, settings: Settings, f
     weights; without FILE its own library downloads them. The parameters of the spec that its
     checkpoints need are set, and printed; a --set that says otherwise is an error.
 
-    
+    \b
     Examples:
       archc weights import timm:mobilenetv3_large_100 model.pth mine.safetensors \\
         --spec specs/mnv3_large.yaml
