@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -76,7 +77,8 @@ def _load(path: Path) -> Any:
     with path.open("rb"):  # a missing file, a folder and the like as every other command says it
         pass
     try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
+        with warnings.catch_warnings(action="ignore"):  # what is wrong is said below
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
     except pickle.UnpicklingError as error:
         raise WeightsError(_refused(path, str(error))) from error
     except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
