@@ -225,8 +225,8 @@ MISTAKES: Mapping[str, tuple[str, Edits]] = {
     "stride a row late in V1": (
         "mobilenet_v1",
         (
-            ("1024, 2,      act]", "1024, 1,      act]"),
-            ("1024, 1,      act]\n    set", "1024, 2,      act]\n    set"),
+            ("1024, 2,      act, ~]", "1024, 1,      act, ~]"),
+            ("1024, 1,      act, c5]\n    set", "1024, 2,      act, c5]\n    set"),
         ),
     ),
 }

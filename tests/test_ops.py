@@ -1,7 +1,6 @@
 """Every op at many settings: both backends agree with the IR, with each other, and with NumPy."""
 
 from collections.abc import Callable, Iterator, Mapping
-from math import erf, prod
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from archc.backends.execute import execute
 from archc.compiler import analysis
 from archc.compiler.catalogue import CATALOGUE
 from archc.compiler.ir import Weight
-from archc.compiler.values import ACTIVATIONS, INITIALIZERS
+from archc.compiler.values import INITIALIZERS
 from archc.numeric import (
     check_outputs,
     check_shapes,
@@ -185,43 +184,6 @@ def reference(net: Net, x: Array) -> Array:
     body = net.network.rows[-1].call.body
     weights = [a.astype(np.float64) for a in random_weights(net.network).values()]
     return REFERENCES[body.target.name](x, body.arguments, *weights)
-
-
-# ------------------------------------------------------------------------------- activations
-
-
-def sigmoid(x: Array) -> Array:
-    return 1 / (1 + np.exp(-x))
-
-
-def hard_sigmoid(x: Array) -> Array:
-    return np.clip(x + 3, 0, 6) / 6
-
-
-FORMULAS: Mapping[str, Callable[[Array], Array]] = {
-    "relu": lambda x: np.maximum(x, 0),
-    "relu6": lambda x: np.clip(x, 0, 6),
-    "elu": lambda x: np.where(x > 0, x, np.expm1(x)),
-    "gelu": lambda x: x * (1 + np.vectorize(erf)(x / np.sqrt(2))) / 2,
-    "sigmoid": sigmoid,
-    "hard_sigmoid": hard_sigmoid,
-    "tanh": np.tanh,
-    "swish": lambda x: x * sigmoid(x),
-    "hard_swish": lambda x: x * hard_sigmoid(x),
-    "mish": lambda x: x * np.tanh(np.log1p(np.exp(x))),
-    "softmax": lambda x: np.exp(x) / np.exp(x).sum(1, keepdims=True),
-}
-
-
-@pytest.mark.parametrize("backend", backends.names())
-@pytest.mark.parametrize("act", ACTIVATIONS)
-def test_activation(act: str, backend: str, tmp_path: Path) -> None:
-    net = load_case(zoo.Case("activation", {"act": act}), "free", tmp_path, (40, 20))
-    points = np.linspace(-10, 10, prod(net.input_shape), dtype=np.float32)
-    batch = np.random.default_rng(0).permutation(points).reshape(1, *net.input_shape)
-    found = net.live(backend).outputs(net.build(backend), batch)[""]
-    expected = FORMULAS[act](batch.astype(np.float64))
-    assert (np.abs(found - expected) <= 1e-6 * np.maximum(1, np.abs(expected))).all()
 
 
 # ------------------------------------------------------------------------------ initializers

@@ -26,7 +26,7 @@ from archc.compiler.spec import (
 
 SCHEMA = json_schema(shipped_blocks())
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
-FILES = sorted(SHIPPED.rglob("*.yaml"))
+FILES = sorted([*SHIPPED.glob("*.yaml"), *SHIPPED.glob("blocks/*.yaml")])
 
 SPEC = """\
 archc: 1
