@@ -213,16 +213,42 @@ SHARED = """
     params: {act: activation}
     steps:
       - act: activation(x, act)
-      - out: act + x"""
+      - out: act + x
+  passed_on:
+    params: {act: activation}
+    steps:
+      - same: dropout(x, 0.5)
+      - act: activation(same, act)
+      - out: act + x
+  looked_at_again:
+    params: {act: activation}
+    steps:
+      - conv: conv2d(x, 4, kernel=3)
+      - gate: activation(conv, sigmoid)
+      - out: activation(gate, act)"""
 
 
 @pytest.mark.parametrize(("block", "act", "expected"), [
     ("alone", "relu", True), ("alone", "hard_swish", True), ("alone", "tanh", False),
     ("shared", "relu", False), ("first", "relu", False),
+    ("passed_on", "relu", False), ("looked_at_again", "relu", False),
 ])  # fmt: skip
 def test_only_what_nothing_else_reads_is_overwritten(block, act, expected, tmp_path) -> None:
     net = network(tmp_path, f"  - {{block: {block}, act: {act}}}", SHARED)
     assert ("inplace=True" in net.source("torch")) is expected
+    assert not compare(net, backends.names(), True, print)
+
+
+def test_what_an_argument_decides_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "net.yaml").write_text(
+        "archc: 1\nname: N\nuse: [blocks/mobilenet.yaml]\n"
+        "params: {act: {type: activation, default: relu, keep: true}}\n"
+        "input: {channels: 4, height: 9, width: 12}\n"
+        "network: [{block: conv_bn, out: 8, act: act}]\n"
+    )
+    net = archc.load(tmp_path / "net.yaml")
+    model = execute(net.source_file("torch")).N(act=torch.nn.Tanh)
+    assert "Tanh" in str(model)
     assert not compare(net, backends.names(), True, print)
 
 
