@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from itertools import accumulate
 from typing import Any
 
 from archc.api import Layer, Net
@@ -40,21 +41,35 @@ def print_table(net: Net, blocks: bool) -> None:
     """Prints a line for each row of the spec, with the ops of each unless `blocks`."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     width = None if sys.stdout.isatty() else 120
-    console = Console(width=width, highlight=False)
+    console = Console(width=width, highlight=False, markup=False, emoji=False)
     table = Table(box=None, pad_edge=False)
     for name in ("layer", "op", "output"):
         table.add_column(name, no_wrap=True)
     for name in ("parameters", "MACs"):
         table.add_column(name, justify="right", no_wrap=True)
+    inside = {} if blocks else _inside(net)
     for block in net.blocks:
-        inner = [layer for layer in net.layers if layer.path.startswith(f"{block.path}.")]
-        table.add_row(*_cells(block), style="bold" if inner and not blocks else None)
-        for layer in [] if blocks else inner:
-            table.add_row(*_cells(layer))
+        # One row of many lines: rich takes its time over each row.
+        lines = [_cells(layer) for layer in (block, *inside.get(block.path, ()))]
+        style = "bold" if len(lines) > 1 else ""
+        columns = zip(*lines, strict=True)
+        cells = ((first, [f"\n{cell}" for cell in rest]) for first, *rest in columns)
+        table.add_row(*(Text.assemble((first, style), *rest) for first, rest in cells))
     console.print(table)
     console.print(_footer(net))
+
+
+def _inside(net: Net) -> dict[str, list[Layer]]:
+    """The layers in each block that is no single layer, by the block's path."""
+    found: dict[str, list[Layer]] = {}
+    paths = {block.path for block in net.blocks}
+    for layer in net.layers:
+        prefixes = accumulate(layer.path.split("."), "{}.{}".format)
+        found.setdefault(next(p for p in prefixes if p in paths), []).append(layer)
+    return {path: layers for path, layers in found.items() if layers[0].path != path}
 
 
 def _cells(layer: Layer) -> tuple[str, ...]:
