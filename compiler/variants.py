@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 
-from archc.compiler.changes import changed
 from archc.compiler.problems import Place, Problem, choices, suggest
 from archc.compiler.reader import Scalar
 from archc.compiler.spec import ParameterSpec, Spec
@@ -87,6 +86,8 @@ def _network(base: Spec, spec: Spec, known: Iterable[str]) -> tuple[Any, list[Pr
     if spec.network is not None:
         message = "`change` is for the rows of the base, but this spec has a `network` of its own"
         return None, [Problem("E012", message, spec.key_place("change"), "remove one of them")]
+    from archc.compiler.changes import changed  # few specs need it, and a start waits for it
+
     return changed(base.network or (), spec.change, known)
 
 
