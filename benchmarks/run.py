@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import os
 import shutil
 import subprocess
 import sys
@@ -114,7 +115,9 @@ def nasnet() -> Iterator[Row]:
 
 def _process(*arguments: str) -> Task:
     command = [sys.executable, *arguments]
-    quiet = {"cwd": ROOT, "check": True, "stdout": subprocess.DEVNULL}
+    # pip leaves the bytecode of what it installs; a checkout's is left by its first start.
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    quiet = {"cwd": ROOT, "check": True, "stdout": subprocess.DEVNULL, "env": environment}
     return lambda: subprocess.run(command, **quiet, stderr=subprocess.DEVNULL)
 
 
