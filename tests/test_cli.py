@@ -307,3 +307,27 @@ def test_check_names_arrays_and_shapes_that_differ(run, monkeypatch):
     result = run("check", "good.yaml", "-b", "torch")
     assert result.code == 1
     assert result.err == "good.yaml: conv2d.weight: archc says 4x3x3x3, torch has 4x3x5x5\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "needed"),
+    [
+        (("check", SMALL, "--numeric"), "the backend `keras` needs"),
+        (("check", SMALL, "-b", "torch"), "the backend `torch` needs"),
+        (("verify", SMALL), "this needs numpy, which comes with archc's extra `weights`"),
+        (("weights", "convert", "a.safetensors", "b.pt", "--spec", SMALL), "extra `weights`"),
+        (("plot", "activations", "-o", "x.svg"), "extra `plot`"),
+    ],
+)
+def test_what_is_not_installed_is_named(arguments, needed, tmp_path):
+    missing = ("numpy", "torch", "keras", "tensorflow", "matplotlib", "safetensors", "h5py")
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({missing}))\n"
+        "from archc.cli import main; main(sys.argv[1:])"
+    )
+    command = [sys.executable, "-c", code, *arguments]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert needed in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())

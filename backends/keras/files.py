@@ -43,7 +43,8 @@ def _h5py() -> Any:
     try:
         import h5py
     except ModuleNotFoundError as error:
-        raise WeightsError(f"Keras's files need h5py: {error}") from error
+        message = "Keras's files need h5py, which comes with archc's extra `weights`"
+        raise WeightsError(message) from error
     return h5py
 
 

@@ -198,6 +198,8 @@ def check(
 
 
 def _differences(net: Net, wanted: list[str], numeric: bool) -> list[str]:
+    for name in wanted:
+        net.live(name)  # says what is not installed before anything else asks for it
     from archc.check import compare
 
     with working(f"{net.spec.name}: ") as step:

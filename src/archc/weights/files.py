@@ -32,7 +32,8 @@ def _safetensors() -> Any:
     try:
         import safetensors.numpy
     except ModuleNotFoundError as error:
-        raise WeightsError(f".safetensors files need safetensors: {error}") from error
+        message = ".safetensors files need safetensors, which comes with archc's extra `weights`"
+        raise WeightsError(message) from error
     return safetensors
 
 
