@@ -43,7 +43,7 @@ def _h5py() -> Any:
     try:
         import h5py
     except ModuleNotFoundError as error:
-        message = "Keras's files need h5py, which comes with archc's extra `weights`"
+        message = f"Keras's files need {error.name}, which archc's extra `weights` installs"
         raise WeightsError(message) from error
     return h5py
 

@@ -32,7 +32,7 @@ def _safetensors() -> Any:
     try:
         import safetensors.numpy
     except ModuleNotFoundError as error:
-        message = ".safetensors files need safetensors, which comes with archc's extra `weights`"
+        message = f".safetensors files need {error.name}, which archc's extra `weights` installs"
         raise WeightsError(message) from error
     return safetensors
 
