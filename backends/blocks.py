@@ -75,8 +75,7 @@ def left_open(network: Network) -> set[tuple[Block, str]]:
         call
         for row in network.rows
         for argument, node in row.spelled.items()
-        if any(isinstance(n, ex.Name) and n.id in kinds for n in ex.walk(node))
-        and isinstance(row.call.body.target, Block)
+        if ex.names(node).keys() & kinds and isinstance(row.call.body.target, Block)
         for call in reached(row.call.body.target, argument)
     }
 

@@ -56,7 +56,7 @@ def decided(block: Block, name: str) -> Iterator[tuple[Invoke, str]]:
     names = _depending(block, name)
     for _, invoke in block.invokes():
         for argument, node in invoke.arguments:
-            if any(isinstance(n, ex.Name) and n.id in names for n in ex.walk(node)):
+            if ex.names(node).keys() & names:
                 yield invoke, argument
 
 
@@ -85,6 +85,6 @@ def _depending(block: Block, name: str) -> set[str]:
     """The parameter and every `let` that follows from it."""
     names = {name}
     for let, node in block.lets:
-        if any(isinstance(n, ex.Name) and n.id in names for n in ex.walk(node)):
+        if ex.names(node).keys() & names:
             names.add(let)
     return names

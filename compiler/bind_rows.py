@@ -57,8 +57,7 @@ class RowTemplate:
     @cached_property
     def mentioned(self) -> frozenset[str]:
         """Names in the arguments."""
-        nodes = (n for node in self.arguments.values() for n in ex.walk(node))
-        return frozenset(n.id for n in nodes if isinstance(n, ex.Name))
+        return frozenset(name for node in self.arguments.values() for name in ex.names(node))
 
 
 class RowBinder:

@@ -178,8 +178,7 @@ class ValueBinder(Reporter):
         """`node` as the value of `parameter`; a constant is worked out at once."""
         before = len(self.problems)
         node = self.value(node, scope, parameter.type)
-        constant = not any(isinstance(n, ex.Name | ex.Attribute) for n in ex.walk(node))
-        if constant and len(self.problems) == before:
+        if ex.is_constant(node) and len(self.problems) == before:
             try:
                 return ex.Literal(parameter.take(node.evaluate({})), node.place)
             except Invalid as invalid:

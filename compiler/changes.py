@@ -312,11 +312,7 @@ def _rows(entries: Iterable[TableSpec | RowSpec]) -> Iterator[RowSpec]:
 
 def _fixed(table: TableSpec) -> set[str]:
     """Arguments that the table's `set` gives to all rows, whatever their cells say."""
-    return {name for name, node in table.set.items() if name not in _names(node)}
-
-
-def _names(node: ex.Node) -> set[str]:
-    return {n.id for n in ex.walk(node) if isinstance(n, ex.Name)}
+    return {name for name, node in table.set.items() if name not in ex.names(node)}
 
 
 def _place(name: object) -> Place:

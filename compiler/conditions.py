@@ -27,7 +27,7 @@ def row_values(row: RowSpec) -> Cells:
 def _value(node: Node | None) -> Value:
     if node is None:
         return None
-    if any(isinstance(n, ex.Name | ex.Attribute) for n in ex.walk(node)):
+    if not ex.is_constant(node):
         return ex.text(node)
     try:
         return node.evaluate({})
@@ -42,7 +42,7 @@ class Condition:
         self.rows = rows
         self.columns = {name for row in rows for name in row}
         self.node = self.read(node)
-        mentioned = dict.fromkeys(n.id for n in ex.walk(self.node) if isinstance(n, ex.Name))
+        mentioned = ex.names(self.node)
         self.mentioned = [name for name in mentioned if name in self.columns]
         self.words = {name: name for name in mentioned if name not in self.columns}
         self.problems = [*self.misuses(self.node)]

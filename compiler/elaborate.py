@@ -134,7 +134,7 @@ class _Values:
                         self.problems.append(self.broken(node))
 
     def broken(self, node: Node) -> Problem:
-        mentioned = dict.fromkeys(n.id for n in ex.walk(node) if isinstance(n, ex.Name))
+        mentioned = ex.names(node)
         values = [f"`{name}` is {show(self.settings[name])}" for name in mentioned]
         message = f"`{ex.python(node, _plain)}` does not hold: {', '.join(values)}"
         given = {p.name: p.default.place for p in self.program.parameters if p.default is not None}

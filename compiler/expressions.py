@@ -279,6 +279,16 @@ def walk(node: Node) -> Iterator[Node]:
         pending += [*children(node)][::-1]
 
 
+def names(node: Node) -> dict[str, None]:
+    """The names in an expression once each, from left to right."""
+    return dict.fromkeys(n.id for n in walk(node) if isinstance(n, Name))
+
+
+def is_constant(node: Node) -> bool:
+    """Whether an expression mentions neither a name nor a tensor."""
+    return not any(isinstance(n, Name | Attribute) for n in walk(node))
+
+
 def rewrite(node: Node, leaf: Callable[[Name | Attribute], Node]) -> Node:
     """`node` with each name and attribute in it replaced by what `leaf` makes of it."""
 

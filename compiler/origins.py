@@ -5,7 +5,7 @@ A spec that extends another, or a setting, changes a value that rows far away us
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 from archc.compiler import expressions as ex
@@ -32,7 +32,7 @@ class Origins:
         """The place of `node` in a spec that extends another, or that of a value in it."""
         if node.place.source is not self.base:
             return node.place
-        return next((self.places[name] for name in _names(node) if name in self.places), None)
+        return next((self.places[name] for name in ex.names(node) if name in self.places), None)
 
     def traced(self, problem: Problem, node: Node) -> Problem:
         """`problem` at the value to which `node`, where it came to light, owes it."""
@@ -41,7 +41,3 @@ class Origins:
             return problem
         related = (("used here", problem.place), *problem.related)
         return replace(problem, place=place, related=related)
-
-
-def _names(node: Node) -> Iterator[str]:
-    return (n.id for n in ex.walk(node) if isinstance(n, ex.Name))

@@ -28,7 +28,6 @@ from archc.compiler.problems import (
     suggest,
 )
 from archc.compiler.reader import Scalar
-from archc.compiler.rows import names
 from archc.compiler.values import ACTIVATIONS, KINDS
 from archc.compiler.variants import Same
 
@@ -71,7 +70,9 @@ def _defaults_of_channels(program: Program) -> Iterator[Problem]:
     for invoke in invokes:
         channels = output_channels(invoke.target)
         given = program.defaults.get(invoke.target.name, {})
-        for name in sorted(names(channels) & given.keys() - dict(invoke.arguments).keys()):
+        for name in sorted(
+            ex.names(channels).keys() & given.keys() - dict(invoke.arguments).keys()
+        ):
             message = f"`{name}` of `{invoke.target.name}` decides how many channels a step gives"
             hint = "give it in the step, not under `defaults`"
             related = (("in this step", invoke.place),)
@@ -177,7 +178,7 @@ def _setting(parameter: Parameter, value: object, place: Place, blocks: Mapping[
         return _activation(parameter, value, blocks)
     at = Place(place.source, 1, len(parameter.name) + 2, len(value))
     node = parser.parse(value, at)
-    if any(isinstance(n, ex.Name | ex.Attribute) for n in ex.walk(node)):
+    if not ex.is_constant(node):
         return parameter.take(value)
     misuses = (n.misuse() for n in ex.walk(node) if isinstance(n, ex.Call))
     problems = [misuse for misuse in misuses if misuse is not None]

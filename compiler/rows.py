@@ -30,13 +30,9 @@ class Output:
 FAILED = Output(None)
 
 
-def names(node: Node) -> set[str]:
-    return {n.id for n in ex.walk(node) if isinstance(n, ex.Name)}
-
-
 def check_known(node: Node, kept: Iterable[str], what: str, place: Place | None = None) -> None:
     """Raises `SpecError` (E024) where `node`, which gives `what`, mentions a kept parameter."""
-    for name in sorted(names(node) & set(kept)):
+    for name in sorted(ex.names(node).keys() & set(kept)):
         message = f"`{name}` stays an argument of the model, so {what} cannot depend on it"
         hint = f"remove `keep: true` from `{name}`"
         raise SpecError([Problem("E024", message, place or node.place, hint)])
@@ -94,11 +90,11 @@ class Rows:
 
     def holds(self, template: RowTemplate, when: Node) -> bool:
         """Whether the row is there. One that a kept parameter decides about ends the network."""
-        if not names(when) & self.kept:
+        if not ex.names(when).keys() & self.kept:
             return bool(self.fixed(when, "`when`"))
         counted = template.group or template.repeat is not None
         if counted or not spellable(when) or (self.end is not None and when != self.end):
-            name = min(names(when) & self.kept)
+            name = min(ex.names(when).keys() & self.kept)
             message = f"`{name}` stays an argument of the model, so `when` cannot depend on it here"
             hint = "the last rows of a network can, outside of tables, if all have the same `when`"
             raise SpecError([Problem("E024", message, when.place, hint)])
@@ -112,7 +108,7 @@ class Rows:
         """The parameters that generated code mentions."""
         nodes = [node for row in self.rows for node in row.spelled.values()]
         nodes += [row.when for row in self.rows if row.when is not None]
-        return {name for node in nodes for name in names(node)}
+        return {name for node in nodes for name in ex.names(node)}
 
     def repeats(self, node: Node) -> int:
         try:
@@ -281,7 +277,7 @@ class Rows:
         others = self.folded(template.place)
         found = {}
         for name, node in template.arguments.items():
-            if names(node) & self.kept and not self.worked_out(template, name, node):
+            if ex.names(node).keys() & self.kept and not self.worked_out(template, name, node):
                 found[name] = ex.substitute(node, others)
         self.check_all_known(template, inputs[0])
         for x in open_inputs if isinstance(template.target, Block) and template.target.lets else []:
@@ -329,7 +325,7 @@ class Rows:
         for node in inputs if channels is None else ():
             if node is not None:
                 check_known(node, self.kept, what, place)
-        return channels if channels is not None and names(channels) & self.kept else None
+        return channels if channels is not None and ex.names(channels).keys() & self.kept else None
 
 
 def _not_at_the_end(template: RowTemplate, end: Node) -> SpecError:

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import product
 
+from archc.compiler import expressions as ex
 from archc.compiler.catalogue import CATALOGUE
 from archc.compiler.interface import output_channels
-from archc.compiler.rows import names
 from archc.compiler.values import ACTIVATIONS, INITIALIZERS
 
 CHANNELS = 6
@@ -195,7 +195,7 @@ def preset(case: Case) -> str:
 
 def spec_wide(case: Case) -> str:
     """A step that says only how many channels it gives: the rest stands under `defaults`."""
-    sizes = names(output_channels(CATALOGUE[case.op]))
+    sizes = ex.names(output_channels(CATALOGUE[case.op]))
     given = {name: value for name, value in case.arguments.items() if name in sizes}
     rest = {name: value for name, value in case.arguments.items() if name not in sizes}
     return f"defaults: {{{case.op}: {{{_flow(rest)}}}}}\n" + _network({}, {}, case, **given)
