@@ -23,10 +23,9 @@ ANNOTATIONS = {"int": "int", "float": "float", "bool": "bool"}
 NOWHERE = Place(Source("generated", ""), 1, 1)
 
 
-def used_blocks(network: Network) -> list[Block]:
-    """Every block definition that the network reaches, callees first."""
+def used_blocks(network: Network, seen: Seen) -> list[Block]:
+    """Every block definition that the network reaches, callees first; `seen` are its bodies."""
     found: dict[Block, None] = {}
-    serving: dict[Block, None] = {}
 
     def visit(target: Op | Block) -> None:
         if isinstance(target, Block) and target not in found:
@@ -37,10 +36,8 @@ def used_blocks(network: Network) -> list[Block]:
     for row in network.rows:
         visit(row.call.body.target)
     # Blocks that serve as activations are called in no other's definition.
-    reached = {body.target: None for seen in bodies(network).values() for body in seen}
-    for target in reached:
-        if isinstance(target, Block) and target not in found:
-            serving[target] = None
+    called = dict.fromkeys(body.target for every in seen.values() for body in every)
+    serving = [t for t in called if isinstance(t, Block) and t not in found]
     return [*serving, *found]
 
 
@@ -181,7 +178,8 @@ class ModuleNames:
         names = Names((*used, *NETWORK_VARIABLES, *dir(builtins)))
         self.network = network
         self.model = names.new(network.name)
-        self.blocks = {block: names.new(style(block.name)) for block in used_blocks(network)}
+        self.seen = bodies(network)
+        self.blocks = {b: names.new(style(b.name)) for b in used_blocks(network, self.seen)}
         self.taken = frozenset({*used, self.model, *self.blocks.values()})
         self.inputs = {b: Names(self.taken).every(b.inputs) for b in self.blocks}
         self.arguments = {b: self.arguments_of(b) for b in self.blocks}

@@ -51,7 +51,7 @@ class FunctionText:
 def emit(network: Network, spec: str) -> str:
     """The text of the module; `spec` is the spec's file name, for the header."""
     names = _ModuleNames(network)
-    functions = [_BlockFunction(names, block).text() for block in common.used_blocks(network)]
+    functions = [_BlockFunction(names, block).text() for block in names.blocks]
     functions.append(_NetworkFunction(names).text())
     code = "\n".join(line for f in functions for line in (*f.signature, *f.body))
     return template(FOLDER).render(
@@ -66,7 +66,6 @@ class _ModuleNames(common.ModuleNames):
 
     def __init__(self, network: Network) -> None:
         super().__init__(network, (*GLOBALS, *definitions(HELPERS)))
-        self.seen = common.bodies(network)
 
     def activation(self, value: str | Block) -> str:
         """Keras's own by name, others as the function that makes the layer."""
@@ -107,9 +106,9 @@ class _BlockFunction:
         )
         taken = {*names.taken, *names.arguments[block].values()}
         self.variables = common.variables(block, self.inputs, taken, self.mentioned)
-        names_ = Names({*taken, *self.inputs.values(), *self.variables.values()})
-        nested = (call.name for _, call in block.invokes())
-        self.variables |= names_.every(name for name in nested if name not in self.variables)
+        nested = [c.name for _, c in block.invokes() if c.name not in self.variables]
+        free = Names({*taken, *self.inputs.values(), *self.variables.values()})
+        self.variables |= free.every(nested)
 
     def mentioned(self, step: Step) -> set[str]:
         """Inputs whose channels the step's code looks up."""
@@ -167,10 +166,10 @@ class _BlockFunction:
                 yield from self.statements(operand, indent, f"{self.variables[operand.name]} = ")
         yield from layout(self.value(call), indent, before)
 
-    def operands(self, call: Invoke) -> list[Invoke | Use]:
+    def operands(self, call: Invoke) -> list[Use | Invoke]:
         """The operands that the call's code mentions."""
         seen = _seen(call.target) if isinstance(call.target, Block) else None
-        return list(common.operands_named(call, seen))
+        return common.operands_named(call, seen)
 
     def value(self, call: Invoke) -> Apply:
         """The expression that computes a call, of variables."""

@@ -54,7 +54,7 @@ class ClassText:
 def emit(network: Network, spec: str) -> str:
     """The text of the module; `spec` is the spec's file name, for the header."""
     names = _ModuleNames(network)
-    classes = [_BlockClass(names, block).text() for block in common.used_blocks(network)]
+    classes = [_BlockClass(names, block).text() for block in names.blocks]
     classes.append(_NetworkClass(names).text())
     code = "\n".join(text.code for text in classes)
     helpers = needed(HELPERS, code)
@@ -94,7 +94,6 @@ class _ModuleNames(common.ModuleNames):
 
     def __init__(self, network: Network) -> None:
         super().__init__(network, (*GLOBALS, *definitions(HELPERS)), camel_case)
-        self.seen = common.bodies(network)
         self.left_open = common.left_open(network)
 
     def constructor(
