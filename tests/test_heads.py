@@ -201,15 +201,12 @@ NET = "mobilenet_v1_cifar"
 
 def pretrained(net: Net, batch: Array) -> dict[str, Array]:
     """Weights to start from, with the running averages of the batch: as if trained before."""
+    from archc.backends.torch.live import settle
+
     weights = random_weights(net.network)
     model = net.build("torch")
     net.live("torch").load(model, weights)
-    for module in model.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.momentum = None  # a plain average
-            module.reset_running_stats()
-    with torch.inference_mode():
-        model.train()(torch.from_numpy(batch))
+    settle(model, batch)
     return {name: array.copy() for name, array in net.live("torch").arrays(model).items()}
 
 
