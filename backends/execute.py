@@ -5,9 +5,13 @@ from __future__ import annotations
 import hashlib
 import linecache
 import sys
+import traceback
 from types import ModuleType
 
 from archc.backends import SourceFile
+
+PREFIX = "archc_live_"
+"""Of the names of modules that are emitted source."""
 
 
 def execute(source: SourceFile) -> ModuleType:
@@ -17,7 +21,7 @@ def execute(source: SourceFile) -> ModuleType:
     and `inspect.getsource` show it.
     """
     digest = hashlib.sha256(source.text.encode()).hexdigest()[:12]
-    name = f"archc_live_{source.name.removesuffix('.py')}_{digest}"
+    name = f"{PREFIX}{source.name.removesuffix('.py')}_{digest}"
     if name in sys.modules:
         return sys.modules[name]
     filename = f"<{name}>"
@@ -32,3 +36,14 @@ def execute(source: SourceFile) -> ModuleType:
         del sys.modules[name]
         raise
     return module
+
+
+def statement(error: BaseException) -> str | None:
+    """The innermost statement of emitted source that an exception came through; None if it came
+    through none."""
+    lines = [
+        linecache.getline(frame.f_code.co_filename, number).strip()
+        for frame, number in traceback.walk_tb(error.__traceback__)
+        if frame.f_code.co_filename.startswith(f"<{PREFIX}")
+    ]
+    return lines[-1] if lines else None

@@ -39,8 +39,10 @@ def assignments(network: Network, source: str, taken: Iterable[str]) -> list[Ass
             alive[current] = _free(network, current, {*alive.values(), *taken})
         saved = None if current is None else alive[current]
         if saved is None and index and row.group and row.group == network.rows[index - 1].group:
-            # The last row of a table is written like those before it, needed or not.
-            saved = found[-1].saved if found[-1].operands == operands else None
+            # The last row of a table is written like those before it, needed or not; but not into
+            # a variable that holds what a row further down takes.
+            alike = found[-1].operands == operands and found[-1].saved not in alive.values()
+            saved = found[-1].saved if alike else None
         found.append(Assignment(operands, saved))
         variables = {**alive, index: "x"}
     return found

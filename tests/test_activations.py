@@ -114,7 +114,7 @@ def test_frelu_in_lenet(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("spec", ["lenet_cifar", "hswish_cifar", "mobilenet_v1"])
 def test_networks_with_frelu_agree(spec: str) -> None:
     net = archc.load(SPECS / f"{spec}.yaml", act="frelu")
-    assert not compare(net, backends.names(), True, print)
+    assert not compare(net, backends.names(), True, print).differences
 
 
 def test_frelu_is_its_formula(tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ MIXED = "\n".join(
 
 def test_rows_may_mix_activations_with_and_without_weights(tmp_path: Path) -> None:
     net = network(tmp_path, MIXED)
-    assert not compare(net, backends.names(), True, print)
+    assert not compare(net, backends.names(), True, print).differences
     # The file is one of a kind for PyTorch: a class for the block, and one function that asks.
     assert "def activation_for(act, channels):" in net.source("torch")
     assert "activation_for" not in archc.load(SPECS / "mobilenet_v1.yaml").source("torch")
@@ -168,7 +168,7 @@ def test_a_stand_in_reaches_through_blocks(tmp_path: Path) -> None:
     net = network(tmp_path, "  - {block: head, act: frelu}", blocks)
     assert net.notes == ("`frelu` is for feature maps; `relu` stays in head",)
     assert "nn.ReLU" in net.source("torch")
-    assert not compare(net, backends.names(), True, print)
+    assert not compare(net, backends.names(), True, print).differences
 
 
 def test_blocks_of_ones_own_serve_too(tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ def test_blocks_of_ones_own_serve_too(tmp_path: Path) -> None:
       - out: x * weight"""
     rows = "  - {block: conv_bn, out: 8, act: gate}\n  - {block: activation, act: gate}"
     net = network(tmp_path, rows, blocks)
-    assert not compare(net, backends.names(), True, print)
+    assert not compare(net, backends.names(), True, print).differences
 
 
 def test_a_setting_names_a_block_of_the_spec(tmp_path: Path) -> None:
@@ -236,7 +236,7 @@ SHARED = """
 def test_only_what_nothing_else_reads_is_overwritten(block, act, expected, tmp_path) -> None:
     net = network(tmp_path, f"  - {{block: {block}, act: {act}}}", SHARED)
     assert ("inplace=True" in net.source("torch")) is expected
-    assert not compare(net, backends.names(), True, print)
+    assert not compare(net, backends.names(), True, print).differences
 
 
 def test_what_an_argument_decides_is_not_overwritten(tmp_path: Path) -> None:
@@ -249,7 +249,7 @@ def test_what_an_argument_decides_is_not_overwritten(tmp_path: Path) -> None:
     net = archc.load(tmp_path / "net.yaml")
     model = execute(net.source_file("torch")).N(act=torch.nn.Tanh)
     assert "Tanh" in str(model)
-    assert not compare(net, backends.names(), True, print)
+    assert not compare(net, backends.names(), True, print).differences
 
 
 @pytest.mark.parametrize("act", [*sorted(ACTIVATIONS), "frelu"])

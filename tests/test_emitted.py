@@ -150,7 +150,7 @@ def test_how_blocks_read(spec: Path, backend: str, golden: Golden) -> None:
 
 @pytest.mark.parametrize("spec", OWN, ids=lambda path: path.stem)
 def test_models_agree(spec: Path) -> None:
-    assert not compare(load(spec), BACKENDS, numeric=True)
+    assert not compare(load(spec), BACKENDS, numeric=True).differences
 
 
 # --------------------------------------------------------------------------- the live model
@@ -413,7 +413,7 @@ def test_names_that_generated_code_uses_itself(name: str, tmp_path: Path) -> Non
     parameter = f"{name}_" if name == "name" else name
     path = tmp_path / "names.yaml"
     path.write_text(NAMES.format(n=name, p=parameter), encoding="utf-8")
-    assert not compare(load(path), BACKENDS, numeric=True)
+    assert not compare(load(path), BACKENDS, numeric=True).differences
 
 
 # --------------------------------------------------------------------------- laying out text

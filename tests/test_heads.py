@@ -115,7 +115,7 @@ def test_a_spec_may_leave_the_head_out_for_good() -> None:
     for backend in backends.names():
         assert "classes" not in net.source(backend)
         assert "hidden_classifier" not in net.source(backend)
-        assert not compare(net, [backend], True, print)
+        assert not compare(net, [backend], True, print).differences
 
 
 # ------------------------------------------------------------------------------------- taps

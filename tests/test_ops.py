@@ -1,4 +1,5 @@
-"""Every op at many settings: both backends agree with the IR, with each other, and with NumPy."""
+"""Every op at many settings: each backend agrees with the IR and with the interpreter of it, and
+the interpreter with a second set of definitions."""
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.lib.stride_tricks import sliding_window_view
 
-from archc import backends
+from archc import backends, interpreter
 from archc.api import Net, load
 from archc.backends.execute import execute
 from archc.compiler import analysis
@@ -60,12 +61,16 @@ def any_size(net: Net, backend: str) -> Any:
     return constructor(input_shape=(None, None, zoo.CHANNELS))
 
 
-def outputs_of(net: Net, backend: str, model: Any, batch: Array, shapes: Net) -> dict[str, Array]:
-    """The outputs of a model that agrees with the IR; the shapes are those of `shapes`."""
+def outputs_of(
+    net: Net, backend: str, model: Any, batch: Array, shapes: Net, expected: Mapping[str, Array]
+) -> dict[str, Array]:
+    """The outputs of a model that agrees with the IR, whose shapes are those of `shapes`, and with
+    what the interpreter gives."""
     assert not list(check_weights(net, backend, model))
     net.live(backend).load(model, random_weights(net.network))
     outputs = net.live(backend).outputs(model, batch)
-    assert not list(check_shapes(shapes, backend, outputs))
+    assert not list(check_shapes(shapes.network, backend, outputs))
+    assert not list(check_outputs(net.network, outputs, expected, TOLERANCE))
     return outputs
 
 
@@ -73,18 +78,19 @@ def outputs_of(net: Net, backend: str, model: Any, batch: Array, shapes: Net) ->
 def test_op(case: zoo.Case, form: str, tmp_path: Path) -> None:
     net = load_case(case, form, tmp_path, SIZE)
     batch = random_batch(net.network, *SIZE)
-    found = {b: outputs_of(net, b, net.build(b), batch, net) for b in backends.names()}
-    assert not list(check_outputs(net.network, found["torch"], found["keras"], TOLERANCE))
+    weights = random_weights(net.network)
+    expected = interpreter.outputs(net.network, weights, batch)
     if form == "row" and case.op in REFERENCES:
-        before = batch if case.operands == ("x",) else found["torch"][case.operands[0][:-3]]
-        expected = reference(net, before.astype(np.float64))
-        for outputs in found.values():
-            assert deviation(outputs["y"], expected) < TOLERANCE
+        before = batch if case.operands == ("x",) else expected[case.operands[0][:-3]]
+        assert deviation(expected["y"], reference(net, before.astype(np.float64))) < 1e-12
+    for backend in backends.names():
+        outputs_of(net, backend, net.build(backend), batch, net, expected)
     if case.any_size:
         other = load_case(case, form, tmp_path, OTHER_SIZE)
         batch = random_batch(net.network, *OTHER_SIZE)
-        found = {b: outputs_of(net, b, any_size(net, b), batch, other) for b in backends.names()}
-        assert not list(check_outputs(net.network, found["torch"], found["keras"], TOLERANCE))
+        expected = interpreter.outputs(net.network, weights, batch)
+        for backend in backends.names():
+            outputs_of(net, backend, any_size(net, backend), batch, other, expected)
 
 
 def test_the_zoo_has_every_op_and_argument() -> None:

@@ -132,7 +132,7 @@ class Reshape(nn.Module):
         self.shape = (height, width, channels) if height else (channels,)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = x.movedim(1, -1).reshape(-1, *self.shape)
+        y = x.movedim(1, -1).reshape(x.shape[0], *self.shape)
         return y.movedim(-1, 1)
 
 

@@ -1,54 +1,162 @@
-"""What `archc check` does with live models."""
+"""What `archc check` does with live models.
+
+Each backend's model is held against the IR (arrays and shapes) and, where numbers are asked for,
+against the interpreter of the IR: layer by layer, from the same random weights, at the declared
+size and at an odd one. So a mistake that all backends share is found too.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
+from archc import interpreter
 from archc.api import Net
+from archc.backends.execute import statement
+from archc.compiler.analysis import layers
+from archc.compiler.ir import Network
+from archc.compiler.sizes import comparable
 from archc.numeric import (
+    TOLERANCE,
+    Array,
     Arrays,
-    check_outputs,
+    Difference,
     check_shapes,
     check_weights,
+    deviation,
     random_batch,
     random_weights,
-    sizes,
+    with_blocks,
 )
+from archc.weights.fit import first
+
+Step = Callable[[str], None]
+"""Is told what is being done."""
+
+
+@dataclass(slots=True)
+class Agreement:
+    """How well one backend's numbers agree with the definitions."""
+
+    layers: int = 0
+    worst: float = 0.0
+    """As a share of the scale of the layer's output."""
+    where: str = ""
+
+    def see(self, path: str, size: str, found: float) -> None:
+        if found >= self.worst:
+            self.worst, self.where = found, f"{path} at {size}"
+
+
+@dataclass(slots=True)
+class Report:
+    """What was compared, what differs, and what was not looked at."""
+
+    differences: list[str] = field(default_factory=list)
+    sizes: list[str] = field(default_factory=list)
+    agreements: dict[str, Agreement] = field(default_factory=dict)
+    """By backend; empty where no numbers were asked for."""
+    skipped: list[str] = field(default_factory=list)
+
+    def lines(self) -> Iterator[str]:
+        """What a person wants to know of the numbers."""
+        sizes = " and ".join(self.sizes)
+        for backend, found in self.agreements.items():
+            yield (
+                f"{backend}: {found.layers:,} layers at {sizes}, at most {found.worst:.0e} of scale"
+                f" from the ops' definitions ({found.where})"
+            )
+        yield from (f"skipped: {what}" for what in self.skipped)
 
 
 def compare(
-    net: Net, backends: list[str], numeric: bool, step: Callable[[str], None] = lambda text: None
-) -> list[str]:
-    """Where the backends' live models differ from the IR, or with `numeric` from each other.
-
-    `step` is told what is being done.
-    """
-    found: list[str] = []
+    net: Net, backends: Sequence[str], numeric: bool, step: Step = lambda text: None
+) -> Report:
+    """Where the backends' live models differ from the IR, and with `numeric` from what its
+    definitions compute."""
+    report = Report()
     weights = random_weights(net.network)
-    for height, width in sizes(net.network)[: 2 if numeric else 1]:
-        batch = random_batch(net.network, height, width)
-        outputs: dict[str, Arrays] = {}
+    sizes = comparable(net.network)
+    for network in sizes.networks if numeric else sizes.networks[:1]:
+        size = f"{network.input.height}x{network.input.width}"
+        report.sizes.append(size)
+        batch = random_batch(network, network.input.height or 1, network.input.width or 1)
+        found = {}
         for backend in backends:
-            step(f"{backend} at {height}x{width}")
-            model = net.build(backend, height, width)
-            differences = list(check_weights(net, backend, model))
-            if not differences:
-                net.live(backend).load(model, weights)
-                outputs[backend] = net.live(backend).outputs(model, batch)
-                if (height, width) == sizes(net.network)[0]:
-                    differences = list(check_shapes(net, backend, outputs[backend]))
-            found += map(str, differences)
+            step(f"{backend} at {size}")
+            try:
+                found[backend] = _outputs(net, network, backend, weights, batch, report)
+            except Exception as error:
+                report.differences.append(_failed(backend, size, error))
         if numeric:
-            found += _numeric(net, outputs, f"{height}x{width}")
-    return list(dict.fromkeys(found))
+            step(f"the definitions at {size}")
+            _hold(network, weights, batch, found, report)
+            if network is net.network:
+                report.skipped += _unseen(network, found)
+    if numeric and sizes.skipped:
+        report.skipped.append(sizes.skipped)
+    report.differences = list(dict.fromkeys(report.differences))
+    return report
 
 
-def _numeric(net: Net, outputs: dict[str, Arrays], size: str) -> list[str]:
-    """The first layer at which each backend leaves the first one."""
-    found = []
-    names = list(outputs)
-    for other in names[1:]:
-        first = next(check_outputs(net.network, outputs[other], outputs[names[0]]), None)
-        if first is not None:
-            found.append(f"at {size}, {other} and {names[0]} part at {first}")
-    return found
+def _outputs(
+    net: Net, network: Network, backend: str, weights: Arrays, batch: Array, report: Report
+) -> Arrays:
+    """What a fresh live model gives, layer by layer; nothing where its arrays are others."""
+    model = net.build(backend, *batch.shape[2:])
+    differences = list(check_weights(net, backend, model))
+    outputs: Arrays = {}
+    if not differences:
+        net.live(backend).load(model, weights)
+        outputs = net.live(backend).outputs(model, batch)
+        differences = list(check_shapes(network, backend, outputs))
+    report.differences += map(str, differences)
+    return outputs
+
+
+def _unseen(network: Network, found: Mapping[str, Arrays]) -> Iterator[str]:
+    """Values that a backend computes without a layer that shows them, such as a sum in PyTorch."""
+    *paths, _ = [layer.path for layer in layers(network)]
+    for backend, outputs in found.items():
+        shown = with_blocks(network, outputs)
+        unseen = [path for path in paths if path not in shown] if outputs else []
+        if unseen:
+            said = f"{backend} has no layer for {len(unseen):,} values ({first(unseen)})"
+            yield f"{said}; what takes them is compared"
+
+
+def _failed(backend: str, size: str, error: Exception) -> str:
+    """A live model that cannot be built or run, with the line of generated code that says what."""
+    code = statement(error)
+    first = next(iter(str(error).strip().splitlines()), "")
+    said = f"{backend} at {size} fails: {type(error).__name__}: {first}"
+    return f"{said}, in `{code}`" if code else said
+
+
+def _hold(
+    network: Network,
+    weights: Arrays,
+    batch: Array,
+    found: Mapping[str, Arrays],
+    report: Report,
+) -> None:
+    """Holds the backends' outputs against the interpreter's; names the first that is off."""
+    size = f"{network.input.height}x{network.input.width}"
+    off: dict[str, Difference] = {}
+
+    def look(path: str, value: Array) -> None:
+        for backend, outputs in found.items():
+            if path in outputs:
+                far = deviation(outputs[path], value)
+                agreement = report.agreements.setdefault(backend, Agreement())
+                agreement.layers += size == report.sizes[0]
+                agreement.see(path or "the output", size, far)
+                if not far <= TOLERANCE and backend not in off:
+                    off[backend] = Difference(path, f"{far:.1e} of its scale")
+
+    look("", interpreter.run(network, weights, batch, look))
+    report.differences += [
+        f"at {size}, {backend} leaves the definitions at {difference.path or 'the output'},"
+        f" by {difference.message}"
+        for backend, difference in off.items()
+    ]

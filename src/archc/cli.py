@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import click
 
@@ -23,6 +24,9 @@ from archc.compiler.problems import Problem, SpecError, render
 from archc.options import BackendChoice, working
 from archc.options import settings as _settings
 from archc.options import specs as _specs
+
+if TYPE_CHECKING:
+    from archc.check import Report
 
 
 class Commands(click.Group):
@@ -168,7 +172,7 @@ def _report(net: Net, path: Path, fate: str) -> None:
 @cli.command()
 @_specs
 @click.option("--backend", "-b", type=BackendChoice(), help="Also build live models and compare.")
-@click.option("--numeric", is_flag=True, help="Compare outputs from the same random weights too.")
+@click.option("--numeric", is_flag=True, help="Compare numbers from random weights too.")
 @_settings
 def check(
     specs: Sequence[str],
@@ -179,25 +183,29 @@ def check(
     """Check each SPEC, or its live models against it.
 
     Without --backend this needs no framework. With it, each model's arrays and output shapes are
-    compared with what archc says of them, layer by layer. With --numeric all backends (all of them,
-    if none is named) get the same random weights and batch-norm statistics, and their outputs are
-    compared; the first layer that differs is named.
+    compared with what archc says of them, layer by layer. With --numeric the backends (all of them,
+    if none is named) get the same random weights and batch-norm statistics, and what each layer
+    gives is compared with what the definitions of the ops give, computed in float64 without any
+    framework: at the declared size, and at an odd one. The first layer that differs is named.
     """
     nets = _load(specs, settings)
     wanted = backend or (backends.names() if numeric else [])
     failed = False
     for net in nets:
-        differences = _differences(net, wanted, numeric) if wanted else []
+        report = _report_of(net, wanted, numeric) if wanted else None
+        differences = report.differences if report else []
         for difference in differences:
             click.echo(f"{net.spec}: {difference}", err=True)
         failed = failed or bool(differences)
         if not differences:
             said = f" agrees with {' and '.join(wanted)}" if wanted else ": fine"
             click.echo(f"{net.spec}{said}, {net.params.trainable:,} parameters")
+        for line in report.lines() if report else ():
+            click.echo(f"  {line}")
     sys.exit(1 if failed else 0)
 
 
-def _differences(net: Net, wanted: list[str], numeric: bool) -> list[str]:
+def _report_of(net: Net, wanted: list[str], numeric: bool) -> Report:
     for name in wanted:
         net.live(name)  # says what is not installed before anything else asks for it
     from archc.check import compare
