@@ -107,7 +107,7 @@ class _Machine:
             self.average(arguments, path, inputs[0])
         if self.training is not None and name == "dropout" and arguments["rate"]:
             kept = self.training.masks[path]
-            return inputs[0] * kept / (1.0 - arguments["rate"])
+            return np.asarray(inputs[0] * kept / (1.0 - arguments["rate"]))
         return OPS[name](arguments, own, *inputs)
 
     def weight(self, name: str) -> Array:

@@ -1,0 +1,237 @@
+"""Random networks: what `check` accepts is built, run, resolved, renamed and converted.
+
+Every backend's live model is held against the interpreter of the IR, layer by layer at two sizes;
+the interpreter against the shapes of the IR; what `resolve` prints against the spec; the same
+network under names that generated code uses itself against the one under plain names; and weights
+go through every kind of file and back.
+"""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory, gettempdir
+
+import numpy as np
+
+from archc import backends, interpreter
+from archc.api import Net, load
+from archc.check import compare
+from archc.compiler import analysis
+from archc.compiler.ir import Network
+from archc.compiler.names import check_module_name, check_parameter_name
+from archc.compiler.problems import Invalid
+from archc.compiler.resolve import resolve
+from archc.compiler.sizes import comparable
+from archc.numeric import Arrays, random_batch, random_weights
+from archc.weights.convert import convert, write
+from archc.weights.files import find
+
+from ._specs import BASE, NETWORK, Maker
+
+KEPT = Path(gettempdir(), "archc-campaign")
+"""Where failing specs are kept."""
+
+SUFFIXES = (".pt", ".weights.h5", ".safetensors")
+RUFF = ("check", "--select", "F,E9", "--quiet", "--output-format", "concise"), ("format", "--check")
+
+# Names that generated code, Python, NumPy and the frameworks give a meaning, and legal all the same.
+HOSTILE = """
+    act activate activation add and_ args array as_depthwise batch bias bn build cls compute concat
+    conv data dense device dict display dropout dtype exec expand F fans features features_only fmt
+    format g groups h he_normal i id in_channels init input input_shape inputs int isinstance items
+    keras kernel kernel_size kwargs lambda_ layer layers len length list map math Model module
+    namespace nan nn np object open ops out outputs out_channels pad pad_same padding pads pair pass_
+    pi pool prev print property range reduce residual result root rows sequential Sequential set shape
+    size slope sorted split stem steps str stride sum super Tensor tensor torch total tuple
+    type_ units use_bias value values variance vars weight weights x y y_ zip
+    """.split()  # noqa: SIM905
+
+
+def hostile_names(kind: str) -> Iterator[str]:
+    """Names in an order of their own for each kind of thing; each once in a spec."""
+    legal = [name for name in HOSTILE if _is_legal(name)]
+    kinds = ("block", "row", "step", "input", "param", "kept", "let", "tap")
+    for name in legal[kinds.index(kind) :: len(kinds)]:
+        yield name
+    number = 0
+    while True:
+        number += 1
+        yield f"{kind}_{number}_"
+
+
+def _is_legal(name: str) -> bool:
+    try:
+        check_module_name(name)
+        check_parameter_name(name)
+    except Invalid:
+        return False
+    return True
+
+
+def run(count: int, seed: int) -> Iterator[str]:
+    with TemporaryDirectory() as emitted:
+        for number in range(seed, seed + count):
+            yield from _one(number, Path(emitted))
+        yield from _style(Path(emitted))
+
+
+def _one(number: int, emitted: Path) -> Iterator[str]:
+    """What is wrong with the network of one seed."""
+    with TemporaryDirectory() as folder:
+        path = Maker(number, Path(folder)).make()
+        for check in (_emits, _agrees, _resolves, _renames, _converts):
+            try:
+                said = list(check(path, number, emitted))
+            except Exception as error:
+                last = traceback.extract_tb(error.__traceback__)[-1]
+                where = f"{Path(last.filename).name}:{last.lineno}"
+                said = [f"{type(error).__name__}: {str(error)[:600]} ({where})"]
+            for failure in said:
+                yield f"{_keep(path, number)}: --seed {number}: {check.__name__[1:]}: {failure}"
+
+
+def _keep(path: Path, number: int) -> Path:
+    """Where a failing spec is kept, with what it extends."""
+    folder = KEPT / f"networks-{number}"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in (NETWORK, BASE):
+        if (path.parent / name).exists():
+            (folder / name).write_bytes((path.parent / name).read_bytes())
+    return folder / NETWORK
+
+
+def _emits(path: Path, number: int, emitted: Path) -> Iterator[str]:
+    """Source that Python compiles; its style is looked at for all networks at once."""
+    net = load(path)
+    for backend in backends.names():
+        text = net.source(backend)
+        compile(text, f"{backend}.py", "exec")
+        (emitted / f"n{number}_{backend}.py").write_text(text, encoding="utf-8")
+
+
+def _style(folder: Path) -> Iterator[str]:
+    """Emitted files that ruff would change, or finds fault with."""
+    for command in RUFF:
+        done = subprocess.run(
+            [sys.executable, "-m", "ruff", *command, "--isolated", str(folder)],
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode:
+            yield f"ruff {command[0]}:\n{done.stdout}{done.stderr}"
+
+
+def _agrees(path: Path, number: int, emitted: Path) -> Iterator[str]:
+    """Every backend with the interpreter, the interpreter with the IR, and the counts."""
+    net = load(path)
+    yield from compare(net, backends.names(), numeric=True).differences
+    weights = random_weights(net.network)
+    for network in comparable(net.network).networks:
+        yield from _shapes(network, weights)
+    total = sum(array.size for array in weights.values())
+    if total != net.params.total:
+        yield f"{net.params.total} parameters, but the arrays have {total} numbers"
+
+
+def _shapes(network: Network, weights: Arrays) -> Iterator[str]:
+    wanted = {layer.path: layer.output.shape for layer in analysis.layers(network)}
+    found = interpreter.outputs(network, weights, _batch(network))
+    for path, shape in wanted.items():
+        if found[path].shape[1:] != shape:
+            yield f"{path}: archc says {shape}, the definitions give {found[path].shape[1:]}"
+
+
+def _batch(network: Network) -> np.ndarray:
+    return random_batch(network, network.input.height or 1, network.input.width or 1)
+
+
+def _resolves(path: Path, number: int, emitted: Path) -> Iterator[str]:
+    """A flat spec of the same layers, weights and numbers; and flat is flat."""
+    flat = path.with_name("flat.yaml")
+    flat.write_text(resolve(path), encoding="utf-8")
+    yield from _same(load(path).network, load(flat).network)
+    again = resolve(flat).split("\n", 1)[1]
+    without_notes = [line.split("  #")[0] for line in flat.read_text("utf-8").split("\n")]
+    plain = [line for line in without_notes[1:] if not line.startswith("# ")]
+    if [line.split("  #")[0] for line in again.split("\n")] != plain:
+        yield "resolving twice gives another spec"
+
+
+def _same(left: Network, right: Network, names: bool = True) -> Iterator[str]:
+    """Where two networks differ: in layers (their paths only where `names` are the same) and in
+    numbers."""
+    ours, theirs = analysis.layers(left), analysis.layers(right)
+    shapes = [[(layer.op, layer.output) for layer in every] for every in (ours, theirs)]
+    if shapes[0] != shapes[1]:
+        yield "other layers"
+        return
+    if names and [layer.path for layer in ours] != [layer.path for layer in theirs]:
+        yield "other paths"
+    weights = random_weights(left)
+    renamed = dict(zip(random_weights(right), weights.values(), strict=True))
+    first = interpreter.run(left, weights, _batch(left))
+    second = interpreter.run(right, renamed, _batch(right))
+    if not np.array_equal(first, second, equal_nan=True):
+        yield "other numbers"
+
+
+def _renames(path: Path, number: int, emitted: Path) -> Iterator[str]:
+    """The same network under names that generated code uses itself."""
+    folder = path.parent / "renamed"
+    folder.mkdir()
+    other = Maker(number, folder, hostile_names).make()
+    net = load(other)
+    failures = [*_same(load(path).network, net.network, names=False)]
+    if not failures:
+        failures = compare(net, backends.names(), numeric=True).differences
+    for failure in failures:
+        yield f"{_keep(other, number)} (renamed): {failure}"
+    for backend in backends.names():
+        (emitted / f"r{number}_{backend}.py").write_text(net.source(backend), encoding="utf-8")
+
+
+def _converts(path: Path, number: int, emitted: Path) -> Iterator[str]:
+    """Weights through every kind of file and back, in an order of chance; and into live models."""
+    net = load(path)
+    weights = random_weights(net.network)
+    files = [path.with_name(f"weights{index}{suffix}") for index, suffix in enumerate(SUFFIXES)]
+    random.Random(number).shuffle(files)
+    save(net, weights, files[0])
+    for source, target in zip(files, [*files[1:], path.with_name("last.safetensors")], strict=True):
+        convert(net, source, target)
+    yield from _loads(net, weights, path)
+
+
+def save(net: Net, weights: Arrays, path: Path) -> None:
+    """Writes random weights as a file of archc's own, converted if its kind is another."""
+    neutral = path.with_name("first.safetensors")
+    storage, _ = find(neutral, writing=True)
+    from archc.backends.storage import Stored
+
+    def stored(name: str) -> Stored:
+        return Stored(weights[name].shape, "float32", lambda: weights[name])
+
+    write(net, {name: stored(name) for name in weights}, storage, neutral, {})
+    convert(net, neutral, path)
+
+
+def _loads(net: Net, weights: Arrays, path: Path) -> Iterator[str]:
+    """The converted files in the frameworks' own loaders."""
+    import torch
+
+    module, model = net.build("torch"), net.build("keras")
+    module.load_state_dict(torch.load(next(path.parent.glob("weights*.pt"))), strict=True)
+    if weights:
+        model.load_weights(next(path.parent.glob("*.weights.h5")))
+    for backend, live in (("torch", module), ("keras", model)):
+        found = net.live(backend).arrays(live)
+        if not all(np.array_equal(found[name], array) for name, array in weights.items()):
+            yield f"{backend} loads other weights"
+
+
+Check = Callable[[Path, int, Path], Iterator[str]]
