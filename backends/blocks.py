@@ -24,21 +24,40 @@ NOWHERE = Place(Source("generated", ""), 1, 1)
 
 
 def used_blocks(network: Network, seen: Seen) -> list[Block]:
-    """Every block definition that the network reaches, callees first; `seen` are its bodies."""
+    """Every block that the network's code names, those that others name first; `seen` are its
+    bodies. A block may be named where it is never called: as an activation of a step left out."""
     found: dict[Block, None] = {}
 
-    def visit(target: Op | Block) -> None:
+    def visit(target: object) -> None:
         if isinstance(target, Block) and target not in found:
-            for _, invoke in target.invokes():
-                visit(invoke.target)
+            for other in target.names():
+                visit(other)
             found[target] = None
 
-    for row in network.rows:
-        visit(row.call.body.target)
-    # Blocks that serve as activations are called in no other's definition.
+    # Blocks that serve as activations come first: they are called in no other's definition.
     called = dict.fromkeys(body.target for every in seen.values() for body in every)
-    serving = [t for t in called if isinstance(t, Block) and t not in found]
-    return [*serving, *found]
+    defined = _called(network)
+    for target in [t for t in called if t not in defined]:
+        visit(target)
+    for own in network.defaults.values():
+        for value in own.values():
+            visit(value)
+    for row in network.rows:
+        for value in (*row.call.body.arguments.values(), row.call.body.target):
+            visit(value)
+    return [*found]
+
+
+def _called(network: Network) -> set[Op | Block]:
+    """What the rows call, and what is called in the definitions of that."""
+    found: set[Op | Block] = set()
+    pending = [row.call.body.target for row in network.rows]
+    while pending:
+        target = pending.pop()
+        if target not in found:
+            found.add(target)
+            pending += [i.target for _, i in target.invokes()] if isinstance(target, Block) else []
+    return found
 
 
 Seen = Mapping[tuple[Op | Block, str], Collection[Body]]

@@ -36,7 +36,7 @@ CODES = {
     "E036": "a block that uses itself",
     "E037": "the wrong number of tensors for a block or op",
     "E038": "a tensor where a number belongs, or a number where a tensor belongs",
-    "E039": "a step that nothing uses",
+    "E039": "a step or a row that nothing uses",
     # Shapes
     "E040": "shapes that do not fit together",
     "E041": "a kernel, pool or crop larger than its input",

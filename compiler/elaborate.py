@@ -13,7 +13,7 @@ from archc.compiler.expressions import Definition, Node, Value
 from archc.compiler.ir import Network, Parameter, Tensor
 from archc.compiler.origins import Origins, Settings
 from archc.compiler.problems import Invalid, Place, Problem, SpecError
-from archc.compiler.rows import Rows, check_known
+from archc.compiler.rows import Rows, check_known, unused
 from archc.compiler.values import show
 from archc.compiler.variants import from_extended
 
@@ -42,6 +42,8 @@ def _rows(values: _Values) -> Rows:
     if not rows.rows and not values.problems:
         message, hint = "every row of the network is left out", "at least one `when` must hold"
         values.problems.append(Problem("E011", message, spec.key_place("network"), hint))
+    if not values.problems:
+        values.problems += unused(rows.rows)
     return rows
 
 

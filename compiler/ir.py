@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from archc.compiler.expressions import Definition, Node, Value
+from archc.compiler.expressions import Definition, Literal, Node, Value, walk
 from archc.compiler.problems import Invalid, Place
 from archc.compiler.values import Type, show
 
@@ -217,6 +217,19 @@ class Block(Definition):
             if isinstance(step.call, Invoke):
                 for invoke in step.call.walk():
                     yield step, invoke
+
+    def names(self) -> Iterator[Block]:
+        """Every block that the definition calls, or names where an activation belongs."""
+        nodes = [p.default for p in self.parameters if p.default is not None]
+        nodes += [node for _, node in self.lets]
+        nodes += [step.when for step in self.steps if step.when is not None]
+        for _, invoke in self.invokes():
+            nodes += [node for _, node in invoke.arguments]
+            if isinstance(invoke.target, Block):
+                yield invoke.target
+        for node in nodes:
+            values = (n.value for n in walk(node) if isinstance(n, Literal))
+            yield from (value for value in values if isinstance(value, Block))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

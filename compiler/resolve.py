@@ -168,15 +168,21 @@ def _note(said: Iterable[str]) -> str:
 
 
 def _needed(network: Network) -> list[Block]:
-    """The blocks that rows call, and those that these call."""
+    """The blocks that rows call or name, and those that these do."""
     found: dict[Block, None] = {}
     pending = [target for row in network.rows for target in _called(row.call.body)]
+    pending += [value for row in network.rows for value in _values(row.call.body.arguments)]
+    pending += [value for own in network.defaults.values() for value in _values(own)]
     while pending:
         target = pending.pop(0)
         if isinstance(target, Block) and target not in found:
             found[target] = None
-            pending += [invoke.target for _, invoke in target.invokes()]
+            pending += target.names()
     return [*found]
+
+
+def _values(arguments: Mapping[str, Value]) -> Iterator[Block]:
+    return (value for value in arguments.values() if isinstance(value, Block))
 
 
 def _called(body: Body) -> Iterator[Op | Block]:

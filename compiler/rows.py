@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from archc.compiler import expressions as ex
@@ -326,6 +326,31 @@ class Rows:
             if node is not None:
                 check_known(node, self.kept, what, place)
         return channels if channels is not None and ex.names(channels).keys() & self.kept else None
+
+
+def unused(rows: Sequence[Row]) -> Iterator[Problem]:
+    """Rows on which the network's output does not depend (E039). A repeated row is told once."""
+    needed = _reaching(rows, [len(rows) - 1])
+    tapped = _reaching(rows, [index for index, row in enumerate(rows) if row.tap is not None])
+    lost = {row.place: row for i, row in enumerate(rows) if i not in needed}
+    of_taps = {rows[index].place for index in tapped}
+    for place, row in lost.items():
+        repeated = sum(other.place is place for other in rows) > 1
+        name = row.group if repeated else row.call.name
+        message, hint = f"nothing uses the row `{name}`", "take from it with `from`, or remove it"
+        if place in of_taps:
+            message = f"the network's output does not depend on `{name}`"
+            hint = "a tap is for what is on the way to the output; take from it with `from`"
+        yield Problem("E039", message, place, hint)
+
+
+def _reaching(rows: Sequence[Row], ends: Iterable[int]) -> set[int]:
+    """The numbers of the rows that those numbered `ends` are computed from, with their own."""
+    found = {*ends}
+    for index in range(len(rows) - 1, -1, -1):
+        if index in found:
+            found |= {*rows[index].call.feeds}
+    return found
 
 
 def _not_at_the_end(template: RowTemplate, end: Node) -> SpecError:

@@ -127,8 +127,9 @@ def test_a_row_is_meant_where_a_parameter_is_called_the_same(
     source: str, settings: Mapping[str, object], fed: str, net: Compile
 ) -> None:
     rows = "  - {block: identity, name: n}\n  - {block: identity, name: a}\n"
-    found = net(f"{rows}  - {{block: identity, name: b, from: {source}}}\n", settings)
-    assert wiring(found)["b"] == (fed,)
+    rows += f"  - {{block: identity, name: b, from: {source}}}\n"
+    rows += "  - {block: concat, name: every, from: [n, a, b]}\n"
+    assert wiring(net(rows, settings))["b"] == (fed,)
 
 
 def test_the_name_of_a_table_is_its_last_row_and_that_of_a_repeated_row_its_last_repeat(
@@ -182,9 +183,16 @@ def test_rows_with_names_of_their_own_do_not_count(net: Compile) -> None:
         "      - [a, identity, ~]\n"
         "      - [b, add, [a, -2]]\n"
         "      - {name: c, block: identity, from: a, repeat: 2}\n"
+        "      - {name: d, block: add, from: [b, c]}\n"
     )
-    assert wiring(found) == {"a": ("input",), "b": ("a", "input"), "c.0": ("a",), "c.1": ("c.0",)}
-    assert [row.group for row in found.rows] == [None, None, "c", "c"]
+    assert wiring(found) == {
+        "a": ("input",),
+        "b": ("a", "input"),
+        "c.0": ("a",),
+        "c.1": ("c.0",),
+        "d": ("b", "c.1"),
+    }
+    assert [row.group for row in found.rows] == [None, None, "c", "c", None]
 
 
 # --------------------------------------------------------------------------------- kept parameters

@@ -149,8 +149,8 @@ BY_HAND: Mapping[str, tuple[str, tuple[tuple[str, str], ...]]] = {
         ((ROWS[3], f"{ROWS[3]}\n      - {NEW}\n      - {ROWS[3]}"),),
     ),
     "a row after a row": (
-        "{after: stem, insert: [{block: conv2d, filters: 16, kernel: 1, from: -2}]}",
-        ((STEM, f"{STEM}\n  - {{block: conv2d, filters: 16, kernel: 1, from: -2}}"),),
+        "{after: stem, insert: [{block: add, from: [-1, -1]}]}",
+        ((STEM, f"{STEM}\n  - {{block: add, from: [-1, -1]}}"),),
     ),
     "a table after a table": (
         "{after: blocks, insert: [{name: more, columns: [block, out], rows: [[conv_bn, 8]]}]}",
