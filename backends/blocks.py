@@ -43,8 +43,9 @@ def used_blocks(network: Network, seen: Seen) -> list[Block]:
         for value in own.values():
             visit(value)
     for row in network.rows:
-        for value in (*row.call.body.arguments.values(), row.call.body.target):
-            visit(value)
+        for argument in row.call.body.arguments.values():
+            visit(argument)
+        visit(row.call.body.target)
     return [*found]
 
 

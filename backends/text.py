@@ -52,10 +52,20 @@ def _argument(argument: Argument) -> str:
 def layout(
     expression: Expression, indent: int = 0, before: str = "", after: str = ""
 ) -> Iterator[str]:
-    """The lines of `before expression after` at `indent` columns."""
+    """The lines of the statement `before expression after` at `indent` columns.
+
+    Where even an argument alone is too long for a line, all stands on one line, left alone by name.
+    """
+    broken = list(_broken(expression, indent, before, after))
+    if max(map(len, broken)) > WIDTH:
+        broken = [fitted(f"{' ' * indent}{before}{expression}{after}")]
+    yield from broken
+
+
+def _broken(expression: Expression, indent: int, before: str, after: str) -> Iterator[str]:
     line = f"{' ' * indent}{before}{expression}{after}"
     if isinstance(expression, str) or len(line) <= WIDTH or not expression.arguments:
-        yield fitted(line)
+        yield line
         return
     if len(expression.inputs) > 1:
         yield from _on_list(expression, indent, before, after)
@@ -63,7 +73,7 @@ def layout(
     yield f"{' ' * indent}{before}{expression.callee}("
     for argument in expression.arguments:
         name, value = argument if isinstance(argument, tuple) else ("", argument)
-        yield from layout(value, indent + 4, f"{name}=" if name else "", ",")
+        yield from _broken(value, indent + 4, f"{name}=" if name else "", ",")
     yield f"{' ' * indent}){expression.tail}{after}"
 
 
@@ -72,16 +82,14 @@ def _on_list(expression: Apply, indent: int, before: str, after: str) -> Iterato
     yield f"{' ' * indent}{before}{Apply(expression.callee, expression.arguments)}("
     yield f"{' ' * indent}    ["
     for x in expression.inputs:
-        yield from layout(x, indent + 8, "", ",")
+        yield from _broken(x, indent + 8, "", ",")
     yield f"{' ' * indent}    ],"
     yield f"{' ' * indent}){after}"
 
 
 def fitted(line: str) -> str:
     """A line too long to keep and without a call to break is left alone by name."""
-    code = line.lstrip()
-    whole = not code.endswith(",") and len(line) > WIDTH
-    return f"{line}  # fmt: skip" if whole else line
+    return f"{line}  # fmt: skip" if len(line) > WIDTH else line
 
 
 def signature(

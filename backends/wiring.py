@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from archc.backends.text import Names
-from archc.compiler.ir import Network
+from archc.compiler.ir import Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,19 +26,19 @@ class Assignment:
         return self.operands == ("x",) and self.saved is None
 
 
-def assignments(network: Network, source: str, taken: Iterable[str]) -> list[Assignment]:
+def assignments(rows: Sequence[Row], source: str, taken: Iterable[str]) -> list[Assignment]:
     """One assignment a row; the network's input is in `source`. The last output ends up in `x`."""
-    last_use = {feed: i for i, row in enumerate(network.rows) for feed in row.call.feeds}
+    last_use = {feed: i for i, row in enumerate(rows) for feed in row.call.feeds}
     variables = {-1: source}
     found: list[Assignment] = []
-    for index, row in enumerate(network.rows):
+    for index, row in enumerate(rows):
         operands = tuple(variables[feed] for feed in row.call.feeds)
         alive = {v: name for v, name in variables.items() if last_use.get(v, -2) > index}
         current = next((value for value, name in alive.items() if name == "x"), None)
         if current is not None:
-            alive[current] = _free(network, current, {*alive.values(), *taken})
+            alive[current] = _free(rows, current, {*alive.values(), *taken})
         saved = None if current is None else alive[current]
-        if saved is None and index and row.group and row.group == network.rows[index - 1].group:
+        if saved is None and index and row.group and row.group == rows[index - 1].group:
             # The last row of a table is written like those before it, needed or not; but not into
             # a variable that holds what a row further down takes.
             alike = found[-1].operands == operands and found[-1].saved not in alive.values()
@@ -48,7 +48,7 @@ def assignments(network: Network, source: str, taken: Iterable[str]) -> list[Ass
     return found
 
 
-def _free(network: Network, value: int, taken: set[str]) -> str:
+def _free(rows: Sequence[Row], value: int, taken: set[str]) -> str:
     """A variable for a value needed later: `prev`, or where that is taken the row's own name."""
-    row = network.rows[value].call.name.replace(".", "_") if value >= 0 else "image"
+    row = rows[value].call.name.replace(".", "_") if value >= 0 else "image"
     return Names(taken).new(row if "prev" in taken else "prev")

@@ -13,7 +13,7 @@ from archc.compiler.bind_blocks import Blocks
 from archc.compiler.bind_rows import RowBinder, RowTemplate
 from archc.compiler.bind_values import ANY, Scope, ValueBinder
 from archc.compiler.catalogue import CATALOGUE
-from archc.compiler.expressions import Node
+from archc.compiler.expressions import Literal, Node, walk
 from archc.compiler.ir import Block, Op, Parameter
 from archc.compiler.load import Files
 from archc.compiler.problems import Problem
@@ -81,4 +81,28 @@ def _defaults(
         target = blocks.target(name, name.place)
         if target is not None:
             found[str(name)] = dict(values.arguments(target, given.items(), scope))
+    for block in blocks.bound.values():
+        _check_circle(block, found, values)
     return found
+
+
+def _check_circle(
+    block: Block, defaults: Mapping[str, Mapping[str, Node]], values: ValueBinder
+) -> None:
+    """Reports a default that makes a block use itself: as an activation, here or further down."""
+    for node in defaults.get(block.name, {}).values():
+        pending, seen = _named(node), set[Block]()
+        while pending:
+            other = pending.pop()
+            if other not in seen:
+                seen.add(other)
+                given = defaults.get(other.name, {}).values()
+                pending += [*other.names(), *(b for own in given for b in _named(own))]
+        if block in seen:
+            values.report("E036", f"with this, the block `{block.name}` uses itself", node.place)
+
+
+def _named(node: Node) -> list[Block]:
+    """The blocks that an expression names."""
+    literals = (n.value for n in walk(node) if isinstance(n, Literal))
+    return [value for value in literals if isinstance(value, Block)]

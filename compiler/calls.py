@@ -127,6 +127,7 @@ class Elaborator:
         output = scope.tensor(result)
         _check_channels(block, output, scope)
         calls, feed = tuple(body.calls), body.feeds[result]
+        _check_used(block, calls, feed)
         ops = check_ops(sum(call.body.ops for call in calls))
         return Body(block, values, inputs, output, Cost(), calls, feed, ops)
 
@@ -138,6 +139,20 @@ def _check_channels(block: Block, output: Tensor, scope: Mapping[str, object]) -
         message = f"`{block.name}` says that it gives {said} channels, but gives {output.channels}"
         assert block.channels is not None
         raise Blame(Invalid("E047", message), block.channels.place)
+
+
+def _check_used(block: Block, calls: tuple[Call, ...], result: int) -> None:
+    """Raises `Blame` (E039) for a step that only steps use which are left out in this call."""
+    needed = {result}
+    for index in range(len(calls) - 1, -1, -1):
+        if index in needed:
+            needed |= {*calls[index].feeds}
+    lost = {call.name for index, call in enumerate(calls) if index not in needed}
+    for step, invoke in block.invokes() if lost else ():
+        if invoke.name in lost:
+            message = f"nothing uses the step `{step.name}` where what takes it is left out"
+            hint = "give it the `when` of the step that takes it"
+            raise Blame(Invalid("E039", message, hint), step.place)
 
 
 def _check_written_out(body: Body) -> None:

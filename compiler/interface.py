@@ -185,7 +185,10 @@ class _Analysis:
             passed += self.hand_through(invoke, callee, optional)
         self.passed[invoke.name] = tuple(passed)
         inputs = tuple(self.channels.get(operand.name) for operand in invoke.operands)
-        arguments = _with_defaults(invoke.target, dict(passed))
+        # An argument may speak of another step's channels: what is known of these is put in its
+        # place, so that channels are always told in terms of the block's inputs.
+        told = {name: with_channels(node, self.channels) for name, node in passed}
+        arguments = _with_defaults(invoke.target, told)
         output = called_channels(invoke.target, arguments, inputs)
         if output is not None:
             self.channels[invoke.name] = output
@@ -206,7 +209,8 @@ class _Analysis:
     def step_channels(self, step: str, call: str, when: Node | None, first: Node | None) -> None:
         called = self.channels.get(call)
         if when is not None and called is not None and first is not None:
-            called = simplify(ex.Conditional(when, called, first, _NOWHERE))
+            condition = with_channels(when, self.channels)
+            called = simplify(ex.Conditional(condition, called, first, _NOWHERE))
         if called is None or (when is not None and first is None):
             self.channels.pop(step, None)
         else:

@@ -193,7 +193,7 @@ class _NetworkFunction:
         self.network = names.network
         self.spell = Speller(names.kept.__getitem__, str, names.activation)
         taken = {*names.taken, "inputs", *names.kept.values()}
-        every = assignments(self.network, "inputs", taken)
+        every = assignments(self.network.rows, "inputs", taken)
         self.assignments = dict(zip(self.network.rows, every, strict=True))
 
     def text(self) -> FunctionText:
@@ -251,7 +251,8 @@ class _NetworkFunction:
         target, name = row.call.body.target, layer_name(row.call.name)
         if isinstance(target, Op):
             values = {k: ex.Literal(v, NOWHERE) for k, v in row.call.body.arguments.items()}
-            call = OpCall({**values, **row.spelled}, operands, name, self.spell)
+            varied = not common.activations([row.call.body]) <= {*ACTIVATIONS, None}
+            call = OpCall({**values, **row.spelled}, operands, name, self.spell, varied)
             return OPS[target.name](call)
         given = dict(common.row_arguments(self.network, row))
         seen = [x for name, x in zip(target.inputs, operands, strict=True) if name in _seen(target)]

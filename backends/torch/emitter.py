@@ -12,6 +12,7 @@ from archc.backends.blocks import NOWHERE, Speller
 from archc.backends.helpers import definitions, mentioned, needed
 from archc.backends.rendering import template
 from archc.backends.text import (
+    WIDTH,
     Expression,
     Names,
     apply,
@@ -23,7 +24,7 @@ from archc.backends.text import (
     signature,
 )
 from archc.backends.torch.ops import ACTIVATIONS, FRESH, IN_PLACE, INLINE, MAKE, MODULES, OpCall
-from archc.backends.wiring import assignments
+from archc.backends.wiring import Assignment, assignments
 from archc.compiler import expressions as ex
 from archc.compiler.expressions import Node
 from archc.compiler.interface import Argument, Interface, interface
@@ -199,8 +200,10 @@ class _BlockClass:
         """Whether leaving out the modules is all it takes: nn.Sequential runs what there is."""
         return all(step in self.chain for step in steps)
 
-    def flag(self, first: Step) -> str:
-        """The attribute that says whether the steps from `first` on are there."""
+    def flag(self, step: Step) -> str:
+        """The attribute that says whether a step is there, and its neighbours of one `when`."""
+        groups = [[*group] for _, group in groupby(self.block.steps, lambda step: step.when)]
+        first = next(group[0] for group in groups if step in group)
         taken = {invoke.name for step in self.block.steps for invoke in modules(step)}
         if first.name not in taken:
             return first.name
@@ -355,6 +358,9 @@ def split(block: Block) -> tuple[list[Step], list[Step]]:
     return ([], []) if broken or not chain else (chain, tail)
 
 
+Assigned = Mapping[Row, Assignment]
+
+
 def _parts(rows: list[Row]) -> Iterator[tuple[str | None, list[Row]]]:
     """The rows, parted after each that is tapped; each part with its tap."""
     part: list[Row] = []
@@ -374,8 +380,7 @@ class _NetworkClass:
         self.names = names
         self.network = names.network
         self.spell = Speller(names.kept.__getitem__, str, names.activation)
-        every = assignments(names.network, "x", names.taken)
-        self.assignments = dict(zip(names.network.rows, every, strict=True))
+        self.assignments = self.assigned(names.network.rows)
         self.end = [row for row in names.network.rows if row.when is not None]
         """The rows that the model may leave out, which are the last."""
 
@@ -390,6 +395,11 @@ class _NetworkClass:
             list(self.init()),
             indented(self.forward(), 4),
         )
+
+    def assigned(self, rows: Sequence[Row]) -> Assigned:
+        """How each of the rows is computed where those after them are not."""
+        every = assignments(rows, "x", self.names.taken)
+        return dict(zip(rows, every, strict=True))
 
     def parameter(self, kept: Parameter) -> str:
         assert kept.default is not None
@@ -409,11 +419,21 @@ class _NetworkClass:
 
     def init(self) -> Iterator[str]:
         yield "        super().__init__()"
+        off = False
         for name, rows in self.groups():
             if name is not None:
+                # A row stays one line however long, and ruff is told so once a table.
+                yield from () if off else ("        # fmt: off",)
                 yield from self.table(name, rows)
+                off = True
             elif is_module(rows[0].call.body.target) and rows[0].when is None:
-                yield fitted(f"        {self.made(rows[0])}")
+                line = f"        {self.made(rows[0])}"
+                # Just below `fmt: on`, ruff does not see a `fmt: skip`.
+                if off and len(line) <= WIDTH:
+                    yield "        # fmt: on"
+                    off = False
+                yield line if off else fitted(line)
+        yield from ("        # fmt: on",) if off else ()
         if self.end:
             yield fitted(f"        self.{self.flag} = {self.spell(self.when)}")
             yield f"        if self.{self.flag}:"
@@ -423,15 +443,12 @@ class _NetworkClass:
         return f"self.{row.call.name} = {self.layer(row)}  # {row.call.body.output}"
 
     def table(self, name: str, rows: list[Row]) -> Iterator[str]:
-        # A row stays one line however long, and ruff is told so once a table.
-        yield "        # fmt: off"
         chained = self.chained(rows)
         opening, closing = ("nn.Sequential(", ")") if chained else ("nn.ModuleList([", "])")
         yield f"        self.{name} = {opening}"
         for row in rows:
             yield f"            {self.layer(row)},  # {row.call.body.output}"
         yield f"        {closing}"
-        yield "        # fmt: on"
 
     def chained(self, rows: list[Row]) -> bool:
         """Whether nn.Sequential can run the rows."""
@@ -451,7 +468,11 @@ class _NetworkClass:
         return self.names.constructor(body.target, by_input, given, self.spell)
 
     def forward(self) -> list[str]:
-        lines = [line for name, rows in self.groups() for line in self.statements(name, rows)]
+        lines = [
+            line
+            for name, rows in self.groups()
+            for line in self.statements(name, rows, self.assignments)
+        ]
         last = lines.pop() if lines[-1].startswith("x = ") else "x = x"
         lines.append(f"return {last.removeprefix('x = ')}")
         head = "def forward(self, x: Tensor) -> Tensor:"
@@ -467,24 +488,28 @@ class _NetworkClass:
         yield from indented(docstring(doc, 8), 4)
         yield "    features = {}"
         left = len(self.network.taps)
+        last = max(i for i, row in enumerate(self.network.rows) if row.tap is not None)
+        assigned = self.assigned(self.network.rows[: last + 1])
         for name, rows in self.groups():
             start = 0
             for tap, part in _parts(rows):
                 if left == 0:
                     break
-                yield from (f"    {line}" for line in self.part(name, rows, start, part))
+                yield from (f"    {line}" for line in self.part(name, rows, start, part, assigned))
                 start += len(part)
                 if tap is not None:
                     yield f'    features["{tap}"] = x'
                     left -= 1
         yield "    return features"
 
-    def part(self, name: str | None, rows: list[Row], start: int, part: list[Row]) -> Iterator[str]:
+    def part(
+        self, name: str | None, rows: list[Row], start: int, part: list[Row], assigned: Assigned
+    ) -> Iterator[str]:
         """What computes some of the rows of a group, the first of them at `start`."""
         if name is None or len(part) == len(rows):
-            yield from self.statements(name, rows)
+            yield from self.statements(name, rows, assigned)
         else:
-            yield from self.loops(f"self.{name}", part, start, len(rows))
+            yield from self.loops(f"self.{name}", part, start, len(rows), assigned)
 
     @property
     def when(self) -> Node:
@@ -498,33 +523,35 @@ class _NetworkClass:
         wanted = self.when.id if isinstance(self.when, ex.Name) else "has_end"
         return Names((row.group or row.call.name) for row in self.network.rows).new(wanted)
 
-    def statements(self, name: str | None, rows: list[Row]) -> Iterator[str]:
+    def statements(self, name: str | None, rows: list[Row], assigned: Assigned) -> Iterator[str]:
         """What computes a row, or the rows of a table."""
         if rows[0] in self.end[:1]:
             yield f"if not self.{self.flag}:"
             yield "    return x"
         if name is None:
-            yield self.statement(rows[0], f"self.{rows[0].call.name}")
+            yield self.statement(rows[0], f"self.{rows[0].call.name}", assigned)
         elif self.chained(rows):
             yield f"x = self.{name}(x)"
         else:
-            yield from self.loops(f"self.{name}", rows, 0, len(rows))
+            yield from self.loops(f"self.{name}", rows, 0, len(rows), assigned)
 
-    def loops(self, name: str, rows: list[Row], start: int, count: int) -> Iterator[str]:
+    def loops(
+        self, name: str, rows: list[Row], start: int, count: int, assigned: Assigned
+    ) -> Iterator[str]:
         """A loop for each run of rows that are computed alike, of a table of `count` rows."""
-        for _, group in groupby(rows, lambda row: self.statement(row, "layer")):
+        for _, group in groupby(rows, lambda row: self.statement(row, "layer", assigned)):
             run = list(group)
             end = start + len(run)
             if len(run) == 1:
-                yield self.statement(run[0], f"{name}[{start}]")
+                yield self.statement(run[0], f"{name}[{start}]", assigned)
             else:
                 part = f"[{start or ''}:{end if end < count else ''}]"
                 yield f"for layer in {name}{part if part != '[:]' else ''}:"
-                yield f"    {self.statement(run[0], 'layer')}"
+                yield f"    {self.statement(run[0], 'layer', assigned)}"
             start = end
 
-    def statement(self, row: Row, layer: str) -> str:
-        assignment = self.assignments[row]
+    def statement(self, row: Row, layer: str, assigned: Assigned) -> str:
+        assignment = assigned[row]
         target = row.call.body.target
         if not is_module(target):
             return assignment.text(INLINE[target.name](list(assignment.operands)))

@@ -22,6 +22,7 @@ from archc import backends, interpreter
 from archc.api import Net, load
 from archc.check import compare
 from archc.compiler import analysis
+from archc.compiler.catalogue import CATALOGUE
 from archc.compiler.ir import Network
 from archc.compiler.names import check_module_name, check_parameter_name
 from archc.compiler.problems import Invalid
@@ -37,27 +38,29 @@ KEPT = Path(gettempdir(), "archc-campaign")
 """Where failing specs are kept."""
 
 SUFFIXES = (".pt", ".weights.h5", ".safetensors")
-RUFF = ("check", "--select", "F,E9", "--quiet", "--output-format", "concise"), ("format", "--check")
+RUFF = (
+    ("check", "--select", "F,E9", "--quiet", "--output-format", "concise"),
+    ("format", "--check"),
+)
 
-# Names that generated code, Python, NumPy and the frameworks give a meaning, and legal all the same.
+# Names that generated code, Python, NumPy and the frameworks give a meaning; all of them legal.
 HOSTILE = """
     act activate activation add and_ args array as_depthwise batch bias bn build cls compute concat
     conv data dense device dict display dropout dtype exec expand F fans features features_only fmt
     format g groups h he_normal i id in_channels init input input_shape inputs int isinstance items
     keras kernel kernel_size kwargs lambda_ layer layers len length list map math Model module
-    namespace nan nn np object open ops out outputs out_channels pad pad_same padding pads pair pass_
-    pi pool prev print property range reduce residual result root rows sequential Sequential set shape
-    size slope sorted split stem steps str stride sum super Tensor tensor torch total tuple
+    namespace nan nn np object open ops out outputs out_channels pad pad_same padding pads pair
+    pi pool prev print property range reduce residual result root rows sequential Sequential set
+    shape size slope sorted split stem steps str stride sum super Tensor tensor torch total tuple
     type_ units use_bias value values variance vars weight weights x y y_ zip
     """.split()  # noqa: SIM905
 
 
 def hostile_names(kind: str) -> Iterator[str]:
     """Names in an order of their own for each kind of thing; each once in a spec."""
-    legal = [name for name in HOSTILE if _is_legal(name)]
+    legal = [name for name in HOSTILE if _is_legal(name) and name not in CATALOGUE]
     kinds = ("block", "row", "step", "input", "param", "kept", "let", "tap")
-    for name in legal[kinds.index(kind) :: len(kinds)]:
-        yield name
+    yield from legal[kinds.index(kind) :: len(kinds)]
     number = 0
     while True:
         number += 1

@@ -76,8 +76,6 @@ class Rows(nn.Module):
             Cell(8, 24, 8),  # 8x13x10
             Cell(8, 8, 8),  # 8x13x10
         ])
-        # fmt: on
-        # fmt: off
         self.more = nn.ModuleList([
             Cell(8, 8, 4),  # 4x13x10
             Cell(4, 8, 4),  # 4x13x10
