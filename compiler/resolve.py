@@ -172,12 +172,13 @@ def _needed(network: Network) -> list[Block]:
     found: dict[Block, None] = {}
     pending = [target for row in network.rows for target in _called(row.call.body)]
     pending += [value for row in network.rows for value in _values(row.call.body.arguments)]
-    pending += [value for own in network.defaults.values() for value in _values(own)]
+    given = network.defaults
+    pending += [value for op in CATALOGUE for value in _values(given.get(op, {}))]
     while pending:
         target = pending.pop(0)
         if isinstance(target, Block) and target not in found:
             found[target] = None
-            pending += target.names()
+            pending += [*target.names(), *_values(given.get(target.name, {}))]
     return [*found]
 
 
