@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -93,26 +93,29 @@ def run(value: Any, passes: tuple[Callable[[Any], Result], ...] = PASSES) -> Any
     return value
 
 
-def compile_network(path: Path, settings: Mapping[str, object] | None = None) -> Network:
+def compile_network(
+    path: Path, settings: Mapping[str, object] | None = None, include: Iterable[Path] = ()
+) -> Network:
     """The network that the file at `path` describes, with `settings` for its parameters.
 
-    A setting is a value, or the text of one as on the command line. Raises `SpecError`.
+    A setting is a value, or the text of one as on the command line. What the file uses may lie in
+    folders to `include` too. Raises `SpecError`.
     """
-    return compile_program(path, settings)[1]
+    return compile_program(path, settings, include)[1]
 
 
 def compile_program(
-    path: Path, settings: Mapping[str, object] | None = None
+    path: Path, settings: Mapping[str, object] | None = None, include: Iterable[Path] = ()
 ) -> tuple[Program, Network]:
     """The network, and the program that it comes from. Raises `SpecError`."""
-    program = _program(path)
+    program = _program(path, include)
     given = _settings(program, settings or {})
     return program, run(path, (lambda _: elaborate(program, given),))
 
 
-def _program(path: Path) -> Program:
+def _program(path: Path, include: Iterable[Path]) -> Program:
     """The bound program of a path; bound anew only where a file's text has changed."""
-    files, problems = load(path)
+    files, problems = load(path, include)
     if problems or files is None:
         raise SpecError(in_reading_order(problems, str(path)))
     return _bound(str(path), _Key(files))

@@ -24,13 +24,15 @@ Cells = dict[str, str]
 """A row as it is written: keys and arguments by name."""
 
 
-def resolve(path: Path, settings: Mapping[str, object] | None = None) -> str:
+def resolve(
+    path: Path, settings: Mapping[str, object] | None = None, include: Iterable[Path] = ()
+) -> str:
     """The spec at `path` with `settings`, as a flat one that comes to the same network.
 
     Raises `SpecError`: what `compile_network` does, and E015 where a kept parameter is called like
     a word that has to be written.
     """
-    program, network = compile_program(path, settings)
+    program, network = compile_program(path, settings, include)
     _check_words(network)
     needed = _needed(network)
     parts = (

@@ -17,10 +17,11 @@ from types import MappingProxyType
 import click
 
 from archc import backends
-from archc.api import Net, load
+from archc.api import Net, load_with
 from archc.backends import BackendError, SourceFile, WeightsError
 from archc.compiler.problems import Problem, SpecError, render
 from archc.options import BackendChoice, working
+from archc.options import include as _include
 from archc.options import settings as _settings
 from archc.options import specs as _specs
 
@@ -64,6 +65,7 @@ def cli() -> None:
     help="The folder to write into.",
 )
 @_settings
+@_include
 @click.option("--stdout", "to_stdout", is_flag=True, help="Print the source; write no file.")
 @click.option("--check", is_flag=True, help="Write nothing; fail with a diff if a file is stale.")
 def build(
@@ -71,6 +73,7 @@ def build(
     backend: list[str],
     out: Path,
     settings: Sequence[tuple[str, str]],
+    include: Sequence[Path],
     to_stdout: bool,
     check: bool,
 ) -> None:
@@ -84,7 +87,9 @@ def build(
     """
     if check and to_stdout:
         raise click.UsageError("--check and --stdout cannot be combined.")
-    emitted = [(net, net.source_file(name)) for net in _load(specs, settings) for name in backend]
+    emitted = [
+        (net, net.source_file(name)) for net in _load(specs, settings, include) for name in backend
+    ]
     _refuse_clashes(emitted)
     if to_stdout:
         for _, source in emitted:
@@ -97,13 +102,15 @@ def build(
             _report(net, out / source.name, _write(out / source.name, source.text))
 
 
-def _load(specs: Sequence[str], settings: Sequence[tuple[str, str]]) -> list[Net]:
+def _load(
+    specs: Sequence[str], settings: Sequence[tuple[str, str]], include: Sequence[Path]
+) -> list[Net]:
     """All networks, or every problem of all of them and no network."""
     nets: list[Net] = []
     problems: list[Problem] = []
     for spec in specs:
         try:
-            nets.append(load(spec, **dict(settings)))
+            nets.append(load_with(spec, dict(settings), include))
         except SpecError as error:
             problems.extend(error.problems)
     if problems:
@@ -170,11 +177,13 @@ def _report(net: Net, path: Path, fate: str) -> None:
 @click.option("--backend", "-b", type=BackendChoice(), help="Also build live models and compare.")
 @click.option("--numeric", is_flag=True, help="Compare outputs from the same random weights too.")
 @_settings
+@_include
 def check(
     specs: Sequence[str],
     backend: list[str] | None,
     numeric: bool,
     settings: Sequence[tuple[str, str]],
+    include: Sequence[Path],
 ) -> None:
     """Check each SPEC, or its live models against it.
 
@@ -183,7 +192,7 @@ def check(
     if none is named) get the same random weights and batch-norm statistics, and their outputs are
     compared; the first layer that differs is named.
     """
-    nets = _load(specs, settings)
+    nets = _load(specs, settings, include)
     wanted = backend or (backends.names() if numeric else [])
     failed = False
     for net in nets:
@@ -209,16 +218,23 @@ def _differences(net: Net, wanted: list[str], numeric: bool) -> list[str]:
 @cli.command()
 @click.argument("spec", type=click.Path())
 @_settings
+@_include
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--blocks", is_flag=True, help="One line for each row of the spec, not for each op.")
-def summary(spec: str, settings: Sequence[tuple[str, str]], as_json: bool, blocks: bool) -> None:
+def summary(
+    spec: str,
+    settings: Sequence[tuple[str, str]],
+    include: Sequence[Path],
+    as_json: bool,
+    blocks: bool,
+) -> None:
     """Print the layers of SPEC with their counts.
 
     Shapes, parameters and MACs are those of one image.
     """
     from archc import summary as report
 
-    (net,) = _load([spec], settings)
+    (net,) = _load([spec], settings, include)
     if as_json:
         click.echo(json.dumps(report.as_json(net), indent=2))
     else:
@@ -228,7 +244,8 @@ def summary(spec: str, settings: Sequence[tuple[str, str]], as_json: bool, block
 @cli.command()
 @click.argument("spec", type=click.Path(path_type=Path))
 @_settings
-def resolve(spec: Path, settings: Sequence[tuple[str, str]]) -> None:
+@_include
+def resolve(spec: Path, settings: Sequence[tuple[str, str]], include: Sequence[Path]) -> None:
     """Print SPEC as one flat spec, with every number worked out.
 
     It needs no other file, and comes to the same network. Comments say which channels were
@@ -241,19 +258,20 @@ def resolve(spec: Path, settings: Sequence[tuple[str, str]]) -> None:
     """
     from archc.compiler.resolve import resolve as resolved
 
-    click.echo(resolved(spec, dict(settings)), nl=False)
+    click.echo(resolved(spec, dict(settings), include), nl=False)
 
 
 @cli.command()
 @click.argument("specs", metavar="[SPEC]...", nargs=-1, type=click.Path(path_type=Path))
-def schema(specs: Sequence[Path]) -> None:
+@_include
+def schema(specs: Sequence[Path], include: Sequence[Path]) -> None:
     """Print the JSON Schema of a spec, for editors.
 
     It knows the blocks that come with archc, and those of each SPEC or library named.
     """
     from archc.compiler.schema import blocks_of, json_schema, shipped_blocks
 
-    blocks = {**shipped_blocks(), **blocks_of(specs)}
+    blocks = {**shipped_blocks(), **blocks_of(specs, include)}
     click.echo(json.dumps(json_schema(blocks), indent=2))
 
 

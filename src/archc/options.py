@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
@@ -63,6 +64,16 @@ def settings(command: Command) -> Command:
         multiple=True,
         type=Setting(),
         help="Give a parameter of the spec a value, as in --set alpha=0.75. Can be repeated.",
+    )(command)
+
+
+def include(command: Command) -> Command:
+    return click.option(
+        "--include",
+        metavar="FOLDER",
+        multiple=True,
+        type=click.Path(exists=True, file_okay=False, path_type=Path),
+        help="Let specs use files in FOLDER too. Can be repeated.",
     )(command)
 
 

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from archc.api import load
+from archc.api import load_with
 from archc.backends import WeightsError
 from archc.options import BackendChoice
+from archc.options import include as include_option
 from archc.options import settings as settings_option
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 FILE = click.Path(path_type=Path)
 Settings = Sequence[tuple[str, str]]
+Folders = Sequence[Path]
 
 spec_option = click.option(
     "--spec", required=True, type=click.Path(), help="The spec of the network."
@@ -54,14 +56,17 @@ def weights() -> None:
 @click.option("--backend", "-b", type=BackendChoice(), default="all", help="All, if none is named.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @settings_option
-def list_(spec: str, backend: list[str], as_json: bool, settings: Settings) -> None:
+@include_option
+def list_(
+    spec: str, backend: list[str], as_json: bool, settings: Settings, include: Folders
+) -> None:
     """Print every tensor of SPEC.
 
     Name, role, shape and layout, here and in each backend.
     """
     from archc.weights import manifest
 
-    net = load(spec, **dict(settings))
+    net = load_with(spec, dict(settings), include)
     if as_json:
         click.echo(json.dumps(manifest.as_json(net, backend), indent=2))
     else:
@@ -73,9 +78,12 @@ def list_(spec: str, backend: list[str], as_json: bool, settings: Settings) -> N
 @click.argument("target", metavar="DST", type=FILE)
 @spec_option
 @settings_option
+@include_option
 @force_option
 @installed()
-def convert(source: Path, target: Path, spec: str, settings: Settings, force: bool) -> None:
+def convert(
+    source: Path, target: Path, spec: str, settings: Settings, include: Folders, force: bool
+) -> None:
     """Write the weights in SRC to DST.
 
     Each is in the format that its ending names. Every tensor of the spec has to be in SRC, in its
@@ -89,7 +97,7 @@ def convert(source: Path, target: Path, spec: str, settings: Settings, force: bo
     from archc.weights.convert import convert
 
     _refuse_existing(target, force)
-    net = load(spec, **dict(settings))
+    net = load_with(spec, dict(settings), include)
     report(target, convert(net, source, target, progress))
 
 
@@ -98,9 +106,17 @@ def convert(source: Path, target: Path, spec: str, settings: Settings, force: bo
 @click.argument("paths", metavar="[FILE] DST", nargs=-1, required=True, type=FILE)
 @spec_option
 @settings_option
+@include_option
 @force_option
 @installed()
-def import_(source: str, paths: Sequence[Path], spec: str, settings: Settings, force: bool) -> None:
+def import_(
+    source: str,
+    paths: Sequence[Path],
+    spec: str,
+    settings: Settings,
+    include: Folders,
+    force: bool,
+) -> None:
     """Write a published model's weights to DST.
 
     SOURCE is keras.applications.NAME, timm:NAME or torchvision:NAME, and FILE a file of its
@@ -121,7 +137,7 @@ def import_(source: str, paths: Sequence[Path], spec: str, settings: Settings, f
     *file, target = paths
     _refuse_existing(target, force)
     model = rules.find(source)
-    net = importing.network(spec, model, dict(settings))
+    net = importing.network(spec, model, dict(settings), include)
     done = importing.import_(net, model, file[0] if file else None, target, progress)
     report(target, done, importing.settings_of(net, model))
 
@@ -168,9 +184,15 @@ def progress(items: Iterable[T], count: int) -> Iterator[T]:
 @click.option("--against", metavar="SOURCE", help="keras.applications.NAME, timm:NAME, ...")
 @click.option("--tolerance", type=float, default=1e-4, show_default=True, help="Share of scale.")
 @settings_option
+@include_option
 @installed()
 def verify(
-    spec: str, weights: Path | None, against: str | None, tolerance: float, settings: Settings
+    spec: str,
+    weights: Path | None,
+    against: str | None,
+    tolerance: float,
+    settings: Settings,
+    include: Folders,
 ) -> None:
     """Compare SPEC's models with a published one.
 
@@ -190,7 +212,9 @@ def verify(
 
     model = rules.find(against) if against else None
     given = dict(settings)
-    net = importing.network(spec, model, given) if model else load(spec, **given)
+    net = (
+        importing.network(spec, model, given, include) if model else load_with(spec, given, include)
+    )
     with working(f"{Path(spec).name}: ") as step:
         verdicts = verification.verify(net, model, weights, step)
     verification.print_table(verdicts, tolerance)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from archc import backends
-from archc.api import Net, load
+from archc.api import Net, load_with
 from archc.backends.storage import Arrays, Storage, Tensor, WeightsError, tensors
 from archc.weights import files
 from archc.weights.convert import SETTINGS, Progress, Report, shown, silent, write
@@ -15,20 +15,23 @@ from archc.weights.fit import require
 from archc.weights.rules import ZooModel
 
 
-def network(spec: str, model: ZooModel, settings: Mapping[str, object]) -> Net:
+def network(
+    spec: str, model: ZooModel, settings: Mapping[str, object], include: Iterable[Path] = ()
+) -> Net:
     """The spec's network with the parameters that the model's checkpoints need.
 
     Raises `WeightsError` where `settings` say otherwise, `SpecError` where the spec is wrong.
     """
-    given = load(spec, **settings)
+    folders = [*include]
+    given = load_with(spec, settings, folders)
     strange = [name for name in model.needs if name not in given.network.settings]
     if strange:
         raise WeightsError(
             f"{spec}: {model.name} needs `{strange[0]}`, which is no parameter of this spec\n"
             f"  = help: its network is that of the spec {model.source.spec}"
         )
-    net = load(spec, **{**model.needs, **settings})
-    needed = load(spec, **{**settings, **model.needs}).network.settings
+    net = load_with(spec, {**model.needs, **settings}, folders)
+    needed = load_with(spec, {**settings, **model.needs}, folders).network.settings
     for name in settings:
         if needed[name] != net.network.settings[name]:
             raise WeightsError(
