@@ -24,6 +24,7 @@ from archc.compiler.problems import (
     Source,
     SpecError,
     in_reading_order,
+    printable,
     quote,
     suggest,
 )
@@ -143,7 +144,7 @@ def _settings(program: Program, given: Mapping[str, object]) -> Settings:
     parameters = {p.name: p for p in program.parameters}
     settings, problems = {}, []
     for name, value in given.items():
-        text = f"{name}={value}"
+        text = printable(f"{name}={_written(value)}")
         place = Place(Source("--set", text), 1, 1, len(text))
         if name not in parameters:
             known = ", ".join(f"`{known}`" for known in parameters) or "none"
@@ -159,6 +160,14 @@ def _settings(program: Program, given: Mapping[str, object]) -> Settings:
     if problems:
         raise SpecError(problems)
     return settings
+
+
+def _written(value: object) -> str:
+    """A setting as a message shows it."""
+    try:
+        return str(value)
+    except ValueError:  # a number of thousands of digits
+        return f"... ({type(value).__name__})"
 
 
 def _activation(parameter: Parameter, value: str, blocks: Mapping[str, Block]) -> Any:

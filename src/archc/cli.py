@@ -19,7 +19,7 @@ import click
 from archc import backends
 from archc.api import Net, load_with
 from archc.backends import BackendError, SourceFile, WeightsError
-from archc.compiler.problems import Problem, SpecError, render
+from archc.compiler.problems import Problem, SpecError, printable, render
 from archc.options import BackendChoice, working
 from archc.options import include as _include
 from archc.options import settings as _settings
@@ -117,7 +117,7 @@ def _load(
         raise SpecError(problems)
     for net in nets:
         for note in net.notes:
-            click.echo(f"{net.spec}: note: {note}", err=True)
+            click.echo(f"{_shown(net.spec)}: note: {note}", err=True)
     return nets
 
 
@@ -144,10 +144,20 @@ def _diff(out: Path, source: SourceFile) -> bool:
     if old == source.text:
         return False
     before, after = (old or "").splitlines(keepends=True), source.text.splitlines(keepends=True)
-    label = str(path) if old is not None else "/dev/null"
-    for line in difflib.unified_diff(before, after, label, str(path)):
-        click.echo(_coloured(line), nl=False)
+    label = _shown(path) if old is not None else "/dev/null"
+    for line in difflib.unified_diff(before, after, label, _shown(path)):
+        click.echo(_coloured(_safe(line)), nl=False)
     return True
+
+
+def _shown(path: Path) -> str:
+    """A path as it is printed: a file may be called anything."""
+    return printable(str(path))
+
+
+def _safe(text: str) -> str:
+    """`text` without what moves a terminal's cursor, but for tabs and line breaks."""
+    return "".join(c if c in "\t\n" else printable(c) for c in text)
 
 
 def _coloured(line: str) -> str:
@@ -169,7 +179,7 @@ def _write(path: Path, text: str) -> str:
 
 def _report(net: Net, path: Path, fate: str) -> None:
     counts = f"{net.params.trainable:,} parameters, {net.macs:,} MACs"
-    click.echo(f"{path}: {fate}, {counts}")
+    click.echo(f"{_shown(path)}: {fate}, {counts}")
 
 
 @cli.command()
@@ -198,11 +208,11 @@ def check(
     for net in nets:
         differences = _differences(net, wanted, numeric) if wanted else []
         for difference in differences:
-            click.echo(f"{net.spec}: {difference}", err=True)
+            click.echo(f"{_shown(net.spec)}: {_safe(difference)}", err=True)
         failed = failed or bool(differences)
         if not differences:
             said = f" agrees with {' and '.join(wanted)}" if wanted else ": fine"
-            click.echo(f"{net.spec}{said}, {net.params.trainable:,} parameters")
+            click.echo(f"{_shown(net.spec)}{said}, {net.params.trainable:,} parameters")
     sys.exit(1 if failed else 0)
 
 
@@ -307,7 +317,7 @@ def activations(out: Path) -> None:
     except ModuleNotFoundError as error:
         message = f"{error.name} is not installed; it comes with archc's extra `plot`."
         raise click.ClickException(message) from None
-    click.echo(out)
+    click.echo(_shown(out))
 
 
 def _complain(error: SpecError) -> None:
@@ -332,9 +342,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _complain(error)
         sys.exit(2)
     except (BackendError, WeightsError) as error:
-        click.echo(f"archc: {error}", err=True)
+        click.echo(f"archc: {_safe(str(error))}", err=True)
         sys.exit(2)
     except click.ClickException as error:
+        error.message = printable(error.message)
         error.show()
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
@@ -345,6 +356,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
+        place = f"{printable(str(error.filename))}: " if error.filename else ""
         click.echo(f"archc: {place}{error.strerror or error}", err=True)
         sys.exit(2)

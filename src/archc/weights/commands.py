@@ -14,6 +14,7 @@ import click
 
 from archc.api import load_with
 from archc.backends import WeightsError
+from archc.compiler.problems import printable
 from archc.options import BackendChoice
 from archc.options import include as include_option
 from archc.options import settings as settings_option
@@ -153,10 +154,11 @@ def report(target: Path, done: Report, settings: str = "") -> None:
 
     if done.unfinite:
         names = first(done.unfinite)
-        click.echo(f"{target}: warning: infinities, or what is no number, in {names}", err=True)
+        said = f"{target}: warning: infinities, or what is no number, in {names}"
+        click.echo(printable(said), err=True)
     flags = "".join(f" --set {setting}" for setting in settings.split())
     said = f"{target}: {done.tensors:,} tensors, {done.numbers:,} numbers"
-    click.echo(f"{said}, for{flags}" if flags else said)
+    click.echo(printable(f"{said}, for{flags}" if flags else said))
 
 
 def progress(items: Iterable[T], count: int) -> Iterator[T]:
@@ -220,5 +222,5 @@ def verify(
     verification.print_table(verdicts, tolerance)
     wrong = verification.divergences(verdicts, tolerance)
     for line in wrong:
-        click.echo(f"{spec}: {line}", err=True)
+        click.echo(f"{printable(spec)}: {printable(line)}", err=True)
     sys.exit(1 if wrong else 0)
