@@ -24,7 +24,6 @@ from archc.compiler.problems import (
     Source,
     SpecError,
     in_reading_order,
-    printable,
     quote,
     suggest,
 )
@@ -144,7 +143,7 @@ def _settings(program: Program, given: Mapping[str, object]) -> Settings:
     parameters = {p.name: p for p in program.parameters}
     settings, problems = {}, []
     for name, value in given.items():
-        text = printable(f"{name}={_written(value)}")
+        text = f"{name}={_written(value)}"
         place = Place(Source("--set", text), 1, 1, len(text))
         if name not in parameters:
             known = ", ".join(f"`{known}`" for known in parameters) or "none"

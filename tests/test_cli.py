@@ -248,7 +248,7 @@ SHOWN = r"a\x1b[31m\rb\n\u202e.yaml"
         (("check", STRANGE, "--include", STRANGE), f"'{SHOWN}' is a file.\n"),
         (("check", STRANGE, "--set", STRANGE), f"'{SHOWN}' is not of the form NAME=VALUE.\n"),
         (("check", STRANGE, "--set", f"{STRANGE}=1"), f"unknown parameter `{SHOWN}`\n"),
-        (("check", STRANGE, "--set", f"out={STRANGE}"), f"    1 | out={SHOWN}\n"),
+        (("check", STRANGE, "--set", f"out={STRANGE}"), "    1 | out=a [31m b\n"),
         (("build", STRANGE, f"./../here/{STRANGE}", "-b", "torch"), f"here/{SHOWN} would both"),
         (("weights", "convert", STRANGE, "a.pt", "--spec", STRANGE), "archc: a\\x1b[31m\\rb"),
     ],

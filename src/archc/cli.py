@@ -345,7 +345,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         click.echo(f"archc: {_safe(str(error))}", err=True)
         sys.exit(2)
     except click.ClickException as error:
-        error.message = printable(error.message)
+        vars(error).update(message=printable(error.message))
         error.show()
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
