@@ -20,11 +20,13 @@ from archc.options import include as include_option
 from archc.options import settings as settings_option
 
 if TYPE_CHECKING:
+    from archc.api import Net
     from archc.weights.convert import Report
 
 T = TypeVar("T")
 FILE = click.Path(path_type=Path)
 Settings = Sequence[tuple[str, str]]
+Given = Iterable[tuple[str, object]]
 Folders = Sequence[Path]
 
 spec_option = click.option(
@@ -99,7 +101,10 @@ def convert(
 
     _refuse_existing(target, force)
     net = load_with(spec, dict(settings), include)
-    report(target, convert(net, source, target, progress))
+    done = convert(net, source, target, progress)
+    if not done.noted:
+        _say_assumed(source, net, settings)
+    report(target, done)
 
 
 @weights.command("import")
@@ -141,11 +146,35 @@ def import_(
     net = importing.network(spec, model, dict(settings), include)
     done = importing.import_(net, model, file[0] if file else None, target, progress)
     report(target, done, importing.settings_of(net, model))
+    _say_needed(target, spec, importing.unusual(net, include))
+
+
+def _say_needed(target: Path, spec: str, settings: str) -> None:
+    """Warns where a framework would load the weights into a model of other settings."""
+    from archc.weights.files import CHECKED
+
+    if settings and not target.name.endswith(CHECKED):
+        said = f"{target}: warning: these weights give right numbers only in models made with"
+        click.echo(printable(f"{said} archc build {spec}{_flags(settings)}"), err=True)
+
+
+def _say_assumed(source: Path, net: Net, settings: Given) -> None:
+    """Warns where neither a file nor the user says what decides the numbers of a network."""
+    from archc.weights.convert import assumed
+
+    taken = assumed(net, dict(settings))
+    if taken:
+        said = f"{source}: warning: it does not say its settings; taken for"
+        click.echo(printable(f"{said}{_flags(taken)}"), err=True)
+
+
+def _flags(settings: str) -> str:
+    return "".join(f" --set {setting}" for setting in settings.split())
 
 
 def _refuse_existing(target: Path, force: bool) -> None:
     if target.exists() and not force:
-        raise click.UsageError(f"{target} exists already; --force replaces it.")
+        raise click.UsageError(f"{printable(str(target))} exists already; --force replaces it.")
 
 
 def report(target: Path, done: Report, settings: str = "") -> None:
@@ -156,7 +185,7 @@ def report(target: Path, done: Report, settings: str = "") -> None:
         names = first(done.unfinite)
         said = f"{target}: warning: infinities, or what is no number, in {names}"
         click.echo(printable(said), err=True)
-    flags = "".join(f" --set {setting}" for setting in settings.split())
+    flags = _flags(settings)
     said = f"{target}: {done.tensors:,} tensors, {done.numbers:,} numbers"
     click.echo(printable(f"{said}, for{flags}" if flags else said))
 
@@ -211,12 +240,15 @@ def verify(
     from archc.options import working
     from archc.weights import importing, rules
     from archc.weights import verify as verification
+    from archc.weights.convert import says
 
     model = rules.find(against) if against else None
     given = dict(settings)
     net = (
         importing.network(spec, model, given, include) if model else load_with(spec, given, include)
     )
+    if weights and not says(net, weights):
+        _say_assumed(weights, net, [*given.items(), *(model.needs.items() if model else ())])
     with working(f"{Path(spec).name}: ") as step:
         verdicts = verification.verify(net, model, weights, step)
     verification.print_table(verdicts, tolerance)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from archc import backends
 from archc.api import Net, load_with
-from archc.backends.storage import Arrays, Storage, Tensor, WeightsError, tensors
+from archc.backends.storage import Arrays, Storage, Tensor, WeightsError, shown, tensors
 from archc.weights import files
-from archc.weights.convert import SETTINGS, Progress, Report, shown, silent, write
+from archc.weights.convert import BYTES, SETTINGS, Progress, Report, silent, spelled, write
 from archc.weights.fit import require
 from archc.weights.rules import ZooModel
 
@@ -35,7 +35,8 @@ def network(
     for name in settings:
         if needed[name] != net.network.settings[name]:
             raise WeightsError(
-                f"--set {name}={settings[name]}: {model.name} needs {name}={shown(needed[name])}\n"
+                f"--set {name}={settings[name]}: {model.name} needs"
+                f" {name}={spelled(needed[name])}\n"
                 "  = help: leave it out; its checkpoints give wrong numbers otherwise"
             )
     return net
@@ -44,7 +45,15 @@ def network(
 def settings_of(net: Net, model: ZooModel) -> str:
     """The parameters that the model fixes, as its notes say them."""
     settings = net.network.settings
-    return " ".join(f"{name}={shown(settings[name])}" for name in model.needs)
+    return " ".join(f"{name}={spelled(settings[name])}" for name in model.needs)
+
+
+def unusual(net: Net, include: Iterable[Path] = ()) -> str:
+    """The network's parameters that are not the spec's defaults: `padding=symmetric`."""
+    usual = load_with(net.spec, {}, include).network.settings
+    settings = net.network.settings
+    differing = (name for name in settings if settings[name] != usual[name])
+    return " ".join(f"{name}={spelled(settings[name])}" for name in differing)
 
 
 def names(net: Net, model: ZooModel) -> dict[str, Tensor]:
@@ -87,7 +96,7 @@ def import_(
     files.find(target, writing=True)
     wanted = names(net, model)
     with _arrays(net, model, source) as arrays:
-        require(str(source or model.name), net.name, wanted, arrays)
+        require(shown(source) if source else model.name, net.name, wanted, arrays)
         ours = {tensor.path: arrays[name] for name, tensor in wanted.items()}
         storage = backends.get(model.framework).storage()
         notes = {SETTINGS: settings_of(net, model)}
@@ -104,8 +113,8 @@ def _arrays(net: Net, model: ZooModel, source: Path | None) -> Iterator[Arrays]:
         return
     storage, format = files.find(source)
     if _framework(storage) != model.framework:
-        raise WeightsError(f"{source}: {model.name} has no such files")
-    with format.read(source) as opened:
+        raise WeightsError(f"{shown(source)}: {model.name} has no such files")
+    with files.opened(source, format, net.params.total * BYTES) as opened:
         yield {model.spelled(name): array for name, array in opened.arrays.items()}
 
 
