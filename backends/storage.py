@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from archc.compiler.problems import printable
 Shape = tuple[int, ...]
 Array = Any
 """A NumPy array. NumPy is imported only where arrays are touched."""
-DTYPE = "float32"
+DTYPE, BYTES = "float32", 4
 """Of every weight that archc knows."""
 
 
@@ -65,6 +66,13 @@ class Stored:
     shape: Shape
     dtype: str
     read: Callable[[], Array]
+    intricate: bool = False
+    """Whether it lies in pieces or compressed, and not simply as so many bytes."""
+
+    @property
+    def size(self) -> int:
+        """In bytes, of float32."""
+        return prod(self.shape) * BYTES
 
 
 Arrays = Mapping[str, Stored]

@@ -101,7 +101,8 @@ def _stored(path: Path, name: str, dataset: Any) -> Stored:
     kept, said = dataset.dtype.name, dataset.attrs.get("dtype")
     # Keras keeps what HDF5 does not know as bytes, and says so beside it.
     dtype = kept if said is None or said == DTYPE else str(said)
-    return Stored(tuple(dataset.shape), dtype, lambda: dataset[()])
+    intricate = dataset.chunks is not None
+    return Stored(tuple(dataset.shape), dtype, lambda: dataset[()], intricate)
 
 
 def _elsewhere(path: Path, name: str) -> WeightsError:

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from archc.api import Net
 from archc.backends.storage import (
+    BYTES,
     DTYPE,
     Array,
     Arrays,
@@ -43,8 +44,6 @@ CONVENTIONS = (
     "stem_reductions",
 )
 """Parameters that published checkpoints of one network differ in, and that no shape gives away."""
-BYTES = 4
-"""Of a number."""
 
 
 def silent(items: Iterable[T], count: int) -> Iterable[T]:

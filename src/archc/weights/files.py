@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -111,20 +111,17 @@ def opened(path: Path, format: Format, need: int) -> Iterator[Opened]:
     with path.open("rb"):  # what may not be read is said as every other command says it
         pass
     format.prepare()
-    with _limited(path, format, need) as found:
+    opening = partial(_opened, path, format, need)
+    if sys.platform == "linux":
+        from archc.weights.guard import try_out
+
+        try_out(opening, path, need)
+    with opening() as found:
         yield found
 
 
-def _limited(path: Path, format: Format, need: int) -> AbstractContextManager[Opened]:
-    if sys.platform != "linux":
-        return _plainly(path, format, need)
-    from archc.weights.guard import apart
-
-    return apart(_plainly, path, format, need)
-
-
 @contextmanager
-def _plainly(path: Path, format: Format, need: int) -> Iterator[Opened]:
+def _opened(path: Path, format: Format, need: int) -> Iterator[Opened]:
     """Whatever goes wrong in the libraries is the file's fault."""
     with ExitStack() as stack:
         try:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from archc import backends
 from archc.api import Net, load_with
-from archc.backends.storage import Arrays, Storage, Tensor, WeightsError, shown, tensors
+from archc.backends.storage import BYTES, Arrays, Storage, Tensor, WeightsError, shown, tensors
 from archc.weights import files
-from archc.weights.convert import BYTES, SETTINGS, Progress, Report, silent, spelled, write
+from archc.weights.convert import SETTINGS, Progress, Report, silent, spelled, write
 from archc.weights.fit import require
 from archc.weights.rules import ZooModel
 
