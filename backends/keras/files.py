@@ -120,11 +120,16 @@ def _local(path: Path, group: Any, name: str) -> Any:
 
 def _datasets(path: Path, file: Any) -> Iterator[tuple[str, Any]]:
     """Of a file that Keras 3 wrote: `layers/conv2d_3/vars/0`, with the layer's name beside it."""
-    h5py, found = _h5py(), []
-    file.visititems(lambda key, item: found.append((key.split("/"), item)))  # follows no links
-    for parts, item in found:
+    h5py, found = _h5py(), {}
+    file.visititems(found.__setitem__)  # follows no links
+    layers: dict[str, tuple[str, int]] = {}
+    for key, item in found.items():
+        folder, parts = key.rpartition("/")[0], key.split("/")
         if isinstance(item, h5py.Dataset) and parts[0] == "layers" and "vars" in parts:
-            yield f"{_layer(path, item.parent)}/{_array_name(parts, item.parent)}", item
+            if folder not in layers:
+                layers[folder] = _layer(path, found[folder]), len(found[folder])
+            layer, count = layers[folder]
+            yield f"{layer}/{_array_name(parts, count)}", item
 
 
 def _layer(path: Path, group: Any) -> str:
@@ -137,11 +142,12 @@ def _layer(path: Path, group: Any) -> str:
     return str(name)
 
 
-def _array_name(parts: list[str], group: Any) -> str:
+def _array_name(parts: list[str], count: int) -> str:
+    """Of one of a layer's `count` arrays."""
     kind, number = parts[-3].rstrip("0123456789").rstrip("_"), int(parts[-1])
     kind = parts[-3] if parts[-3] in KINDS else kind
     names = KINDS.get(kind, [])
-    complete = kind != "batch_normalization" or len(group) == len(names)
+    complete = kind != "batch_normalization" or count == len(names)
     return names[number] if complete and number < len(names) else f"vars/{number}"
 
 
