@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -162,11 +163,48 @@ def _settings(program: Program, given: Mapping[str, object]) -> Settings:
 
 
 def _written(value: object) -> str:
-    """A setting as a message shows it."""
+    """A setting as a message shows it; the text of an object that is no setting may be anything."""
     try:
-        return str(value)
-    except ValueError:  # a number of thousands of digits
+        plain = _plain(value, "")
+    except Invalid:
         return f"... ({type(value).__name__})"
+    return str(list(plain) if isinstance(plain, tuple) else plain)
+
+
+MOST_ITEMS = 16
+"""Of a list that is given for a parameter."""
+
+
+def _plain(value: object, what: str) -> Any:
+    """A setting from Python as a value of the language. Raises `Invalid`."""
+    if issubclass(type(value), list | tuple):
+        items: Any = value
+        return tuple(_scalar(item, what) for item in items[: MOST_ITEMS + 1])
+    return _scalar(value, what)
+
+
+def _scalar(value: Any, what: str) -> Any:
+    if not issubclass(type(value), tuple(PLAIN)):
+        with suppress(Exception):  # a number of NumPy's or a framework's; or an object of any kind
+            value = value.item()
+    kind = next((kind for kind in PLAIN if issubclass(type(value), kind)), None)
+    if kind is None:
+        message = f"{what} is a {quote(type(value).__name__)}, which is no value of a parameter"
+        raise Invalid("E034", message)
+    if kind is int and not -ex.LARGEST <= int.__int__(value) <= ex.LARGEST:
+        raise Invalid("E035", f"{what} is not a number between -2**53 and 2**53")
+    return PLAIN[kind](value)
+
+
+PLAIN: Mapping[type, Callable[[Any], Any]] = {
+    bool: bool,
+    int: int.__int__,
+    float: float.__float__,
+    str: str.__str__,
+    type(None): lambda value: value,
+    ex.Definition: lambda value: value,
+}
+"""What a setting can be, and how it is itself and not what a class made of it."""
 
 
 def _activation(parameter: Parameter, value: str, blocks: Mapping[str, Block]) -> Any:
@@ -180,9 +218,9 @@ def _activation(parameter: Parameter, value: str, blocks: Mapping[str, Block]) -
 
 
 def _setting(parameter: Parameter, value: object, place: Place, blocks: Mapping[str, Block]) -> Any:
+    value = _plain(value, f"`{parameter.name}`")
     if not isinstance(value, str):
-        value = getattr(value, "item", lambda: value)()  # a NumPy number's own
-        return parameter.take(tuple(value) if isinstance(value, list) else value)
+        return parameter.take(value)
     if value in KINDS[parameter.type.kind].words:
         return value
     if parameter.type.kind == "activation":

@@ -120,7 +120,8 @@ def _local(path: Path, group: Any, name: str) -> Any:
 
 def _datasets(path: Path, file: Any) -> Iterator[tuple[str, Any]]:
     """Of a file that Keras 3 wrote: `layers/conv2d_3/vars/0`, with the layer's name beside it."""
-    h5py, found = _h5py(), {}
+    h5py = _h5py()
+    found: dict[str, Any] = {}
     file.visititems(found.__setitem__)  # follows no links
     layers: dict[str, tuple[str, int]] = {}
     for key, item in found.items():

@@ -10,20 +10,22 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
 
 import click
 
-from archc import backends
+from archc import backends, streams
 from archc.api import Net, load_with
 from archc.backends import BackendError, SourceFile, WeightsError
-from archc.compiler.problems import Problem, SpecError, printable, render
+from archc.compiler.problems import Problem, SpecError, printable, quote, render
 from archc.options import BackendChoice, working
 from archc.options import include as _include
 from archc.options import settings as _settings
 from archc.options import specs as _specs
+from archc.streams import colour
 
 
 class Commands(click.Group):
@@ -93,8 +95,11 @@ def build(
     _refuse_clashes(emitted)
     if to_stdout:
         for _, source in emitted:
-            click.echo(source.text, nl=False)
-    elif check:
+            click.echo(source.text.encode("utf-8"), nl=False)
+        return
+    for _, source in emitted:
+        _refuse_place(out, source.name)
+    if check:
         stale = [_diff(out, source) for _, source in emitted]
         sys.exit(1 if any(stale) else 0)
     else:
@@ -130,9 +135,32 @@ def _refuse_clashes(emitted: Sequence[tuple[Net, SourceFile]]) -> None:
             )
 
 
-def _read(path: Path) -> str | None:
+LONGEST_NAME = 255
+"""Bytes of a file's name, on every system that archc runs on."""
+
+
+def _refuse_place(out: Path, name: str) -> None:
+    """Refuses what cannot be written, and what would show or replace a file elsewhere."""
+    length = len(os.fsencode(name))
+    if length > LONGEST_NAME:
+        raise click.UsageError(
+            f"{quote(name)} would be a name of {length} bytes, and a file's has at most"
+            f" {LONGEST_NAME}; give the spec's file a shorter name, or print with --stdout."
+        )
+    if not Path(os.path.realpath(out / name)).is_relative_to(os.path.realpath(out)):
+        raise click.UsageError(
+            f"{_shown(out / name)} is a link that leads out of {_shown(out)}; archc neither shows"
+            " nor replaces what is there."
+        )
+
+
+def _read(path: Path) -> bytes | None:
+    """What is in the file, or None where there is none. Raises `OSError`."""
+    from archc.replacing import require_regular
+
     try:
-        return path.read_bytes().decode("utf-8", errors="replace")
+        require_regular(path)
+        return path.read_bytes()
     except FileNotFoundError:
         return None
 
@@ -141,12 +169,13 @@ def _diff(out: Path, source: SourceFile) -> bool:
     """Prints how the file differs from what would be written; whether it does."""
     path = out / source.name
     old = _read(path)
-    if old == source.text:
+    if old == source.text.encode("utf-8"):
         return False
-    before, after = (old or "").splitlines(keepends=True), source.text.splitlines(keepends=True)
+    found = (old or b"").decode("utf-8", errors="replace")
+    before, after = (text.splitlines(keepends=True) for text in (found, source.text))
     label = _shown(path) if old is not None else "/dev/null"
     for line in difflib.unified_diff(before, after, label, _shown(path)):
-        click.echo(_coloured(_safe(line)), nl=False)
+        click.echo(_coloured(_safe(line)), nl=False, color=colour())
     return True
 
 
@@ -161,14 +190,14 @@ def _safe(text: str) -> str:
 
 
 def _coloured(line: str) -> str:
-    colour = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1])
-    return click.style(line, fg=colour) if colour else line
+    foreground = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1])
+    return click.style(line, fg=foreground) if foreground else line
 
 
 def _write(path: Path, text: str) -> str:
     """Replaces the file in one step; what became of it."""
     old = _read(path)
-    if old == text:
+    if old == text.encode("utf-8"):
         return "unchanged"
     from archc.replacing import replacing
 
@@ -268,7 +297,7 @@ def resolve(spec: Path, settings: Sequence[tuple[str, str]], include: Sequence[P
     """
     from archc.compiler.resolve import resolve as resolved
 
-    click.echo(resolved(spec, dict(settings), include), nl=False)
+    click.echo(resolved(spec, dict(settings), include).encode("utf-8"), nl=False)
 
 
 @cli.command()
@@ -328,7 +357,7 @@ def _complain(error: SpecError) -> None:
         styled = (
             f"{click.style(place, bold=True)}: {click.style(code, fg='red', bold=True)} {message}"
         )
-        click.echo(f"{styled}\n{excerpt}" if excerpt else styled, err=True)
+        click.echo(f"{styled}\n{excerpt}" if excerpt else styled, err=True, color=colour())
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -336,26 +365,46 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     `arguments` default to the process's own. Always raises `SystemExit`, but where all is well.
     """
+    streams.prepare()
+    with streams.cleaning_up():
+        code = _run(arguments)
+    if code:
+        sys.exit(code)
+
+
+def _run(arguments: Sequence[str] | None) -> int | str | None:
+    """The exit code, after everything that is to be said is said."""
     try:
-        cli.main(arguments, prog_name="archc", standalone_mode=False)
+        with suppress(BrokenPipeError):  # of stderr: nobody reads what is said there
+            return _explained(arguments)
+        return 2
+    except SystemExit as stop:
+        return stop.code
+
+
+def _explained(arguments: Sequence[str] | None) -> int:
+    try:
+        try:
+            cli.main(arguments, prog_name="archc", standalone_mode=False)
+        finally:
+            sys.stdout.flush()
+        return 0
     except SpecError as error:
         _complain(error)
-        sys.exit(2)
     except (BackendError, WeightsError) as error:
         click.echo(f"archc: {_safe(str(error))}", err=True)
-        sys.exit(2)
     except click.ClickException as error:
         vars(error).update(message=printable(error.message))
         error.show()
-        sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
         click.echo("archc: interrupted", err=True)
-        sys.exit(130)
+        return 130
     except BrokenPipeError:
         # The reader has gone, as in `archc summary ... | head`; what is left has nowhere to go.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        streams.abandon()
+        return 1
     except OSError as error:
         place = f"{printable(str(error.filename))}: " if error.filename else ""
         click.echo(f"archc: {place}{error.strerror or error}", err=True)
-        sys.exit(2)
+        streams.abandon()
+    return 2

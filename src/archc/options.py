@@ -11,7 +11,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from archc import backends
+from archc import backends, streams
 
 
 class BackendChoice(click.ParamType):  # type: ignore[type-arg]
@@ -83,7 +83,5 @@ def working(before: str) -> Iterator[Callable[[str], None]]:
     if not sys.stderr.isatty():
         yield lambda text: None
         return
-    from rich.console import Console
-
-    with Console(stderr=True).status(before) as status:
+    with streams.console(stderr=True).status(before) as status:
         yield lambda text: status.update(f"{before}{text}")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from archc import streams
 from archc.api import load_with
 from archc.backends import WeightsError
 from archc.compiler.problems import printable
@@ -195,12 +196,11 @@ def progress(items: Iterable[T], count: int) -> Iterator[T]:
     if not sys.stderr.isatty():
         yield from items
         return
-    from rich.console import Console
     from rich.progress import Progress
 
     start = monotonic()
     with ExitStack() as stack:
-        bar = Progress(console=Console(stderr=True), transient=True)
+        bar = Progress(console=streams.console(stderr=True), transient=True)
         task = bar.add_task("tensors", total=count)
         for number, item in enumerate(items):
             yield item

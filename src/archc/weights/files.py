@@ -106,11 +106,11 @@ def opened(path: Path, format: Format, need: int) -> Iterator[Opened]:
     Raises `WeightsError` where it cannot be read, or asks for more time or memory than such weights
     do, and `OSError` where it is no file.
     """
+    format.prepare()
     require_regular(path)
     require_size(path, path.stat().st_size, need)
     with path.open("rb"):  # what may not be read is said as every other command says it
         pass
-    format.prepare()
     opening = partial(_opened, path, format, need)
     if sys.platform == "linux":
         from archc.weights.guard import try_out

@@ -25,6 +25,7 @@ MEMORY = 200 * MEGA
 SECONDS = 4
 """Processor time that reading may take, and a second more for each `SPEED` of weights."""
 SPEED = 100 * MEGA
+SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 
 def try_out(opening: Open, path: Path, need: int) -> None:
@@ -33,8 +34,7 @@ def try_out(opening: Open, path: Path, need: int) -> None:
     `need` is how many bytes the network's weights take. What `opening` itself complains of, it
     will complain of again.
     """
-    with warnings.catch_warnings(action="ignore"):  # other threads: the child needs none of them
-        pid = os.fork()
+    pid = _fork()
     if not pid:
         _child(opening, path, need)
     try:
@@ -46,6 +46,19 @@ def try_out(opening: Open, path: Path, need: int) -> None:
     ending = _ending(os.waitstatus_to_exitcode(status), need)
     if ending:
         raise WeightsError(f"{shown(path)}: refused, as {ending}: it is corrupt")
+
+
+def _fork() -> int:
+    """In the child, signals do what they do without a handler: it is not its task to clean up."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        with warnings.catch_warnings(action="ignore"):  # other threads: the child needs none
+            pid = os.fork()
+        for number in () if pid else SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return pid
 
 
 def _ending(code: int, need: int) -> str | None:
@@ -79,8 +92,6 @@ def _child(opening: Open, path: Path, need: int) -> NoReturn:
 
 
 def _quieten() -> None:
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-        signal.signal(number, signal.SIG_DFL)
     nowhere = os.open(os.devnull, os.O_RDWR)
     for stream in (1, 2):
         os.dup2(nowhere, stream)
