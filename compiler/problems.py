@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import os
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Literal
 
 from archc.compiler.codes import CODES
@@ -128,6 +130,11 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def file_name(path: Path) -> str:
+    """A file's name as what is written says it: in UTF-8, whatever the locale is here."""
+    return os.fsencode(path.name).decode("utf-8", "backslashreplace")
 
 
 def quote(text: str, limit: int = 60) -> str:

@@ -16,7 +16,7 @@ from archc.compiler.catalogue import CATALOGUE
 from archc.compiler.expressions import Literal, Value, show, spell, text
 from archc.compiler.ir import Block, Body, Network, Op, Parameter, Row
 from archc.compiler.pipeline import compile_program
-from archc.compiler.problems import Problem, SpecError, quote
+from archc.compiler.problems import Problem, SpecError, file_name, quote
 from archc.compiler.roundings import Roundings
 from archc.compiler.spec import FORMAT, BlockSpec, TableSpec
 
@@ -36,7 +36,7 @@ def resolve(
     _check_words(network)
     needed = _needed(network)
     parts = (
-        _head(program, network, path.name),
+        _head(program, network, file_name(path)),
         _keys(network, {block.name for block in needed}),
         _entries(network, Roundings(program, network)),
         _blocks((block.name, program.definitions[block.name]) for block in needed),

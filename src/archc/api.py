@@ -17,6 +17,7 @@ from archc.compiler import analysis, printer
 from archc.compiler.analysis import Memory, Totals
 from archc.compiler.ir import Call, Network
 from archc.compiler.pipeline import compile_network
+from archc.compiler.problems import file_name
 
 
 class Params(NamedTuple):
@@ -140,7 +141,7 @@ class Net:
     def source_file(self, backend: str) -> SourceFile:
         """The generated module for a backend, with its file name."""
         name = backends.source_name(self.spec.name, backend)
-        return SourceFile(name, backends.get(backend).emit(self.network, _text(self.spec.name)))
+        return SourceFile(name, backends.get(backend).emit(self.network, file_name(self.spec)))
 
     def build(self, backend: str, height: int | None = None, width: int | None = None) -> Any:
         """A live model with fresh weights, in evaluation mode, made by running `source(backend)`.
@@ -176,11 +177,6 @@ class Net:
         shape = "x".join(map(str, self.input_shape))
         trainable = f"{self.params.trainable:,} trainable parameters"
         return f"<archc.Net {self.name}, input {shape}, {trainable}>"
-
-
-def _text(name: str) -> str:
-    """A file's name in UTF-8, whatever Python took it for: the same in every locale."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _layer(path: str, call: Call, totals: Totals) -> Layer:
