@@ -126,7 +126,7 @@ def _ended(process: subprocess.Popen[bytes], *codes: int) -> Iterator[str]:
         yield "it goes on"
         return
     if process.returncode not in codes or b"Traceback" in said:
-        yield f"it ended with {process.returncode}: {said.decode(errors='replace')[-300:]}"
+        yield f"it ended with {process.returncode}: {said.decode(errors='replace')[-4000:]}"
 
 
 # ---- What befalls a command
@@ -149,12 +149,15 @@ def _signalled(place: Place, chance: random.Random) -> Iterator[str]:
     process = start(place, command)
     _wait(place, process, chance)
     process.send_signal(number)
-    # Before Python has come to archc, a signal does what it does to Python.
-    failures = list(_ended(process, 0, 128 + number, -number))
-    early = number == signal.SIGINT and any("KeyboardInterrupt" in f for f in failures)
+    # Before Python has come to archc's command line, a signal does what it does to Python.
+    failures = [f for f in _ended(process, 0, 128 + number, -number) if not _is_early(f)]
     what = f"{number.name} to {' '.join(command)}"
-    for failure in [*([] if early else failures), *place.wrong(outputs, number == signal.SIGKILL)]:
+    for failure in [*failures, *place.wrong(outputs, number == signal.SIGKILL)]:
         yield f"{what}: {failure}"
+
+
+def _is_early(failure: str) -> bool:
+    return "KeyboardInterrupt" in failure and "cli.py" not in failure
 
 
 def _racing(place: Place, chance: random.Random) -> Iterator[str]:
@@ -177,10 +180,8 @@ def _full(place: Place, chance: random.Random) -> Iterator[str]:
     size = max(len(place.new[name]) for name in outputs)
     limit = chance.choice((0, 1, chance.randrange(size), size - 1, size))
     process = start(place, command, limit)
-    for failure in [
-        *_ended(process, *((0,) if limit >= size else (2,))),
-        *place.wrong(outputs, False),
-    ]:
+    code = 0 if limit >= size else 2
+    for failure in [*_ended(process, code), *place.wrong(outputs, False)]:
         yield f"a disk full after {limit} bytes, {' '.join(command)}: {failure}"
 
 
@@ -190,6 +191,9 @@ BEFALLS: tuple[Callable[[Place, random.Random], Iterator[str]], ...] = (
     _racing,
     _full,
 )
+
+
+# ---- The campaign
 
 
 def run(count: int, seed: int) -> Iterator[str]:
