@@ -91,7 +91,8 @@ def convert(
     """Write the weights in SRC to DST.
 
     Each is in the format that its ending names. Every tensor of the spec has to be in SRC, in its
-    shape, and no other.
+    shape, and no other. DST says which settings it was written for; of a SRC that does not, those
+    at hand are assumed, with a warning.
 
     \b
     Examples:
