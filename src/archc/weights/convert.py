@@ -69,13 +69,17 @@ def convert(net: Net, source: Path, target: Path, progress: Progress[Tensor] = s
     """
     files.find(target, writing=True)
     with fitting(net, source) as (storage, arrays, notes):
-        # What is noted stays; what the network assumes of the rest is noted from here on.
-        noted = dict(setting.split("=", 1) for setting in notes.get(SETTINGS, "").split())
-        every = {**conventions(net), **noted}
-        settings = " ".join(f"{name}={value}" for name, value in every.items())
-        carried = {**notes, SETTINGS: settings} if settings else notes
-        done = write(net, arrays, storage, target, carried, progress)
+        settings = carried(net, notes.get(SETTINGS, ""))
+        kept = {**notes, SETTINGS: settings} if settings else notes
+        done = write(net, arrays, storage, target, kept, progress)
         return replace(done, noted=SETTINGS in notes)
+
+
+def carried(net: Net, settings: str) -> str:
+    """The settings that are noted, and from here on what the network assumes of the others."""
+    noted = dict(setting.split("=", 1) for setting in settings.split())
+    every = {**conventions(net), **noted}
+    return " ".join(f"{name}={value}" for name, value in every.items())
 
 
 @contextmanager

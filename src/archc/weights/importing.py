@@ -10,7 +10,7 @@ from archc import backends
 from archc.api import Net, load_with
 from archc.backends.storage import BYTES, Arrays, Storage, Tensor, WeightsError, shown, tensors
 from archc.weights import files
-from archc.weights.convert import SETTINGS, Progress, Report, silent, spelled, write
+from archc.weights.convert import SETTINGS, Progress, Report, carried, silent, spelled, write
 from archc.weights.fit import require
 from archc.weights.rules import ZooModel
 
@@ -99,7 +99,7 @@ def import_(
         require(shown(source) if source else model.name, net.name, wanted, arrays)
         ours = {tensor.path: arrays[name] for name, tensor in wanted.items()}
         storage = backends.get(model.framework).storage()
-        notes = {SETTINGS: settings_of(net, model)}
+        notes = {SETTINGS: carried(net, settings_of(net, model))}
         return write(net, ours, storage, target, notes, progress)
 
 
