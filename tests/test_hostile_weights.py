@@ -419,6 +419,18 @@ def test_a_pickle_that_asks_for_much_memory(run: Run) -> None:
     assert "far more memory than 0.0 MiB" in done.stdout or "corrupt" in done.stdout
 
 
+@limits
+def test_who_starts_archc_may_ignore_its_children(run: Run, tiny: Net) -> None:
+    torch.save(state(tiny), "a.pt")
+    arguments = ["weights", "convert", "a.pt", "b.pt", "--spec", "tiny.yaml", *GIVEN]
+    done = subprocess.run(
+        [sys.executable, "-m", "archc", *arguments],
+        capture_output=True,
+        preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN),
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 @pytest.mark.parametrize("ending", ["pt", "safetensors", "weights.h5", "keras"])
 def test_what_is_no_file_is_not_opened(ending: str, run: Run) -> None:
     name = f"a.{ending}"

@@ -92,6 +92,11 @@ def test_messages_in_an_encoding_that_lacks_them() -> None:
     assert done.stderr == b"n\xf6\\x1b\\u65e5.yaml:1:1: E001 no such file\n"
 
 
+def test_names_of_files_in_an_encoding_that_lacks_them() -> None:
+    done = archc("check", "ünï.yaml", PYTHONIOENCODING="ascii", PYTHONUTF8="1")
+    assert done.stdout == b"\\xfcn\\xef.yaml: fine, 112 parameters\n"
+
+
 # ---- Closed and full streams
 
 

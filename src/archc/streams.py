@@ -50,6 +50,9 @@ def cleaning_up() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    if hasattr(signal, "SIGCHLD"):
+        # Who started this may have ignored it: how a child ended could then not be known.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     before = {number: signal.signal(number, _end) for number in ENDING if _ends(number)}
     try:
         yield
