@@ -366,23 +366,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     `arguments` default to the process's own. Always raises `SystemExit`, but where all is well.
     """
     streams.prepare()
-    with streams.cleaning_up():
+    code = 2
+    with streams.cleaning_up(), suppress(BrokenPipeError):  # of stderr: nobody reads what it says
         code = _run(arguments)
     if code:
         sys.exit(code)
 
 
-def _run(arguments: Sequence[str] | None) -> int | str | None:
-    """The exit code, after everything that is to be said is said."""
-    try:
-        with suppress(BrokenPipeError):  # of stderr: nobody reads what is said there
-            return _explained(arguments)
-        return 2
-    except SystemExit as stop:
-        return stop.code
-
-
-def _explained(arguments: Sequence[str] | None) -> int:
+def _run(arguments: Sequence[str] | None) -> int:
+    """The exit code, after everything is said that is to be."""
     try:
         try:
             cli.main(arguments, prog_name="archc", standalone_mode=False)
