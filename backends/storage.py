@@ -5,20 +5,23 @@ Canonical are PyTorch's names of arrays below archc's path of the layer, and PyT
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
 from archc.backends import WeightsError as WeightsError
 from archc.compiler.analysis import weights
 from archc.compiler.ir import Network
+from archc.compiler.problems import printable
 
 Shape = tuple[int, ...]
 Array = Any
 """A NumPy array. NumPy is imported only where arrays are touched."""
-DTYPE = "float32"
+DTYPE, BYTES = "float32", 4
 """Of every weight that archc knows."""
 
 
@@ -63,6 +66,13 @@ class Stored:
     shape: Shape
     dtype: str
     read: Callable[[], Array]
+    intricate: bool = False
+    """Whether it lies in pieces or compressed, and not simply as so many bytes."""
+
+    @property
+    def size(self) -> int:
+        """In bytes, of float32."""
+        return prod(self.shape) * BYTES
 
 
 Arrays = Mapping[str, Stored]
@@ -83,7 +93,15 @@ class Opened:
 class Format:
     """A kind of file. What goes wrong in it is a `WeightsError` or an `OSError`."""
 
-    read: Callable[[Path], AbstractContextManager[Opened]]
+    kind: str
+    """What such a file is called: "PyTorch file"."""
+    prepare: Callable[[], object]
+    """Imports what reads it. Raises `WeightsError` where that is not installed."""
+    read: Callable[[Path, int], AbstractContextManager[Opened]]
+    """read(path, need), where the network's weights take `need` bytes.
+
+    Whatever else it raises says that the file is corrupt.
+    """
     write: Callable[[Path, Any, Contents, Notes], None] | None
     """write(path, net, contents, notes); None where archc only reads such files."""
 
@@ -98,6 +116,49 @@ class Storage:
     """tensor_name(path of the layer, canonical name of the array, slot) -> the framework's name."""
     formats: Mapping[str, Format]
     """By the ending of the file's name."""
+
+
+ROOM = 8, 2**28
+"""A file may be so many times as large as the weights of the network, and so many bytes more.
+
+Files of training hold the optimizer's averages too, and some are of float64.
+"""
+
+
+def shown(path: Path) -> str:
+    """A path as it is printed: a file may be called anything."""
+    return printable(str(path))
+
+
+def broken(path: Path, kind: str) -> WeightsError:
+    return WeightsError(f"{shown(path)}: not a {kind}, or truncated or corrupt")
+
+
+def require_size(path: Path, size: int, need: int) -> None:
+    """Raises `WeightsError` where `size` is no size of a file for weights of `need` bytes."""
+    times, more = ROOM
+    if size > times * need + more:
+        raise WeightsError(
+            f"{shown(path)}: refused: it holds {size / 2**20:,.1f} MiB, and the network's weights"
+            f" take {need / 2**20:,.1f} MiB"
+        )
+
+
+def parsed_notes(path: Path, text: object) -> Notes:
+    """The notes of a file, from JSON. Raises `WeightsError` where they are no names with texts."""
+    try:
+        return checked_notes(path, json.loads(text) if isinstance(text, str | bytes) else text)
+    except (ValueError, RecursionError):
+        return checked_notes(path, None)
+
+
+def checked_notes(path: Path, notes: object) -> Notes:
+    if isinstance(notes, dict) and all(isinstance(x, str) for pair in notes.items() for x in pair):
+        return notes
+    raise WeightsError(
+        f"{shown(path)}: what archc noted in it is damaged\n"
+        "  = help: write it anew from the weights that it was made of"
+    )
 
 
 def tensors(network: Network, storage: Storage) -> Iterator[Tensor]:

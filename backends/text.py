@@ -6,6 +6,7 @@ one line of at most 88 columns, or has one argument a line, and nothing in betwe
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -117,9 +118,11 @@ def docstring(text: str, indent: int = 0) -> list[str]:
 
 
 def plain(text: str) -> str:
-    """`text` on one line, without what could end a docstring or hide on a screen."""
+    """`text` on one line, without what could end a docstring, hide on a screen, or be an example
+    that doctest runs."""
     shown = "".join(c for c in text if c.isprintable() or c.isspace())
-    return " ".join(shown.split()).replace("\\", "/").replace('"', "'")
+    line = " ".join(shown.split()).replace("\\", "/").replace('"', "'")
+    return re.sub(">(?=>>)", "> ", line)
 
 
 def indented(lines: Iterable[str], indent: int) -> list[str]:

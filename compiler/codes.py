@@ -19,6 +19,7 @@ CODES = {
     "E014": "a row does not have one cell for each column",
     "E015": "the same name is given twice",
     "E017": "a spec extends what is no network",
+    "E018": "a file that a spec must not `use` or `extend`: out of reach, or no spec",
     "E016": "this file is not a network, or not a block library",
     # Expressions
     "E020": "an expression cannot be read",

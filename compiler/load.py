@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
 from archc.compiler import reader
+from archc.compiler.folders import SHIPPED as SHIPPED
+from archc.compiler.folders import Folders
 from archc.compiler.libraries import blocks_of
 from archc.compiler.problems import Place, Problem, Reporter, Source, SpecError, quote
 from archc.compiler.reader import Scalar
 from archc.compiler.spec import BlockSpec, Spec
 from archc.compiler.validation import validate
 from archc.compiler.variants import Same, alone, extended
-
-SHIPPED = Path(__file__).resolve().parent.parent / "specs"
-"""The specs and block libraries that come with archc."""
 
 MAX_FILES = 16
 """How many files may use or extend each other in a row."""
@@ -32,9 +31,12 @@ class Files:
     blocks: Mapping[str, BlockSpec] = field(default_factory=dict)
 
 
-def load(path: Path) -> tuple[Files | None, list[Problem]]:
-    """Reads the file at `path` and what it uses. Nothing is raised: problems are returned."""
-    loader = _Loader()
+def load(path: Path, include: Iterable[Path] = ()) -> tuple[Files | None, list[Problem]]:
+    """Reads the file at `path` and what it uses. Nothing is raised: problems are returned.
+
+    What it uses lies in its folder or project, among the shipped specs, or in folders to `include`.
+    """
+    loader = _Loader(Folders(path, include))
     spec = loader.file(path, str(path), ())
     blocks, problems = blocks_of(loader.specs, loader.links) if spec else ({}, [])
     libraries = tuple(library for library in list(loader.specs.values())[1:] if library)
@@ -61,10 +63,15 @@ class _Link:
     name: Scalar
     verb: str
 
+    def refused(self, code: str, why: str, hint: str | None) -> Problem:
+        message = f"cannot {self.verb} {quote(self.name)}: {why}"
+        return Problem(code, message, self.name.place, hint)
+
 
 class _Loader(Reporter):
-    def __init__(self) -> None:
+    def __init__(self, folders: Folders) -> None:
         super().__init__()
+        self.folders = folders
         self.specs: dict[Path, Spec | None] = {}
         self.links: dict[Path, list[Path]] = {}
         """The files that a file uses or extends."""
@@ -99,7 +106,11 @@ class _Loader(Reporter):
     def may_follow(self, link: _Link, key: Path, users: tuple[Path, ...]) -> bool:
         """Whether a link leads neither in a circle nor too far. Reports it."""
         place = link.name.place
-        if key in users:
+        if not self.folders.hold(key):
+            why = "it lies outside of the spec's folder and project"
+            hint = "copy it there, or allow the folder that it lies in with `--include`"
+            self.problems.append(link.refused("E018", why, hint))
+        elif key in users:
             circle = [file.name for file in (*users[users.index(key) :], key)]
             message = f"these files {link.verb} each other: {' -> '.join(circle)}"
             self.report("E009", message, place, "move what both need into a third file")
@@ -127,16 +138,17 @@ class _Loader(Reporter):
 
     def read(self, path: Path, name: str, link: _Link | None) -> Spec | None:
         try:
-            source = reader.read_source(path, name)
+            source = reader.read_source(path, name, link is not None)
         except SpecError as error:
             problem = error.problems[0]
             if link is not None:
-                message = f"cannot {link.verb} {quote(link.name)}: {problem.message}"
                 hint = problem.hint or "it may stand beside this file, or among the shipped specs"
-                problem = replace(problem, place=link.name.place, message=message, hint=hint)
+                problem = link.refused(problem.code, problem.message, hint)
             self.problems.append(problem)
             return None
         spec, problems = _parse(source.name, source.text)
+        if problems and link is not None and not reader.is_spec(source.text):
+            problems = (link.refused("E018", "it is no spec", Spec.example),)
         self.problems.extend(problems)
         return spec
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -93,26 +94,29 @@ def run(value: Any, passes: tuple[Callable[[Any], Result], ...] = PASSES) -> Any
     return value
 
 
-def compile_network(path: Path, settings: Mapping[str, object] | None = None) -> Network:
+def compile_network(
+    path: Path, settings: Mapping[str, object] | None = None, include: Iterable[Path] = ()
+) -> Network:
     """The network that the file at `path` describes, with `settings` for its parameters.
 
-    A setting is a value, or the text of one as on the command line. Raises `SpecError`.
+    A setting is a value, or the text of one as on the command line. What the file uses may lie in
+    folders to `include` too. Raises `SpecError`.
     """
-    return compile_program(path, settings)[1]
+    return compile_program(path, settings, include)[1]
 
 
 def compile_program(
-    path: Path, settings: Mapping[str, object] | None = None
+    path: Path, settings: Mapping[str, object] | None = None, include: Iterable[Path] = ()
 ) -> tuple[Program, Network]:
     """The network, and the program that it comes from. Raises `SpecError`."""
-    program = _program(path)
+    program = _program(path, include)
     given = _settings(program, settings or {})
     return program, run(path, (lambda _: elaborate(program, given),))
 
 
-def _program(path: Path) -> Program:
+def _program(path: Path, include: Iterable[Path]) -> Program:
     """The bound program of a path; bound anew only where a file's text has changed."""
-    files, problems = load(path)
+    files, problems = load(path, include)
     if problems or files is None:
         raise SpecError(in_reading_order(problems, str(path)))
     return _bound(str(path), _Key(files))
@@ -140,7 +144,7 @@ def _settings(program: Program, given: Mapping[str, object]) -> Settings:
     parameters = {p.name: p for p in program.parameters}
     settings, problems = {}, []
     for name, value in given.items():
-        text = f"{name}={value}"
+        text = f"{name}={_written(value)}"
         place = Place(Source("--set", text), 1, 1, len(text))
         if name not in parameters:
             known = ", ".join(f"`{known}`" for known in parameters) or "none"
@@ -158,6 +162,51 @@ def _settings(program: Program, given: Mapping[str, object]) -> Settings:
     return settings
 
 
+def _written(value: object) -> str:
+    """A setting as a message shows it; the text of an object that is no setting may be anything."""
+    try:
+        plain = _plain(value, "")
+    except Invalid:
+        return f"... ({type(value).__name__})"
+    return str(list(plain) if isinstance(plain, tuple) else plain)
+
+
+MOST_ITEMS = 16
+"""Of a list that is given for a parameter."""
+
+
+def _plain(value: object, what: str) -> Any:
+    """A setting from Python as a value of the language. Raises `Invalid`."""
+    if issubclass(type(value), list | tuple):
+        items: Any = value
+        return tuple(_scalar(item, what) for item in items[: MOST_ITEMS + 1])
+    return _scalar(value, what)
+
+
+def _scalar(value: Any, what: str) -> Any:
+    if not issubclass(type(value), tuple(PLAIN)):
+        with suppress(Exception):  # a number of NumPy's or a framework's; or an object of any kind
+            value = value.item()
+    kind = next((kind for kind in PLAIN if issubclass(type(value), kind)), None)
+    if kind is None:
+        message = f"{what} is a {quote(type(value).__name__)}, which is no value of a parameter"
+        raise Invalid("E034", message)
+    if kind is int and not -ex.LARGEST <= int.__int__(value) <= ex.LARGEST:
+        raise Invalid("E035", f"{what} is not a number between -2**53 and 2**53")
+    return PLAIN[kind](value)
+
+
+PLAIN: Mapping[type, Callable[[Any], Any]] = {
+    bool: bool,
+    int: int.__int__,
+    float: float.__float__,
+    str: str.__str__,
+    type(None): lambda value: value,
+    ex.Definition: lambda value: value,
+}
+"""What a setting can be, and how it is itself and not what a class made of it."""
+
+
 def _activation(parameter: Parameter, value: str, blocks: Mapping[str, Block]) -> Any:
     if value in blocks:
         return check_serves(blocks[value])
@@ -169,9 +218,9 @@ def _activation(parameter: Parameter, value: str, blocks: Mapping[str, Block]) -
 
 
 def _setting(parameter: Parameter, value: object, place: Place, blocks: Mapping[str, Block]) -> Any:
+    value = _plain(value, f"`{parameter.name}`")
     if not isinstance(value, str):
-        value = getattr(value, "item", lambda: value)()  # a NumPy number's own
-        return parameter.take(tuple(value) if isinstance(value, list) else value)
+        return parameter.take(value)
     if value in KINDS[parameter.type.kind].words:
         return value
     if parameter.type.kind == "activation":

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import os
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Literal
 
 from archc.compiler.codes import CODES
@@ -36,7 +38,7 @@ class Place:
     length: int = 1
 
     def __str__(self) -> str:
-        return f"{self.source.name}:{self.line}:{self.column}"
+        return f"{printable(self.source.name)}:{self.line}:{self.column}"
 
     def beside(self, other: Place) -> bool:
         """Whether both stand on one line."""
@@ -123,9 +125,21 @@ def choices(known: Iterable[str]) -> str:
     return "one of " + ", ".join(f"`{word}`" for word in known)
 
 
+def printable(text: str) -> str:
+    """`text` on one line that is safe to print on a terminal; what is not is written out."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def file_name(path: Path) -> str:
+    """A file's name as what is written says it: in UTF-8, whatever the locale is here."""
+    return os.fsencode(path.name).decode("utf-8", "backslashreplace")
+
+
 def quote(text: str, limit: int = 60) -> str:
     """`text` as one short line in backquotes, safe to print on a terminal."""
-    line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    line = printable(text)
     return f"`{line[: limit - 3]}...`" if len(line) > limit else f"`{line}`"
 
 
@@ -157,11 +171,12 @@ def _width(text: str) -> int:
 def render(problem: Problem) -> str:
     """The problem as a person reads it: place, code, message; the line and a caret; what to do."""
     level = "" if problem.severity == "error" else f"{problem.severity}: "
-    out = [f"{problem.place}: {level}{problem.code} {problem.message}", *excerpt(problem.place)]
+    message = printable(problem.message)
+    out = [f"{problem.place}: {level}{problem.code} {message}", *excerpt(problem.place)]
     for remark, place in problem.related:
-        out += [f"      = {remark}: {place}", *excerpt(place)]
+        out += [f"      = {printable(remark)}: {place}", *excerpt(place)]
     if problem.hint:
-        out.append(f"      = help: {problem.hint}")
+        out.append(f"      = help: {printable(problem.hint)}")
     return "\n".join(out)
 
 

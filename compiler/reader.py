@@ -7,7 +7,9 @@ Anchors, aliases and tags are refused: a block library says the same thing with 
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -59,8 +61,12 @@ class Mapping(dict[Scalar, Any]):
 Node = Scalar | Sequence | Mapping
 
 
-def read_source(path: Path, name: str | None = None) -> Source:
-    """The text of a spec file. Raises `SpecError` with E001, E002, E003 or E008."""
+def read_source(path: Path, name: str | None = None, linked: bool = False) -> Source:
+    """The text of a spec file. Raises `SpecError` with E001, E002, E003, E008 or E018.
+
+    A file that is `linked`, from a spec that anyone may have written, is a regular one, and nothing
+    that stands in it is told. One that a person names may be a pipe.
+    """
     name = name or str(path)
 
     def refuse(code: str, message: str, hint: str | None = None) -> SpecError:
@@ -69,7 +75,9 @@ def read_source(path: Path, name: str | None = None) -> Source:
     try:
         if path.is_dir():
             raise refuse("E001", "this is a directory", "name a spec file in it")
-        with path.open("rb") as file:
+        if linked and not stat.S_ISREG(path.stat().st_mode):
+            raise refuse("E018", "it is no regular file", "name a spec file")
+        with open(path, "rb", opener=_at_once if linked else None) as file:
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise refuse("E001", "no such file") from None
@@ -81,11 +89,28 @@ def read_source(path: Path, name: str | None = None) -> Source:
         text = data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
-        message = f"line {line} is not UTF-8 text (byte 0x{data[error.start]:02x})"
+        where = f"line {line} is not UTF-8 text (byte 0x{data[error.start]:02x})"
+        message = "it is not UTF-8 text" if linked else where
         raise refuse("E002", message, "save the file as UTF-8") from None
     if not text.strip():
         raise refuse("E003", "the file is empty", "a spec starts with `archc: 1`")
     return Source(name, text)
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Opens without waiting, should the file have become a pipe."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def is_spec(text: str) -> bool:
+    """Whether a text calls itself a spec: it says `archc`, well-formed or not."""
+    return re.search("^archc *:", text, re.MULTILINE) is not None or _says_archc(text)
+
+
+def _says_archc(text: str) -> bool:
+    """Whether a mapping between braces does."""
+    node, _ = read(Source("", text))
+    return isinstance(node, Mapping) and "archc" in node
 
 
 def read(source: Source) -> tuple[Node | None, list[Problem]]:

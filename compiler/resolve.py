@@ -16,7 +16,7 @@ from archc.compiler.catalogue import CATALOGUE
 from archc.compiler.expressions import Literal, Value, show, spell, text
 from archc.compiler.ir import Block, Body, Network, Op, Parameter, Row
 from archc.compiler.pipeline import compile_program
-from archc.compiler.problems import Problem, SpecError, quote
+from archc.compiler.problems import Problem, SpecError, file_name, quote
 from archc.compiler.roundings import Roundings
 from archc.compiler.spec import FORMAT, BlockSpec, TableSpec
 
@@ -24,17 +24,19 @@ Cells = dict[str, str]
 """A row as it is written: keys and arguments by name."""
 
 
-def resolve(path: Path, settings: Mapping[str, object] | None = None) -> str:
+def resolve(
+    path: Path, settings: Mapping[str, object] | None = None, include: Iterable[Path] = ()
+) -> str:
     """The spec at `path` with `settings`, as a flat one that comes to the same network.
 
     Raises `SpecError`: what `compile_network` does, and E015 where a kept parameter is called like
     a word that has to be written.
     """
-    program, network = compile_program(path, settings)
+    program, network = compile_program(path, settings, include)
     _check_words(network)
     needed = _needed(network)
     parts = (
-        _head(program, network, path.name),
+        _head(program, network, file_name(path)),
         _keys(network, {block.name for block in needed}),
         _entries(network, Roundings(program, network)),
         _blocks((block.name, program.definitions[block.name]) for block in needed),

@@ -136,11 +136,11 @@ def shipped_blocks() -> dict[str, BlockSpec]:
     return blocks_of(sorted((SHIPPED / "blocks").glob("*.yaml")))
 
 
-def blocks_of(paths: Iterable[Path]) -> dict[str, BlockSpec]:
+def blocks_of(paths: Iterable[Path], include: Iterable[Path] = ()) -> dict[str, BlockSpec]:
     """The blocks that the files at `paths` define or use. Raises `SpecError`."""
     found: dict[str, BlockSpec] = {}
     for path in paths:
-        files, problems = load(path)
+        files, problems = load(path, include)
         if problems or files is None:
             raise SpecError(in_reading_order(problems, str(path)))
         found.update(files.blocks)

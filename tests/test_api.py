@@ -79,3 +79,92 @@ def test_numpy_numbers_are_numbers() -> None:
     net = archc.load(SPECS / "mnv3_small.yaml", classes=np.int64(10), alpha=np.float32(0.75))
     assert net.network.settings["classes"] == 10
     assert net.source("torch") == archc.load(net.spec, classes=10, alpha=0.75).source("torch")
+
+
+class Hostile:
+    """An object that answers every question with an exception."""
+
+    def __str__(self):
+        raise RuntimeError("no text")
+
+    __repr__ = __len__ = __bool__ = __float__ = __int__ = __iter__ = __hash__ = __str__
+
+    def __eq__(self, other):
+        raise RuntimeError("no comparison")
+
+    def __getattr__(self, name):
+        raise RuntimeError("no attributes")
+
+
+class Large(int):
+    """A number with a text of its own."""
+
+    def __str__(self):
+        raise RuntimeError("no text")
+
+    __repr__ = __format__ = __str__
+
+
+def circle():
+    items = []
+    items.append(items)
+    return items
+
+
+HOSTILE = {
+    "digits": lambda: 10**5000,
+    "negative digits": lambda: -(10**5000),
+    "text of digits": lambda: "9" * 10_000,
+    "nan": lambda: float("nan"),
+    "infinity": lambda: float("inf"),
+    "array": lambda: pytest.importorskip("numpy").zeros((3, 3)),
+    "array of text": lambda: pytest.importorskip("numpy").array(["x"]),
+    "bytes": lambda: b"\xff\x00",
+    "function": lambda: lambda: 1,
+    "type": lambda: int,
+    "object": Hostile,
+    "hostile number": lambda: Large(-3),
+    "complex": lambda: 1j,
+    "mapping": lambda: {"a": 1},
+    "set": lambda: {1},
+    "long list": lambda: list(range(100_000)),
+    "list in a list": lambda: [[1, 2], 3],
+    "circle": circle,
+    "list of objects": lambda: [Hostile(), Hostile()],
+    "controls": lambda: "\x1b[2J\nforged.yaml:1:1: E001",
+    "surrogate": lambda: "\udcff",
+    "nothing": lambda: "",
+}
+
+
+@pytest.mark.parametrize("parameter", ["alpha", "classes", "padding", "preprocess", "act", "nope"])
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_hostile_settings_are_problems(kind, parameter):
+    with pytest.raises(archc.SpecError) as caught:
+        archc.load(SPECS / "mobilenet_v1.yaml", **{parameter: HOSTILE[kind]()})
+    codes = {problem.code for problem in caught.value.problems}
+    assert codes <= {"E031", "E034", "E035", "E050", "E051"}
+    said = str(caught.value)
+    assert len(said) < 2000
+    assert all(c.isprintable() for c in said.replace("\n", ""))
+
+
+def test_what_a_hostile_setting_is():
+    with pytest.raises(archc.SpecError) as caught:
+        archc.load(SPECS / "mobilenet_v1.yaml", alpha=Hostile())
+    assert str(caught.value) == (
+        "--set:1:1: E034 `alpha` is a `Hostile`, which is no value of a parameter\n"
+        "    1 | alpha=... (Hostile)\n"
+        "      | ^^^^^^^^^^^^^^^^^^^"
+    )
+
+
+def test_numbers_of_numpy_and_of_subclasses_are_numbers():
+    numpy = pytest.importorskip("numpy")
+    spec = SPECS / "mobilenet_v1.yaml"
+    wanted = archc.load(spec, alpha=0.5, classes=7, include_top=True).params
+    for number in (numpy.float64(0.5), numpy.float32(0.5), numpy.array(0.5), numpy.array([0.5])):
+        given = {"classes": numpy.int64(7), "include_top": numpy.bool_(True)}
+        assert archc.load(spec, alpha=number, **given).params == wanted
+    assert archc.load(spec, alpha=0.5, classes=Large(7)).params == wanted
+    assert archc.load(spec, padding=[1, 1, 1, 1]).network.settings["padding"] == (1, 1, 1, 1)

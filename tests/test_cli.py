@@ -234,6 +234,45 @@ def test_messages_are_plain_in_a_pipe_and_readable_in_help(run):
     assert "archc build specs/*.yaml --backend all --check" in text
 
 
+STRANGE = "a\x1b[31m\rb\n\u202e.yaml"
+SHOWN = r"a\x1b[31m\rb\n\u202e.yaml"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("check", STRANGE), f"{SHOWN}: fine, 162 parameters\n"),
+        (("build", STRANGE, "-b", "torch", "--out", "."), f"{SHOWN[:-5]}_torch.py: created"),
+        (("check", f"no{STRANGE}"), f"no{SHOWN}:1:1: E001 no such file\n"),
+        (("check", STRANGE, f"--{STRANGE}"), f"Error: No such option '--{SHOWN}'.\n"),
+        (("summary", STRANGE, STRANGE), f"unexpected extra argument ({SHOWN})\n"),
+        (("check", STRANGE, "--include", STRANGE), f"'{SHOWN}' is a file.\n"),
+        (("check", STRANGE, "--set", STRANGE), f"'{SHOWN}' is not of the form NAME=VALUE.\n"),
+        (("check", STRANGE, "--set", f"{STRANGE}=1"), f"unknown parameter `{SHOWN}`\n"),
+        (("check", STRANGE, "--set", f"out={STRANGE}"), "    1 | out=a [31m b\n"),
+        (("build", STRANGE, f"./../here/{STRANGE}", "-b", "torch"), f"here/{SHOWN} would both"),
+        (("weights", "convert", STRANGE, "a.pt", "--spec", STRANGE), "archc: a\\x1b[31m\\rb"),
+    ],
+)
+def test_no_text_of_a_user_reaches_the_terminal_as_it_is(arguments, said, run):
+    """ESC could hide a line, CR and line breaks could forge one."""
+    here = Path.cwd() / "here"
+    here.mkdir()
+    os.chdir(here)
+    Path(STRANGE).write_text((here.parent / "good.yaml").read_text())
+    result = run(*arguments)
+    assert said in result.out + result.err
+    assert not set(result.out + result.err) - set(map(chr, range(32, 127))) - {"\n"}
+
+
+def test_a_diff_moves_no_cursor(run):
+    run("build", "good.yaml", "-b", "torch", "--out", ".")
+    path = Path("good_torch.py")
+    path.write_text(path.read_text() + "# \x1b[2K\rforged\n")
+    result = run("build", "good.yaml", "-b", "torch", "--out", ".", "--check")
+    assert (result.code, result.out[-19:]) == (1, "# \\x1b[2K\\r-forged\n")
+
+
 def test_no_framework_is_imported_and_a_gone_reader_is_no_error():
     code = (
         "import sys; from archc.cli import main\n"

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Iterator
+from doctest import DocTestParser
 from pathlib import Path
 from types import ModuleType
 
@@ -301,6 +302,11 @@ TEXTS = (
     '\\"\\"\\"\\nimport os\\nos.abort()\\n\\"\\"\\"',
     "long" * 60,
     "words " * 60,
+    ">>> import os; os.abort()",
+    ">>> import os\\n... os.abort()\\n>>>>> 1",
+    "words " * 15 + ">>> import os; os.abort()",
+    "# coding: utf-7",
+    "In [1]: os.abort()",
 )
 """As they stand between double quotes in YAML."""
 
@@ -336,7 +342,7 @@ def without_docstrings(text: str) -> str:
 
 
 def hostile_sources(folder: Path) -> Iterator[tuple[str, str]]:
-    path = folder / 'we """ird\\ {{ x }} # .yaml'
+    path = folder / '>>> we """ird\\ {{ x }} # .yaml'
     for index, text in enumerate(TEXTS):
         for key in ("source", "doc"):
             path.write_text(TEXT.format(key=key, text=yaml_text(text)), encoding="utf-8")
@@ -353,6 +359,7 @@ def test_text_never_becomes_code(tmp_path: Path) -> None:
         text = path.read_text(encoding="utf-8")
         assert without_docstrings(text) == plain_code[path.stem.rsplit("_", 1)[1]], path
         assert all(c.isprintable() or c == "\n" for c in text), path
+        assert not DocTestParser().get_examples(text), path
     ruff("format", "--diff", files)
     ruff("check", files)
 

@@ -44,7 +44,7 @@ network:
 def compiled(folder: Path, text: str, **given: Any) -> Net:
     folder.mkdir(exist_ok=True)
     (folder / "net.yaml").write_text(text)
-    return archc.load(folder / "net.yaml", **given)
+    return archc.load(folder / "net.yaml", include=folder.parent, **given)
 
 
 def variant(folder: Path, changes: str, base: str = BASE, more: str = "", **given: Any) -> Net:
@@ -223,7 +223,7 @@ def test_a_variant_of_a_variant_speaks_of_the_changed_rows(tmp_path: Path) -> No
         "  - {at: blocks.0, set: {out: 56}}\n  - {where: act == relu, set: {act: elu}}\n"
     )
     (tmp_path / "variant" / "second.yaml").write_text(text)
-    found = archc.load(tmp_path / "variant" / "second.yaml")
+    found = archc.load(tmp_path / "variant" / "second.yaml", include=tmp_path)
     hand = BASE.replace(f"      - {ROWS[0]}\n", "").replace("0.75, above", "1, above")
     hand = hand.replace(ROWS[1], ROWS[1].replace("40", "56").replace("hard_swish", "elu"))
     hand = hand.replace(ROWS[2], ROWS[2].replace("relu", "elu"))

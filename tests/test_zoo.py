@@ -281,15 +281,19 @@ def test_a_checkpoint_by_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "loader"),
+    ("name", "loader", "needed"),
     [
-        ("keras.applications.MobileNetV3Small", "keras.applications.MobileNetV3Small"),
-        (TIMM, "timm.create_model"),
-        ("torchvision:mobilenet_v3_small", "torchvision.models.mobilenet_v3_small"),
+        ("keras.applications.MobileNetV3Small", "keras.applications.MobileNetV3Small", ""),
+        (TIMM, "timm.create_model", " --set padding=symmetric --set epsilon=1e-05"),
+        (
+            "torchvision:mobilenet_v3_small",
+            "torchvision.models.mobilenet_v3_small",
+            " --set padding=symmetric",
+        ),
     ],
 )
 def test_without_a_file_the_library_is_asked(
-    name: str, loader: str, run: Run, monkeypatch: pytest.MonkeyPatch
+    name: str, loader: str, needed: str, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The library's function stands in for its download: it is asked for pretrained weights."""
     library(name)
@@ -302,7 +306,8 @@ def test_without_a_file_the_library_is_asked(
 
     monkeypatch.setattr(loader, load)
     code, _, err = run("weights", "import", name, "mine.pt", "--spec", SMALL)
-    assert (code, err) == (0, "")
+    said = "mine.pt: warning: these weights give right numbers only in models made with archc build"
+    assert (code, err) == (0, f"{said} {SMALL}{needed}\n" if needed else "")
     assert {("weights", "imagenet"), ("weights", "DEFAULT"), ("pretrained", True)} & {
         (key, value) for key, value in asked.items() if isinstance(value, str | bool)
     }

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
@@ -19,7 +19,6 @@ from archc.backends.keras.names import layer_name
 from archc.backends.keras.weights import LAYERS, SLOTS, tensor_name
 from archc.backends.storage import (
     DTYPE,
-    Array,
     Contents,
     Format,
     Notes,
@@ -27,7 +26,11 @@ from archc.backends.storage import (
     Storage,
     Stored,
     WeightsError,
+    parsed_notes,
+    require_size,
+    shown,
 )
+from archc.compiler.problems import quote
 
 MEMBER, CONFIG, METADATA = "model.weights.h5", "config.json", "metadata.json"
 """What a `.keras` file holds."""
@@ -35,8 +38,9 @@ NOTES = "archc.json"
 """Where archc keeps its notes: a member of a `.keras` file, or an attribute of HDF5's root."""
 KINDS = {snake_case(kind): [slot.name for slot in slots.values()] for kind, slots in SLOTS.items()}
 """The arrays of a layer in order, by its class's name in a file."""
-_BAD = (OSError, RuntimeError, KeyError, ValueError, TypeError, zipfile.BadZipFile)
-"""What h5py raises over a broken file."""
+KIND = "file of Keras's weights"
+LARGEST_NOTES = 2**16
+"""Bytes."""
 
 
 def _h5py() -> Any:
@@ -48,112 +52,116 @@ def _h5py() -> Any:
     return h5py
 
 
-def _broken(path: Path) -> WeightsError:
-    return WeightsError(f"{path}: not a file of Keras's weights, or truncated or corrupt")
-
-
 # ---- Reading
 
 
 @contextmanager
-def _read_h5(path: Path) -> Iterator[Opened]:
-    with path.open("rb") as file, _hdf5(path, file) as opened:
-        yield Opened(_arrays(path, opened), _notes(opened.attrs.get(NOTES)))
+def _read_h5(path: Path, need: int) -> Iterator[Opened]:
+    with path.open("rb") as file, _h5py().File(file, "r") as opened:
+        said = opened.attrs.get(NOTES)
+        yield Opened(_arrays(path, opened), {} if said is None else parsed_notes(path, said))
 
 
 @contextmanager
-def _read_keras(path: Path) -> Iterator[Opened]:
-    with path.open("rb") as file, TemporaryFile() as plain:  # within a zip file, seeking is slow
-        try:
-            with zipfile.ZipFile(file) as archive, archive.open(MEMBER) as member:
+def _read_keras(path: Path, need: int) -> Iterator[Opened]:
+    with TemporaryFile() as plain:  # within a zip file, seeking is slow
+        with zipfile.ZipFile(path) as archive:
+            with archive.open(_member(path, archive, need)) as member:
                 shutil.copyfileobj(member, plain)
-                said = archive.read(NOTES) if NOTES in archive.namelist() else None
-        except _BAD as error:
-            raise _broken(path) from error
-        with _hdf5(path, plain) as opened:
-            yield Opened(_arrays(path, opened), _notes(said))
+            notes = _notes_of(path, archive)
+        with _h5py().File(plain, "r") as opened:
+            yield Opened(_arrays(path, opened), notes)
 
 
-@contextmanager
-def _hdf5(path: Path, file: Any) -> Iterator[Any]:
-    h5py = _h5py()
-    try:
-        opened = h5py.File(file, "r")
-    except _BAD as error:
-        raise _broken(path) from error
-    with opened:
-        yield opened
+def _member(path: Path, archive: zipfile.ZipFile, need: int) -> zipfile.ZipInfo:
+    """The weights; no more than the size that it gives is ever unpacked."""
+    member = archive.getinfo(MEMBER)
+    require_size(path, member.file_size, need)
+    return member
 
 
-def _notes(text: Any) -> Notes:
-    return {} if text is None else dict(json.loads(text))
+def _notes_of(path: Path, archive: zipfile.ZipFile) -> Notes:
+    if NOTES not in archive.namelist():
+        return {}
+    small = archive.getinfo(NOTES).file_size <= LARGEST_NOTES
+    return parsed_notes(path, archive.read(NOTES) if small else None)
 
 
 def _arrays(path: Path, file: Any) -> dict[str, Stored]:
     """Arrays by layer and name: `stem-conv/kernel`."""
-    try:
-        file = file.get("model_weights", file)
-        legacy = "layer_names" in file.attrs or "layer_names0" in file.attrs
-        pairs = _legacy_datasets(file) if legacy else _datasets(path, file)
-        return {name: _stored(path, name, dataset) for name, dataset in pairs}
-    except _BAD as error:
-        raise _broken(path) from error
+    file = _local(path, file, "model_weights") if "model_weights" in file else file
+    legacy = "layer_names" in file.attrs or "layer_names0" in file.attrs
+    pairs = _legacy_datasets(path, file) if legacy else _datasets(path, file)
+    return {name: _stored(path, name, dataset) for name, dataset in pairs}
 
 
 def _stored(path: Path, name: str, dataset: Any) -> Stored:
     if dataset.external or dataset.is_virtual:
-        raise WeightsError(f"{path}: refused, as `{name}` is kept in another file")
-    dtype = dataset.attrs.get("dtype", dataset.dtype.name)
-    return Stored(tuple(dataset.shape), str(dtype), _reader(path, dataset))
+        raise _elsewhere(path, name)
+    kept, said = dataset.dtype.name, dataset.attrs.get("dtype")
+    # Keras keeps what HDF5 does not know as bytes, and says so beside it.
+    dtype = kept if said is None or said == DTYPE else str(said)
+    intricate = dataset.chunks is not None
+    return Stored(tuple(dataset.shape), dtype, lambda: dataset[()], intricate)
 
 
-def _reader(path: Path, dataset: Any) -> Callable[[], Array]:
-    def read() -> Array:
-        try:
-            return dataset[()]
-        except _BAD as error:
-            raise _broken(path) from error
+def _elsewhere(path: Path, name: str) -> WeightsError:
+    return WeightsError(f"{shown(path)}: refused, as {quote(name)} is kept in another file")
 
-    return read
+
+def _local(path: Path, group: Any, name: str) -> Any:
+    """What a group calls so, if it is in this very file."""
+    for part in name.strip("/").split("/"):
+        if isinstance(group.get(part, getlink=True), _h5py().ExternalLink):
+            raise _elsewhere(path, name)
+        group = group[part]
+    return group
 
 
 def _datasets(path: Path, file: Any) -> Iterator[tuple[str, Any]]:
     """Of a file that Keras 3 wrote: `layers/conv2d_3/vars/0`, with the layer's name beside it."""
-    h5py, found = _h5py(), []
-    file.visititems(lambda key, item: found.append((key.split("/"), item)))  # follows no links
-    for parts, item in found:
+    h5py = _h5py()
+    found: dict[str, Any] = {}
+    file.visititems(found.__setitem__)  # follows no links
+    layers: dict[str, tuple[str, int]] = {}
+    for key, item in found.items():
+        folder, parts = key.rpartition("/")[0], key.split("/")
         if isinstance(item, h5py.Dataset) and parts[0] == "layers" and "vars" in parts:
-            yield f"{_layer(path, item.parent)}/{_array_name(parts, item.parent)}", item
+            if folder not in layers:
+                layers[folder] = _layer(path, found[folder]), len(found[folder])
+            layer, count = layers[folder]
+            yield f"{layer}/{_array_name(parts, count)}", item
 
 
 def _layer(path: Path, group: Any) -> str:
     name = group.attrs.get("name")
     if name is None:
         raise WeightsError(
-            f"{path}: an old version of Keras wrote this, without the names of layers\n"
+            f"{shown(path)}: an old version of Keras wrote this, without the names of layers\n"
             "  = help: load it into its model with a current Keras, and save it again"
         )
     return str(name)
 
 
-def _array_name(parts: list[str], group: Any) -> str:
+def _array_name(parts: list[str], count: int) -> str:
+    """Of one of a layer's `count` arrays."""
     kind, number = parts[-3].rstrip("0123456789").rstrip("_"), int(parts[-1])
     kind = parts[-3] if parts[-3] in KINDS else kind
     names = KINDS.get(kind, [])
-    complete = kind != "batch_normalization" or len(group) == len(names)
+    complete = kind != "batch_normalization" or count == len(names)
     return names[number] if complete and number < len(names) else f"vars/{number}"
 
 
-def _legacy_datasets(file: Any) -> Iterator[tuple[str, Any]]:
+def _legacy_datasets(path: Path, file: Any) -> Iterator[tuple[str, Any]]:
     """Of a file that Keras 2 wrote, as keras.applications offers them for download."""
     for layer in _attribute(file, "layer_names"):
-        group = file[layer]
+        group = _local(path, file, layer)
         names = _attribute(group, "weight_names")
         plain = {name: name.rpartition("/")[2].partition(":")[0] for name in names}
         separable = "pointwise_kernel" in plain.values()
         for name, short in plain.items():
             known = "kernel" if short == "depthwise_kernel" and not separable else short
-            yield f"{layer}/{known}", group[name]
+            yield f"{layer}/{known}", _local(path, group, name)
 
 
 def _attribute(group: Any, name: str) -> list[str]:
@@ -213,8 +221,8 @@ STORAGE = Storage(
     {op: SLOTS[kind] for op, kind in LAYERS.items()},
     tensor_name,
     {
-        ".weights.h5": Format(_read_h5, _write_h5),
-        ".keras": Format(_read_keras, _write_keras),
-        ".h5": Format(_read_h5, None),
+        ".weights.h5": Format(KIND, _h5py, _read_h5, _write_h5),
+        ".keras": Format(KIND, _h5py, _read_keras, _write_keras),
+        ".h5": Format(KIND, _h5py, _read_h5, None),
     },
 )

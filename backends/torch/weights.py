@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import re
 import warnings
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,8 +22,18 @@ from archc.backends.storage import (
     Storage,
     Stored,
     WeightsError,
+    broken,
+    checked_notes,
+    shown,
 )
+from archc.compiler.problems import quote
 
+KIND = "PyTorch file"
+NOTES = "archc"
+"""Where archc keeps its notes: in what `state_dict` says of the whole module beside its tensors.
+
+`load_state_dict` keeps versions there, and asks for nothing else.
+"""
 COUNTER = "num_batches_tracked"
 """A batch norm's counter of training steps: no weight, but a strict `load_state_dict` wants it."""
 
@@ -67,22 +78,27 @@ def _torch() -> Any:
 
 
 @contextmanager
-def _read(path: Path) -> Iterator[Opened]:
-    state = _load(path)
-    yield Opened(stored(_mapping(path, state)), {})
+def _read(path: Path, need: int) -> Iterator[Opened]:
+    state = _mapping(path, _load(path))
+    for name, tensor in state.items():
+        _require_plain(path, name, tensor)
+    yield Opened(stored(state), _notes(path, state))
+
+
+def _notes(path: Path, state: Any) -> Notes:
+    said = getattr(state, "_metadata", None)
+    module = said.get("") if isinstance(said, dict) else None
+    notes = module.get(NOTES) if isinstance(module, dict) else None
+    return {} if notes is None else checked_notes(path, notes)
 
 
 def _load(path: Path) -> Any:
     torch = _torch()
-    with path.open("rb"):  # a missing file, a folder and the like as every other command says it
-        pass
     try:
         with warnings.catch_warnings(action="ignore"):  # what is wrong is said below
             return torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
     except pickle.UnpicklingError as error:
         raise WeightsError(_refused(path, str(error))) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        raise WeightsError(f"{path}: not a PyTorch file, or truncated or corrupt") from error
 
 
 def _is_zip(path: Path) -> bool:
@@ -93,25 +109,48 @@ def _is_zip(path: Path) -> bool:
 def _refused(path: Path, said: str) -> str:
     found = re.search(r"GLOBAL ([\w.]+)", said)
     if found is None:
-        return f"{path}: not a PyTorch file, or truncated or corrupt"
+        return str(broken(path, KIND))
     return (
-        f"{path}: refused, as it would run code on loading: `{found[1]}`; nothing was run\n"
+        f"{shown(path)}: refused, as it would run code on loading: `{found[1]}`; nothing was run\n"
         "  = help: save the weights alone: torch.save(model.state_dict(), path)"
     )
 
 
 def _mapping(path: Path, state: Any) -> Mapping[str, Any]:
     torch = _torch()
-    if isinstance(state, Mapping) and all(torch.is_tensor(value) for value in state.values()):
-        return state
     what = f"a {type(state).__name__}"
     if isinstance(state, Mapping):
-        keys = [str(key) for key, value in state.items() if not torch.is_tensor(value)]
-        what = f"more than tensors under {', '.join(f'`{key}`' for key in keys[:5])}"
+        others = [_key(key) for key, value in state.items() if not torch.is_tensor(value)]
+        nameless = [_key(key) for key in state if not isinstance(key, str)]
+        if not others and not nameless:
+            return state
+        what = f"more than tensors under {', '.join(others[:5])}"
+        what = what if others else f"{nameless[0]} for a name"
     raise WeightsError(
-        f"{path}: a state_dict belongs here, names with tensors; this holds {what}\n"
+        f"{shown(path)}: a state_dict belongs here, names with tensors; this holds {what}\n"
         "  = help: save the weights alone: torch.save(model.state_dict(), path)"
     )
+
+
+def _key(key: object) -> str:
+    plain = isinstance(key, str | int | float | None)
+    return quote(str(key)) if plain else f"a {type(key).__name__}"
+
+
+def _require_plain(path: Path, name: str, tensor: Any) -> None:
+    """Raises `WeightsError` unless a tensor's numbers lie in the file as they are."""
+    torch = _torch()
+    kinds = {
+        "sparse or nested": tensor.layout is not torch.strided or tensor.is_nested,
+        "without numbers (on the device `meta`)": tensor.is_meta,
+        "quantized": tensor.is_quantized,
+        "a negated view": tensor.is_neg(),
+    }
+    for kind in (kind for kind, so in kinds.items() if so):
+        raise WeightsError(
+            f"{shown(path)}: {quote(name)} is {kind}; a plain tensor belongs here\n"
+            "  = help: make it dense, in memory and float32 before it is saved"
+        )
 
 
 def stored(state: Mapping[str, Any]) -> dict[str, Stored]:
@@ -135,9 +174,17 @@ def _write(path: Path, net: Any, contents: Contents, notes: Notes) -> None:
         if tensor.weight == "running_var":
             state[f"{tensor.layer}.{COUNTER}"] = torch.zeros((), dtype=torch.long)
     try:
-        torch.save(state, path)
+        torch.save(_with_notes(state, notes), path)
     except RuntimeError as error:  # PyTorch's own words for a full disk
         raise OSError(str(error).splitlines()[0]) from error
+
+
+def _with_notes(state: dict[str, Any], notes: Notes) -> dict[str, Any]:
+    if not notes:
+        return state
+    noted: Any = OrderedDict(state)  # what `state_dict` returns, and a plain dict has no attributes
+    noted._metadata = OrderedDict({"": {"version": 1, NOTES: dict(notes)}})
+    return noted  # type: ignore[no-any-return]
 
 
 def _own(array: Array) -> Array:
@@ -147,5 +194,5 @@ def _own(array: Array) -> Array:
     return np.array(array, dtype=DTYPE, order="C")
 
 
-_FORMAT = Format(_read, _write)
+_FORMAT = Format(KIND, _torch, _read, _write)
 STORAGE = Storage(SLOTS, tensor_name, {".pt": _FORMAT, ".pth": _FORMAT})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +17,7 @@ from archc.compiler import analysis, printer
 from archc.compiler.analysis import Memory, Totals
 from archc.compiler.ir import Call, Network
 from archc.compiler.pipeline import compile_network
+from archc.compiler.problems import file_name
 
 
 class Params(NamedTuple):
@@ -139,7 +141,7 @@ class Net:
     def source_file(self, backend: str) -> SourceFile:
         """The generated module for a backend, with its file name."""
         name = backends.source_name(self.spec.name, backend)
-        return SourceFile(name, backends.get(backend).emit(self.network, self.spec.name))
+        return SourceFile(name, backends.get(backend).emit(self.network, file_name(self.spec)))
 
     def build(self, backend: str, height: int | None = None, width: int | None = None) -> Any:
         """A live model with fresh weights, in evaluation mode, made by running `source(backend)`.
@@ -182,11 +184,21 @@ def _layer(path: str, call: Call, totals: Totals) -> Layer:
     return Layer(path, call.body.target.name, call.body.output.shape, params, totals.macs)
 
 
-def load(spec: str | os.PathLike[str], /, **settings: object) -> Net:
+Folder = str | os.PathLike[str]
+
+
+def load(spec: Folder, /, *, include: Folder | Iterable[Folder] = (), **settings: object) -> Net:
     """The network that the file `spec` describes, with `settings` for its parameters.
 
-    `load("specs/mnv3_large.yaml", alpha=0.75)`. Raises `SpecError`, which carries every problem
-    found with its file, line and column. Needs no framework.
+    `load("specs/mnv3_large.yaml", alpha=0.75)`. What the file uses lies in its folder or project,
+    among the shipped specs, or in a folder to `include`. Raises `SpecError`, which carries every
+    problem found with its file, line and column. Needs no framework.
     """
+    one = isinstance(include, str | os.PathLike)
+    return load_with(spec, settings, [include] if one else include)  # type: ignore[list-item, arg-type]
+
+
+def load_with(spec: Folder, settings: Mapping[str, object], include: Iterable[Folder] = ()) -> Net:
+    """What `load` does, for settings of any name: one may be called `include`."""
     path = Path(spec)
-    return Net(compile_network(path, settings), path)
+    return Net(compile_network(path, settings, [Path(folder) for folder in include]), path)

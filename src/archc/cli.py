@@ -10,6 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
@@ -17,13 +18,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from archc import backends
-from archc.api import Net, load
+from archc import backends, streams
+from archc.api import Net, load_with
 from archc.backends import BackendError, SourceFile, WeightsError
-from archc.compiler.problems import Problem, SpecError, render
+from archc.compiler.problems import Problem, SpecError, printable, quote, render
 from archc.options import BackendChoice, working
+from archc.options import include as _include
 from archc.options import settings as _settings
 from archc.options import specs as _specs
+from archc.streams import colour
 
 if TYPE_CHECKING:
     from archc.check import Report
@@ -68,6 +71,7 @@ def cli() -> None:
     help="The folder to write into.",
 )
 @_settings
+@_include
 @click.option("--stdout", "to_stdout", is_flag=True, help="Print the source; write no file.")
 @click.option("--check", is_flag=True, help="Write nothing; fail with a diff if a file is stale.")
 def build(
@@ -75,6 +79,7 @@ def build(
     backend: list[str],
     out: Path,
     settings: Sequence[tuple[str, str]],
+    include: Sequence[Path],
     to_stdout: bool,
     check: bool,
 ) -> None:
@@ -88,12 +93,17 @@ def build(
     """
     if check and to_stdout:
         raise click.UsageError("--check and --stdout cannot be combined.")
-    emitted = [(net, net.source_file(name)) for net in _load(specs, settings) for name in backend]
+    emitted = [
+        (net, net.source_file(name)) for net in _load(specs, settings, include) for name in backend
+    ]
     _refuse_clashes(emitted)
     if to_stdout:
         for _, source in emitted:
-            click.echo(source.text, nl=False)
-    elif check:
+            click.echo(source.text.encode("utf-8"), nl=False)
+        return
+    for _, source in emitted:
+        _refuse_place(out, source.name)
+    if check:
         stale = [_diff(out, source) for _, source in emitted]
         sys.exit(1 if any(stale) else 0)
     else:
@@ -101,20 +111,22 @@ def build(
             _report(net, out / source.name, _write(out / source.name, source.text))
 
 
-def _load(specs: Sequence[str], settings: Sequence[tuple[str, str]]) -> list[Net]:
+def _load(
+    specs: Sequence[str], settings: Sequence[tuple[str, str]], include: Sequence[Path]
+) -> list[Net]:
     """All networks, or every problem of all of them and no network."""
     nets: list[Net] = []
     problems: list[Problem] = []
     for spec in specs:
         try:
-            nets.append(load(spec, **dict(settings)))
+            nets.append(load_with(spec, dict(settings), include))
         except SpecError as error:
             problems.extend(error.problems)
     if problems:
         raise SpecError(problems)
     for net in nets:
         for note in net.notes:
-            click.echo(f"{net.spec}: note: {note}", err=True)
+            click.echo(f"{_shown(net.spec)}: note: {note}", err=True)
     return nets
 
 
@@ -127,9 +139,32 @@ def _refuse_clashes(emitted: Sequence[tuple[Net, SourceFile]]) -> None:
             )
 
 
-def _read(path: Path) -> str | None:
+LONGEST_NAME = 255
+"""Bytes of a file's name, on every system that archc runs on."""
+
+
+def _refuse_place(out: Path, name: str) -> None:
+    """Refuses what cannot be written, and what would show or replace a file elsewhere."""
+    length = len(os.fsencode(name))
+    if length > LONGEST_NAME:
+        raise click.UsageError(
+            f"{quote(name)} would be a name of {length} bytes, and a file's has at most"
+            f" {LONGEST_NAME}; give the spec's file a shorter name, or print with --stdout."
+        )
+    if not Path(os.path.realpath(out / name)).is_relative_to(os.path.realpath(out)):
+        raise click.UsageError(
+            f"{_shown(out / name)} is a link that leads out of {_shown(out)}; archc neither shows"
+            " nor replaces what is there."
+        )
+
+
+def _read(path: Path) -> bytes | None:
+    """What is in the file, or None where there is none. Raises `OSError`."""
+    from archc.replacing import require_regular
+
     try:
-        return path.read_bytes().decode("utf-8", errors="replace")
+        require_regular(path)
+        return path.read_bytes()
     except FileNotFoundError:
         return None
 
@@ -138,24 +173,35 @@ def _diff(out: Path, source: SourceFile) -> bool:
     """Prints how the file differs from what would be written; whether it does."""
     path = out / source.name
     old = _read(path)
-    if old == source.text:
+    if old == source.text.encode("utf-8"):
         return False
-    before, after = (old or "").splitlines(keepends=True), source.text.splitlines(keepends=True)
-    label = str(path) if old is not None else "/dev/null"
-    for line in difflib.unified_diff(before, after, label, str(path)):
-        click.echo(_coloured(line), nl=False)
+    found = (old or b"").decode("utf-8", errors="replace")
+    before, after = (text.splitlines(keepends=True) for text in (found, source.text))
+    label = _shown(path) if old is not None else "/dev/null"
+    for line in difflib.unified_diff(before, after, label, _shown(path)):
+        click.echo(_coloured(_safe(line)), nl=False, color=colour())
     return True
 
 
+def _shown(path: Path) -> str:
+    """A path as it is printed: a file may be called anything."""
+    return printable(str(path))
+
+
+def _safe(text: str) -> str:
+    """`text` without what moves a terminal's cursor, but for tabs and line breaks."""
+    return "".join(c if c in "\t\n" else printable(c) for c in text)
+
+
 def _coloured(line: str) -> str:
-    colour = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1])
-    return click.style(line, fg=colour) if colour else line
+    foreground = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1])
+    return click.style(line, fg=foreground) if foreground else line
 
 
 def _write(path: Path, text: str) -> str:
     """Replaces the file in one step; what became of it."""
     old = _read(path)
-    if old == text:
+    if old == text.encode("utf-8"):
         return "unchanged"
     from archc.replacing import replacing
 
@@ -166,7 +212,7 @@ def _write(path: Path, text: str) -> str:
 
 def _report(net: Net, path: Path, fate: str) -> None:
     counts = f"{net.params.trainable:,} parameters, {net.macs:,} MACs"
-    click.echo(f"{path}: {fate}, {counts}")
+    click.echo(f"{_shown(path)}: {fate}, {counts}")
 
 
 @cli.command()
@@ -174,11 +220,13 @@ def _report(net: Net, path: Path, fate: str) -> None:
 @click.option("--backend", "-b", type=BackendChoice(), help="Also build live models and compare.")
 @click.option("--numeric", is_flag=True, help="Compare numbers from random weights too.")
 @_settings
+@_include
 def check(
     specs: Sequence[str],
     backend: list[str] | None,
     numeric: bool,
     settings: Sequence[tuple[str, str]],
+    include: Sequence[Path],
 ) -> None:
     """Check each SPEC, or its live models against it.
 
@@ -188,20 +236,20 @@ def check(
     gives is compared with what the definitions of the ops give, computed in float64 without any
     framework: at the declared size, and at an odd one. The first layer that differs is named.
     """
-    nets = _load(specs, settings)
+    nets = _load(specs, settings, include)
     wanted = backend or (backends.names() if numeric else [])
     failed = False
     for net in nets:
         report = _report_of(net, wanted, numeric) if wanted else None
         differences = report.differences if report else []
         for difference in differences:
-            click.echo(f"{net.spec}: {difference}", err=True)
+            click.echo(f"{_shown(net.spec)}: {_safe(difference)}", err=True)
         failed = failed or bool(differences)
         if not differences:
             said = f" agrees with {' and '.join(wanted)}" if wanted else ": fine"
-            click.echo(f"{net.spec}{said}, {net.params.trainable:,} parameters")
+            click.echo(f"{_shown(net.spec)}{said}, {net.params.trainable:,} parameters")
         for line in report.lines() if report else ():
-            click.echo(f"  {line}")
+            click.echo(f"  {_safe(line)}")
     sys.exit(1 if failed else 0)
 
 
@@ -217,16 +265,23 @@ def _report_of(net: Net, wanted: list[str], numeric: bool) -> Report:
 @cli.command()
 @click.argument("spec", type=click.Path())
 @_settings
+@_include
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--blocks", is_flag=True, help="One line for each row of the spec, not for each op.")
-def summary(spec: str, settings: Sequence[tuple[str, str]], as_json: bool, blocks: bool) -> None:
+def summary(
+    spec: str,
+    settings: Sequence[tuple[str, str]],
+    include: Sequence[Path],
+    as_json: bool,
+    blocks: bool,
+) -> None:
     """Print the layers of SPEC with their counts.
 
     Shapes, parameters and MACs are those of one image.
     """
     from archc import summary as report
 
-    (net,) = _load([spec], settings)
+    (net,) = _load([spec], settings, include)
     if as_json:
         click.echo(json.dumps(report.as_json(net), indent=2))
     else:
@@ -236,7 +291,8 @@ def summary(spec: str, settings: Sequence[tuple[str, str]], as_json: bool, block
 @cli.command()
 @click.argument("spec", type=click.Path(path_type=Path))
 @_settings
-def resolve(spec: Path, settings: Sequence[tuple[str, str]]) -> None:
+@_include
+def resolve(spec: Path, settings: Sequence[tuple[str, str]], include: Sequence[Path]) -> None:
     """Print SPEC as one flat spec, with every number worked out.
 
     It needs no other file, and comes to the same network. Comments say which channels were
@@ -249,19 +305,20 @@ def resolve(spec: Path, settings: Sequence[tuple[str, str]]) -> None:
     """
     from archc.compiler.resolve import resolve as resolved
 
-    click.echo(resolved(spec, dict(settings)), nl=False)
+    click.echo(resolved(spec, dict(settings), include).encode("utf-8"), nl=False)
 
 
 @cli.command()
 @click.argument("specs", metavar="[SPEC]...", nargs=-1, type=click.Path(path_type=Path))
-def schema(specs: Sequence[Path]) -> None:
+@_include
+def schema(specs: Sequence[Path], include: Sequence[Path]) -> None:
     """Print the JSON Schema of a spec, for editors.
 
     It knows the blocks that come with archc, and those of each SPEC or library named.
     """
     from archc.compiler.schema import blocks_of, json_schema, shipped_blocks
 
-    blocks = {**shipped_blocks(), **blocks_of(specs)}
+    blocks = {**shipped_blocks(), **blocks_of(specs, include)}
     click.echo(json.dumps(json_schema(blocks), indent=2))
 
 
@@ -297,7 +354,7 @@ def activations(out: Path) -> None:
     except ModuleNotFoundError as error:
         message = f"{error.name} is not installed; it comes with archc's extra `plot`."
         raise click.ClickException(message) from None
-    click.echo(out)
+    click.echo(_shown(out))
 
 
 def _complain(error: SpecError) -> None:
@@ -308,7 +365,7 @@ def _complain(error: SpecError) -> None:
         styled = (
             f"{click.style(place, bold=True)}: {click.style(code, fg='red', bold=True)} {message}"
         )
-        click.echo(f"{styled}\n{excerpt}" if excerpt else styled, err=True)
+        click.echo(f"{styled}\n{excerpt}" if excerpt else styled, err=True, color=colour())
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -316,25 +373,38 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     `arguments` default to the process's own. Always raises `SystemExit`, but where all is well.
     """
+    streams.prepare()
+    code = 2
+    with streams.cleaning_up(), suppress(BrokenPipeError):  # of stderr: nobody reads what it says
+        code = _run(arguments)
+    if code:
+        sys.exit(code)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    """The exit code, after everything is said that is to be."""
     try:
-        cli.main(arguments, prog_name="archc", standalone_mode=False)
+        try:
+            cli.main(arguments, prog_name="archc", standalone_mode=False)
+        finally:
+            sys.stdout.flush()
+        return 0
     except SpecError as error:
         _complain(error)
-        sys.exit(2)
     except (BackendError, WeightsError) as error:
-        click.echo(f"archc: {error}", err=True)
-        sys.exit(2)
+        click.echo(f"archc: {_safe(str(error))}", err=True)
     except click.ClickException as error:
+        vars(error).update(message=printable(error.message))
         error.show()
-        sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
         click.echo("archc: interrupted", err=True)
-        sys.exit(130)
+        return 130
     except BrokenPipeError:
         # The reader has gone, as in `archc summary ... | head`; what is left has nowhere to go.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        streams.abandon()
+        return 1
     except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
+        place = f"{printable(str(error.filename))}: " if error.filename else ""
         click.echo(f"archc: {place}{error.strerror or error}", err=True)
-        sys.exit(2)
+        streams.abandon()
+    return 2

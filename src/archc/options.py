@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
-from archc import backends
+from archc import backends, streams
 
 
 class BackendChoice(click.ParamType):  # type: ignore[type-arg]
@@ -66,13 +67,21 @@ def settings(command: Command) -> Command:
     )(command)
 
 
+def include(command: Command) -> Command:
+    return click.option(
+        "--include",
+        metavar="FOLDER",
+        multiple=True,
+        type=click.Path(exists=True, file_okay=False, path_type=Path),
+        help="Let specs use files in FOLDER too. Can be repeated.",
+    )(command)
+
+
 @contextmanager
 def working(before: str) -> Iterator[Callable[[str], None]]:
     """Says on a terminal what is being done; silent elsewhere."""
     if not sys.stderr.isatty():
         yield lambda text: None
         return
-    from rich.console import Console
-
-    with Console(stderr=True).status(before) as status:
+    with streams.console(stderr=True).status(before) as status:
         yield lambda text: status.update(f"{before}{text}")

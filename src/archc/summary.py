@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from itertools import accumulate
 from typing import Any
 
+from archc import streams
 from archc.api import Layer, Net
 from archc.compiler.values import show
 
@@ -39,12 +39,10 @@ def _entry(layer: Layer) -> dict[str, Any]:
 
 def print_table(net: Net, blocks: bool) -> None:
     """Prints a line for each row of the spec, with the ops of each unless `blocks`."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    width = None if sys.stdout.isatty() else 120
-    console = Console(width=width, highlight=False, markup=False, emoji=False)
+    console = streams.console(120)
     table = Table(box=None, pad_edge=False)
     for name in ("layer", "op", "output"):
         table.add_column(name, no_wrap=True)

@@ -12,17 +12,23 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from archc.api import load
+from archc import streams
+from archc.api import load_with
 from archc.backends import WeightsError
+from archc.compiler.problems import printable
 from archc.options import BackendChoice
+from archc.options import include as include_option
 from archc.options import settings as settings_option
 
 if TYPE_CHECKING:
+    from archc.api import Net
     from archc.weights.convert import Report
 
 T = TypeVar("T")
 FILE = click.Path(path_type=Path)
 Settings = Sequence[tuple[str, str]]
+Given = Iterable[tuple[str, object]]
+Folders = Sequence[Path]
 
 spec_option = click.option(
     "--spec", required=True, type=click.Path(), help="The spec of the network."
@@ -54,14 +60,17 @@ def weights() -> None:
 @click.option("--backend", "-b", type=BackendChoice(), default="all", help="All, if none is named.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @settings_option
-def list_(spec: str, backend: list[str], as_json: bool, settings: Settings) -> None:
+@include_option
+def list_(
+    spec: str, backend: list[str], as_json: bool, settings: Settings, include: Folders
+) -> None:
     """Print every tensor of SPEC.
 
     Name, role, shape and layout, here and in each backend.
     """
     from archc.weights import manifest
 
-    net = load(spec, **dict(settings))
+    net = load_with(spec, dict(settings), include)
     if as_json:
         click.echo(json.dumps(manifest.as_json(net, backend), indent=2))
     else:
@@ -73,13 +82,17 @@ def list_(spec: str, backend: list[str], as_json: bool, settings: Settings) -> N
 @click.argument("target", metavar="DST", type=FILE)
 @spec_option
 @settings_option
+@include_option
 @force_option
 @installed()
-def convert(source: Path, target: Path, spec: str, settings: Settings, force: bool) -> None:
+def convert(
+    source: Path, target: Path, spec: str, settings: Settings, include: Folders, force: bool
+) -> None:
     """Write the weights in SRC to DST.
 
     Each is in the format that its ending names. Every tensor of the spec has to be in SRC, in its
-    shape, and no other.
+    shape, and no other. DST says which settings it was written for; of a SRC that does not, those
+    at hand are assumed, with a warning.
 
     \b
     Examples:
@@ -89,8 +102,11 @@ def convert(source: Path, target: Path, spec: str, settings: Settings, force: bo
     from archc.weights.convert import convert
 
     _refuse_existing(target, force)
-    net = load(spec, **dict(settings))
-    report(target, convert(net, source, target, progress))
+    net = load_with(spec, dict(settings), include)
+    done = convert(net, source, target, progress)
+    if not done.noted:
+        _say_assumed(source, net, settings)
+    report(target, done)
 
 
 @weights.command("import")
@@ -98,9 +114,17 @@ def convert(source: Path, target: Path, spec: str, settings: Settings, force: bo
 @click.argument("paths", metavar="[FILE] DST", nargs=-1, required=True, type=FILE)
 @spec_option
 @settings_option
+@include_option
 @force_option
 @installed()
-def import_(source: str, paths: Sequence[Path], spec: str, settings: Settings, force: bool) -> None:
+def import_(
+    source: str,
+    paths: Sequence[Path],
+    spec: str,
+    settings: Settings,
+    include: Folders,
+    force: bool,
+) -> None:
     """Write a published model's weights to DST.
 
     SOURCE is keras.applications.NAME, timm:NAME or torchvision:NAME, and FILE a file of its
@@ -121,14 +145,38 @@ def import_(source: str, paths: Sequence[Path], spec: str, settings: Settings, f
     *file, target = paths
     _refuse_existing(target, force)
     model = rules.find(source)
-    net = importing.network(spec, model, dict(settings))
+    net = importing.network(spec, model, dict(settings), include)
     done = importing.import_(net, model, file[0] if file else None, target, progress)
     report(target, done, importing.settings_of(net, model))
+    _say_needed(target, spec, importing.unusual(net, include))
+
+
+def _say_needed(target: Path, spec: str, settings: str) -> None:
+    """Warns where a framework would load the weights into a model of other settings."""
+    from archc.weights.files import CHECKED
+
+    if settings and not target.name.endswith(CHECKED):
+        said = f"{target}: warning: these weights give right numbers only in models made with"
+        click.echo(printable(f"{said} archc build {spec}{_flags(settings)}"), err=True)
+
+
+def _say_assumed(source: Path, net: Net, settings: Given) -> None:
+    """Warns where neither a file nor the user says what decides the numbers of a network."""
+    from archc.weights.convert import assumed
+
+    taken = assumed(net, dict(settings))
+    if taken:
+        said = f"{source}: warning: it does not say its settings; taken for"
+        click.echo(printable(f"{said}{_flags(taken)}"), err=True)
+
+
+def _flags(settings: str) -> str:
+    return "".join(f" --set {setting}" for setting in settings.split())
 
 
 def _refuse_existing(target: Path, force: bool) -> None:
     if target.exists() and not force:
-        raise click.UsageError(f"{target} exists already; --force replaces it.")
+        raise click.UsageError(f"{printable(str(target))} exists already; --force replaces it.")
 
 
 def report(target: Path, done: Report, settings: str = "") -> None:
@@ -137,10 +185,11 @@ def report(target: Path, done: Report, settings: str = "") -> None:
 
     if done.unfinite:
         names = first(done.unfinite)
-        click.echo(f"{target}: warning: infinities, or what is no number, in {names}", err=True)
-    flags = "".join(f" --set {setting}" for setting in settings.split())
+        said = f"{target}: warning: infinities, or what is no number, in {names}"
+        click.echo(printable(said), err=True)
+    flags = _flags(settings)
     said = f"{target}: {done.tensors:,} tensors, {done.numbers:,} numbers"
-    click.echo(f"{said}, for{flags}" if flags else said)
+    click.echo(printable(f"{said}, for{flags}" if flags else said))
 
 
 def progress(items: Iterable[T], count: int) -> Iterator[T]:
@@ -148,12 +197,11 @@ def progress(items: Iterable[T], count: int) -> Iterator[T]:
     if not sys.stderr.isatty():
         yield from items
         return
-    from rich.console import Console
     from rich.progress import Progress
 
     start = monotonic()
     with ExitStack() as stack:
-        bar = Progress(console=Console(stderr=True), transient=True)
+        bar = Progress(console=streams.console(stderr=True), transient=True)
         task = bar.add_task("tensors", total=count)
         for number, item in enumerate(items):
             yield item
@@ -168,9 +216,15 @@ def progress(items: Iterable[T], count: int) -> Iterator[T]:
 @click.option("--against", metavar="SOURCE", help="keras.applications.NAME, timm:NAME, ...")
 @click.option("--tolerance", type=float, default=1e-4, show_default=True, help="Share of scale.")
 @settings_option
+@include_option
 @installed()
 def verify(
-    spec: str, weights: Path | None, against: str | None, tolerance: float, settings: Settings
+    spec: str,
+    weights: Path | None,
+    against: str | None,
+    tolerance: float,
+    settings: Settings,
+    include: Folders,
 ) -> None:
     """Compare SPEC's models with a published one.
 
@@ -187,14 +241,19 @@ def verify(
     from archc.options import working
     from archc.weights import importing, rules
     from archc.weights import verify as verification
+    from archc.weights.convert import says
 
     model = rules.find(against) if against else None
     given = dict(settings)
-    net = importing.network(spec, model, given) if model else load(spec, **given)
+    net = (
+        importing.network(spec, model, given, include) if model else load_with(spec, given, include)
+    )
+    if weights and not says(net, weights):
+        _say_assumed(weights, net, [*given.items(), *(model.needs.items() if model else ())])
     with working(f"{Path(spec).name}: ") as step:
         verdicts = verification.verify(net, model, weights, step)
     verification.print_table(verdicts, tolerance)
     wrong = verification.divergences(verdicts, tolerance)
     for line in wrong:
-        click.echo(f"{spec}: {line}", err=True)
+        click.echo(f"{printable(spec)}: {printable(line)}", err=True)
     sys.exit(1 if wrong else 0)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
 from archc.api import Net
 from archc.backends.storage import (
+    BYTES,
     DTYPE,
     Array,
     Arrays,
@@ -17,8 +19,12 @@ from archc.backends.storage import (
     Storage,
     Tensor,
     WeightsError,
+    checked_notes,
+    shown,
     tensors,
 )
+from archc.compiler.expressions import Definition, show
+from archc.compiler.problems import printable
 from archc.replacing import replacing
 from archc.weights import files
 from archc.weights.fit import require
@@ -28,6 +34,16 @@ Progress = Callable[[Iterable[T], int], Iterable[T]]
 """progress(items, how many) -> the same items; says meanwhile how far it is."""
 SETTINGS = "archc.settings"
 """The note that says which parameters a checkpoint needs: `padding=symmetric epsilon=1e-05`."""
+CONVENTIONS = (
+    "padding",
+    "epsilon",
+    "act",
+    "preprocess",
+    "pool_zeros",
+    "skip_reduction",
+    "stem_reductions",
+)
+"""Parameters that published checkpoints of one network differ in, and that no shape gives away."""
 
 
 def silent(items: Iterable[T], count: int) -> Iterable[T]:
@@ -42,6 +58,8 @@ class Report:
     numbers: int
     unfinite: list[str] = field(default_factory=list)
     """Tensors that hold infinities or what is no number."""
+    noted: bool = True
+    """Whether the file that they come from says which parameters they are for."""
 
 
 def convert(net: Net, source: Path, target: Path, progress: Progress[Tensor] = silent) -> Report:
@@ -49,31 +67,62 @@ def convert(net: Net, source: Path, target: Path, progress: Progress[Tensor] = s
 
     Raises `WeightsError` where they are not those of `net`, or a file cannot be read.
     """
-    storage, format = files.find(source)
     files.find(target, writing=True)
-    with format.read(source) as opened:
+    with fitting(net, source) as (storage, arrays, notes):
+        settings = carried(net, notes.get(SETTINGS, ""))
+        kept = {**notes, SETTINGS: settings} if settings else notes
+        done = write(net, arrays, storage, target, kept, progress)
+        return replace(done, noted=SETTINGS in notes)
+
+
+def carried(net: Net, settings: str) -> str:
+    """The settings that are noted, and from here on what the network assumes of the others."""
+    noted = dict(setting.split("=", 1) for setting in settings.split())
+    every = {**conventions(net), **noted}
+    return " ".join(f"{name}={value}" for name, value in every.items())
+
+
+@contextmanager
+def fitting(net: Net, path: Path) -> Iterator[tuple[Storage, Arrays, Notes]]:
+    """The arrays in a file by canonical name, how they are laid out, and what else it says.
+
+    Raises `WeightsError` where they are not those of `net`.
+    """
+    storage, format = files.find(path)
+    with files.opened(path, format, net.params.total * BYTES) as opened:
         theirs = {tensor.name: tensor for tensor in tensors(net.network, storage)}
-        require(str(source), net.name, theirs, opened.arrays)
-        check_notes(source, net, opened.notes)
+        require(shown(path), net.name, theirs, opened.arrays)
+        check_notes(path, net, opened.notes)
         arrays = {tensor.path: opened.arrays[name] for name, tensor in theirs.items()}
-        return write(net, arrays, storage, target, opened.notes, progress)
+        yield storage, arrays, opened.notes
 
 
 def check_notes(path: Path, net: Net, notes: Notes) -> None:
     """Raises `WeightsError` where a file says that it needs other parameters than the network's."""
     for setting in notes.get(SETTINGS, "").split():
-        name, _, value = setting.partition("=")
+        name, equals, value = setting.partition("=")
+        if not equals:
+            checked_notes(path, None)
         ours = net.network.settings.get(name)
-        if ours is not None and shown(ours) != value:
+        if ours is not None and spelled(ours) != value:
             raise WeightsError(
-                f"{path}: these weights are for {name}={value}; here `{name}` is {shown(ours)}\n"
-                f"  = help: --set {setting}"
+                f"{shown(path)}: these weights are for {printable(setting)}; here `{name}` is"
+                f" {spelled(ours)}\n"
+                f"  = help: --set {printable(setting)}"
             )
 
 
-def shown(value: object) -> str:
-    """A parameter's value as on the command line."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
+def spelled(value: object) -> str:
+    """A parameter's value as on the command line, in one word."""
+    if isinstance(value, Definition):
+        return value.name
+    return str(value) if isinstance(value, float) else show(value).replace(" ", "")
+
+
+def conventions(net: Net) -> dict[str, str]:
+    """The network's own `CONVENTIONS`."""
+    settings = net.network.settings
+    return {name: spelled(settings[name]) for name in CONVENTIONS if name in settings}
 
 
 def write(
@@ -93,7 +142,7 @@ def write(
         with replacing(target) as temporary:
             format.write(temporary, net, contents, notes)
     except OSError as error:
-        message = f"{target}: cannot be written: {error.strerror or error}"
+        message = f"{shown(target)}: cannot be written: {error.strerror or error}"
         raise WeightsError(message) from error
     return report
 
@@ -129,11 +178,19 @@ def load(net: Net, path: Path) -> dict[str, Array]:
     """All weights in a file by canonical name, in canonical layout. Raises `WeightsError`."""
     import numpy as np
 
-    storage, format = files.find(path)
-    with format.read(path) as opened:
-        theirs: Mapping[str, Tensor] = {t.name: t for t in tensors(net.network, storage)}
-        require(str(path), net.name, theirs, opened.arrays)
-        check_notes(path, net, opened.notes)
-        arrays = {tensor.path: opened.arrays[name] for name, tensor in theirs.items()}
-        every: Iterator[Tensor] = iter(theirs.values())
+    with fitting(net, path) as (storage, arrays, _):
+        every = tensors(net.network, storage)
         return {t.path: np.array(canonical(t, arrays), DTYPE) for t in every}
+
+
+def says(net: Net, path: Path) -> bool:
+    """Whether a file that fits notes which parameters it is for. Raises `WeightsError`."""
+    with fitting(net, path) as (_, _, notes):
+        return SETTINGS in notes
+
+
+def assumed(net: Net, given: Iterable[str]) -> str:
+    """The network's conventions that nobody gave, of a file that notes none: `padding=same`."""
+    ours = conventions(net)
+    left = ours.keys() - set(given)
+    return " ".join(f"{name}={value}" for name, value in ours.items() if name in left)

@@ -1,15 +1,18 @@
-"""Files of weights by their ending, the neutral format, and writing in one step."""
+"""Files of weights by their ending, how they are opened, and the neutral format."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from archc import backends
 from archc.backends.storage import (
+    Array,
     Contents,
     Format,
     Notes,
@@ -17,7 +20,11 @@ from archc.backends.storage import (
     Storage,
     Stored,
     WeightsError,
+    broken,
+    require_size,
+    shown,
 )
+from archc.replacing import require_regular
 
 COUNTER = "num_batches_tracked"
 """What PyTorch counts in batch norms, and published files hold; no weight."""
@@ -38,15 +45,8 @@ def _safetensors() -> Any:
 
 
 @contextmanager
-def _read(path: Path) -> Iterator[Opened]:
-    library = _safetensors()
-    with path.open("rb"):  # a missing file, a folder and the like as every other command says it
-        pass
-    try:
-        file = library.safe_open(path, framework="numpy")
-    except (library.SafetensorError, OSError, ValueError) as error:
-        raise WeightsError(f"{path}: not a safetensors file, or truncated or corrupt") from error
-    with file as opened:
+def _read(path: Path, need: int) -> Iterator[Opened]:
+    with _safetensors().safe_open(path, framework="numpy") as opened:
         names = [name for name in opened.keys() if not name.endswith(COUNTER)]  # noqa: SIM118
         arrays = {name: _stored(opened, name) for name in names}
         yield Opened(arrays, opened.metadata() or {})
@@ -70,7 +70,9 @@ def _write(path: Path, net: Any, contents: Contents, notes: Notes) -> None:
         raise OSError(str(error)) from error
 
 
-NEUTRAL = ".safetensors"
+NEUTRAL, FORMAT = ".safetensors", Format("safetensors file", _safetensors, _read, _write)
+CHECKED = (NEUTRAL, ".keras")
+"""Endings of files that archc itself puts into models, or that hold the model too."""
 
 
 # ---- All formats
@@ -80,7 +82,7 @@ def storages() -> list[Storage]:
     """How each kind of file keeps weights; the neutral format comes first."""
     frameworks = [backends.get(name).storage() for name in backends.names()]
     canonical = backends.get("torch").storage()
-    return [replace(canonical, formats={NEUTRAL: Format(_read, _write)}), *frameworks]
+    return [replace(canonical, formats={NEUTRAL: FORMAT}), *frameworks]
 
 
 def find(path: Path, writing: bool = False) -> tuple[Storage, Format]:
@@ -91,7 +93,58 @@ def find(path: Path, writing: bool = False) -> tuple[Storage, Format]:
     if not fitting:
         what = "written" if writing else "read"
         raise WeightsError(
-            f"{path}: its ending says no format that can be {what}\n"
+            f"{shown(path)}: its ending says no format that can be {what}\n"
             f"  = help: the endings are {', '.join(usable)}"
         )
     return usable[max(fitting, key=len)]
+
+
+@contextmanager
+def opened(path: Path, format: Format, need: int) -> Iterator[Opened]:
+    """What is in a file, for a network whose weights take `need` bytes.
+
+    Raises `WeightsError` where it cannot be read, or asks for more time or memory than such weights
+    do, and `OSError` where it is no file.
+    """
+    format.prepare()
+    require_regular(path)
+    require_size(path, path.stat().st_size, need)
+    with path.open("rb"):  # what may not be read is said as every other command says it
+        pass
+    opening = partial(_opened, path, format, need)
+    if sys.platform == "linux":
+        from archc.weights.guard import try_out
+
+        try_out(opening, path, need)
+    with opening() as found:
+        yield found
+
+
+@contextmanager
+def _opened(path: Path, format: Format, need: int) -> Iterator[Opened]:
+    """Whatever goes wrong in the libraries is the file's fault."""
+    with ExitStack() as stack:
+        try:
+            found = stack.enter_context(format.read(path, need))
+        except (WeightsError, MemoryError):
+            raise
+        except Exception as error:
+            raise broken(path, format.kind) from error
+        arrays = {
+            name: replace(stored, read=partial(_numbers, path, format, stored))
+            for name, stored in found.arrays.items()
+        }
+        yield Opened(arrays, found.notes)
+
+
+def _numbers(path: Path, format: Format, stored: Stored) -> Array:
+    """The array, if it is what the file says of it."""
+    try:
+        array = stored.read()
+        if array.shape == stored.shape and array.dtype.name == stored.dtype:
+            return array
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise broken(path, format.kind) from error
+    raise broken(path, format.kind)

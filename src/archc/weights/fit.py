@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from itertools import islice
 
 from archc.backends.storage import DTYPE, Arrays, Shape, Tensor, WeightsError
+from archc.compiler.problems import printable
 
 SHOWN = 20
 """Most tensors that a message lists of each kind."""
+LONGEST = 120
+"""Most characters of a tensor's name that a message shows."""
 STATISTICS = ("running_mean", "running_var")
 
 
@@ -40,6 +43,12 @@ def show(shape: Shape) -> str:
     return "x".join(map(str, shape)) or "a single number"
 
 
+def _safe(name: str) -> str:
+    """What a file calls something, on one short line that is safe to print."""
+    text = printable(name)
+    return f"{text[:LONGEST]}..." if len(text) > LONGEST else text
+
+
 def fits(tensor: Tensor, shape: Shape) -> bool:
     """Whether an array of `shape` is the tensor's. A 1x1 convolution is a dense layer too."""
     convolutions = ((*tensor.shape, 1, 1), (1, 1, *tensor.shape)) if tensor.op == "dense" else ()
@@ -55,10 +64,10 @@ def misfits(wanted: Mapping[str, Tensor], found: Arrays) -> Misfits:
         for tensor, array, name in both
         if not fits(tensor, array.shape)
     ]
-    types = [f"{name} is {a.dtype}, not {DTYPE}" for _, a, name in both if a.dtype != DTYPE]
+    types = [f"{name} is {_safe(a.dtype)}, not {DTYPE}" for _, a, name in both if a.dtype != DTYPE]
     return Misfits(
         tuple(f"{name} ({show(wanted[name].shape)})" for name in missing),
-        tuple(f"{name} ({show(found[name].shape)})" for name in found if name not in wanted),
+        tuple(f"{_safe(name)} ({show(found[name].shape)})" for name in found if name not in wanted),
         tuple(wrong),
         tuple(types),
         _hint([wanted[name] for name in missing], bool(types)),

@@ -2,37 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from archc import backends
-from archc.api import Net, load
-from archc.backends.storage import Arrays, Storage, Tensor, WeightsError, tensors
+from archc.api import Net, load_with
+from archc.backends.storage import BYTES, Arrays, Storage, Tensor, WeightsError, shown, tensors
 from archc.weights import files
-from archc.weights.convert import SETTINGS, Progress, Report, shown, silent, write
+from archc.weights.convert import SETTINGS, Progress, Report, carried, silent, spelled, write
 from archc.weights.fit import require
 from archc.weights.rules import ZooModel
 
 
-def network(spec: str, model: ZooModel, settings: Mapping[str, object]) -> Net:
+def network(
+    spec: str, model: ZooModel, settings: Mapping[str, object], include: Iterable[Path] = ()
+) -> Net:
     """The spec's network with the parameters that the model's checkpoints need.
 
     Raises `WeightsError` where `settings` say otherwise, `SpecError` where the spec is wrong.
     """
-    given = load(spec, **settings)
+    folders = [*include]
+    given = load_with(spec, settings, folders)
     strange = [name for name in model.needs if name not in given.network.settings]
     if strange:
         raise WeightsError(
             f"{spec}: {model.name} needs `{strange[0]}`, which is no parameter of this spec\n"
             f"  = help: its network is that of the spec {model.source.spec}"
         )
-    net = load(spec, **{**model.needs, **settings})
-    needed = load(spec, **{**settings, **model.needs}).network.settings
+    net = load_with(spec, {**model.needs, **settings}, folders)
+    needed = load_with(spec, {**settings, **model.needs}, folders).network.settings
     for name in settings:
         if needed[name] != net.network.settings[name]:
             raise WeightsError(
-                f"--set {name}={settings[name]}: {model.name} needs {name}={shown(needed[name])}\n"
+                f"--set {name}={settings[name]}: {model.name} needs"
+                f" {name}={spelled(needed[name])}\n"
                 "  = help: leave it out; its checkpoints give wrong numbers otherwise"
             )
     return net
@@ -41,7 +45,15 @@ def network(spec: str, model: ZooModel, settings: Mapping[str, object]) -> Net:
 def settings_of(net: Net, model: ZooModel) -> str:
     """The parameters that the model fixes, as its notes say them."""
     settings = net.network.settings
-    return " ".join(f"{name}={shown(settings[name])}" for name in model.needs)
+    return " ".join(f"{name}={spelled(settings[name])}" for name in model.needs)
+
+
+def unusual(net: Net, include: Iterable[Path] = ()) -> str:
+    """The network's parameters that are not the spec's defaults: `padding=symmetric`."""
+    usual = load_with(net.spec, {}, include).network.settings
+    settings = net.network.settings
+    differing = (name for name in settings if settings[name] != usual[name])
+    return " ".join(f"{name}={spelled(settings[name])}" for name in differing)
 
 
 def names(net: Net, model: ZooModel) -> dict[str, Tensor]:
@@ -84,10 +96,10 @@ def import_(
     files.find(target, writing=True)
     wanted = names(net, model)
     with _arrays(net, model, source) as arrays:
-        require(str(source or model.name), net.name, wanted, arrays)
+        require(shown(source) if source else model.name, net.name, wanted, arrays)
         ours = {tensor.path: arrays[name] for name, tensor in wanted.items()}
         storage = backends.get(model.framework).storage()
-        notes = {SETTINGS: settings_of(net, model)}
+        notes = {SETTINGS: carried(net, settings_of(net, model))}
         return write(net, ours, storage, target, notes, progress)
 
 
@@ -101,8 +113,8 @@ def _arrays(net: Net, model: ZooModel, source: Path | None) -> Iterator[Arrays]:
         return
     storage, format = files.find(source)
     if _framework(storage) != model.framework:
-        raise WeightsError(f"{source}: {model.name} has no such files")
-    with format.read(source) as opened:
+        raise WeightsError(f"{shown(source)}: {model.name} has no such files")
+    with files.opened(source, format, net.params.total * BYTES) as opened:
         yield {model.spelled(name): array for name, array in opened.arrays.items()}
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import Any
 
-from archc import backends
+from archc import backends, streams
 from archc.api import Net
 from archc.backends.storage import DTYPE, Tensor, tensors
 
@@ -58,7 +57,6 @@ def as_json(net: Net, names: Sequence[str]) -> dict[str, Any]:
 
 def print_table(net: Net, names: Sequence[str]) -> None:
     """Prints a line for each tensor."""
-    from rich.console import Console
     from rich.table import Table
 
     entries = manifest(net, names)
@@ -69,7 +67,7 @@ def print_table(net: Net, names: Sequence[str]) -> None:
         cells = [_cells(entry["backends"][name]) for name in names]
         shape = "x".join(map(str, entry["shape"]))
         table.add_row(entry["path"], entry["role"], shape, *(cell for row in cells for cell in row))
-    console = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
+    console = streams.console(200)
     console.print(table)
     console.print(f"\n{net.name}: {len(entries):,} tensors, {net.params.total:,} numbers, {DTYPE}")
 

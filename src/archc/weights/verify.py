@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from archc import backends
+from archc import backends, streams
 from archc.api import Net
 from archc.backends.storage import tensors
 from archc.compiler.analysis import layers
@@ -205,7 +204,6 @@ def _reference(
 
 def print_table(verdicts: list[Verdict], tolerance: float) -> None:
     """Prints a line for each row: the largest and the mean difference, and the scale."""
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
@@ -217,7 +215,7 @@ def print_table(verdicts: list[Verdict], tolerance: float) -> None:
     for verdict in verdicts:
         style = "red" if verdict.worst() > tolerance else None
         table.add_row(*_cells(verdict, sides), style=style)
-    Console(width=None if sys.stdout.isatty() else 140, highlight=False).print(table)
+    streams.console(140).print(table)
 
 
 def _cells(verdict: Verdict, sides: list[str]) -> list[str]:

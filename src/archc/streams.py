@@ -1,0 +1,98 @@
+"""What a command writes to, and how a signal ends it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import TextIOWrapper
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+"""Signals that ask a process to end."""
+
+
+def prepare() -> None:
+    """Makes sure that there is something to write to, and that any text can be written.
+
+    What a stream's encoding lacks is written as an escape. A stream that was closed before the
+    start leads nowhere: else the first file that is opened would take its number and its output.
+    """
+    for name in ("stdin", "stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            mode = "r" if name == "stdin" else "w"
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
+        elif name != "stdin" and isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def abandon() -> None:
+    """Leaves what stdout does not take: it would not take it at the exit either."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+@contextmanager
+def cleaning_up() -> Iterator[None]:
+    """Where a signal asks the process to end, temporary files go first: it becomes `SystemExit`."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    if hasattr(signal, "SIGCHLD"):
+        # Who started this may have ignored it: how a child ended could then not be known.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    before = {number: signal.signal(number, _end) for number in ENDING if _ends(number)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _ends(number: int) -> bool:
+    """Whether nobody said otherwise, as `nohup` does."""
+    return signal.getsignal(number) is signal.SIG_DFL
+
+
+def _end(number: int, _: object) -> None:
+    for other in ENDING:
+        signal.signal(other, signal.SIG_IGN)  # once is enough
+    sys.exit(128 + number)
+
+
+# ---- Colours and tables
+
+
+def colour() -> bool | None:
+    """Whether to write in colour, where the user says so (https://no-color.org)."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    return True if os.environ.get("FORCE_COLOR") else None
+
+
+def console(width: int = 80, stderr: bool = False) -> Console:
+    """What tables and bars are printed on; `width` columns where it is no terminal."""
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    columns = shutil.get_terminal_size().columns if stream.isatty() else width
+    return Console(
+        width=columns,
+        stderr=stderr,
+        color_system=None if colour() is False else "auto",
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )
