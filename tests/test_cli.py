@@ -113,6 +113,32 @@ def test_a_written_file_keeps_its_mode(run):
     assert path.stat().st_mode & 0o777 == 0o640
 
 
+@pytest.mark.parametrize("mask", [0o022, 0o027, 0o077, 0])
+def test_a_created_file_has_the_mode_of_any_other(run, mask):
+    before = os.umask(mask)
+    try:
+        run("build", "good.yaml", "-b", "torch")
+        Path("other").write_text("")
+    finally:
+        os.umask(before)
+    mode = Path("generated/good_torch.py").stat().st_mode & 0o777
+    assert mode == Path("other").stat().st_mode & 0o777 == 0o666 & ~mask
+
+
+def test_a_file_is_written_beside_its_place(run, monkeypatch):
+    """In another folder it could be on another disk, where no file moves in one step."""
+    moves = []
+    replace = os.replace
+
+    def watched(source, target):
+        moves.append((Path(source).resolve().parent, Path(target).resolve().parent))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", watched)
+    run("build", "good.yaml", "-b", "all")
+    assert moves == [(Path("generated").resolve(),) * 2] * 2
+
+
 def test_check_fails_with_a_diff_and_writes_nothing(run):
     run("build", "good.yaml", "-b", "torch")
     before = Path("generated/good_torch.py").stat().st_mtime_ns

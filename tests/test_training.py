@@ -126,6 +126,30 @@ def test_weights_that_are_trained_stay_where_they_are_in_a_forward_pass(
     assert moved == averages - {"never.running_mean", "never.running_var"}
 
 
+def test_settling_gives_averages_and_changes_nothing_else(tmp_path: Path) -> None:
+    from archc.backends.torch.live import settle
+
+    net = network(NORMS, tmp_path)
+    weights = random_weights(net.network)
+    batch = random_batch(net.network, *SIZE, count=COUNT)
+    model = net.build("torch")
+    net.live("torch").load(model, weights)
+    settle(model, batch)
+    assert not model.training
+    found = net.live("torch").arrays(model)
+    axes = (0, 2, 3)
+    assert np.allclose(found["row.running_mean"], batch.mean(axes), atol=1e-6)
+    assert np.allclose(found["row.running_var"], batch.var(axes, ddof=1), rtol=1e-5)
+    seen: dict[str, Array] = {}
+    interpreter.run(net.network, weights, batch, seen.__setitem__, interpreter.Training(ddof=1))
+    vectors = seen["global_avg_pool2d"]
+    assert np.allclose(found["vector.running_mean"], vectors.mean(0), atol=1e-6)
+    assert np.allclose(found["vector.running_var"], vectors.var(0, ddof=1), rtol=1e-4)
+    norms = {name: module for name, module in model.named_modules() if name in DECAYS}
+    momenta = {name: 1.0 - module.momentum for name, module in norms.items()}
+    assert momenta == pytest.approx(DECAYS)
+
+
 # ------------------------------------------------------------------------------------- dropout
 
 DROPOUT = """\
