@@ -196,7 +196,7 @@ class ValueBinder(Reporter):
     ) -> Iterator[tuple[str, Node]]:
         for name, node in given:
             parameter = target.parameter.get(name)
-            place = name.place if isinstance(name, Scalar) else node.place
+            place = name.place if isinstance(name, Scalar | ex.Word) else node.place
             if parameter is None:
                 known = target.parameter
                 hint = suggest(name, known) or (choices(known) if known else "it takes none")

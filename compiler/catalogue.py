@@ -185,11 +185,20 @@ def _pool_cost(a: Arguments, y: Tensor, x: Tensor) -> Cost:
     return Cost(other=y.size * prod(_pair(a["kernel"])))
 
 
+def _strides(x: Tensor, height: int | None = None, width: int | None = None) -> tuple[int, int]:
+    """Total downsampling where the rows and columns of `x` become so many; a vector counts as one.
+
+    It is that of the declared size, like the shape itself, and 1 at least.
+    """
+    rows, columns = x.strides[0] * (x.height or 1), x.strides[1] * (x.width or 1)
+    return max(1, rows // (height or 1)), max(1, columns // (width or 1))
+
+
 def _global_shape(a: Arguments, x: Tensor) -> Tensor:
     _need_map(x, "global pooling")
     if a["keepdims"]:
-        return Tensor(x.channels, 1, 1, x.strides)
-    return Tensor(x.channels, strides=x.strides)
+        return Tensor(x.channels, 1, 1, _strides(x))
+    return Tensor(x.channels, strides=_strides(x))
 
 
 def _global_cost(a: Arguments, y: Tensor, x: Tensor) -> Cost:
@@ -245,7 +254,7 @@ def _four(value: Value) -> tuple[int, int, int, int]:
 
 
 def _flatten_shape(a: Arguments, x: Tensor) -> Tensor:
-    return Tensor(x.size, strides=x.strides)
+    return Tensor(x.size, strides=_strides(x))
 
 
 def _reshape_shape(a: Arguments, x: Tensor) -> Tensor:
@@ -255,7 +264,7 @@ def _reshape_shape(a: Arguments, x: Tensor) -> Tensor:
         raise Invalid("E040", f"{x} has {x.size} elements, not the {prod(shape)} of {show(shape)}")
     channels, height, width = (*shape, None, None)[:3]
     assert channels is not None
-    return Tensor(channels, height, width, x.strides)
+    return Tensor(channels, height, width, _strides(x, height, width))
 
 
 _WINDOW = (

@@ -149,6 +149,17 @@ class Items:
         return tuple(_number(item.evaluate(scope), item) for item in self.items)  # type: ignore[misc]
 
 
+class Word(str):
+    """The name of an argument, which knows where it stands."""
+
+    place: Place
+
+    def __new__(cls, text: str, place: Place) -> Word:
+        word = super().__new__(cls, text)
+        word.place = place
+        return word
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """`f(a, key=b)`: a function of numbers, or in a step a block or an op."""

@@ -246,8 +246,7 @@ class _Analysis:
                 channels = self.channels.get(operand.name)
                 if channels is None:
                     message = f"the features of `{operand.name}` depend on the input's size"
-                    hint = "make what flattens and what follows two rows of the network"
-                    raise SpecError([Problem("E023", message, invoke.place, hint)])
+                    raise SpecError([Problem("E023", message, invoke.place, TWO_ROWS)])
                 yield channels
 
     def sized(self, mentioned: list[Node]) -> set[str]:
@@ -322,6 +321,7 @@ def _with_defaults(target: Op | Block, given: dict[str, Node]) -> dict[str, Node
     return {**defaults, **given}
 
 
+TWO_ROWS = "make what flattens and what follows two rows of the network"
 PYTHON_FUNCTIONS = ("min", "max", "round")
 
 
@@ -336,14 +336,15 @@ def spellable(node: Node) -> bool:
 def _spelled(node: Node, step: str, channels: Mapping[str, Node]) -> Iterator[Node]:
     """The nodes of an expression that code spells. Raises `SpecError` (E023)."""
     hint = "work it out under `let` and use its name here"
+    inputs = "work it out under `let`, from the block's inputs, and use its name here"
     for child in ex.walk(node):
         if isinstance(child, ex.Attribute):
             if child.field != "channels":
                 message = f"generated code does not know `{child.id}.{child.field}`"
-                raise SpecError([Problem("E023", message, child.place, hint)])
+                raise SpecError([Problem("E023", message, child.place, inputs)])
             if child.id not in channels:
                 message = f"`{child.id}.channels` depends on the input's size"
-                raise SpecError([Problem("E023", message, child.place, hint)])
+                raise SpecError([Problem("E023", message, child.place, TWO_ROWS)])
             yield from ex.walk(channels[child.id])
         elif isinstance(child, ex.Call) and child.function not in PYTHON_FUNCTIONS:
             message = f"generated code has no `{child.function}`"

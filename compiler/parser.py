@@ -31,6 +31,7 @@ from archc.compiler.expressions import (
     Name,
     Node,
     Unary,
+    Word,
 )
 from archc.compiler.problems import Place, Problem, SpecError, quote
 
@@ -224,7 +225,7 @@ class _Parser:
             if self.token.kind == "name" and follower.text == "=":
                 keyword = self.token
                 self.position += 2
-                keywords.append((keyword.text, self.conditional()))
+                keywords.append((Word(keyword.text, keyword.place), self.conditional()))
             elif keywords:
                 raise _fail("a plain argument after a named one", self.token.place)
             else:

@@ -53,7 +53,7 @@ DOCS: Mapping[str, Mapping[str, str]] = {
     },
     "ParameterSpec": {
         "type": "What the parameter may hold; with `?`, also none.",
-        "default": "Its value where none is given; it may mention the parameters above.",
+        "default": "Its value where none is given; a network's may mention the parameters above.",
         "min": "Least value.",
         "max": "Largest value.",
         "above": "The value must be larger than this.",

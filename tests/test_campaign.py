@@ -9,7 +9,7 @@ import pytest
 
 from .campaign.__main__ import NAMES
 
-COUNTS: dict[str, int] = {"kills": 12, "weights_files": 100}
+COUNTS: dict[str, int] = {"networks": 40, "kills": 12, "weights_files": 100}
 """How many inputs a campaign gets here, which is a matter of seconds."""
 
 

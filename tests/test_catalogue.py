@@ -131,7 +131,27 @@ def test_strides_add_up() -> None:
     x = Tensor(3, 32, 32, (2, 2))
     assert call("conv2d", x, filters=4, kernel=3, stride=2)[0].stride == 4
     assert call("max_pool2d", x, kernel=3, stride=(2, 1))[0].stride == (4, 2)
-    assert call("global_avg_pool2d", x)[0].stride == 2
+    assert call("zero_pad2d", x, padding=(1, 2, 3, 4))[0].stride == 2
+
+
+def test_strides_of_what_has_another_size_whatever_the_window() -> None:
+    x = Tensor(6, 16, 8, (2, 4))
+    for op in ("global_avg_pool2d", "global_max_pool2d"):
+        assert call(op, x)[0].stride == call(op, x, keepdims=True)[0].stride == 32
+    wide = Tensor(6, 16, 8, (2, 2))
+    vector, _ = call("flatten", wide)
+    assert vector.stride == (32, 16)
+    assert call("dense", vector, units=5)[0].stride == (32, 16)
+    assert call("reshape", vector, shape=(6, 16, 8))[0].stride == 2
+    assert call("reshape", wide, shape=(24, 8, 4))[0].stride == 4
+    assert call("reshape", wide, shape=(48, 4, 4))[0].stride == (8, 4)
+    assert call("reshape", wide, shape=(768,))[0].stride == (32, 16)
+    assert call("reshape", wide, shape=(1, 16, 48))[0].stride == (2, 1)
+
+
+def test_a_gated_map_has_the_stride_of_the_map() -> None:
+    x, gate = Tensor(6, 16, 8, (2, 2)), Tensor(6, 1, 1, (32, 16))
+    assert call("multiply", x, gate)[0].stride == call("multiply", gate, x)[0].stride == 2
 
 
 # The fans that scale the initializers: Keras's, whose depthwise kernel is (kh, kw, C, M).
@@ -183,6 +203,46 @@ REFUSED: list[tuple[str, list[Tensor], dict[str, Any], str]] = [
         }.items()
     ],
 ]
+
+# What differs in one dimension alone, and on one side of it.
+TALL, WIDE = Tensor(6, 12, 12), Tensor(6, 10, 10)
+REFUSED += [
+    *[
+        (op, [MAP, other], {}, "E040")
+        for op in ("add", "multiply", "maximum", "concat")
+        for other in (TALL, WIDE)
+    ],
+    *[
+        ("multiply", [MAP, gate], {}, "E040")
+        for gate in (Tensor(6, 1, 12), Tensor(6, 10, 1), Tensor(1, 1, 1), Tensor(6))
+    ],
+    ("concat", [MAP, MAP, TALL], {}, "E040"),
+    ("concat", [VECTOR, MAP], {}, "E040"),
+    ("concat", [MAP, VECTOR], {}, "E040"),
+    *[
+        ("crop2d", [MAP], {"cropping": sides}, "E041")
+        for sides in ((10, 0, 0, 0), (0, 10, 0, 0), (5, 5, 0, 0), (0, 0, 12, 0), (0, 0, 5, 7))
+    ],
+    *[
+        (op, [MAP], {"kernel": kernel, "padding": "valid"}, "E041")
+        for op in ("max_pool2d", "avg_pool2d", "depthwise_conv2d")
+        for kernel in ((11, 1), (1, 13))
+    ],
+    *[
+        (op, [MAP], {"filters": 6, "kernel": 3, "stride": stride, "dilation": dilation}, "E048")
+        for op in ("conv2d", "separable_conv2d")
+        for stride, dilation in (((2, 1), (1, 2)), ((1, 2), (1, 2)), ((2, 2), (2, 1)))
+    ],
+]
+
+
+def test_what_only_just_fits() -> None:
+    assert call("crop2d", MAP, cropping=(0, 9, 11, 0))[0].shape == (6, 1, 1)
+    assert call("crop2d", MAP, cropping=(1, 2, 3, 5))[0].shape == (6, 7, 4)
+    assert call("zero_pad2d", MAP, padding=(1, 2, 3, 5))[0].shape == (6, 13, 20)
+    assert call("max_pool2d", MAP, kernel=(10, 12), padding="valid")[0].shape == (6, 1, 1)
+    assert call("concat", MAP, Tensor(1, 10, 12), MAP)[0].shape == (13, 10, 12)
+    assert call("concat", VECTOR, Tensor(3))[0].shape == (23,)
 
 
 @pytest.mark.parametrize(

@@ -113,6 +113,32 @@ def test_a_written_file_keeps_its_mode(run):
     assert path.stat().st_mode & 0o777 == 0o640
 
 
+@pytest.mark.parametrize("mask", [0o022, 0o027, 0o077, 0])
+def test_a_created_file_has_the_mode_of_any_other(run, mask):
+    before = os.umask(mask)
+    try:
+        run("build", "good.yaml", "-b", "torch")
+        Path("other").write_text("")
+    finally:
+        os.umask(before)
+    mode = Path("generated/good_torch.py").stat().st_mode & 0o777
+    assert mode == Path("other").stat().st_mode & 0o777 == 0o666 & ~mask
+
+
+def test_a_file_is_written_beside_its_place(run, monkeypatch):
+    """In another folder it could be on another disk, where no file moves in one step."""
+    moves = []
+    replace = os.replace
+
+    def watched(source, target):
+        moves.append((Path(source).resolve().parent, Path(target).resolve().parent))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", watched)
+    run("build", "good.yaml", "-b", "all")
+    assert moves == [(Path("generated").resolve(),) * 2] * 2
+
+
 def test_check_fails_with_a_diff_and_writes_nothing(run):
     run("build", "good.yaml", "-b", "torch")
     before = Path("generated/good_torch.py").stat().st_mtime_ns
@@ -126,6 +152,54 @@ def test_check_fails_with_a_diff_and_writes_nothing(run):
     assert missing.code == 1
     assert missing.out.startswith("--- /dev/null\n+++ generated/good_keras.py\n")
     assert not Path("generated/good_keras.py").exists()
+
+
+@pytest.mark.parametrize("stale", range(6))
+def test_check_finds_one_stale_file_among_many(run, stale):
+    names = ["a", "good", "z"]
+    for name in names:
+        Path(f"{name}.yaml").write_text(GOOD)
+    command = ("build", *(f"{name}.yaml" for name in names), "-b", "all")
+    files = [line.split(":")[0] for line in run(*command).out.splitlines()]
+    assert len(files) == 6
+    path = Path(files[stale])
+    path.write_text(path.read_text() + "# by hand\n")
+    found = run(*command, "--check")
+    assert found.code == 1
+    assert [line for line in found.out.splitlines() if line.startswith("---")] == [f"--- {path}"]
+    assert path.read_text().endswith("# by hand\n")
+    path.unlink()
+    assert run(*command, "--check").code == 1
+
+
+CHANGES = {
+    "indentation": lambda text: text.replace("\n    ", "\n  ", 1),
+    "a tab": lambda text: text.replace("\n    ", "\n\t", 1),
+    "a space at the end of a line": lambda text: text.replace("\n", " \n", 1),
+    "a blank line less": lambda text: text.replace("\n\n", "\n", 1),
+    "a blank line above": lambda text: "\n" + text,
+    "a blank line below": lambda text: text + "\n",
+    "no end of the last line": lambda text: text.rstrip("\n"),
+    "line ends": lambda text: text.replace("\n", "\r\n"),
+    "case": lambda text: text.replace("Tiny", "tiny", 1),
+    "a byte order mark": lambda text: "\ufeff" + text,
+    "nothing left": lambda text: "",
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+@pytest.mark.parametrize("backend", backends.names())
+def test_check_and_build_see_every_change_of_a_file(run, change, backend):
+    run("build", "good.yaml", "-b", backend)
+    path = Path(f"generated/good_{backend}.py")
+    text = path.read_bytes()
+    path.write_bytes(change(text.decode()).encode())
+    assert path.read_bytes() != text
+    stale = run("build", "good.yaml", "-b", backend, "--check")
+    assert stale.code == 1
+    assert stale.out
+    assert f"good_{backend}.py: changed," in run("build", "good.yaml", "-b", backend).out
+    assert path.read_bytes() == text
 
 
 def test_stdout_prints_the_source_and_writes_nothing(run):

@@ -28,6 +28,28 @@ def evaluate(text: str) -> object:
 
 # ---------------------------------------------------------------------------------------- examples
 
+LARGEST = 9007199254740992
+BEYOND = [
+    f"{LARGEST} + 1",
+    f"-{LARGEST} - 1",
+    f"{LARGEST} * 2",
+    f"{LARGEST} * -2",
+    f"-{LARGEST} / 0.5",
+]
+
+
+@pytest.mark.parametrize("text", BEYOND)
+def test_results_beyond_the_largest_number_are_refused_on_both_sides(text: str) -> None:
+    with pytest.raises(SpecError) as raised:
+        evaluate(text)
+    assert [p.message for p in raised.value.problems] == ["the result is too large"]
+
+
+def test_the_largest_numbers_themselves_are_none_too_many() -> None:
+    assert evaluate(f"{LARGEST} - 1 + 1") == LARGEST
+    assert evaluate(f"-{LARGEST} + 1 - 1") == -LARGEST
+
+
 VALUES = {
     "3": 3,
     "0.25": 0.25,

@@ -428,3 +428,48 @@ def test_verify_reports_nothing_as_equal_that_is_no_number(tmp_path: Path) -> No
     assert all(isinstance(row.call.body.target, Block) for row in net.network.rows)
     assert deviation(np.zeros(3), np.zeros(4)) == float("inf")
     assert divergences(verify(net, None, None), 1e-4) == []
+
+
+SCALES = """\
+archc: 1
+name: Scales
+params: {by: {type: float, default: 1}}
+input: {channels: 3, height: 8, width: 8}
+network:
+  - {block: conv2d, name: before, filters: 4, kernel: 3}
+  - {block: rescale, name: scaled, scale: by}
+  - {block: depthwise_conv2d, name: after, kernel: 3, bias: false}
+  - {block: conv2d, name: last, filters: 2, kernel: 1, bias: false}
+"""
+
+
+@pytest.mark.parametrize("by", ["1e-12", "1e-5", "1", "1e6", "1e12"])
+@pytest.mark.parametrize("share", [0.0, 1e-2])
+def test_verify_measures_by_the_scale_of_the_values(
+    by: str, share: float, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error of a hundredth is as bad in small numbers, and rounding is as good in large ones."""
+    from archc.backends.torch import live
+
+    def load(model: Any, weights: Any) -> None:
+        live.load(model, {**weights, "after.weight": weights["after.weight"] * (1.0 + share)})
+
+    monkeypatch.setattr(live, "LIVE", live.Live(live.build, live.arrays, load, live.outputs))
+    Path("net.yaml").write_text(SCALES)
+    code, _, err = run("verify", "net.yaml", "--set", f"by={by}")
+    found = [line.split(", by ")[0] for line in err.splitlines()]
+    expected = ["net.yaml: torch diverges first at after"] if share else []
+    assert (code, found) == (int(bool(share)), expected)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-9, 1.0, 1e9, 1e30])
+def test_a_difference_is_a_share_of_the_references_largest_value(scale: float) -> None:
+    from archc.weights.verify import difference
+
+    theirs = scale * np.array([[1.0, -2.0], [0.5, 0.0]])
+    found = difference(theirs + scale * np.array([[0.0, 0.0], [0.0, 0.02]]), theirs)
+    assert found.relative == pytest.approx(0.01)
+    assert found.max == pytest.approx(0.02 * scale)
+    assert found.mean == pytest.approx(0.005 * scale)
+    assert difference(theirs, theirs).relative == 0.0
+    assert difference(theirs[:, :1], theirs).relative == float("inf")

@@ -44,6 +44,9 @@ def _convolutions(op: str, **more: str) -> Iterator[Case]:
     yield from _windows(op, ("3", "2", "[1, 7]"), ("1", "2", "[2, 1]"), PADS, **more)
     for case in _windows(op, ("2", "3", "5", "[3, 1]"), ("1",), (*PADDINGS, PADS[1]), **more):
         yield Case(op, {**case.arguments, "dilation": "2"})
+    for stride in "12":
+        yield Case(op, {**more, "kernel": "1", "stride": stride, "padding": PADS[1]})
+    yield Case(op, {**more, "kernel": "1", "padding": "[1, 1, 2, 2]"})
     yield Case(op, {**more, "kernel": "3", "dilation": "[2, 1]"})
     yield Case(op, {**more, "kernel": "3", "bias": "false"})
     for init in INITIALIZERS:

@@ -38,7 +38,8 @@ def load(model: nn.Module, weights: Mapping[str, np.ndarray[Any, Any]]) -> None:
 
 def settle(model: nn.Module, batch: np.ndarray[Any, Any]) -> None:
     """Gives batch norms the averages of `batch`, and no others. The model stays in evaluation."""
-    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    kinds = nn.BatchNorm1d | nn.BatchNorm2d
+    norms = [module for module in model.modules() if isinstance(module, kinds)]
     usual = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = 1.0

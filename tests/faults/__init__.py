@@ -1,0 +1,1 @@
+"""Faults to plant in the product, to see whether tests notice: `python -m tests.faults`."""

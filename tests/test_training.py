@@ -1,0 +1,203 @@
+"""One step of training, by the formulas: running averages of batch norms, and what dropout does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from archc import Net, backends, interpreter
+from archc.api import load
+from archc.compiler.analysis import layers
+from archc.numeric import Array, deviation, random_batch, random_weights
+
+torch = pytest.importorskip("torch")
+keras = pytest.importorskip("keras")
+
+SIZE, COUNT = (6, 5), 4
+DDOF = {"torch": 1, "keras": 0}
+"""What is taken from n in the variance that the running average gets: PyTorch's is unbiased."""
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+NORMS = """\
+archc: 1
+name: Norms
+params:
+  usual: {type: float, default: 0.6}
+  late: {type: float, default: 0.7, keep: true}
+input: {channels: 3, height: 6, width: 5}
+defaults:
+  batch_norm: {decay: usual, epsilon: 0.02}
+blocks:
+  unit:
+    params: {decay: float, share: {type: float, default: 0.8}}
+    steps:
+      - conv: conv2d(x, 4, kernel=3)
+      - bn: batch_norm(conv, decay=decay)
+      - act: activation(bn, relu)
+      - again: batch_norm(act, epsilon=0.3, decay=share)
+      - last: batch_norm(again)
+network:
+  - {block: batch_norm, name: row, decay: 0.9}
+  - {block: unit, name: first, decay: 0.75}
+  - {block: unit, name: second, decay: 0.3, share: 0.55}
+  - {block: batch_norm, name: plain}
+  - {block: batch_norm, name: never, decay: 1}
+  - {block: batch_norm, name: always, decay: 0}
+  - {block: global_avg_pool2d}
+  - {block: batch_norm, name: vector, decay: 0.65}
+"""
+DECAYS = {
+    "row": 0.9,
+    "first.bn": 0.75,
+    "first.again": 0.8,
+    "first.last": 0.6,
+    "second.bn": 0.3,
+    "second.again": 0.55,
+    "second.last": 0.6,
+    "plain": 0.6,
+    "never": 1.0,
+    "always": 0.0,
+    "vector": 0.65,
+}
+"""What the spec says, by the path of the batch norm."""
+
+
+def network(text: str, folder: Path) -> Net:
+    path = folder / "net.yaml"
+    path.write_text(text.replace(", keep: true", ""), encoding="utf-8")
+    return load(path)
+
+
+def step(backend: str, model: Any, batch: Array) -> Array:
+    """What a model gives of a batch in training mode, in PyTorch's order of axes."""
+    if backend == "torch":
+        with torch.no_grad():
+            return np.asarray(model.train()(torch.from_numpy(batch)))
+    found = np.asarray(model(batch.transpose(0, 2, 3, 1), training=True))
+    return found.transpose(0, 3, 1, 2) if found.ndim == 4 else found
+
+
+def test_the_paths_are_those_of_the_spec(tmp_path: Path) -> None:
+    norms = [x.path for x in layers(network(NORMS, tmp_path).network) if x.op == "batch_norm"]
+    assert norms == list(DECAYS)
+
+
+@pytest.mark.parametrize("backend", backends.names())
+def test_a_step_moves_the_running_averages_by_one_minus_the_decay(
+    backend: str, tmp_path: Path
+) -> None:
+    net = network(NORMS, tmp_path)
+    weights = random_weights(net.network)
+    batch = 3.0 * random_batch(net.network, *SIZE, count=COUNT) + 1.0
+    values: dict[str, Array] = {"input": batch}
+    training = interpreter.Training(ddof=DDOF[backend])
+    expected = interpreter.run(net.network, weights, batch, values.__setitem__, training)
+    model = net.build(backend, *SIZE)
+    net.live(backend).load(model, weights)
+    assert deviation(step(backend, model, batch), expected) < 1e-5
+    found = net.live(backend).arrays(model)
+    before = dict(zip(list(values)[1:], values.values(), strict=False))
+    for path, decay in DECAYS.items():
+        x = before[path]  # no block starts with its batch norm, so this is its input
+        axes = (0, 2, 3)[: x.ndim - 1]
+        fresh = {"running_mean": x.mean(axes), "running_var": x.var(axes, ddof=DDOF[backend])}
+        for name, value in fresh.items():
+            right = decay * weights[f"{path}.{name}"] + (1.0 - decay) * value
+            assert deviation(found[f"{path}.{name}"], right) < 1e-5, (path, name)
+            assert deviation(training.averages[f"{path}.{name}"], right) < 1e-6, (path, name)
+
+
+@pytest.mark.parametrize("backend", backends.names())
+def test_weights_that_are_trained_stay_where_they_are_in_a_forward_pass(
+    backend: str, tmp_path: Path
+) -> None:
+    net = network(NORMS, tmp_path)
+    weights = random_weights(net.network)
+    model = net.build(backend, *SIZE)
+    net.live(backend).load(model, weights)
+    step(backend, model, random_batch(net.network, *SIZE, count=COUNT))
+    found = net.live(backend).arrays(model)
+    moved = {name for name in weights if not np.array_equal(found[name], weights[name])}
+    averages = {name for name in weights if ".running_" in name}
+    assert moved == averages - {"never.running_mean", "never.running_var"}
+
+
+def test_settling_gives_averages_and_changes_nothing_else(tmp_path: Path) -> None:
+    from archc.backends.torch.live import settle
+
+    net = network(NORMS, tmp_path)
+    weights = random_weights(net.network)
+    batch = random_batch(net.network, *SIZE, count=COUNT)
+    model = net.build("torch")
+    net.live("torch").load(model, weights)
+    settle(model, batch)
+    assert not model.training
+    found = net.live("torch").arrays(model)
+    axes = (0, 2, 3)
+    assert np.allclose(found["row.running_mean"], batch.mean(axes), atol=1e-6)
+    assert np.allclose(found["row.running_var"], batch.var(axes, ddof=1), rtol=1e-5)
+    seen: dict[str, Array] = {}
+    interpreter.run(net.network, weights, batch, seen.__setitem__, interpreter.Training(ddof=1))
+    vectors = seen["global_avg_pool2d"]
+    assert np.allclose(found["vector.running_mean"], vectors.mean(0), atol=1e-6)
+    assert np.allclose(found["vector.running_var"], vectors.var(0, ddof=1), rtol=1e-4)
+    norms = {name: module for name, module in model.named_modules() if name in DECAYS}
+    momenta = {name: 1.0 - module.momentum for name, module in norms.items()}
+    assert momenta == pytest.approx(DECAYS)
+
+
+# ------------------------------------------------------------------------------------- dropout
+
+DROPOUT = """\
+archc: 1
+name: Drops
+params:
+  rate: {type: float, default: 0.2, keep: true}
+input: {channels: 8, height: 48, width: 40}
+blocks:
+  unit:
+    params: {rate: float}
+    steps:
+      - drop: dropout(x, rate)
+network:
+  - {block: WHICH}
+"""
+RATES = {
+    "dropout, rate: 0.2": 0.2,
+    "dropout, rate: rate": 0.2,
+    "dropout, rate: 0.75": 0.75,
+    "dropout, rate: 0": 0.0,
+    "unit, rate: 0.35": 0.35,
+    "unit, rate: 1 - rate": 0.8,
+}
+
+
+@pytest.mark.parametrize(("which", "rate"), RATES.items())
+@pytest.mark.parametrize("backend", backends.names())
+def test_dropout_drops_its_rate_and_scales_the_rest(
+    backend: str, which: str, rate: float, tmp_path: Path
+) -> None:
+    text = DROPOUT.replace("WHICH", which)
+    kept = text if which == "dropout, rate: rate" else text.replace(", keep: true", "")
+    path = tmp_path / "net.yaml"
+    path.write_text(kept, encoding="utf-8")
+    net = load(path)
+    torch.manual_seed(0)
+    keras.utils.set_random_seed(0)
+    batch = 1.0 + np.abs(random_batch(net.network, 48, 40))
+    model = net.build(backend, 48, 40)
+    found = step(backend, model, batch)
+    dropped = found == 0.0
+    assert abs(dropped.mean() - rate) < 0.02  # seven standard deviations and more
+    assert np.allclose(found[~dropped], batch[~dropped] / (1.0 - rate), rtol=1e-5)
+    if rate:
+        masks = {"drop" if "unit" not in which else "unit.drop": ~dropped}
+        masks |= {"dropout": ~dropped}
+        training = interpreter.Training(masks)
+        assert deviation(found, interpreter.run(net.network, {}, batch, training=training)) < 1e-6
+    again = net.live(backend).outputs(net.build(backend, 48, 40), batch)[""]
+    assert np.array_equal(again, batch)
