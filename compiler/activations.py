@@ -24,7 +24,24 @@ def check_serves(block: Block) -> Block:
         message = f"`{block.name}` takes {takes}, so it cannot be an activation"
         hint = "a block that serves as one takes one tensor, and every parameter has a default"
         raise Invalid("E049", message, hint)
+    for owner, let in _worked_out(block):
+        where = "" if owner is block else f"`{owner.name}` in "
+        message = f"{where}`{block.name}` works out `{let}` for each call, and so is no activation"
+        hint = f"write out `{let}` in the steps that use it, without `let`"
+        raise Invalid("E049", message, hint)
     return block
+
+
+def _worked_out(block: Block) -> Iterator[tuple[Block, str]]:
+    """The `let`s of a block and of those that it calls, each with its block.
+
+    Code that gets an activation as an argument knows its channels, and no more about it.
+    """
+    for name, _ in block.lets:
+        yield block, name
+    for _, invoke in block.invokes():
+        if isinstance(invoke.target, Block):
+            yield from _worked_out(invoke.target)
 
 
 def check_shape(block: Block, body: Body) -> Body:

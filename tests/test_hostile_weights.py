@@ -367,7 +367,7 @@ def looping(path: Path, need: int) -> Iterator[Opened]:
 
 @contextmanager
 def greedy(path: Path, need: int) -> Iterator[Opened]:
-    kept = [bytearray(2**24) for _ in range(100)]
+    kept = [bytearray(2**26) for _ in range(100)]
     yield Opened({}, {str(len(kept)): ""})
 
 

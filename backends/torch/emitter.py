@@ -27,7 +27,7 @@ from archc.backends.torch.ops import ACTIVATIONS, FRESH, IN_PLACE, INLINE, MAKE,
 from archc.backends.wiring import Assignment, assignments
 from archc.compiler import expressions as ex
 from archc.compiler.expressions import Node
-from archc.compiler.interface import Argument, Interface, interface
+from archc.compiler.interface import Argument, Interface, interface, sized_inputs
 from archc.compiler.ir import Block, Body, Invoke, Network, Op, Parameter, Row, Step, Use
 from archc.compiler.names import FEATURES
 
@@ -116,12 +116,15 @@ class _ModuleNames(common.ModuleNames):
         return ACTIVATIONS[value] if isinstance(value, str) else self.blocks[value]
 
     def serving(self) -> list[str]:
-        """The classes that serve as activations where a block takes one as an argument."""
+        """The classes that serve as activations where a block takes one as an argument, and are
+        told their channels."""
         given = {
             body.target
             for (block, name), seen in self.seen.items()
             for body in seen
-            if isinstance(body.target, Block) and isinstance(_called(block, name), Op)
+            if isinstance(_called(block, name), Op)
+            and isinstance(body.target, Block)
+            and sized_inputs(body.target)
         }
         return [name for block, name in self.blocks.items() if block in given]
 
@@ -232,7 +235,7 @@ class _BlockClass:
             arguments, channels.get("x"), self.spell, self.kinds, when,
             common.ranks(seen) or frozenset({3}),
             self.in_place(invoke, seen),
-            any(isinstance(body.target, Block) for body in seen),
+            any(isinstance(body.target, Block) and sized_inputs(body.target) for body in seen),
         )  # fmt: skip
         return MODULES[invoke.target.name](call)
 

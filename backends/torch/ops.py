@@ -9,8 +9,9 @@ from types import MappingProxyType
 from archc.backends.blocks import NOWHERE, is_literal, literal
 from archc.backends.text import Expression, apply
 from archc.compiler import expressions as ex
-from archc.compiler.expressions import Definition, Node
-from archc.compiler.interface import simplify
+from archc.compiler.expressions import Node
+from archc.compiler.interface import simplify, sized_inputs
+from archc.compiler.ir import Block
 
 ACTIVATIONS = MappingProxyType(
     {
@@ -58,7 +59,7 @@ class OpCall:
     in_place: bool = False
     """Whether an activation may write over its input."""
     serving: bool = False
-    """Whether the activation is a block at some call."""
+    """Whether the activation is a block at some call, and has to be told its channels."""
 
     def pair(self, name: str) -> tuple[int, int] | None:
         """A size that is known, as two numbers."""
@@ -195,8 +196,8 @@ def _activation(call: OpCall) -> Expression:
     act = call.arguments["act"]
     inside = "inplace=True" if call.in_place else ""
     if isinstance(act, ex.Literal):
-        if isinstance(act.value, Definition):
-            return apply(call["act"], call.in_channels)
+        if isinstance(act.value, Block):
+            return apply(call["act"], *([call.in_channels] if sized_inputs(act.value) else []))
         return "nn.Identity()" if act.value is None else f"{call['act']}({inside})"
     name = call["act"] if isinstance(act, ex.Name) else f"({call['act']})"
     made = f"{MAKE}({name}, {call.in_channels})" if call.serving else f"{name}({inside})"

@@ -116,7 +116,7 @@ def _outputs(
 
 def _unseen(network: Network, found: Mapping[str, Arrays]) -> Iterator[str]:
     """Values that a backend computes without a layer that shows them, such as a sum in PyTorch."""
-    *paths, _ = [layer.path for layer in layers(network)]
+    paths = [layer.path for layer in layers(network)][:-1]
     for backend, outputs in found.items():
         shown = with_blocks(network, outputs)
         unseen = [path for path in paths if path not in shown] if outputs else []
