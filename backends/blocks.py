@@ -169,14 +169,7 @@ def _same(node: Node, other: Node | None) -> bool:
     if not isinstance(node, ex.Literal) or not isinstance(other, ex.Literal):
         return False
     booleans = isinstance(node.value, bool), isinstance(other.value, bool)
-    return booleans[0] == booleans[1] and _unpaired(node.value) == _unpaired(other.value)
-
-
-def _unpaired(value: Value) -> Value:
-    """(3, 3) is also written 3."""
-    if isinstance(value, tuple) and len(value) == 2 and value[0] == value[1]:
-        return value[0]
-    return value
+    return booleans[0] == booleans[1] and ex.compact(node.value) == ex.compact(other.value)
 
 
 NETWORK_VARIABLES = (
@@ -254,7 +247,7 @@ class Speller:
 def literal(value: Value) -> str:
     if isinstance(value, str):
         return f'"{value}"'
-    return repr(_unpaired(value))
+    return repr(ex.compact(value))
 
 
 def is_literal(node: Node, *values: Value) -> bool:

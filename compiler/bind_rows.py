@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 from archc.compiler import expressions as ex
@@ -18,6 +18,9 @@ from archc.compiler.spec import RESERVED, CellsSpec, RowSpec, TableSpec
 from archc.compiler.values import Type
 
 REPEAT = Parameter("repeat", Type("int"), min=1, max=1000)
+
+WORDS = ("block", "name", "tap")
+"""Keys of a row whose cells are words, and no values that the `set` of a table could use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,9 @@ class RowBinder:
             if isinstance(entry, TableSpec):
                 yield from self.table(entry)
             else:
-                yield from self.row(_written(entry))
+                line = self.read(_given(entry.given), entry.place)
+                if line is not None:
+                    yield from self.row(line)
         for name, near in self.missing:
             rule = "a row can take only from rows above it"
             hint = f"{rule}, and `{name.id}` is not" if name.id in self.names else near or rule
@@ -112,7 +117,8 @@ class RowBinder:
 
     def table(self, table: TableSpec) -> Iterator[RowTemplate]:
         columns = [str(column) for column in table.columns]
-        named = "name" in columns or any(getattr(row, "name", None) for row in table.rows)
+        named = "name" in {*columns, *table.set}
+        named = named or any(getattr(row, "name", None) for row in table.rows)
         if not named:
             self.claim(str(table.name), table.place)
         if self.bad_columns(table, columns):
@@ -122,7 +128,7 @@ class RowBinder:
         if named and self.misnamed(table, lines):
             return
         for line in lines:
-            yield from self.row(self.settled(table, columns, line), table, numbered=not named)
+            yield from self.row(line, table, numbered=not named)
 
     def bad_columns(self, table: TableSpec, columns: list[str]) -> bool:
         before = len(self.values.problems)
@@ -152,26 +158,50 @@ class RowBinder:
         return half
 
     def line(self, table: TableSpec, row: CellsSpec | RowSpec) -> _Line | None:
-        """The row as a mapping, or what the cells say under the table's columns."""
-        if isinstance(row, RowSpec):
-            return _written(row)
+        """What a row of a table says, with the table's `set` applied."""
+        cells = row.given if isinstance(row, RowSpec) else self.cells(table, row)
+        if cells is None:
+            return None
+        header = table if isinstance(row, CellsSpec) else None
+        here = header if row.place.source is table.place.source else None
+        return self.read(self.settled(table, _given(cells), row.place), row.place, here)
+
+    def cells(self, table: TableSpec, row: CellsSpec) -> dict[str, Node | None] | None:
+        """What a row says under the table's columns. Reports one of another length."""
         columns = table.columns
-        if len(row) != len(columns):
-            message = f"this row has {len(row)} cells, but the table has {len(columns)} columns"
-            related = ("the columns", table.key_place("columns"))
-            short = len(row) < len(columns)
-            hint = "write `~` where it gives nothing" if short else "remove cells, or name columns"
-            self.values.report("E014", message, row.place, hint, related)
+        if len(row) == len(columns):
+            return dict(zip(columns, row, strict=True))
+        message = f"this row has {len(row)} cells, but the table has {len(columns)} columns"
+        related = ("the columns", table.key_place("columns"))
+        short = len(row) < len(columns)
+        hint = "write `~` where it gives nothing" if short else "remove cells, or name columns"
+        self.values.report("E014", message, row.place, hint, related)
+        return None
+
+    def read(
+        self, given: dict[str, Node], place: Place, header: TableSpec | None = None
+    ) -> _Line | None:
+        """The row with its keys set apart from its arguments."""
+        own = {key: given.pop(key, None) for key in RESERVED}
+        block = self.block_cell(own["block"], place)
+        name, tap = (self.name_cell(own[key], key) for key in ("name", "tap"))
+        if block is None or (name is None and own["name"] is not None):
             return None
-        cells = dict(zip(columns, row, strict=True))
-        own = {key: cells.pop(key) for key in RESERVED if key in cells}
-        block = self.block_cell(own["block"], row.place)
-        name, tap = (self.name_cell(own.get(key), key) for key in ("name", "tap"))
-        if block is None or (name is None and own.get("name") is not None):
-            return None
-        source, repeat, when = (own.get(key) for key in ("from", "repeat", "when"))
-        header = table if row.place.source is table.place.source else None
-        return _Line(block, name, source, repeat, when, _given(cells), row.place, tap, header)
+        return _Line(
+            block, name, own["from"], own["repeat"], own["when"], given, place, tap, header
+        )
+
+    def settled(self, table: TableSpec, given: dict[str, Node], place: Place) -> dict[str, Node]:
+        """The cells of a row with the table's `set` applied."""
+        none = ex.Literal(None, place)
+        seen = {key: given.get(key, none) for key in (*table.columns, *given) if key not in WORDS}
+        for name, node in table.set.items():
+            if name in given or name not in table.columns:
+                try:
+                    given[name] = seen[name] = ex.substitute(node, seen)
+                except SpecError as error:
+                    self.values.problems.extend(error.problems)
+        return given
 
     def block_cell(self, node: Node | None, place: Place) -> Scalar | None:
         if isinstance(node, ex.Name):
@@ -192,19 +222,6 @@ class RowBinder:
             hint = "use a word, as in `stem` or `cell_1`"
             self.values.report("E013", f"the column `{column}` names {what}", node.place, hint)
         return None
-
-    def settled(self, table: TableSpec, columns: list[str], line: _Line) -> _Line:
-        """The row with the table's `set` applied."""
-        given = dict(line.arguments)
-        none = ex.Literal(None, line.place)
-        cells = {c: given.get(c, none) for c in columns if c not in RESERVED}
-        for name, node in table.set.items():
-            if name in given or name not in columns:
-                try:
-                    given[name] = ex.substitute(node, {**cells, **given})
-                except SpecError as error:
-                    self.values.problems.extend(error.problems)
-        return replace(line, arguments=given)
 
     # ------------------------------------------------------------------------------ rows
 
@@ -281,14 +298,6 @@ def _in_row(problem: Problem, row: Place) -> Problem:
     named = any(place is row for _, place in problem.related)
     elsewhere = problem.place.source is not row.source
     return problem.also(("for this row", row)) if elsewhere and not named else problem
-
-
-def _written(row: RowSpec) -> _Line:
-    assert isinstance(row.block, Scalar)
-    assert row.name is None or isinstance(row.name, Scalar)
-    given = _given(row.arguments)
-    assert row.tap is None or isinstance(row.tap, Scalar)
-    return _Line(row.block, row.name, row.source, row.repeat, row.when, given, row.place, row.tap)
 
 
 def _given(cells: Mapping[str, Node | None]) -> dict[str, Node]:

@@ -108,7 +108,7 @@ class ValueBinder(Reporter):
                 return replace(node, left=left, right=self.value(node.right, scope, expected))
             case ex.Compare():
                 kind = self.compared(node, scope)
-                left, right = (self.value(side, scope, kind) for side in (node.left, node.right))
+                left, right = (self.side(each, scope, kind) for each in (node.left, node.right))
                 return replace(node, left=left, right=right)
             case ex.Conditional():
                 return ex.Conditional(
@@ -163,6 +163,21 @@ class ValueBinder(Reporter):
             if isinstance(side, ex.Name) and side.id in scope.values:
                 return scope.values[side.id]
         return ANY
+
+    def side(self, node: Node, scope: Scope, kind: Type) -> Node:
+        """A side of a comparison. A list stands in generated code as sizes do: `[3, 3]` is 3."""
+        node = self.value(node, scope, kind)
+        if not isinstance(node, ex.Items):
+            return node
+        if ex.is_constant(node):
+            try:
+                return ex.Literal(ex.compact(node.evaluate({})), node.place)
+            except SpecError as error:
+                self.problems.extend(error.problems)
+                return node
+        hint = "compare with numbers, as in `[3, 5]`, or compare each by itself"
+        self.report("E023", "generated code compares no list of names", node.place, hint)
+        return node
 
     def function(self, node: ex.Call, scope: Scope) -> Node:
         misuse = node.misuse()

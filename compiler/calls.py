@@ -117,7 +117,7 @@ class Elaborator:
         scope = _Scope(values, dict(zip(block.inputs, inputs, strict=True)))
         for name, node in block.lets:
             try:
-                scope[name] = values[name] = node.evaluate(scope)
+                scope[name] = values[name] = ex.whole(node.evaluate(scope))
             except SpecError as error:
                 raise _blame(error) from None
         body = _BodyBuilder(self, block, scope)
@@ -210,7 +210,7 @@ class _BodyBuilder:
 
     def condition(self, when: Node) -> bool:
         try:
-            return bool(when.evaluate(self.scope))
+            return ex.holds(when.evaluate(self.scope))
         except SpecError as error:
             raise _blame(error) from None
 

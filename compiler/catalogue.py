@@ -291,6 +291,7 @@ _OPS = (
         _conv_shape,
         _conv_cost,
         "filters",
+        divisor="groups",
     ),
     Op(
         "depthwise_conv2d",

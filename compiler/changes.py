@@ -222,9 +222,9 @@ class _Changes(Reporter):
         for slot in slots:
             if not isinstance(slot.entry, TableSpec):
                 continue
-            fixed = _fixed(slot.entry) & patch.arguments.keys()
+            fixed = _fixed(slot.entry) & patch.given.keys()
             given = {k: v for k, v in slot.entry.set.items() if k not in fixed}
-            given |= {k: v for k, v in patch.arguments.items() if k in fixed and v is not None}
+            given |= {k: v for k, v in patch.given.items() if k in fixed and v is not None}
             slot.entry = slot.entry.model_copy(update={"set": given})
 
     def patch(self, slot: _Slot, patch: PatchSpec) -> None:
@@ -239,13 +239,13 @@ class _Changes(Reporter):
         slot.renamed = _place(name) if name else slot.renamed
 
     def check_heard(self, table: TableSpec, slot: _Slot, patch: PatchSpec) -> None:
-        """Reports an argument that the table's `set` gives to every row, whatever the row says."""
-        for name, node in patch.arguments.items():
-            if name in _fixed(table) and table.set[name] is not node:
+        """Reports what the table's `set` gives to every row, whatever the row says."""
+        for name, node in patch.given.items():
+            if name in _fixed(table) and table.set[name] != node:
                 message = f"the `set` of its table gives `{name}` to every row"
                 hint = f"set it for the whole table: `at: {table.name}`"
                 related = ("given here", table.set[name].place)
-                self.report("E061", message, _place(name), hint, related)
+                self.report("E061", message, patch.key_place(name), hint, related)
 
     # ---------------------------------------------------------------------------- insert
 
@@ -311,7 +311,7 @@ def _rows(entries: Iterable[TableSpec | RowSpec]) -> Iterator[RowSpec]:
 
 
 def _fixed(table: TableSpec) -> set[str]:
-    """Arguments that the table's `set` gives to all rows, whatever their cells say."""
+    """What the table's `set` gives to all rows, whatever their cells say."""
     return {name for name, node in table.set.items() if name not in ex.names(node)}
 
 

@@ -72,7 +72,7 @@ class _Values:
         self.program = program
         self.set = settings
         self.origins = Origins(program, settings)
-        self.kept = {p.name for p in program.parameters if p.keep}
+        self.kept = {p.name: p.type for p in program.parameters if p.keep}
         self.settings: dict[str, Value] = {}
         """The parameters: as set, or else their defaults."""
         self.known: dict[str, Value] = {}
@@ -132,7 +132,7 @@ class _Values:
         for node in self.program.requirements:
             if self.is_known(node, "a requirement"):
                 with self.blaming(node):
-                    if not node.evaluate(self.settings):
+                    if not ex.holds(node.evaluate(self.settings)):
                         self.problems.append(self.broken(node))
 
     def broken(self, node: Node) -> Problem:
@@ -152,7 +152,7 @@ class _Values:
         for name, node in self.program.lets:
             if self.is_known(node, f"`{name}`"):
                 with self.blaming(node):
-                    self.known[name] = node.evaluate(self.known)
+                    self.known[name] = ex.whole(node.evaluate(self.known))
 
     def defaults(self) -> None:
         for target_name, given in self.program.defaults.items():

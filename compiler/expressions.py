@@ -80,7 +80,7 @@ class Unary:
 
     def evaluate(self, scope: Scope) -> Value:
         value = self.operand.evaluate(scope)
-        return not value if self.operator == "not" else -_number(value, self.operand)
+        return not holds(value) if self.operator == "not" else -_number(value, self.operand)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +107,23 @@ class Compare:
     place: Place = entry(compare=False, repr=False)
 
     def evaluate(self, scope: Scope) -> Value:
-        left, right = self.left.evaluate(scope), self.right.evaluate(scope)
+        left, right = compact(self.left.evaluate(scope)), compact(self.right.evaluate(scope))
         if self.operator not in ("==", "!="):
             left, right = _number(left, self.left), _number(right, self.right)
+        else:
+            self.check_alike(left, right)
         return COMPARISONS[self.operator](left, right)
+
+    def check_alike(self, left: Value, right: Value) -> None:
+        """Refuses a number beside true or false: 1 equals `True` in Python, and is not `True`."""
+        flags = isinstance(left, bool), isinstance(right, bool)
+        if flags[0] == flags[1] or not all(isinstance(x, int | float) for x in (left, right)):
+            return
+        flag, number = (left, right) if flags[0] else (right, left)
+        message = f"`{show(flag)}` is compared with the number {show(number)}"
+        place = self.left.place if flags[0] else self.right.place
+        hint = "compare numbers with numbers, and flags with `true` or `false`"
+        raise SpecError([Problem("E022", message, place, hint)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +137,7 @@ class Logic:
 
     def evaluate(self, scope: Scope) -> Value:
         left = self.left.evaluate(scope)
-        return left if bool(left) == (self.operator == "or") else self.right.evaluate(scope)
+        return left if holds(left) == (self.operator == "or") else self.right.evaluate(scope)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +148,8 @@ class Conditional:
     place: Place = entry(compare=False, repr=False)
 
     def evaluate(self, scope: Scope) -> Value:
-        return (self.then if self.condition.evaluate(scope) else self.otherwise).evaluate(scope)
+        chosen = self.then if holds(self.condition.evaluate(scope)) else self.otherwise
+        return chosen.evaluate(scope)
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +262,24 @@ def spell(value: object) -> str:
     """A value as a spec writes it, to the last digit."""
     shown = show(value)
     return repr(value) if isinstance(value, float) and float(shown) != value else shown
+
+
+def compact(value: Value) -> Value:
+    """A value as generated code holds it: a size of two equal sides is one number."""
+    square = isinstance(value, tuple) and len(value) == 2 and value[0] == value[1]
+    return value[0] if square else value  # type: ignore[index]
+
+
+def holds(value: Value) -> bool:
+    """Whether a value counts as true: as in Python, once it is `compact`."""
+    return bool(compact(value))
+
+
+def whole(value: Value) -> Value:
+    """A worked-out value with its whole numbers as integers: half of 8 is 4, not 4.0."""
+    if isinstance(value, tuple):
+        return tuple(whole(item) for item in value)  # type: ignore[misc]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _number(value: object, node: Node) -> float:

@@ -18,6 +18,7 @@ from archc.compiler.expressions import Node
 from archc.compiler.ir import Block, Invoke, Op, Use
 from archc.compiler.problems import Place, Problem, Source, SpecError
 from archc.compiler.values import Type
+from archc.compiler.whole import fraction, let_type
 
 _NOWHERE = Place(Source("generated", ""), 1, 1)
 
@@ -160,6 +161,7 @@ class _Analysis:
             first = self.channels.get(_first(step.call).name)
             self.step_channels(step.name, step.call.name, step.when, first)
         mentioned = list(self.mentioned())
+        self.check_whole()
         names = {node.id for node in mentioned if isinstance(node, ex.Name)}
         return Interface(
             self.block,
@@ -192,6 +194,19 @@ class _Analysis:
         output = called_channels(invoke.target, arguments, inputs)
         if output is not None:
             self.channels[invoke.name] = output
+
+    def check_whole(self) -> None:
+        """Raises `SpecError` (E023) where steps may give a fraction for a whole number."""
+        kinds = {p.name: p.type for p in self.block.parameters}
+        for name, node in self.block.lets:
+            kinds[name] = let_type(node, kinds)
+        found = [
+            fraction(invoke.target.parameter[name], node, kinds)
+            for _, invoke in self.block.invokes()
+            for name, node in invoke.arguments
+        ]
+        if any(found):
+            raise SpecError([problem for problem in found if problem is not None])
 
     def hand_through(
         self, invoke: Invoke, callee: Interface, optional: bool

@@ -145,6 +145,8 @@ class Op:
     channels: str | None
     """The output's channels as an expression; None where they depend on the input's size."""
     variadic: bool = False
+    divisor: str | None = None
+    """The parameter that must divide the channels of input and output."""
 
     @cached_property
     def parameter(self) -> Mapping[str, Parameter]:

@@ -11,9 +11,11 @@ from archc.compiler.calls import Blame, Elaborator, check_ops
 from archc.compiler.expressions import Node, Value
 from archc.compiler.interface import called_channels, resolved, spellable
 from archc.compiler.ir import Block, Body, Call, Row, Tensor
+from archc.compiler.kept import decided, tested_sizes
 from archc.compiler.origins import Origins
 from archc.compiler.problems import Invalid, Place, Problem, SpecError
-from archc.compiler.values import show
+from archc.compiler.values import Type, show
+from archc.compiler.whole import fraction
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +50,14 @@ class Rows:
         self,
         elaborator: Elaborator,
         scope: Mapping[str, Value],
-        kept: set[str],
+        kept: Mapping[str, Type],
         source: Tensor,
         origins: Origins,
         problems: list[Problem],
     ) -> None:
         self.elaborator = elaborator
         self.scope = scope
-        self.kept = kept
+        self.kept, self.kinds = kept.keys(), kept
         self.origins = origins
         self.problems = problems
         self.rows: list[Row] = []
@@ -74,7 +76,7 @@ class Rows:
                 return
             if self.end is not None and template.when != self.end:
                 raise _not_at_the_end(template, self.end)
-            count = 1 if template.repeat is None else self.repeats(template.repeat)
+            count = 1 if template.repeat is None else self.repeats(template, template.repeat)
             for index in range(count):
                 tapped = template if index == count - 1 else replace(template, tap=None)
                 self.outputs.append(self.output(tapped, index == 0))
@@ -91,8 +93,10 @@ class Rows:
     def holds(self, template: RowTemplate, when: Node) -> bool:
         """Whether the row is there. One that a kept parameter decides about ends the network."""
         if not ex.names(when).keys() & self.kept:
-            return bool(self.fixed(when, "`when`"))
-        counted = template.group or template.repeat is not None
+            return ex.holds(self.fixed(when, "`when`"))
+        counted = (
+            template.group or template.repeat is not None or self.tests_sizes(when, condition=True)
+        )
         if counted or not spellable(when) or (self.end is not None and when != self.end):
             name = min(ex.names(when).keys() & self.kept)
             message = f"`{name}` stays an argument of the model, so `when` cannot depend on it here"
@@ -100,7 +104,7 @@ class Rows:
             raise SpecError([Problem("E024", message, when.place, hint)])
         self.end = when
         try:
-            return bool(when.evaluate(self.scope))
+            return ex.holds(when.evaluate(self.scope))
         except SpecError as error:
             raise SpecError(self.origins.traced(p, when) for p in error.problems) from None
 
@@ -110,11 +114,12 @@ class Rows:
         nodes += [row.when for row in self.rows if row.when is not None]
         return {name for node in nodes for name in ex.names(node)}
 
-    def repeats(self, node: Node) -> int:
+    def repeats(self, template: RowTemplate, node: Node) -> int:
         try:
             value = REPEAT.take(self.fixed(node, "`repeat`"))
         except Invalid as invalid:
-            raise self.refused(invalid, node) from None
+            problem = invalid.at(node.place).also(*_row_of(template, node))
+            raise SpecError([self.origins.traced(problem, node)]) from None
         assert isinstance(value, int)
         return value
 
@@ -226,6 +231,7 @@ class Rows:
         self, template: RowTemplate, body: Body, feeds: tuple[int, ...], inputs: tuple[Output, ...]
     ) -> Output:
         spelled = self.spelled(template, inputs)
+        self.check_undecided(template, body, spelled, inputs)
         name = template.name
         if template.group:
             index = self.counts.get(template.group, 0)
@@ -279,6 +285,9 @@ class Rows:
         for name, node in template.arguments.items():
             if ex.names(node).keys() & self.kept and not self.worked_out(template, name, node):
                 found[name] = ex.substitute(node, others)
+                problem = fraction(template.target.parameter[name], found[name], self.kinds)
+                if problem is not None:
+                    raise SpecError([self.origins.traced(problem, node)])
         self.check_all_known(template, inputs[0])
         for x in open_inputs if isinstance(template.target, Block) and template.target.lets else []:
             assert x.channels is not None
@@ -294,7 +303,29 @@ class Rows:
         """Whether an argument has to be known at compile time."""
         target = template.target
         fixed = isinstance(target, Block) and name in resolved(target)
-        return fixed or target.parameter[name].fixed or not spellable(node)
+        fixed = fixed or target.parameter[name].fixed or self.tests_sizes(node)
+        return fixed or not spellable(node)
+
+    def tests_sizes(self, node: Node, condition: bool = False) -> bool:
+        """Whether `node` compares a kept size, which a caller may write in several ways."""
+        return any(True for _ in tested_sizes(node, self.kinds, condition))
+
+    def check_undecided(
+        self,
+        template: RowTemplate,
+        body: Body,
+        spelled: Mapping[str, Node],
+        inputs: tuple[Output, ...],
+    ) -> None:
+        """Raises `SpecError` (E024) where a kept parameter decides what must hold of the model."""
+        for name, node in spelled.items():
+            what = decided(body, (name,), ())
+            if what is not None:
+                check_known(node, self.kept, what)
+        for label, x in zip(template.target.inputs, inputs, strict=False):
+            what = None if x.channels is None else decided(body, (), (label,))
+            if what is not None and x.channels is not None:
+                check_known(x.channels, self.kept, what, template.place)
 
     def check_all_known(self, template: RowTemplate, x: Output) -> None:
         """Raises `SpecError` (E024) where what has to be known depends on a kept parameter."""

@@ -73,7 +73,7 @@ DOCS: Mapping[str, Mapping[str, str]] = {
         "columns": "`block`, and the arguments and other keys of a row that the cells give.",
         "rows": "One list of cells for each row, or a mapping.",
         "name": "What the table is called in paths.",
-        "set": "Arguments for every row; a cell's name stands for the cell.",
+        "set": "Arguments and other keys for every row; a column's name stands for the cell.",
     },
     "ChangeSpec": {
         "at": "Rows by name, or by table and number as in `blocks.3`; or a whole table.",
@@ -350,7 +350,7 @@ def _tables(definitions: Schema, targets: Iterable[_Target]) -> None:
     names = [*map(_offered, columns.items())]
     keys["columns"] |= {"items": {"anyOf": names}, "contains": names[0], "uniqueItems": True}
     keys["rows"]["items"] |= {"if": {"type": "object"}, "then": _ref("RowSpec")}
-    cells = {name: _ref(f"column.{name}") for name in arguments}
+    cells = {name: _ref(f"column.{name}") for name in columns}
     keys["set"] = _mapping(cells, DOCS["TableSpec"]["set"])
     table["allOf"] = [*_lengths(), *_cells(columns)]
 
@@ -427,7 +427,7 @@ def _changes(definitions: Schema) -> None:
     keys = {**patch, "from": row["from"], "repeat": row["repeat"]}
     keys["block"] = {**patch["block"], "anyOf": [_ref("block"), {}]}
     del keys["arguments"]
-    definitions["PatchSpec"] = _mapping({**keys, **cells}, DOCS["ChangeSpec"]["set"])
+    definitions["PatchSpec"] = _mapping({**cells, **keys}, DOCS["ChangeSpec"]["set"])
     change = definitions["ChangeSpec"]
     change["properties"]["insert"]["items"] = {"if": {"type": "array"}, "else": _entry()}
     change["oneOf"] = [_form(verb, keys) for verb, keys in FORMS.items()]

@@ -247,6 +247,19 @@ class _CallSpec(SpecNode):
         rest = like(value, {key: item for key, item in value.items() if key not in own})
         return like(value, {**own, "arguments": rest})
 
+    @property
+    def given(self) -> dict[str, Node | None]:
+        """What the mapping says by key and argument, as cells say it; None for `~`."""
+        fields = {"source": "from"}
+        own = {key: getattr(self, key) for key in self.model_fields_set - {"arguments"}}
+        cells = {fields.get(key, key): _as_cell(value) for key, value in own.items()}
+        return cells | dict(self.arguments)
+
+
+def _as_cell(value: Node | Scalar | None) -> Node | None:
+    """A word of a row, such as its name, as the expression that a cell would be."""
+    return expressions.Name(str(value), value.place) if isinstance(value, Scalar) else value
+
 
 class PatchSpec(_CallSpec):
     """Keys and arguments that a change gives to rows."""
@@ -313,7 +326,8 @@ class TableSpec(SpecNode):
     columns: Annotated[tuple[Column, ...], Field(min_length=1)]
     rows: Annotated[tuple[TableRow, ...], Field(min_length=1)]
     name: LayerName = "blocks"
-    set: dict[Name, Value] = {}
+    set: dict[Column, Value] = {}
+    """Arguments and keys of rows; the name of a column stands for the cell."""
 
 
 class StepSpec(SpecNode):

@@ -176,6 +176,45 @@ def test_rows_of_a_table_are_counted_on_where_one_is_repeated(net: Compile) -> N
     assert list(wiring(found)) == ["stage.0", "stage.1", "stage.2", "once.0"]
 
 
+TABLE = """\
+  - {block: identity, name: stem}
+  - columns: [block, filters, kernel, repeat]
+    rows:
+      - [conv2d, 4, 1, 1]
+      - [conv2d, 8, 3, n]
+      - {block: conv2d, filters: 2, kernel: 1}
+    set: {SET}
+  - {block: add, name: last, from: [-1, -1]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        # EfficientNet's depth scaling: the cells that say how often, times a depth.
+        ("repeat: ceil(repeat * 1.2)", "stem 0 1 2 3 4 5 last"),
+        ("repeat: n", "stem 0 1 2 3 4 last"),
+        ("when: deep or kernel == 1", "stem 0 1 last"),
+        ("from: stem", None),
+    ],
+)
+def test_the_set_of_a_table_gives_keys_as_it_gives_arguments(
+    net: Compile, given: str, names: str | None
+) -> None:
+    if names is None:
+        found = net(TABLE.replace("SET", given + ", when: filters == 2"))
+        assert wiring(found) == {"stem": ("input",), "blocks.0": ("stem",), "last": ("blocks.0",) * 2}
+        return
+    found = net(TABLE.replace("SET", given))
+    paths = [f"blocks.{name}" if name.isdigit() else name for name in names.split()]
+    assert [row.call.name for row in found.rows] == paths
+
+
+def test_the_set_of_a_table_sees_the_cells_under_keys(net: Compile) -> None:
+    found = net(TABLE.replace("SET", "filters: filters * repeat if repeat else 1"))
+    assert [row.call.body.output.channels for row in found.rows[1:]] == [4, 16, 16, 1, 1]
+
+
 def test_rows_with_names_of_their_own_do_not_count(net: Compile) -> None:
     found = net(
         "  - columns: [name, block, from]\n"

@@ -243,7 +243,7 @@ def test_a_mistake_in_a_change_is_found_where_it_is(old: str, new: str, where: s
         ("[left, conv_bn", "[3d, conv_bn", "$.network[2].rows[0][0]"),
         ("block: concat, from", "block: concat, form", "$.network[3]"),
         ("from, repeat, when", "from, repeats, when", "$.network[2].columns[4]"),
-        ("set: {stride: 2}", "set: {repeat: 2}", "$.network[1].set"),
+        ("set: {stride: 2}", "set: {repeated: 2}", "$.network[1].set"),
         # Values and conditions
         ("let: {wide: width * 2}", "let: [width * 2]", "$.let"),
         ("require: [width % 8 == 0, alpha < 4]", "require: width > 8", "$.require"),

@@ -181,6 +181,12 @@ def test_a_whole_table_gets_what_its_set_gave(tmp_path: Path) -> None:
     assert_same(found, compiled(tmp_path / "hand", plain))
 
 
+def test_a_whole_table_gets_the_keys_that_its_set_gave(tmp_path: Path) -> None:
+    base = BASE.replace("alpha)}\n", "alpha), repeat: 2}\n")
+    found = variant(tmp_path, "  - {at: blocks, set: {repeat: 3}}\n", base)
+    assert_same(found, compiled(tmp_path / "hand", base.replace("repeat: 2", "repeat: 3")))
+
+
 def test_a_table_that_loses_all_rows_is_gone(tmp_path: Path) -> None:
     table = BASE[BASE.index("  - columns") : BASE.index("  - {block: conv_bn, name: head")]
     expected = compiled(tmp_path / "hand", BASE.replace(table, ""))
