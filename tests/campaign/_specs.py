@@ -43,6 +43,7 @@ class Scope:
     ints: list[str] = field(default_factory=list)
     flags: list[str] = field(default_factory=list)
     floats: list[str] = field(default_factory=list)
+    sizes: list[str] = field(default_factory=list)
     tensors: list[str] = field(default_factory=list)
 
 
@@ -126,6 +127,7 @@ class Maker:
             "bool": lambda: {"type": "bool", "default": self.pick("true", "false")},
             "activation": lambda: {"type": "activation", "default": self.word(ACTIVATIONS)},
             "padding": lambda: {"type": "padding", "default": self.pick("same", "symmetric")},
+            "size": lambda: {"type": "size", "default": self.pick(1, 3, [1, 3], [3, 3])},
         }
         for _ in range(self.pick(0, 1, 3, 4)):
             kind = self.pick(*kinds)
@@ -135,7 +137,7 @@ class Maker:
             self.spec["params"][name] = given | ({"keep": "true"} if keep else {})
         scope = self.network_scope()
         for _ in range(self.pick(0, 0, 1, 2)):
-            self.spec["let"][self.name("let")] = self.int(scope, 2)
+            self.spec["let"][self.name("let")] = self.let(scope)
 
     def of_type(self, kind: str, kept: bool = True) -> list[str]:
         params = self.spec["params"].items()
@@ -146,6 +148,7 @@ class Maker:
             [*self.of_type("int", kept), *self.spec["let"]],
             self.of_type("bool", kept),
             self.of_type("float", kept),
+            self.of_type("size", kept),
         )
 
     # ----------------------------------------------------------------------------- expressions
@@ -172,7 +175,16 @@ class Maker:
             forms.append(f"ceil(({a}) / 3)")
         return self.random.choice(forms)
 
+    def let(self, scope: Scope) -> Any:
+        """A number that is worked out; one in five may be a fraction."""
+        value = self.int(scope, 2)
+        return f"({value}) / 2" if self.chance(0.2) else value
+
     def flag(self, scope: Scope, depth: int = 1) -> str:
+        if scope.sizes and self.chance(0.3):
+            size = self.random.choice(scope.sizes)
+            other = self.pick(1, 3, "[3, 3]", "[1, 3]", "[3, 1]", *scope.sizes)
+            return str(self.pick(f"{size} == {other}", f"{other} != {size}", f"not {size}", size))
         if scope.flags and self.chance(0.5):
             return str(self.random.choice(scope.flags))
         if depth <= 0 or self.chance(0.1):
@@ -188,7 +200,7 @@ class Maker:
     # ------------------------------------------------------------------------------------- ops
 
     def window(self, scope: Scope, pool: bool = False) -> dict[str, Any]:
-        given = {"kernel": self.pick(1, 1, 2, 3, 3, 5, [1, 3], [3, 2], [5, 1])}
+        given = {"kernel": self.pick(1, 1, 2, 3, 3, 5, [1, 3], [3, 2], [5, 1], *scope.sizes)}
         if self.chance(0.25):
             given["stride"] = self.pick(1, 2, 2, 3, [1, 2], [2, 1])
         if self.chance(0.5):
@@ -284,7 +296,7 @@ class Maker:
             block["let"] = {}
             for _ in range(self.pick(1, 1, 2)):
                 let = self.name("let")
-                block["let"][let] = self.int(scope, 2)
+                block["let"][let] = self.let(scope)
                 scope.ints.append(let)
         block["steps"] = self.steps(scope, kinds, serving)
         if serving:
@@ -307,7 +319,9 @@ class Maker:
             given = {"type": kind, "default": defaults[kind]}
             block["params"][name] = given if constant or self.chance(0.6) else kind
             found.setdefault(kind, []).append(name)
-            into = {"int": scope.ints, "bool": scope.flags, "float": scope.floats}.get(kind)
+            into = {
+                "int": scope.ints, "bool": scope.flags, "float": scope.floats, "size": scope.sizes,
+            }.get(kind)  # fmt: skip
             if into is not None:
                 into.append(name)
         return found
@@ -494,6 +508,9 @@ class Maker:
             table["columns"].append("repeat")
             for row in table["rows"]:
                 row.append(self.pick(None, 1, 2))
+            if self.chance(0.5):
+                often = self.pick("repeat + 1", "max(repeat * 2 - 1, 1)", "ceil(repeat * 1.2)")
+                table.setdefault("set", {})["repeat"] = often
         if self.chance(0.15):
             table["columns"].append("tap")
             for row in table["rows"][:-1]:
