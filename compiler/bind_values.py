@@ -21,7 +21,7 @@ from archc.compiler.reader import Scalar
 from archc.compiler.spec import ParameterSpec, TableSpec
 from archc.compiler.values import KINDS, Type
 
-BOUNDS = ("min", "max", "above", "below")
+BOUNDS = ("min", "max", "above", "below", "usual")
 NUMBERS = ("int", "float", "size", "sides", "shape")
 """Kinds of parameters that may have bounds."""
 ATTRIBUTES = ("channels", "stride")
@@ -67,7 +67,7 @@ class ValueBinder(Reporter):
             default = spec.default
             parameter = Parameter(
                 str(name), spec.type, None, spec.min, spec.max, spec.above, spec.below,
-                spec.keep, False, str(spec.doc), name.place,
+                spec.keep, False, str(spec.doc), name.place, spec.usual,
             )  # fmt: skip
             if default is not None:
                 before = len(self.problems)
@@ -87,6 +87,9 @@ class ValueBinder(Reporter):
             if getattr(spec, bound) is not None:
                 message = f"`{bound}` is for numbers, and the type is `{spec.type}`"
                 self.report("E010", message, spec.key_place(bound), "leave it out")
+        if spec.usual is not None and spec.usual[0] > spec.usual[1]:
+            message, hint = "`usual` names the larger number first", "write the smaller one first"
+            self.report("E012", message, spec.key_place("usual"), hint)
 
     # ---------------------------------------------------------------------------- values
 

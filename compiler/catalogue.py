@@ -329,7 +329,9 @@ _OPS = (
         "Batch normalisation of each channel, with scale and offset.",
         _X,
         (
-            _parameter("epsilon", "float", "added to the variance", 1e-3, above=0, max=1),
+            _parameter(
+                "epsilon", "float", "added to the variance", 1e-3, above=0, max=1, usual=(0, 0.1)
+            ),
             _parameter(
                 "decay",
                 "float",
@@ -337,6 +339,7 @@ _OPS = (
                 0.99,
                 min=0,
                 max=1,
+                usual=(0.5, 1),
             ),
         ),
         _unchanged,
@@ -465,7 +468,7 @@ _OPS = (
         "dropout",
         "Drops elements while training; the identity in evaluation.",
         _X,
-        (_parameter("rate", "float", "probability of dropping", min=0, below=1),),
+        (_parameter("rate", "float", "probability of dropping", min=0, below=1, usual=(0, 0.8)),),
         _unchanged,
         _free,
         "x.channels",

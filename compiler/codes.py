@@ -56,4 +56,12 @@ CODES = {
     "E060": "a change that matches nothing",
     "E061": "a change that does not fit the rows of the spec that is extended",
     "E062": "a block that cannot be called as the block that it replaces",
+    # Warnings: legal, and probably not meant
+    "W001": "a number outside of the range that is usual for it",
+    "W002": "a repeated row that strides at each of its repeats",
+    "W003": "residuals that are left out because channels change and change back",
+    "W004": "a feature map of one cell with half of the network to come",
+    "W005": "a feature map of very many channels",
+    "W006": "an activation under `defaults` that reaches steps of a library's blocks",
+    "W007": "a parameter or `let` on which nothing depends",
 }

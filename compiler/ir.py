@@ -66,6 +66,8 @@ class Parameter:
     """Whether the value must be known when code is generated: a step writes it out."""
     doc: str = ""
     place: Place | None = field(default=None, compare=False, repr=False)
+    usual: tuple[float, float] | None = None
+    """Values outside of this range are probably slips (W001)."""
 
     @property
     def required(self) -> bool:

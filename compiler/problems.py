@@ -177,6 +177,8 @@ def render(problem: Problem) -> str:
         out += [f"      = {printable(remark)}: {place}", *excerpt(place)]
     if problem.hint:
         out.append(f"      = help: {printable(problem.hint)}")
+    if level:
+        out.append(f"      = if it is meant, end the line with `# archc: allow {problem.code}`")
     return "\n".join(out)
 
 

@@ -76,6 +76,7 @@ def _parameter(parameter: Parameter) -> str:
     keys = {"type": str(parameter.type), "default": writer.value(parameter.default.value)}
     bounds = {key: getattr(parameter, key) for key in ("min", "max", "above", "below")}
     keys |= {key: spell(bound) for key, bound in bounds.items() if bound is not None}
+    keys |= {"usual": f"[{', '.join(map(spell, parameter.usual))}]"} if parameter.usual else {}
     doc = {"doc": writer.text(parameter.doc)} if parameter.doc else {}
     return writer.mapping({**keys, "keep": "true", **doc})
 

@@ -58,6 +58,7 @@ DOCS: Mapping[str, Mapping[str, str]] = {
         "max": "Largest value.",
         "above": "The value must be larger than this.",
         "below": "The value must be smaller than this.",
+        "usual": "The smallest and the largest usual value; others are warned of (W001).",
         "keep": "Whether it stays an argument of the generated model.",
         "doc": "What it means.",
     },

@@ -147,8 +147,15 @@ def _written(pattern: str, wanted: str) -> BeforeValidator:
 
 _A_NUMBER = _written(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?", "a number")
 Number = Annotated[float, _A_NUMBER, Field(ge=-LARGEST, le=LARGEST)]
+Range = Annotated[tuple[Number, Number], BeforeValidator(lambda value: _range(value))]
 Count = Annotated[int, _written("[-+]?[0-9]{1,24}", "a whole number"), Field(ge=1, le=2**16)]
 Flag = Annotated[bool, _written("true|false", "`true` or `false`")]
+
+
+def _range(value: Any) -> Any:
+    if isinstance(value, reader.Sequence) and len(value) == 2:
+        return value
+    raise _custom(misfit(value, "`[smallest, largest]`"))
 
 
 class SpecNode(BaseModel):
@@ -205,6 +212,7 @@ class ParameterSpec(SpecNode):
     max: Number | None = None
     above: Number | None = None
     below: Number | None = None
+    usual: Range | None = None
     keep: Flag = False
     doc: Text = ""
 

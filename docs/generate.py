@@ -172,7 +172,15 @@ def rows_of(page: str, name: str, **settings: object) -> str:
 
 
 def problems(page: str) -> str:
-    return words("code", dict(sorted(CODES.items())))
+    return words("code", _codes("E"))
+
+
+def warnings(page: str) -> str:
+    return words("code", _codes("W"))
+
+
+def _codes(letter: str) -> dict[str, str]:
+    return {code: CODES[code] for code in sorted(CODES) if code.startswith(letter)}
 
 
 def ops(page: str) -> str:
@@ -202,7 +210,10 @@ def argument(parameter: Parameter) -> tuple[str, ...]:
 def bounds(parameter: Parameter) -> str:
     least, most, above, below = parameter.min, parameter.max, parameter.above, parameter.below
     said = (("≥", least), (">", above), ("≤", most), ("<", below))
-    return ", ".join(f"{sign} {bound:,.10g}" for sign, bound in said if bound is not None)
+    told = [f"{sign} {bound:,.10g}" for sign, bound in said if bound is not None]
+    if parameter.usual is not None:
+        told.append("usually {:.10g} to {:.10g}".format(*parameter.usual))
+    return ", ".join(told)
 
 
 SAMPLE = {"filters": 2, "kernel": (3, 3), "units": 2}
@@ -229,7 +240,7 @@ SECTIONS = {
     function.__name__.replace("_", "-"): function
     for function in (
         keys, parameter_keys, types, row_keys, change_keys, paddings, activations, initializers,
-        reserved, limits, paths, resolved, rounded, broken, problems, ops,
+        reserved, limits, paths, resolved, rounded, broken, problems, warnings, ops,
     )
 }  # fmt: skip
 _MARKED = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)

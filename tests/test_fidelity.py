@@ -161,7 +161,7 @@ Edits = tuple[tuple[str, str], ...]
 
 RESIDUAL = "when: stride == 1 and x.channels == out"
 DEPTHWISE = "depthwise_bn(expand, kernel=kernel, stride=stride, act=act)"
-PROJECT = "- project: conv_bn(excite, out)"
+PROJECT = "- project: conv_bn(excite, out, act=none)"
 
 MISTAKES: Mapping[str, tuple[str, Edits]] = {
     "symmetric padding": ("mnv3_large", (("default: same", "default: symmetric"),)),

@@ -254,7 +254,8 @@ def test_a_setting_is_blamed_for_what_it_does_to_a_row(here: Path) -> None:
 def test_the_table_of_codes_and_the_tests_cover_each_other() -> None:
     texts = [path.read_text(encoding="utf-8") for path in FOLDER.glob("*.txt")]
     texts += [message for _, message in (*UNREADABLE.values(), *SETTINGS.values())]
-    assert set(CODES) == {code for text in texts for code in CODE.findall(text)}
+    errors = {code for code in CODES if code.startswith("E")}
+    assert errors == {code for text in texts for code in CODE.findall(text)}
 
 
 # -------------------------------------------------------------------------------- what stays legal

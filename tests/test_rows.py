@@ -203,7 +203,11 @@ def test_the_set_of_a_table_gives_keys_as_it_gives_arguments(
 ) -> None:
     if names is None:
         found = net(TABLE.replace("SET", given + ", when: filters == 2"))
-        assert wiring(found) == {"stem": ("input",), "blocks.0": ("stem",), "last": ("blocks.0",) * 2}
+        assert wiring(found) == {
+            "stem": ("input",),
+            "blocks.0": ("stem",),
+            "last": ("blocks.0",) * 2,
+        }
         return
     found = net(TABLE.replace("SET", given))
     paths = [f"blocks.{name}" if name.isdigit() else name for name in names.split()]

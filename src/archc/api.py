@@ -15,9 +15,10 @@ from archc.backends import Live, SourceFile
 from archc.backends.execute import execute
 from archc.compiler import analysis, printer
 from archc.compiler.analysis import Memory, Totals
+from archc.compiler.bind import Program
 from archc.compiler.ir import Call, Network
-from archc.compiler.pipeline import compile_network
-from archc.compiler.problems import file_name
+from archc.compiler.pipeline import compile_program
+from archc.compiler.problems import Problem, file_name
 
 
 class Params(NamedTuple):
@@ -64,6 +65,15 @@ class Net:
     """The IR."""
     spec: Path
     """The file that it was read from."""
+    program: Program
+    """What the file says, before its parameters have values."""
+
+    @cached_property
+    def warnings(self) -> tuple[Problem, ...]:
+        """What is legal in the spec and probably a mistake, by file and line."""
+        from archc.compiler.warn import warnings  # a count waits for nothing
+
+        return warnings(self.program, self.network)
 
     @property
     def name(self) -> str:
@@ -201,4 +211,5 @@ def load(spec: Folder, /, *, include: Folder | Iterable[Folder] = (), **settings
 def load_with(spec: Folder, settings: Mapping[str, object], include: Iterable[Folder] = ()) -> Net:
     """What `load` does, for settings of any name: one may be called `include`."""
     path = Path(spec)
-    return Net(compile_network(path, settings, [Path(folder) for folder in include]), path)
+    program, network = compile_program(path, settings, [Path(folder) for folder in include])
+    return Net(network, path, program)

@@ -9,7 +9,7 @@ import difflib
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -26,6 +26,7 @@ from archc.options import BackendChoice, working
 from archc.options import include as _include
 from archc.options import settings as _settings
 from archc.options import specs as _specs
+from archc.options import strict as _strict
 from archc.streams import colour
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ def cli() -> None:
 @_include
 @click.option("--stdout", "to_stdout", is_flag=True, help="Print the source; write no file.")
 @click.option("--check", is_flag=True, help="Write nothing; fail with a diff if a file is stale.")
+@_strict
 def build(
     specs: Sequence[str],
     backend: list[str],
@@ -82,6 +84,7 @@ def build(
     include: Sequence[Path],
     to_stdout: bool,
     check: bool,
+    strict: bool,
 ) -> None:
     """Write each SPEC as <stem>_<backend>.py.
 
@@ -93,9 +96,8 @@ def build(
     """
     if check and to_stdout:
         raise click.UsageError("--check and --stdout cannot be combined.")
-    emitted = [
-        (net, net.source_file(name)) for net in _load(specs, settings, include) for name in backend
-    ]
+    nets = _load(specs, settings, include, strict)
+    emitted = [(net, net.source_file(name)) for net in nets for name in backend]
     _refuse_clashes(emitted)
     if to_stdout:
         for _, source in emitted:
@@ -112,9 +114,13 @@ def build(
 
 
 def _load(
-    specs: Sequence[str], settings: Sequence[tuple[str, str]], include: Sequence[Path]
+    specs: Sequence[str],
+    settings: Sequence[tuple[str, str]],
+    include: Sequence[Path],
+    strict: bool = False,
 ) -> list[Net]:
-    """All networks, or every problem of all of them and no network."""
+    """All networks, or every problem of all of them and no network. Says what it warns of, which
+    is a problem too where it is `strict`."""
     nets: list[Net] = []
     problems: list[Problem] = []
     for spec in specs:
@@ -124,6 +130,10 @@ def _load(
             problems.extend(error.problems)
     if problems:
         raise SpecError(problems)
+    warnings = [warning for net in nets for warning in net.warnings]
+    if warnings and strict:
+        raise SpecError(warnings)
+    _complain(warnings)
     for net in nets:
         for note in net.notes:
             click.echo(f"{_shown(net.spec)}: note: {note}", err=True)
@@ -221,12 +231,14 @@ def _report(net: Net, path: Path, fate: str) -> None:
 @click.option("--numeric", is_flag=True, help="Compare numbers from random weights too.")
 @_settings
 @_include
+@_strict
 def check(
     specs: Sequence[str],
     backend: list[str] | None,
     numeric: bool,
     settings: Sequence[tuple[str, str]],
     include: Sequence[Path],
+    strict: bool,
 ) -> None:
     """Check each SPEC, or its live models against it.
 
@@ -235,8 +247,11 @@ def check(
     if none is named) get the same random weights and batch-norm statistics, and what each layer
     gives is compared with what the definitions of the ops give, computed in float64 without any
     framework: at the declared size, and at an odd one. The first layer that differs is named.
+
+    What is legal and probably a mistake is warned of; `# archc: allow W002` at the end of a line
+    says that it is meant.
     """
-    nets = _load(specs, settings, include)
+    nets = _load(specs, settings, include, strict)
     wanted = backend or (backends.names() if numeric else [])
     failed = False
     for net in nets:
@@ -357,14 +372,14 @@ def activations(out: Path) -> None:
     click.echo(_shown(out))
 
 
-def _complain(error: SpecError) -> None:
-    for problem in error.problems:
+def _complain(problems: Iterable[Problem]) -> None:
+    for problem in problems:
         place, _, rest = render(problem).partition(": ")
         first, _, excerpt = rest.partition("\n")
-        code, _, message = first.partition(" ")
-        styled = (
-            f"{click.style(place, bold=True)}: {click.style(code, fg='red', bold=True)} {message}"
-        )
+        code, _, message = first.partition(f"{problem.code} ")
+        colour_of = {"error": "red", "warning": "yellow"}[problem.severity]
+        said = click.style(f"{code}{problem.code}", fg=colour_of, bold=True)
+        styled = f"{click.style(place, bold=True)}: {said} {message}"
         click.echo(f"{styled}\n{excerpt}" if excerpt else styled, err=True, color=colour())
 
 
@@ -390,7 +405,7 @@ def _run(arguments: Sequence[str] | None) -> int:
             sys.stdout.flush()
         return 0
     except SpecError as error:
-        _complain(error)
+        _complain(error.problems)
     except (BackendError, WeightsError) as error:
         click.echo(f"archc: {_safe(str(error))}", err=True)
     except click.ClickException as error:

@@ -77,6 +77,10 @@ def include(command: Command) -> Command:
     )(command)
 
 
+def strict(command: Command) -> Command:
+    return click.option("--strict", is_flag=True, help="Take warnings for errors.")(command)
+
+
 @contextmanager
 def working(before: str) -> Iterator[Callable[[str], None]]:
     """Says on a terminal what is being done; silent elsewhere."""
