@@ -50,10 +50,12 @@ def run(
     batch: Array,
     observe: Observer = lambda path, value: None,
     training: Training | None = None,
+    disturb: Callable[[Array], Array] = lambda value: value,
 ) -> Array:
     """What `network` makes of a batch (count, channels, height, width); in evaluation mode, unless
-    a step of `training` is given. Raises `KeyError` where a weight or a mask is missing."""
-    machine = _Machine(weights, observe, training)
+    a step of `training` is given. `disturb` is what becomes of every op's value, to see how far a
+    small error is carried. Raises `KeyError` where a weight or a mask is missing."""
+    machine = _Machine(weights, observe, training, disturb)
     values = {-1: np.asarray(batch, np.float64)}
     last_use = {feed: index for index, row in enumerate(network.rows) for feed in row.call.feeds}
     for index, row in enumerate(network.rows):
@@ -76,6 +78,7 @@ class _Machine:
     weights: Mapping[str, Array]
     observe: Observer
     training: Training | None
+    disturb: Callable[[Array], Array]
 
     def call(self, call: Call, path: str, inputs: Sequence[Array]) -> Array:
         """The value of a call of a block or an op at `path`."""
@@ -83,7 +86,7 @@ class _Machine:
         value = (
             self.block(body, path, inputs)
             if isinstance(body.target, Block)
-            else self.op(body, path, inputs)
+            else self.disturb(self.op(body, path, inputs))
         )
         self.observe(path, value)
         return value

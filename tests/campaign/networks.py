@@ -47,7 +47,7 @@ RUFF = (
 HOSTILE = """
     act activate activation add and_ args array as_depthwise batch bias bn build cls compute concat
     conv data dense device dict display dropout dtype exec expand F fans features features_only fmt
-    format g groups h he_normal i id in_channels init input input_shape inputs int isinstance items
+    format g groups h i id in_channels init input input_shape inputs int isinstance items
     keras kernel kernel_size kwargs lambda_ layer layers len length list map math Model module
     namespace nan nn np object open ops out outputs out_channels pad pad_same padding pads pair
     pi pool prev print property range reduce residual result root rows sequential Sequential set

@@ -1,0 +1,118 @@
+"""What expressions mean in generated code is what they mean in the compiler."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from archc import backends
+from archc.api import load
+from archc.check import compare
+
+HEAD = "archc: 1\nname: Net\ninput: {channels: 4, height: 8, width: 8}\n"
+
+SPECS = {
+    # Which steps are there says what a condition meant: each has weights of its own.
+    "sizes": (
+        """\
+blocks:
+  sized:
+    params: {k: size, z: {type: size, default: 0}}
+    steps:
+      - a: conv2d(x, 4, kernel=k)
+      - b: conv2d(a, 4, kernel=1)
+        when: k == [3, 3] and 3 == k
+      - c: conv2d(b, 4, kernel=1)
+        when: k == [3, 5]
+      - d: conv2d(c, 4, kernel=1)
+        when: z
+      - e: conv2d(d, 4, kernel=1)
+        when: not (z or k != 3)
+network:
+  - {block: sized, name: number, k: 3}
+  - {block: sized, name: square, k: [3, 3]}
+  - {block: sized, name: oblong, k: [3, 5]}
+  - {block: sized, name: zeros, k: 3, z: [0, 0]}
+  - {block: sized, name: given, k: 1, z: [0, 1]}
+""",
+        {
+            "number": "abe",
+            "square": "abe",
+            "oblong": "ac",
+            "zeros": "abe",
+            "given": "ad",
+        },
+    ),
+    "halves": (
+        """\
+params: {n: {type: int, default: 8}}
+let: {half: n / 2, none_whole: n / 16}
+blocks:
+  halved:
+    params: {n: int}
+    let: {half: n / 2, quarter: half / 2}
+    steps:
+      - a: conv2d(x, half, kernel=1)
+      - b: conv2d(a, half if n > 6 else quarter, kernel=1)
+        when: quarter == 2
+network:
+  - {block: halved, name: eight, n: n}
+  - {block: halved, name: four, n: 4}
+  - {block: conv2d, name: own, filters: half, kernel: 1}
+  - {block: dropout, rate: none_whole}
+""",
+        {"eight": "ab", "four": "a"},
+    ),
+    "kept parameters beside groups": (
+        """\
+params:
+  n: {type: int, default: 8, keep: true}
+  bias: {type: bool, default: true, keep: true}
+  k: {type: size, default: 3, keep: true}
+blocks:
+  grouped:
+    params: {out: int, groups: {type: int, default: 1}, bias: bool}
+    steps:
+      - a: conv2d(x, out, kernel=1, bias=bias)
+      - b: conv2d(a, 8, kernel=1, groups=groups)
+network:
+  - {block: grouped, name: open, out: n, bias: true}
+  - {block: grouped, name: known, out: 8, groups: 2, bias: bias}
+  - {block: conv2d, name: sized, filters: n, kernel: k}
+  - {block: conv2d, name: last, filters: 4, kernel: 1}
+""",
+        {"open": "ab", "known": "ab"},
+    ),
+}
+
+
+@pytest.mark.parametrize("what", SPECS)
+def test_the_steps_that_are_there_are_the_same_everywhere(what: str, tmp_path: Path) -> None:
+    text, expected = SPECS[what]
+    path = tmp_path / "net.yaml"
+    path.write_text(HEAD + text)
+    net = load(path)
+    steps = [layer.path.split(".") for layer in net.layers if "." in layer.path]
+    found = {row: "".join(step for r, step in steps if r == row) for row in expected}
+    assert found == expected
+    assert not compare(net, backends.names(), numeric=True).differences
+
+
+def test_what_is_kept_can_be_given_another_value(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    path = tmp_path / "net.yaml"
+    path.write_text(HEAD + SPECS["kept parameters beside groups"][0])
+    module = load(path).build("torch")
+    other = type(module)(n=5, bias=False, k=(1, 3)).eval()
+    assert other(torch.zeros(2, 4, 8, 8)).shape == (2, 4, 8, 8)
+
+
+def test_a_reshape_keeps_the_batch_or_fails(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    path = tmp_path / "net.yaml"
+    path.write_text(HEAD + "network:\n  - {block: reshape, shape: [2, 8, 16]}\n")
+    module = load(path).build("torch")
+    assert module(torch.zeros(3, 4, 8, 8)).shape == (3, 2, 8, 16)
+    with pytest.raises(RuntimeError, match="shape"):
+        module(torch.zeros(3, 4, 16, 16))
