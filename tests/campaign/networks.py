@@ -9,6 +9,7 @@ go through every kind of file and back.
 from __future__ import annotations
 
 import random
+import re
 import subprocess
 import sys
 import traceback
@@ -17,6 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 
 import numpy as np
+import yaml
 
 from archc import backends, interpreter
 from archc.api import Net, load
@@ -89,7 +91,7 @@ def _one(number: int, emitted: Path) -> Iterator[str]:
         path = Maker(number, Path(folder)).make()
         if not _is_small(load(path).network) or not _is_tame(load(path).network):
             return
-        for check in (_emits, _agrees, _resolves, _renames, _converts):
+        for check in (_warns, _emits, _agrees, _resolves, _renames, _converts):
             try:
                 said = list(check(path, number, emitted))
             except Exception as error:
@@ -131,6 +133,41 @@ def _keep(path: Path, number: int) -> Path:
         if (path.parent / name).exists():
             (folder / name).write_bytes((path.parent / name).read_bytes())
     return folder / NETWORK
+
+
+def _warns(path: Path, number: int, emitted: Path) -> Iterator[str]:
+    """Only what is so: each warning is looked into by other means than its own."""
+    net = load(path)
+    layers = analysis.layers(net.network)
+    windows = [layer.call.body for layer in layers if "kernel" in layer.call.body.arguments]
+    windows = [body for body in windows if max(body.arguments["kernel"]) > 1]
+    lost = [body for body in windows if body.inputs[0].shape[1:] == (1, 1)]
+    every = [layer.output for layer in layers if layer.output.shape[1:] not in ((), (1, 1))]
+    true = {
+        "W002": lambda text, name: ".1" in "".join(layer.path for layer in layers),
+        "W004": lambda text, name: 2 * len(lost) >= len(windows),
+        "W005": lambda text, name: max(x.channels for x in every) > 8192,
+        "W007": lambda text, name: not re.search(rf"\b{name}\b(?!:|=[^=])", text),
+    }
+    for warning in net.warnings:
+        name = warning.message.split("`")[1] if "`" in warning.message else ""
+        text = _without_what_nothing_reads(path, net)
+        if warning.code not in true or not true[warning.code](text, name):
+            yield f"{warning.place}: {warning.code} {warning.message}"
+
+
+def _without_what_nothing_reads(path: Path, net: Net) -> str:
+    """The spec without the definitions of what is said to be read nowhere, and without columns:
+    a name is read where it stands neither as a key nor before a `=`."""
+    spec = yaml.safe_load(path.read_text(encoding="utf-8"))
+    unread = [w.message.split("`")[1] for w in net.warnings if w.code == "W007"]
+    for block in (spec, *spec.get("blocks", {}).values()):
+        for key in ("params", "let"):
+            own = block.get(key, {})
+            block[key] = {name: None if name in unread else own[name] for name in own}
+    for row in spec.get("network", ()):
+        row.pop("columns", None)
+    return yaml.safe_dump(spec, width=1000)
 
 
 def _emits(path: Path, number: int, emitted: Path) -> Iterator[str]:
