@@ -32,7 +32,10 @@ LONG = ("fidelity", "fidelity_nasnet", "fidelity_table", "packaging", "ecosystem
 LIMIT = 900
 """Seconds after which tests that a fault keeps from ending are given up: they noticed it."""
 
-COMPILER = ("rows", "elaborate", "problems", "messages", "expressions", "variants", "resolve")
+COMPILER = (
+    *("rows", "elaborate", "problems", "messages", "expressions", "variants", "resolve"),
+    "meaning",
+)
 MODELS = ("in_place", "training", "activations", "heads", "rows", "emitted", "backends", "ops")
 NEAR = {
     "compiler/padding.py": ("padding", "catalogue", "ops"),
@@ -47,10 +50,13 @@ NEAR = {
     "compiler/conditions.py": ("variants", "problems", "messages"),
     "compiler/libraries.py": ("variants", "problems", "messages"),
     "compiler/activations.py": ("problems", "activations"),
+    "compiler/bind_rows.py": ("rows", "problems", "variants"),
+    "compiler/warn.py": ("warnings",),
     "compiler": COMPILER,
     "backends/keras/weights.py": ("ops", "weights"),
     "backends": MODELS,
-    "src/archc/cli.py": ("cli",),
+    "src/archc/check.py": ("interpreter", "cli"),
+    "src/archc/cli.py": ("cli", "warnings"),
     "src/archc/numeric.py": ("numeric", "check", "backends", "cli", "ops"),
     "src/archc/replacing.py": ("cli", "weights"),
     "src/archc/interpreter.py": ("interpreter", "training", "ops"),
