@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 from collections import Counter
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
 from typing import Any
@@ -14,6 +13,7 @@ from archc.compiler.analysis import totals
 from archc.compiler.expressions import Definition, Node, Value
 from archc.compiler.interface import Argument, Interface, interface, with_channels
 from archc.compiler.ir import Block, Body, Invoke, Network, Op, Row, Step, Use
+from archc.compiler.names import BUILTINS
 from archc.compiler.problems import Place, Source
 from archc.compiler.values import ACTIVATIONS, show
 
@@ -195,16 +195,16 @@ class ModuleNames:
     def __init__(
         self, network: Network, used: Iterable[str], style: Callable[[str], str] = str
     ) -> None:
-        names = Names((*used, *NETWORK_VARIABLES, *dir(builtins)))
         self.network = network
-        self.model = names.new(network.name)
+        self.model = network.name
+        # What people call a model by is theirs: blocks make way.
+        self.kept = frozenset(parameter.name for parameter in network.kept)
+        names = Names((*used, *NETWORK_VARIABLES, *BUILTINS, self.model, *self.kept))
         self.seen = bodies(network)
         self.blocks = {b: names.new(style(b.name)) for b in used_blocks(network, self.seen)}
         self.taken = frozenset({*used, self.model, *self.blocks.values()})
         self.inputs = {b: Names(self.taken).every(b.inputs) for b in self.blocks}
         self.arguments = {b: self.arguments_of(b) for b in self.blocks}
-        kept = [parameter.name for parameter in network.kept]
-        self.kept = Names({*self.taken, *NETWORK_VARIABLES}).every(kept)
 
     def arguments_of(self, block: Block) -> dict[str, str]:
         names = [argument.name for argument in interface(block).arguments]

@@ -250,6 +250,13 @@ def spell(value: object) -> str:
     return repr(value) if isinstance(value, float) and float(shown) != value else shown
 
 
+def spell_alone(value: object) -> str:
+    """The same where no type of a parameter says that a whole number is a `float`: 1.0, not 1."""
+    shown = spell(value)
+    whole = isinstance(value, float) and shown.removeprefix("-").isdecimal()
+    return f"{shown}.0" if whole else shown
+
+
 def _number(value: object, node: Node) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         message = f"{quote(show(value))} is not a number"
@@ -360,7 +367,7 @@ def text(node: Node) -> str:
 
 
 def _leaf(node: Node) -> str:
-    return spell(node.value) if isinstance(node, Literal) else str(node)
+    return spell_alone(node.value) if isinstance(node, Literal) else str(node)
 
 
 def _spelled(node: Node, name: Callable[[Node], str], python: bool) -> tuple[str, int]:
