@@ -344,7 +344,7 @@ def without_docstrings(text: str) -> str:
 
 
 def hostile_sources(folder: Path) -> Iterator[tuple[str, str]]:
-    path = folder / '>>> we """ird\\ {{ x }} # .yaml'
+    path = folder / '>>> we """ird\\ {{ x }} # \nforged >>> 1\r.yaml'
     for index, text in enumerate(TEXTS):
         for key in ("source", "doc"):
             path.write_text(TEXT.format(key=key, text=yaml_text(text)), encoding="utf-8")
@@ -362,6 +362,7 @@ def test_text_never_becomes_code(tmp_path: Path) -> None:
         assert without_docstrings(text) == plain_code[path.stem.rsplit("_", 1)[1]], path
         assert all(c.isprintable() or c == "\n" for c in text), path
         assert not DocTestParser().get_examples(text), path
+        assert not re.search("^forged", text, re.MULTILINE)
     ruff("format", "--diff", files)
     ruff("check", files)
 
