@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from archc.compiler import expressions as ex
 from archc.compiler.expressions import Node
 from archc.compiler.ir import Block, Op, Parameter
+from archc.compiler.names import check_kept_name
 from archc.compiler.problems import (
     Invalid,
     Place,
@@ -64,6 +65,8 @@ class ValueBinder(Reporter):
         for name, spec in specs.items():
             assert isinstance(name, Scalar)
             self.check_keys(spec, constant)
+            if spec.keep and not constant:
+                self.check_kept(name)
             default = spec.default
             parameter = Parameter(
                 str(name), spec.type, None, spec.min, spec.max, spec.above, spec.below,
@@ -77,6 +80,13 @@ class ValueBinder(Reporter):
                 self.problems[before:] = [p.also(declared) for p in self.problems[before:]]
             scope[str(name)] = spec.type
             yield replace(parameter, default=default)
+
+    def check_kept(self, name: Scalar) -> None:
+        """Reports a name that an argument of a generated model cannot have."""
+        try:
+            check_kept_name(name)
+        except Invalid as invalid:
+            self.problems.append(invalid.at(name.place))
 
     def check_keys(self, spec: ParameterSpec, of_block: bool) -> None:
         """Reports keys of a parameter that would do nothing."""

@@ -27,12 +27,18 @@ def row_values(row: RowSpec) -> Cells:
 def _value(node: Node | None) -> Value:
     if node is None:
         return None
-    if not ex.is_constant(node):
+    if not ex.is_constant(node) or any(_misused(node)):
         return ex.text(node)
     try:
         return node.evaluate({})
     except (SpecError, KeyError):
         return ex.text(node)  # what is wrong with it is reported where the row is bound
+
+
+def _misused(node: Node) -> Iterator[Problem]:
+    """Functions that are called as they cannot be."""
+    calls = (n.misuse() for n in ex.walk(node) if isinstance(n, ex.Call))
+    return (misuse for misuse in calls if misuse is not None)
 
 
 class Condition:
@@ -45,7 +51,7 @@ class Condition:
         mentioned = ex.names(self.node)
         self.mentioned = [name for name in mentioned if name in self.columns]
         self.words = {name: name for name in mentioned if name not in self.columns}
-        self.problems = [*self.misuses(self.node)]
+        self.problems = [*_misused(node), *self.misuses(self.node)]
 
     def read(self, node: Node) -> Node:
         """`node` with what columns are compared with taken as what cells say."""
@@ -71,8 +77,6 @@ class Condition:
                 sides = (node.left, node.right)
                 yield from self.all_misuses(s for s in sides if not isinstance(s, ex.Name))
             case _:
-                misuse = node.misuse() if isinstance(node, ex.Call) else None
-                yield from () if misuse is None else (misuse,)
                 yield from self.all_misuses(ex.children(node))
 
     def all_misuses(self, nodes: Iterable[Node]) -> Iterator[Problem]:

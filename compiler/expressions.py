@@ -282,6 +282,13 @@ def whole(value: Value) -> Value:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+def spell_alone(value: object) -> str:
+    """The same where no type of a parameter says that a whole number is a `float`: 1.0, not 1."""
+    shown = spell(value)
+    bare = isinstance(value, float) and shown.removeprefix("-").isdecimal()
+    return f"{shown}.0" if bare else shown
+
+
 def _number(value: object, node: Node) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         message = f"{quote(show(value))} is not a number"
@@ -392,7 +399,7 @@ def text(node: Node) -> str:
 
 
 def _leaf(node: Node) -> str:
-    return spell(node.value) if isinstance(node, Literal) else str(node)
+    return spell_alone(node.value) if isinstance(node, Literal) else str(node)
 
 
 def _spelled(node: Node, name: Callable[[Node], str], python: bool) -> tuple[str, int]:

@@ -147,10 +147,20 @@ class _Loader(Reporter):
             self.problems.append(problem)
             return None
         spec, problems = _parse(source.name, source.text)
-        if problems and link is not None and not reader.is_spec(source.text):
-            problems = (link.refused("E018", "it is no spec", Spec.example),)
+        if problems and not reader.is_spec(source.text):
+            problems = self.unquoted(path, source.name, link) or problems
         self.problems.extend(problems)
         return spec
+
+    def unquoted(self, path: Path, name: str, link: _Link | None) -> tuple[Problem, ...]:
+        """What to say of a file that is no spec, and that nobody may have meant to show."""
+        if link is not None:
+            return (link.refused("E018", "it is no spec", Spec.example),)
+        if self.folders.hold(Path(os.path.realpath(path))):
+            return ()
+        place = Place(Source(name, ""), 1, 1)
+        message = "this is a link out of its folder and project, and to no spec"
+        return (Problem("E018", message, place, Spec.example),)
 
 
 def _find(use: Scalar, user: Path) -> Path:

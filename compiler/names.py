@@ -34,6 +34,44 @@ MODULE_ATTRIBUTES = frozenset(
     """.split()  # noqa: SIM905
 )
 
+# A fixed list, since the running Python may have more of them, and a debugger adds its own: names
+# that are generated hang on it. A test compares it with Python's.
+BUILTINS = frozenset(
+    """
+    abs aiter all anext any ArithmeticError ascii AssertionError AttributeError BaseException
+    BaseExceptionGroup bin BlockingIOError bool breakpoint BrokenPipeError BufferError bytearray
+    bytes BytesWarning callable ChildProcessError chr classmethod compile complex
+    ConnectionAbortedError ConnectionError ConnectionRefusedError ConnectionResetError copyright
+    credits delattr DeprecationWarning dict dir divmod Ellipsis EncodingWarning enumerate
+    EnvironmentError EOFError eval Exception ExceptionGroup exec exit FileExistsError
+    FileNotFoundError filter float FloatingPointError format frozenset FutureWarning
+    GeneratorExit getattr globals hasattr hash help hex id ImportError ImportWarning
+    IndentationError IndexError input int InterruptedError IOError IsADirectoryError isinstance
+    issubclass iter KeyboardInterrupt KeyError len license list locals LookupError map max
+    MemoryError memoryview min ModuleNotFoundError NameError next NotADirectoryError
+    NotImplemented NotImplementedError object oct open ord OSError OverflowError
+    PendingDeprecationWarning PermissionError pow print ProcessLookupError property
+    PythonFinalizationError quit range RecursionError ReferenceError repr ResourceWarning
+    reversed round RuntimeError RuntimeWarning set setattr slice sorted staticmethod
+    StopAsyncIteration StopIteration str sum super SyntaxError SyntaxWarning SystemError
+    SystemExit TabError TimeoutError tuple type TypeError UnboundLocalError UnicodeDecodeError
+    UnicodeEncodeError UnicodeError UnicodeTranslateError UnicodeWarning UserWarning ValueError
+    vars Warning WindowsError ZeroDivisionError zip
+    """.split()  # noqa: SIM905
+)
+
+GENERATED = frozenset(
+    """
+    activate activation_for as_depthwise AvgPool2dSame BatchNorm Conv2dPadded Conv2dSame Crop2d
+    F fans features features_only Flatten gelu_tanh GELUTanh GlobalAvgPool2d GlobalMaxPool2d
+    glorot_normal glorot_uniform he_normal he_uniform input_shape inputs keras layers leaky_relu
+    lecun_normal lecun_uniform math MaxPool2dSame nn outputs pad pad_same pair Rescale Reshape
+    SeparableConv2d Softmax super Tensor torch truncated_normal_ x
+    """.split()  # noqa: SIM905
+)
+"""Names that the code of a model, in some backend, uses itself where it also uses those that its
+users know: its own and its arguments'. A test compares them with the backends."""
+
 
 def check_name(text: str) -> str:
     """`text` if it may be a name. Raises `Invalid` (E013)."""
@@ -57,6 +95,27 @@ def check_parameter_name(text: str) -> str:
         message = f"`{text}` cannot name a parameter: a row has a key called so"
         raise Invalid("E013", message, f"try `{text}_`")
     return check_name(text)
+
+
+def check_model_name(text: str) -> str:
+    """`text` if a network may be called so. Raises `Invalid` (E013)."""
+    check_name(text)
+    if text in BUILTINS:
+        message = f"`{text}` cannot name a network: it is a word of Python's"
+        raise Invalid("E013", message, f"try `{text}_`")
+    return _check_ours(text, "a network")
+
+
+def check_kept_name(text: str) -> str:
+    """`text` if a parameter of that name may stay an argument. Raises `Invalid` (E013)."""
+    return _check_ours(text, "a kept parameter")
+
+
+def _check_ours(text: str, what: str) -> str:
+    if text in GENERATED:
+        message = f"`{text}` cannot name {what}: generated code uses the name itself"
+        raise Invalid("E013", message, f"try `{text}_`")
+    return text
 
 
 def check_module_name(text: str) -> str:

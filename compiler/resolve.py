@@ -13,7 +13,7 @@ from textwrap import indent
 from archc.compiler import reader, writer
 from archc.compiler.bind import Program
 from archc.compiler.catalogue import CATALOGUE
-from archc.compiler.expressions import Literal, Value, show, spell, text
+from archc.compiler.expressions import Literal, Value, show, spell, spell_alone, text
 from archc.compiler.ir import Block, Body, Network, Op, Parameter, Row
 from archc.compiler.pipeline import compile_program
 from archc.compiler.problems import Problem, SpecError, file_name, quote
@@ -73,7 +73,8 @@ def _keys(network: Network, blocks: set[str]) -> Iterator[str]:
 
 def _parameter(parameter: Parameter) -> str:
     assert isinstance(parameter.default, Literal)
-    keys = {"type": str(parameter.type), "default": writer.value(parameter.default.value)}
+    default = writer.value(parameter.default.value, spell_alone)
+    keys = {"type": str(parameter.type), "default": default}
     bounds = {key: getattr(parameter, key) for key in ("min", "max", "above", "below")}
     keys |= {key: spell(bound) for key, bound in bounds.items() if bound is not None}
     keys |= {"usual": f"[{', '.join(map(spell, parameter.usual))}]"} if parameter.usual else {}

@@ -24,7 +24,13 @@ from pydantic_core import PydanticCustomError
 
 from archc.compiler import expressions, parser, reader
 from archc.compiler.expressions import LARGEST, Node
-from archc.compiler.names import ROW_KEYS, check_module_name, check_name, check_parameter_name
+from archc.compiler.names import (
+    ROW_KEYS,
+    check_model_name,
+    check_module_name,
+    check_name,
+    check_parameter_name,
+)
 from archc.compiler.problems import (
     Invalid,
     Place,
@@ -121,6 +127,7 @@ Name = Annotated[str, _checked(check_name, "a name"), WithJsonSchema(_NAME_SCHEM
 ParameterName = Annotated[
     str, _checked(check_parameter_name, "a name"), WithJsonSchema(_NAME_SCHEMA)
 ]
+ModelName = Annotated[str, _checked(check_model_name, "a name"), WithJsonSchema(_NAME_SCHEMA)]
 LayerName = Annotated[str, _checked(check_module_name, "a name"), WithJsonSchema(_NAME_SCHEMA)]
 Text = Annotated[str, _checked(str, "a text"), WithJsonSchema({"type": "string"})]
 Expression = Annotated[Any, PlainValidator(_expression), WithJsonSchema(_VALUE_SCHEMA)]
@@ -470,7 +477,7 @@ class Spec(SpecNode):
     example = f"a spec starts with `archc: {FORMAT}`"
 
     archc: Annotated[Literal[1], BeforeValidator(lambda value: _version(value))]
-    name: Name | None = None
+    name: ModelName | None = None
     source: Text = ""
     doc: Text = ""
     use: tuple[Text, ...] = ()

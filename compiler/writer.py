@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from io import StringIO
 from typing import Any
@@ -85,7 +85,7 @@ def expression(value: str) -> str:
     return _flow(value, True)
 
 
-def value(value: Value) -> str:
+def value(value: Value, spell: Callable[[object], str] = spell) -> str:
     """A value to its last digit, as it stands between braces."""
     if isinstance(value, tuple):
         return f"[{', '.join(map(spell, value))}]"

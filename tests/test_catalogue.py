@@ -1,5 +1,8 @@
 """Every op of the catalogue: shapes, channels and costs, by hand and on random calls."""
 
+import keyword
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -10,7 +13,7 @@ from archc.compiler import expressions as ex
 from archc.compiler.catalogue import CATALOGUE
 from archc.compiler.interface import called_channels
 from archc.compiler.ir import Cost, Op, Parameter, Tensor
-from archc.compiler.names import MODULE_ATTRIBUTES
+from archc.compiler.names import BUILTINS, MODULE_ATTRIBUTES
 from archc.compiler.problems import Invalid, Place, Source
 from archc.compiler.values import ACTIVATIONS, INITIALIZERS, PADDINGS, POOL_PADDINGS, Type
 
@@ -378,3 +381,11 @@ def test_names_that_a_layer_must_not_have_are_those_of_pytorch() -> None:
     torch = pytest.importorskip("torch")
     names = {name for name in dir(torch.nn.Sequential()) if not name.startswith("_")}
     assert names == MODULE_ATTRIBUTES
+
+
+def test_words_of_python_are_known() -> None:
+    """Where this fails, a newer Python has more: add them, and see what `git diff` says of it."""
+    code = "import builtins; print(*dir(builtins))"
+    said = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True)
+    names = {name for name in said.stdout.split() if not name.startswith("_")}
+    assert names - {*keyword.kwlist} <= BUILTINS

@@ -18,10 +18,12 @@ import pytest
 
 from archc import backends
 from archc.api import load
+from archc.backends.blocks import NETWORK_VARIABLES
 from archc.backends.execute import execute
 from archc.backends.helpers import definitions
 from archc.backends.text import WIDTH, Names, apply, camel_case, docstring, layout, plain
 from archc.check import compare
+from archc.compiler.names import BUILTINS, GENERATED
 
 from . import zoo
 
@@ -342,7 +344,7 @@ def without_docstrings(text: str) -> str:
 
 
 def hostile_sources(folder: Path) -> Iterator[tuple[str, str]]:
-    path = folder / '>>> we """ird\\ {{ x }} # .yaml'
+    path = folder / '>>> we """ird\\ {{ x }} # \nforged >>> 1\r.yaml'
     for index, text in enumerate(TEXTS):
         for key in ("source", "doc"):
             path.write_text(TEXT.format(key=key, text=yaml_text(text)), encoding="utf-8")
@@ -360,16 +362,17 @@ def test_text_never_becomes_code(tmp_path: Path) -> None:
         assert without_docstrings(text) == plain_code[path.stem.rsplit("_", 1)[1]], path
         assert all(c.isprintable() or c == "\n" for c in text), path
         assert not DocTestParser().get_examples(text), path
+        assert not re.search("^forged", text, re.MULTILINE)
     ruff("format", "--diff", files)
     ruff("check", files)
 
 
 NAMES = """
 archc: 1
-name: {n}
+name: {ours}
 input: {{channels: 6, height: 12, width: 9}}
 params:
-  {p}: {{type: int, default: 4, keep: true}}
+  {ours}: {{type: int, default: 4, keep: true}}
 blocks:
   {n}:
     inputs: [{n}]
@@ -406,7 +409,7 @@ network:
   - {{block: user, name: third}}
   - {{block: {n}, name: fourth, {p}: 3, act_: softmax}}
   - {{block: global_avg_pool2d}}
-  - {{block: dense, units: {p}}}
+  - {{block: dense, units: {ours}}}
 """
 HOSTILE = """
     nn torch F layers keras Tensor in_channels math super name inputs input_shape input x y prev
@@ -419,8 +422,29 @@ HOSTILE = """
 def test_names_that_generated_code_uses_itself(name: str, tmp_path: Path) -> None:
     parameter = f"{name}_" if name == "name" else name
     path = tmp_path / "names.yaml"
-    path.write_text(NAMES.format(n=name, p=parameter), encoding="utf-8")
+    ours = f"{name}_" if {name} & (GENERATED | BUILTINS) else name
+    path.write_text(NAMES.format(n=name, p=parameter, ours=ours), encoding="utf-8")
     assert not compare(load(path), BACKENDS, numeric=True).differences
+
+
+def test_names_that_models_cannot_have_are_those_that_their_code_uses() -> None:
+    used = set(NETWORK_VARIABLES)
+    for backend in BACKENDS:
+        emitter = importlib.import_module(f"archc.backends.{backend}.emitter")
+        used |= {*emitter.GLOBALS, *definitions(emitter.HELPERS)}
+    assert used - {"in_channels", "layer", "name", "prev"} == GENERATED  # they meet no argument
+
+
+def test_names_hang_on_nothing_that_the_running_python_has(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Debuggers and notebooks add words of their own; the text stays what it is elsewhere."""
+    path = tmp_path / "names.yaml"
+    path.write_text(NAMES.format(n="display", p="display", ours="display"), encoding="utf-8")
+    before = [load(path).source(backend) for backend in BACKENDS]
+    monkeypatch.setattr("builtins.display", print, raising=False)
+    assert [load(path).source(backend) for backend in BACKENDS] == before
+    assert "class Display(" in before[BACKENDS.index("torch")]
 
 
 # --------------------------------------------------------------------------- laying out text

@@ -12,6 +12,7 @@ import archc
 from archc import Net, backends
 from archc.backends.execute import execute
 from archc.check import compare
+from archc.compiler.names import GENERATED, MODULE_ATTRIBUTES
 from archc.numeric import Array, deviation, random_batch, random_weights
 
 keras = pytest.importorskip("keras")
@@ -55,6 +56,50 @@ def run(net: Net, backend: str, batch: Array, **arguments: Any) -> Any:
     if isinstance(found, dict):
         return {name: np.moveaxis(np.array(value), -1, 1) for name, value in found.items()}
     return np.moveaxis(np.array(found), -1, 1)
+
+
+# -------------------------------------------------------------------------------- arguments
+
+NAMED = """\
+archc: 1
+name: Net
+use: [blocks/mobilenet.yaml]
+params:
+  {width}: {{type: int, default: 4, keep: true}}
+  {top}: {{type: bool, default: true, keep: true}}
+input: {{channels: 3, height: 4, width: 4}}
+network:
+  - {{block: conv_bn, out: 3, kernel: 1, act: softmax, tap: t}}
+  - {{block: global_avg_pool2d, when: {top}}}
+  - {{block: dense, units: {width}, when: {top}}}
+"""
+NAMES = sorted(
+    {
+        *(name for name in dir(keras.Model) if not name.startswith("_")),
+        *MODULE_ATTRIBUTES,
+        *("forward_features", "compile_", "columns", "print"),
+        *("conv_bn", "ConvBn", "Net", "dense", "t"),
+    }
+    - GENERATED
+)
+
+
+@pytest.mark.parametrize(("some", "others"), [(NAMES[::2], NAMES[1::2]), (NAMES[1::2], NAMES[::2])])
+def test_arguments_have_the_names_that_the_spec_gives_them(
+    some: list[str], others: list[str], tmp_path: Path
+) -> None:
+    """Those of methods, layers and blocks too, in both frameworks; they hide nothing."""
+    for width, top in zip(some, others, strict=False):
+        path = tmp_path / "net.yaml"
+        path.write_text(NAMED.format(width=width, top=top))
+        net = archc.load(path)
+        assert constructor(net, "keras")(**{width: 7, top: True}).output_shape == (None, 7)
+        model = constructor(net, "torch")(**{width: 7, top: True}).float().train().eval()
+        images = torch.zeros(2, 3, 4, 4)
+        assert model(images).shape == (2, 7), (width, top)
+        assert model.forward_features(images)["t"].shape == (2, 3, 4, 4)
+        assert constructor(net, "torch")(**{top: False})(images).shape == (2, 3, 4, 4)
+        assert {*dict(model.named_parameters())} <= {*model.state_dict()}
 
 
 # ------------------------------------------------------------------------------------ heads

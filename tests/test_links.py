@@ -138,6 +138,27 @@ def test_what_is_no_spec_is_not_quoted(tmp_path: Path, outside: Path) -> None:
         assert said(path) == f"{path}:3:7: {expected}"
 
 
+def test_a_spec_that_is_a_link_shows_nothing_from_elsewhere(tmp_path: Path, outside: Path) -> None:
+    """Whoever checks all specs of a folder names links that others put there."""
+    path = network(tmp_path / "nets", "mine.yaml").with_name("link.yaml")
+    (outside / "environ").write_text(f"PATH=/bin\0TOKEN={SECRET}\0")
+    for target in ("env", "settings.yaml", "environ"):
+        path.unlink(missing_ok=True)
+        path.symlink_to(outside / target)
+        expected = "this is a link out of its folder and project, and to no spec"
+        assert said(path) == (
+            f"{path}:1:1: E018 {expected}\n      = help: a spec starts with `archc: 1`"
+        )
+    path.unlink()
+    path.symlink_to(outside / "blocks.yaml")
+    assert said(path) == f"{path}:1:1: E016 this is a block library, not a network\n" + (
+        "    1 | archc: 1\n      | ^\n      = help: name a file that has a `network`"
+    )
+    path = tmp_path / "outside" / "mine.yaml"  # a person's own file is quoted
+    path.write_text("name: Net\n")
+    assert "E011 the key `archc` is missing\n    1 | name: Net" in said(path)
+
+
 @pytest.mark.parametrize(
     "text", ["archc: 1\nblocks: [\n", "{archc: 1, blocks: 3}", "archc: 2\n", "archc: 1\n\0\n"]
 )

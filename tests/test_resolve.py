@@ -256,6 +256,31 @@ def test_a_parameter_that_hides_a_word_is_a_problem(tmp_path: Path) -> None:
         resolve(path)
 
 
+FLOATS = """\
+archc: 1
+name: Net
+params:
+  n: {type: int, default: 2, keep: true}
+  q: {type: float, default: 2, min: 1, keep: true}
+  k: {type: size, default: 3, keep: true}
+input: {channels: 3, height: 8, width: 8}
+network:
+  - {block: rescale, scale: n * 1.0, offset: q * 2.0}
+  - {block: dropout, rate: 0.5 if n > 1.0 else 0.0}
+  - {block: conv2d, filters: n * (2 if q == 2.0 else 3), kernel: 1}
+"""
+
+
+def test_whole_numbers_of_the_type_float_stay_floats(tmp_path: Path) -> None:
+    """`n * 1` would be a whole number, and other code."""
+    path, folder = tmp_path / "net.yaml", tmp_path / "again"
+    path.write_text(FLOATS)
+    folder.mkdir()
+    assert_same(resolved(path, folder), archc.load(path))
+    assert "scale: n * 1.0, offset: q * 2.0}" in resolve(path)
+    assert "q: {type: float, default: 2.0, min: 1, keep: true}" in resolve(path)
+
+
 # ------------------------------------------------------------------------------ any op, any change
 
 

@@ -189,11 +189,14 @@ def test_a_terminal_of_no_width(columns: str) -> None:
 # ---- Signals
 
 INTERRUPTED = """
-import sys
+import os, signal, sys
+class Interrupting:
+    def __set_name__(self, owner, name):
+        os.kill(os.getpid(), signal.SIGINT)
 class Finder:
     def find_spec(self, name, *rest):
         if name == "archc.compiler.pipeline":
-            raise KeyboardInterrupt
+            type("Made", (), {"it": Interrupting()})
 sys.meta_path.insert(0, Finder())
 from archc.__main__ import main
 main()

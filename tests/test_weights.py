@@ -591,4 +591,4 @@ def test_verify_a_network_whose_rows_are_ops(
     assert stop.value.code == 0
     lines = {line.split()[0]: line.split() for line in capsys.readouterr().out.splitlines()[1:]}
     assert list(lines) == [row.call.name for row in tiny.network.rows]
-    assert [name for name, cells in lines.items() if cells[2] == "-"] == ["sum"]
+    assert [name for name, cells in lines.items() if "-" in cells[4:]] == ["sum"]  # in PyTorch

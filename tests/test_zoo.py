@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
 import re
 import shutil
 from collections.abc import Callable
@@ -346,7 +348,8 @@ def test_verify_says_that_all_is_well(run: Run) -> None:
 def test_verify_without_a_reference(run: Run) -> None:
     code, out, err = run("verify", SMALL)
     assert (code, err) == (0, "")
-    assert out.splitlines()[0].split()[-4:] == ["torch", "max", "torch", "mean"]
+    columns = [f"{side} {what}" for side in ("keras", "torch") for what in ("max", "mean")]
+    assert "  ".join(columns) in out.splitlines()[0]
 
 
 def test_verify_with_weights(run: Run) -> None:
@@ -399,19 +402,24 @@ def test_verify_names_the_first_block_that_diverges(
     ]
 
 
-def test_verify_sees_one_backend_that_is_wrong(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    from archc.backends.torch import live
+@pytest.mark.parametrize("wrong", [["torch"], ["keras"], ["keras", "torch"]])
+def test_verify_sees_backends_that_are_wrong(
+    wrong: list[str], run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Alike or not: what they are compared with is neither of them."""
+    for backend in wrong:
+        live = importlib.import_module(f"archc.backends.{backend}.live")
 
-    original = live.LIVE.load
+        def load(model: Any, weights: Any, original: Any = live.LIVE.load) -> None:
+            name = "blocks.5.depthwise.bn.bias"
+            original(model, {**weights, name: weights[name] + 1e-2})
 
-    def load(model: Any, weights: Any) -> None:
-        name = "blocks.5.depthwise.bn.bias"
-        original(model, {**weights, name: weights[name] + 1e-2})
-
-    monkeypatch.setattr(live, "LIVE", live.Live(live.build, live.arrays, load, live.outputs))
+        monkeypatch.setattr(live, "LIVE", dataclasses.replace(live.LIVE, load=load))
     code, _, err = run("verify", SMALL)
     assert code == 1
-    assert f"{SMALL}: torch diverges first at blocks.5, by " in err
+    assert [line.split(", by ")[0] for line in err.splitlines()] == [
+        f"{SMALL}: {backend} diverges first at blocks.5" for backend in wrong
+    ]
 
 
 def test_the_tolerance_is_the_users(run: Run) -> None:

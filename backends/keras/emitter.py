@@ -191,8 +191,8 @@ class _NetworkFunction:
     def __init__(self, names: _ModuleNames) -> None:
         self.names = names
         self.network = names.network
-        self.spell = Speller(names.kept.__getitem__, str, names.activation)
-        taken = {*names.taken, "inputs", *names.kept.values()}
+        self.spell = Speller(str, str, names.activation)
+        taken = {*names.taken, "inputs", *names.kept}
         every = assignments(self.network.rows, "inputs", taken)
         self.assignments = dict(zip(self.network.rows, every, strict=True))
 
@@ -218,9 +218,8 @@ class _NetworkFunction:
     def parameter(self, kept: Parameter) -> str:
         assert kept.default is not None
         kind = common.ANNOTATIONS.get(kept.type.kind)
-        name = self.names.kept[kept.name]
         default = self.spell(kept.default)
-        return f"{name}: {kind} = {default}" if kind else f"{name}={default}"
+        return f"{kept.name}: {kind} = {default}" if kind else f"{kept.name}={default}"
 
     def body(self) -> Iterator[str]:
         name = Names(row.call.name for row in self.network.rows).new("input")

@@ -29,7 +29,7 @@ from archc.compiler import expressions as ex
 from archc.compiler.expressions import Node
 from archc.compiler.interface import Argument, Interface, interface, sized_inputs
 from archc.compiler.ir import Block, Body, Invoke, Network, Op, Parameter, Row, Step, Use
-from archc.compiler.names import FEATURES
+from archc.compiler.names import FEATURES, MODULE_ATTRIBUTES
 
 FOLDER = Path(__file__).parent
 HELPERS = FOLDER / "helpers.py"
@@ -382,7 +382,7 @@ class _NetworkClass:
     def __init__(self, names: _ModuleNames) -> None:
         self.names = names
         self.network = names.network
-        self.spell = Speller(names.kept.__getitem__, str, names.activation)
+        self.spell = Speller(str, str, names.activation)
         self.assignments = self.assigned(names.network.rows)
         self.end = [row for row in names.network.rows if row.when is not None]
         """The rows that the model may leave out, which are the last."""
@@ -407,9 +407,8 @@ class _NetworkClass:
     def parameter(self, kept: Parameter) -> str:
         assert kept.default is not None
         kind = common.ANNOTATIONS.get(kept.type.kind)
-        name = self.names.kept[kept.name]
         default = self.spell(kept.default)
-        return f"{name}: {kind} = {default}" if kind else f"{name}={default}"
+        return f"{kept.name}: {kind} = {default}" if kind else f"{kept.name}={default}"
 
     def groups(self) -> list[tuple[str | None, list[Row]]]:
         """Tables with their rows; a row with a name of its own is a group without one."""
@@ -524,7 +523,8 @@ class _NetworkClass:
     def flag(self) -> str:
         """The attribute that says whether the rows at the end are there."""
         wanted = self.when.id if isinstance(self.when, ex.Name) else "has_end"
-        return Names((row.group or row.call.name) for row in self.network.rows).new(wanted)
+        layers = ((row.group or row.call.name) for row in self.network.rows)
+        return Names((*layers, *MODULE_ATTRIBUTES, FEATURES)).new(wanted)
 
     def statements(self, name: str | None, rows: list[Row], assigned: Assigned) -> Iterator[str]:
         """What computes a row, or the rows of a table."""

@@ -2,7 +2,7 @@
 
 import gc
 import os
-import sys
+import signal
 from collections.abc import Sequence
 
 # A command is short: looking for garbage every 700 allocations costs it a tenth of its time, and so
@@ -13,12 +13,19 @@ os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line, as `archc.cli.main` does; importing that can be interrupted too."""
-    try:
-        from archc.cli import main as run
-    except KeyboardInterrupt:
-        print("archc: interrupted", file=sys.stderr)
-        sys.exit(130)
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupted)
+    from archc.cli import main as run
+
+    signal.signal(signal.SIGINT, before)
     run(arguments)
+
+
+def _interrupted(*_: object) -> None:
+    """Ends the process: while modules are imported, an exception may come out as another one."""
+    os.write(2, b"archc: interrupted\n")
+    os._exit(130)
 
 
 if __name__ == "__main__":

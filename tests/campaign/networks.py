@@ -26,7 +26,7 @@ from archc.check import compare
 from archc.compiler import analysis
 from archc.compiler.catalogue import CATALOGUE
 from archc.compiler.ir import Network
-from archc.compiler.names import check_module_name, check_parameter_name
+from archc.compiler.names import GENERATED, check_module_name, check_parameter_name
 from archc.compiler.problems import Invalid
 from archc.compiler.resolve import resolve
 from archc.compiler.sizes import comparable
@@ -61,8 +61,9 @@ HOSTILE = """
 def hostile_names(kind: str) -> Iterator[str]:
     """Names in an order of their own for each kind of thing; each once in a spec."""
     legal = [name for name in HOSTILE if _is_legal(name) and name not in CATALOGUE]
+    refused = GENERATED if kind == "kept" else frozenset()
     kinds = ("block", "row", "step", "input", "param", "kept", "let", "tap")
-    yield from legal[kinds.index(kind) :: len(kinds)]
+    yield from (name for name in legal[kinds.index(kind) :: len(kinds)] if name not in refused)
     number = 0
     while True:
         number += 1

@@ -38,7 +38,7 @@ def second(x, like, out=4, *, name):
     return conv(x, min(out, like.shape[-1]), name=f"{name}-conv")
 
 
-def Rows(prev_: int = 4, input_shape=(13, 10, 6)) -> keras.Model:
+def Rows(prev: int = 4, input_shape=(13, 10, 6)) -> keras.Model:
     """Rows that repeat, take from rows above, and join.
 
     prev: a name that the generated code likes too
@@ -46,17 +46,17 @@ def Rows(prev_: int = 4, input_shape=(13, 10, 6)) -> keras.Model:
     inputs = keras.Input(input_shape, name="input")
     # fmt: off
     x = conv(inputs, 8, name="stem")  # 13x10x8
-    prev, x = x, conv(inputs, 8, kernel=3, name="side")  # 13x10x8
-    side, x = x, layers.Add(name="sum")([x, prev])  # 13x10x8
-    x = layers.Concatenate(name="wide")([x, side, prev])  # 13x10x24
-    wide, x = x, cell(x, prev, 8, name="cells-0")  # 13x10x8
+    stem, x = x, conv(inputs, 8, kernel=3, name="side")  # 13x10x8
+    side, x = x, layers.Add(name="sum")([x, stem])  # 13x10x8
+    x = layers.Concatenate(name="wide")([x, side, stem])  # 13x10x24
+    wide, x = x, cell(x, stem, 8, name="cells-0")  # 13x10x8
     cells_0, x = x, cell(x, wide, 8, name="cells-1")  # 13x10x8
     x = cell(x, cells_0, 8, name="cells-2")  # 13x10x8
-    cells_2, x = x, cell(x, prev, 4, name="more-0")  # 13x10x4
+    cells_2, x = x, cell(x, stem, 4, name="more-0")  # 13x10x4
     x = cell(x, cells_2, 4, name="more-1")  # 13x10x4
-    prev, x = x, second(x, prev, name="skipped")  # 13x10x4
-    x = layers.Multiply(name="gated")([x, prev])  # 13x10x4
+    more_1, x = x, second(x, stem, name="skipped")  # 13x10x4
+    x = layers.Multiply(name="gated")([x, more_1])  # 13x10x4
     x = layers.GlobalMaxPooling2D(name="global_max_pool2d")(x)  # 4
-    x = layers.Dense(prev_, kernel_initializer="glorot_uniform", name="dense")(x)  # 4
+    x = layers.Dense(prev, kernel_initializer="glorot_uniform", name="dense")(x)  # 4
     # fmt: on
     return keras.Model(inputs, x, name="Rows")

@@ -66,7 +66,7 @@ class Rows(nn.Module):
     prev: a name that the generated code likes too
     """
 
-    def __init__(self, prev_: int = 4) -> None:
+    def __init__(self, prev: int = 4) -> None:
         super().__init__()
         self.stem = Conv(6, 8)  # 8x13x10
         self.side = Conv(6, 8, kernel=3)  # 8x13x10
@@ -83,7 +83,7 @@ class Rows(nn.Module):
         # fmt: on
         self.skipped = Second(4, 8)  # 4x13x10
         self.global_max_pool2d = GlobalMaxPool2d()  # 4
-        self.dense = glorot_uniform(nn.Linear(4, prev_))  # 4
+        self.dense = glorot_uniform(nn.Linear(4, prev))  # 4
 
     def forward(self, x: Tensor) -> Tensor:
         prev, x = x, self.stem(x)

@@ -229,9 +229,9 @@ def verify(
     """Compare SPEC's models with a published one.
 
     Both backends' models and the reference get the same weights and inputs, and the outputs of
-    every block are compared. Without --against, PyTorch's model is compared with Keras's. Fails if
-    any difference, as a share of the largest value of the block's output, is above the tolerance,
-    and names the first such block.
+    every block are compared. Without --against, the reference is what the definitions of the ops
+    give, computed in float64 without any framework. Fails if any difference, as a share of the
+    largest value of the block's output, is above the tolerance, and names the first such block.
 
     \b
     Examples:

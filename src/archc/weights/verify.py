@@ -1,4 +1,5 @@
-"""Holds both backends' models against a published one, or against each other, block by block."""
+"""Holds the backends' models against a published one, or against what the definitions of the ops
+give, block by block."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from archc import backends, streams
+from archc import backends, interpreter, streams
 from archc.api import Net
 from archc.backends.storage import tensors
 from archc.compiler.analysis import layers
@@ -72,17 +73,18 @@ def verify(
     """A verdict for each row of the spec.
 
     All models get the weights in a file, or random ones, and the same random batch of two at the
-    declared size. Without a reference, Keras's model is the one. Raises `WeightsError`.
+    declared size. Without a reference, the interpreter of the IR is the one. Raises `WeightsError`.
     """
     batch = inputs(net)
     step("weights")
     arrays = load(net, weights) if weights else settled_weights(net, batch)
     if model is None:
         points = [_own_point(row) for row in _rows(net)]
-        outputs = {name: _ours(net, name, arrays, batch, points, step) for name in backends.names()}
-        return _verdicts(points, outputs.pop("keras"), outputs)
-    step(model.name)
-    points, reference = _reference(net, model, arrays, batch)
+        step("the definitions of the ops")
+        reference = _defined(net, arrays, batch, points)
+    else:
+        step(model.name)
+        points, reference = _reference(net, model, arrays, batch)
     ours = {name: _ours(net, name, arrays, batch, points, step) for name in backends.names()}
     return _verdicts(points, reference, ours)
 
@@ -145,7 +147,7 @@ def _output(row: Row) -> str:
 
 
 def _own_point(row: Row) -> Point:
-    """Where one backend's output is compared with the other's."""
+    """Where a backend's output is compared with what the definitions give."""
     return Point(row.call.name, _block(row), _output(row), _output(row))
 
 
@@ -178,6 +180,18 @@ def _ours(
     live.load(model, weights)
     paths = {path for point in points for path in (point.row, point.path)}
     return with_blocks(net.network, live.outputs(model, batch, paths))
+
+
+def _defined(net: Net, weights: Arrays, batch: Array, points: list[Point]) -> Arrays:
+    """What the interpreter gives at the points."""
+    wanted, found = {point.reference for point in points}, dict[str, Array]()
+
+    def keep(path: str, value: Array) -> None:
+        if path in wanted:
+            found[path] = value
+
+    interpreter.run(net.network, weights, batch, keep)
+    return found
 
 
 def _reference(
