@@ -29,10 +29,18 @@ def _value(node: Node | None) -> Value:
         return None
     if not ex.is_constant(node):
         return ex.text(node)
+    if any(n.misuse() for n in ex.walk(node) if isinstance(n, ex.Call)):
+        return ex.text(node)  # what is wrong with it is reported where the row is bound
     try:
         return node.evaluate({})
     except (SpecError, KeyError):
-        return ex.text(node)  # what is wrong with it is reported where the row is bound
+        return ex.text(node)  # and so is this
+
+
+def _misused(node: Node) -> list[Problem]:
+    """What is wrong with the calls of functions in a condition."""
+    misuses = (call.misuse() for call in ex.walk(node) if isinstance(call, ex.Call))
+    return [misuse for misuse in misuses if misuse is not None]
 
 
 class Condition:
@@ -45,7 +53,7 @@ class Condition:
         mentioned = ex.names(self.node)
         self.mentioned = [name for name in mentioned if name in self.columns]
         self.words = {name: name for name in mentioned if name not in self.columns}
-        self.problems = [*self.misuses(self.node)]
+        self.problems = [*self.misuses(self.node), *_misused(node)]
 
     def read(self, node: Node) -> Node:
         """`node` with what columns are compared with taken as what cells say."""
@@ -71,8 +79,6 @@ class Condition:
                 sides = (node.left, node.right)
                 yield from self.all_misuses(s for s in sides if not isinstance(s, ex.Name))
             case _:
-                misuse = node.misuse() if isinstance(node, ex.Call) else None
-                yield from () if misuse is None else (misuse,)
                 yield from self.all_misuses(ex.children(node))
 
     def all_misuses(self, nodes: Iterable[Node]) -> Iterator[Problem]:

@@ -117,13 +117,15 @@ def _load(
     """All networks, or every problem of all of them and no network."""
     nets: list[Net] = []
     problems: list[Problem] = []
+    more = 0
     for spec in specs:
         try:
             nets.append(load_with(spec, dict(settings), include))
         except SpecError as error:
             problems.extend(error.problems)
+            more += error.more
     if problems:
-        raise SpecError(problems)
+        raise SpecError(problems, more)
     for net in nets:
         for note in net.notes:
             click.echo(f"{_shown(net.spec)}: note: {note}", err=True)
@@ -366,6 +368,8 @@ def _complain(error: SpecError) -> None:
             f"{click.style(place, bold=True)}: {click.style(code, fg='red', bold=True)} {message}"
         )
         click.echo(f"{styled}\n{excerpt}" if excerpt else styled, err=True, color=colour())
+    for line in error.rest():
+        click.echo(line, err=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
