@@ -37,11 +37,14 @@ def _worked_out(block: Block) -> Iterator[tuple[Block, str]]:
 
     Code that gets an activation as an argument knows its channels, and no more about it.
     """
-    for name, _ in block.lets:
-        yield block, name
-    for _, invoke in block.invokes():
-        if isinstance(invoke.target, Block):
-            yield from _worked_out(invoke.target)
+    found = {block: None}
+    pending = [block]
+    while pending:
+        owner = pending.pop()
+        yield from ((owner, name) for name, _ in owner.lets)
+        called = [i.target for _, i in owner.invokes() if isinstance(i.target, Block)]
+        pending += [target for target in dict.fromkeys(called) if target not in found][::-1]
+        found.update(dict.fromkeys(called))
 
 
 def check_shape(block: Block, body: Body) -> Body:
@@ -79,23 +82,33 @@ def decided(block: Block, name: str) -> Iterator[tuple[Invoke, str]]:
 
 def applied(body: Body, name: str) -> Iterator[bool]:
     """For each activation that the call's parameter decides: whether it is of a feature map."""
-    assert isinstance(body.target, Block)
-    calls = {call.name: call.body for call in body.calls}
-    for invoke, argument in decided(body.target, name):
-        inner = calls.get(invoke.name)
-        if inner is not None and invoke.target is ACTIVATION:
-            yield inner.inputs[0].is_map
-        elif inner is not None and isinstance(invoke.target, Block):
-            yield from applied(inner, argument)
+    pending = [(body, name)]
+    seen = {*pending}
+    while pending:
+        outer, parameter = pending.pop()
+        assert isinstance(outer.target, Block)
+        calls = {call.name: call.body for call in outer.calls}
+        for invoke, argument in decided(outer.target, parameter):
+            inner = calls.get(invoke.name)
+            if inner is not None and invoke.target is ACTIVATION:
+                yield inner.inputs[0].is_map
+            elif inner is not None and isinstance(invoke.target, Block):
+                pending += {(inner, argument)} - seen
+                seen.add((inner, argument))
 
 
 def reached(block: Block, name: str) -> Iterator[tuple[Block, str]]:
     """Every activation that a block's parameter decides: the block that calls it, and the call."""
-    for invoke, argument in decided(block, name):
-        if invoke.target is ACTIVATION:
-            yield block, invoke.name
-        elif isinstance(invoke.target, Block):
-            yield from reached(invoke.target, argument)
+    pending = [(block, name)]
+    seen = {*pending}
+    while pending:
+        owner, parameter = pending.pop()
+        for invoke, argument in decided(owner, parameter):
+            if invoke.target is ACTIVATION:
+                yield owner, invoke.name
+            elif isinstance(invoke.target, Block):
+                pending += {(invoke.target, argument)} - seen
+                seen.add((invoke.target, argument))
 
 
 def _depending(block: Block, name: str) -> set[str]:

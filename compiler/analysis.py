@@ -130,12 +130,15 @@ def memory(network: Network) -> Memory:
     for index, layer in enumerate(every):
         last_use[index] = index
         last_use.update(dict.fromkeys(layer.feeds, index))
-    alive = {-1: network.input.size}
-    peak = alive[-1]
-    for index, layer in enumerate(every):
-        alive[index] = layer.output.size
-        peak = max(peak, sum(alive.values()))
-        alive = {value: size for value, size in alive.items() if last_use[value] > index}
+    sizes = {-1: network.input.size, **{i: layer.output.size for i, layer in enumerate(every)}}
+    freed = dict.fromkeys(range(len(every)), 0)
+    for value, index in last_use.items():
+        freed[index] = freed.get(index, 0) + sizes[value]
+    alive = peak = sizes[-1]
+    for index in range(len(every)):
+        alive += sizes[index]
+        peak = max(peak, alive)
+        alive -= freed[index]
     total = sum(layer.output.size for layer in every)
     return Memory(total * FLOAT_BYTES, peak * FLOAT_BYTES)
 

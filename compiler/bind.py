@@ -16,7 +16,7 @@ from archc.compiler.catalogue import CATALOGUE
 from archc.compiler.expressions import Literal, Node, walk
 from archc.compiler.ir import Block, Op, Parameter
 from archc.compiler.load import Files
-from archc.compiler.problems import Problem
+from archc.compiler.problems import Enough, Problem
 from archc.compiler.reader import Scalar
 from archc.compiler.spec import BlockSpec, Spec
 from archc.compiler.values import Type
@@ -45,6 +45,16 @@ def bind(files: Files) -> tuple[Program | None, list[Problem]]:
     """The program that the files say, and every problem of names and arguments in them."""
     assert files.spec is not None
     spec, values = files.spec, ValueBinder(files.spec.defaults)
+    try:
+        program = _program(files, spec, values)
+    except Enough:
+        program = None
+    if program is None or values.problems:
+        return None, from_extended(spec, values.problems)
+    return program, []
+
+
+def _program(files: Files, spec: Spec, values: ValueBinder) -> Program:
     blocks = Blocks(values, files.blocks)
     blocks.all()
     scope: dict[str, Type] = {}
@@ -54,11 +64,7 @@ def bind(files: Files) -> tuple[Program | None, list[Problem]]:
     defaults = _defaults(spec, values, blocks, Scope(scope))
     binder = RowBinder(values, blocks, Scope(scope, ("x",)), spec.place.source)
     rows = tuple(binder.rows(spec.network or ()))
-    if values.problems:
-        return None, from_extended(spec, values.problems)
-    return Program(
-        spec, parameters, lets, requirements, defaults, blocks.bound, rows, files.blocks
-    ), []
+    return Program(spec, parameters, lets, requirements, defaults, blocks.bound, rows, files.blocks)
 
 
 def _lets(spec: Spec, values: ValueBinder, scope: dict[str, Type]) -> Iterator[tuple[str, Node]]:

@@ -15,7 +15,9 @@ from archc.compiler.problems import Invalid, Place, SpecError
 
 MAX_ELEMENTS = 2**36
 """A single value of more elements than this is a mistake."""
-MAX_OPS = 2**20
+MAX_STRIDE = 2**24
+"""So is a feature map of a larger stride, from the network's input on."""
+MAX_OPS = 10_000
 """So is a network of more ops."""
 
 Defaults = Mapping[str, Mapping[str, Value]]
@@ -32,11 +34,11 @@ class Blame(Exception):
         self.invalid, self.place, self.parameter = invalid, place, parameter
 
 
-MAX_BODIES = 2**15
-"""Calls that are remembered before all are forgotten."""
+MAX_BODIES = 2**13
+"""Calls, and calls in them, that are remembered before all are forgotten."""
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=8)
 def elaborator_for(defaults: tuple[tuple[str, tuple[tuple[str, Value], ...]], ...]) -> Elaborator:
     return Elaborator({name: dict(values) for name, values in defaults})
 
@@ -47,6 +49,8 @@ class Elaborator:
     def __init__(self, defaults: Defaults) -> None:
         self.defaults = defaults
         self.bodies: dict[tuple[object, ...], Body] = {}
+        self.count = 0
+        """Of the bodies, and of the calls in them."""
         self.base: dict[Op | Block, dict[str, Value]] = {}
 
     def call(
@@ -57,8 +61,8 @@ class Elaborator:
         key = (target, tuple(arguments.values()), inputs)
         body = self.bodies.get(key)
         if body is None:
-            if len(self.bodies) > MAX_BODIES:
-                self.bodies.clear()
+            if self.count > MAX_BODIES:
+                self.forget()
             if isinstance(target, Block):
                 body = self.settled(self.block(target, arguments, inputs))
             elif target is ACTIVATION and isinstance(arguments["act"], Block):
@@ -66,7 +70,13 @@ class Elaborator:
             else:
                 body = self.op(target, arguments, inputs)
             self.bodies[key] = body
+            self.count += 1 + len(body.calls)
         return body
+
+    def forget(self) -> None:
+        self.bodies.clear()
+        self.base.clear()
+        self.count = 0
 
     def base_of(self, target: Op | Block) -> Mapping[str, Value]:
         """Every parameter's value where a call gives none, in order of declaration."""
@@ -108,6 +118,9 @@ class Elaborator:
         output = op.shape(arguments, *inputs)
         if output.size > MAX_ELEMENTS:
             raise Invalid("E044", f"`{op.name}` gives {output}, more than any network needs")
+        if max(output.strides) > MAX_STRIDE:
+            message = f"`{op.name}` comes to a total stride of more than {MAX_STRIDE:,}"
+            raise Invalid("E044", message, "no input has so many pixels")
         return Body(op, arguments, inputs, output, op.cost(arguments, output, *inputs))
 
     def block(
@@ -128,7 +141,8 @@ class Elaborator:
         _check_channels(block, output, scope)
         calls, feed = tuple(body.calls), body.feeds[result]
         _check_used(block, calls, feed)
-        ops = check_ops(sum(call.body.ops for call in calls))
+        # One at least, so that what walks through all calls takes no longer than ops allow.
+        ops = check_ops(max(1, sum(call.body.ops for call in calls)))
         return Body(block, values, inputs, output, Cost(), calls, feed, ops)
 
 

@@ -14,7 +14,7 @@ from pydantic_core import ValidationError
 
 from archc.compiler import expressions as ex
 from archc.compiler.conditions import Condition, row_values
-from archc.compiler.problems import Place, Problem, Reporter, SpecError, choices, suggest
+from archc.compiler.problems import Enough, Place, Problem, Reporter, SpecError, choices, suggest
 from archc.compiler.reader import Node, Scalar
 from archc.compiler.spec import (
     NOT_GIVEN,
@@ -97,7 +97,10 @@ def changed(
         if done * change.size > MAX_WORK:
             message = f"changes times rows come to more than {MAX_WORK:,}"
             return (), [Problem("E044", message, each.place, "write the table out")]
-        change.make(each)
+        try:
+            change.make(each)
+        except Enough:
+            return (), change.problems
     entries = tuple(e for e in _entries(change.slots) if not isinstance(e, CellsSpec))
     if not entries:
         change.check_left()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from archc.compiler import expressions as ex
@@ -12,7 +12,7 @@ from archc.compiler.calls import elaborator_for
 from archc.compiler.expressions import Definition, Node, Value
 from archc.compiler.ir import Network, Parameter, Tensor
 from archc.compiler.origins import Origins, Settings
-from archc.compiler.problems import Invalid, Place, Problem, SpecError
+from archc.compiler.problems import Enough, Invalid, Place, Problem, Problems, SpecError
 from archc.compiler.rows import Rows, check_known, unused
 from archc.compiler.values import show
 from archc.compiler.variants import from_extended
@@ -21,10 +21,12 @@ from archc.compiler.variants import from_extended
 def elaborate(program: Program, settings: Settings) -> tuple[Network | None, list[Problem]]:
     """The network that `program` is with `settings`, or what does not work out about it."""
     values = _Values(program, settings)
-    for work_out in (values.parameters, values.requirements, values.lets, values.defaults):
-        if not values.problems:
-            work_out()
-    network = None if values.problems else _network(values, _rows(values))
+    network = None
+    with suppress(Enough):
+        for work_out in (values.parameters, values.requirements, values.lets, values.defaults):
+            if not values.problems:
+                work_out()
+        network = None if values.problems else _network(values, _rows(values))
     if values.problems:
         return None, from_extended(program.spec, values.problems)
     return network, []
@@ -79,7 +81,7 @@ class _Values:
         """Parameters and `let`s."""
         self.given: dict[str, dict[str, Value]] = {}
         """What `defaults` gives, by block or op."""
-        self.problems: list[Problem] = []
+        self.problems: list[Problem] = Problems()
 
     def is_known(self, node: Node, what: str) -> bool:
         """Whether `what` depends on no kept parameter. Reports it."""

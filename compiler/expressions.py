@@ -30,6 +30,8 @@ Scope = Mapping[str, object]
 
 MAX_TERMS = 1000
 """An expression that grows longer than this when names are replaced in it is refused."""
+MAX_LEVELS = 250
+"""So is one that becomes deeper than any that is written out."""
 LARGEST = 2**53
 """Numbers beyond this are refused: an integer would not survive as a float."""
 
@@ -373,13 +375,27 @@ def substitute(node: Node, values: Mapping[str, Node]) -> Node:
         nonlocal terms
         value = values.get(str(name), name)
         terms += sum(1 for _ in walk(value))
+        if terms > MAX_TERMS:
+            raise _too_long(node, f"comes to more than {MAX_TERMS} terms")
         return value
 
     result = rewrite(node, leaf)
-    if terms > MAX_TERMS:
-        message = f"written out, this comes to more than {MAX_TERMS} terms"
-        raise SpecError([Problem("E022", message, node.place, "work it out in smaller parts")])
+    if not _is_flat(result):
+        raise _too_long(node, f"is nested more than {MAX_LEVELS} deep")
     return result
+
+
+def _too_long(node: Node, what: str) -> SpecError:
+    hint = "work it out in smaller parts"
+    return SpecError([Problem("E022", f"written out, this {what}", node.place, hint)])
+
+
+def _is_flat(node: Node) -> bool:
+    """Whether an expression can be walked by a function that calls itself."""
+    level = [node]
+    for _ in range(MAX_LEVELS):
+        level = [child for above in level for child in children(above)]
+    return not level
 
 
 # ---------------------------------------------------------------------------------- rendering

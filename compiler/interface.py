@@ -9,16 +9,22 @@ many channels each value has, as an expression in them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from archc.compiler import expressions as ex
 from archc.compiler import parser
 from archc.compiler.expressions import Node
-from archc.compiler.ir import Block, Invoke, Op, Use
+from archc.compiler.ir import Block, Invoke, Op, Step, Use
 from archc.compiler.problems import Place, Problem, Source, SpecError
 from archc.compiler.values import Type
 from archc.compiler.whole import fraction, let_type
+
+MAX_ARGUMENTS = 256
+"""Values that a block takes in generated code; those of the blocks that it calls are among them."""
+MAX_TERMS = 2**14
+"""Of the channels of a block's steps, each written in terms of the block's inputs."""
 
 _NOWHERE = Place(Source("generated", ""), 1, 1)
 
@@ -52,6 +58,8 @@ class Interface:
     """Inputs whose channels the code mentions."""
     used: tuple[str, ...]
     """Inputs that the code computes with."""
+    terms: int
+    """Of the channels of all steps."""
 
     @property
     def output(self) -> Node | None:
@@ -59,10 +67,13 @@ class Interface:
         return self.block.channels or self.channels.get(self.block.steps[-1].name)
 
 
-@lru_cache(maxsize=4096)
 def interface(block: Block) -> Interface:
     """The interface of `block`. Raises `SpecError` (E023) for what code cannot spell."""
-    return _Analysis(block).interface()
+    # Kept with the block, so that it lives as long.
+    kept = vars(block)
+    if "interface" not in kept:
+        kept["interface"] = _Analysis(block).interface()
+    return kept["interface"]  # type: ignore[no-any-return]
 
 
 def input_channels(face: Interface, invoke: Invoke) -> tuple[Node | None, ...]:
@@ -98,7 +109,7 @@ def output_channels(target: Op | Block) -> Node:
     return found or ex.Literal(0, _NOWHERE)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=256)
 def _op_channels(op: Op, count: int) -> Node | None:
     if op.channels is None:
         return None
@@ -111,13 +122,9 @@ def _op_channels(op: Op, count: int) -> Node | None:
 
 
 def with_channels(node: Node, channels: Mapping[str, Node]) -> Node:
-    """`node` with `x.channels` replaced by what is known of it."""
-
-    def leaf(name: ex.Name | ex.Attribute) -> Node:
-        known = isinstance(name, ex.Attribute) and name.field == "channels"
-        return channels.get(name.id, name) if known else name
-
-    return ex.rewrite(node, leaf)
+    """`node` with `x.channels` replaced by what is known of it. Raises `SpecError` (E022) where
+    that is too long."""
+    return ex.substitute(node, {f"{name}.channels": known for name, known in channels.items()})
 
 
 def simplify(node: Node) -> Node:
@@ -144,6 +151,18 @@ def simplify(node: Node) -> Node:
     return node
 
 
+@contextmanager
+def placed(place: Place, hint: str | None = None) -> Iterator[None]:
+    """Problems of expressions that stand nowhere, as they are made of others, stand at `place`."""
+    try:
+        yield
+    except SpecError as error:
+        raise SpecError(
+            replace(p, place=place, hint=hint or p.hint) if p.place is _NOWHERE else p
+            for p in error.problems
+        ) from None
+
+
 class _Analysis:
     def __init__(self, block: Block) -> None:
         self.block = block
@@ -152,14 +171,17 @@ class _Analysis:
         }
         self.passed: dict[str, tuple[tuple[str, Node], ...]] = {}
         self.handed: list[Argument] = []
+        self.terms = 0
 
     def interface(self) -> Interface:
         for step in self.block.steps:
             assert isinstance(step.call, Invoke)
-            for invoke in step.call.walk():
-                self.invoke(invoke, optional=step.when is not None)
-            first = self.channels.get(_first(step.call).name)
-            self.step_channels(step.name, step.call.name, step.when, first)
+            with placed(step.place):
+                for invoke in step.call.walk():
+                    self.invoke(invoke, optional=step.when is not None)
+                first = self.channels.get(_first(step.call).name)
+                self.step_channels(step.name, step.call.name, step.when, first)
+            self.check_size(step)
         mentioned = list(self.mentioned())
         self.check_whole()
         names = {node.id for node in mentioned if isinstance(node, ex.Name)}
@@ -170,7 +192,21 @@ class _Analysis:
             self.passed,
             tuple(x for x in self.block.inputs if x in self.sized(mentioned)),
             tuple(x for x in self.block.inputs if x in self.operands()),
+            self.terms,
         )
+
+    def check_size(self, step: Step) -> None:
+        """Raises `SpecError` (E044) where the generated code would be endless."""
+        if len(self.handed) > MAX_ARGUMENTS:
+            message = f"the blocks in it work out more than {MAX_ARGUMENTS} values for each call"
+            hint = "give them as parameters, which calls can share"
+            raise SpecError([Problem("E044", message, step.place, hint)])
+        known = self.channels.get(step.name)
+        self.terms += 0 if known is None else sum(1 for _ in ex.walk(known))
+        if self.terms > MAX_TERMS:
+            message = f"the channels of these steps come to more than {MAX_TERMS:,} terms"
+            hint = "work them out under `let`"
+            raise SpecError([Problem("E044", message, step.place, hint)])
 
     def invoke(self, invoke: Invoke, optional: bool) -> None:
         passed = list(invoke.arguments)
@@ -243,13 +279,18 @@ class _Analysis:
         """Every node that the generated code spells."""
         for step in self.block.steps:
             if step.when is not None:
-                yield from _spelled(step.when, step.name, self.channels)
+                yield from self.spelled(step.when, step)
             assert isinstance(step.call, Invoke)
             for invoke in step.call.walk():
                 for _, node in self.passed[invoke.name]:
-                    yield from _spelled(node, step.name, self.channels)
+                    yield from self.spelled(node, step)
                 for channels in self.needed_channels(invoke):
                     yield from ex.walk(channels)
+
+    def spelled(self, node: Node, step: Step) -> Iterator[Node]:
+        with placed(step.place):
+            with_channels(node, self.channels)  # as code says it, so it must not be too long
+        yield from _spelled(node, step.name, self.channels)
 
     def needed_channels(self, invoke: Invoke) -> Iterator[Node]:
         """Channels of the operands that a constructor has to be told."""
@@ -280,9 +321,15 @@ class _Analysis:
         return found
 
 
-@lru_cache(maxsize=4096)
 def resolved(block: Block) -> frozenset[str]:
     """Parameters that some `let` depends on, here or in a block that this one calls."""
+    kept = vars(block)
+    if "resolved" not in kept:
+        kept["resolved"] = _resolved(block)
+    return kept["resolved"]  # type: ignore[no-any-return]
+
+
+def _resolved(block: Block) -> frozenset[str]:
     lets = dict(block.lets)
     names: set[str] = set()
     pending = list(lets.values())

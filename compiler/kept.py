@@ -7,13 +7,15 @@ writes them, 3 for (3, 3).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from archc.compiler import expressions as ex
 from archc.compiler.expressions import Node
 from archc.compiler.interface import interface, with_channels
 from archc.compiler.ir import Block, Body
 from archc.compiler.values import Type
+
+Seen = set[tuple[int, frozenset[str], frozenset[str]]]
 
 SIZES = ("size", "sides", "shape", "padding")
 """Kinds with more than one way to write a value in Python."""
@@ -39,15 +41,21 @@ def _tested(node: Node) -> tuple[Node, ...]:
     return ()
 
 
-def decided(body: Body, names: Collection[str], inputs: Collection[str]) -> str | None:
+def decided(
+    body: Body, names: Iterable[str], inputs: Iterable[str], seen: Seen | None = None
+) -> str | None:
     """What must be known of a call, in words, and depends on a kept parameter.
 
-    That are the arguments `names` and the channels of the tensors `inputs`.
+    That are the arguments `names` and the channels of the tensors `inputs`. What was `seen` of the
+    same is not looked at again.
     """
-    if not names and not inputs:
+    seen = set() if seen is None else seen
+    key = (id(body), frozenset(names), frozenset(inputs))
+    if key in seen or not key[1] | key[2]:
         return None
+    seen.add(key)
     if isinstance(body.target, Block):
-        return _in_block(body, body.target, names, inputs)
+        return _in_block(body, body.target, *key[1:], seen)
     divisor = body.target.divisor
     if divisor is None or divisor in names:
         return None if divisor is None else f"`{divisor}`"
@@ -56,7 +64,7 @@ def decided(body: Body, names: Collection[str], inputs: Collection[str]) -> str 
 
 
 def _in_block(
-    body: Body, block: Block, names: Collection[str], inputs: Collection[str]
+    body: Body, block: Block, names: frozenset[str], inputs: frozenset[str], seen: Seen
 ) -> str | None:
     kinds = {p.name: p.type for p in block.parameters if p.name in names}
     for node, condition in _expressions(block):
@@ -75,7 +83,7 @@ def _in_block(
         own = [name for name, node in invoke.arguments if is_open(node)]
         fed = zip(takes, invoke.operands, strict=False)
         open_inputs = [x for x, operand in fed if is_open(channels.get(operand.name))]
-        what = decided(call.body, own, open_inputs)
+        what = decided(call.body, own, open_inputs, seen)
         if what is not None:
             return what
     return None

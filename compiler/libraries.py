@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from archc.compiler.problems import Place, Problem, choices, suggest
+from archc.compiler.problems import Enough, Place, Problem, Problems, choices, suggest
 from archc.compiler.reader import Scalar
 from archc.compiler.spec import BlockSpec, Spec
 
@@ -35,11 +36,12 @@ def blocks_of(specs: Specs, links: Links) -> tuple[dict[str, BlockSpec], list[Pr
             assert isinstance(name, Scalar)
             every.setdefault(name, {})[path] = _Definition(block, name.place, below)
     found: dict[str, BlockSpec] = {}
-    problems: list[Problem] = []
-    for name, own in every.items():
-        standing = _standing(own)
-        found[name] = own[standing[0]].block
-        problems += [*_clashes(name, own, standing), *_misfits(name, own, specs)]
+    problems = Problems()
+    with suppress(Enough):
+        for name, own in every.items():
+            standing = _standing(own)
+            found[name] = own[standing[0]].block
+            problems += [*_clashes(name, own, standing), *_misfits(name, own, specs)]
     return found, problems
 
 

@@ -12,7 +12,7 @@ from archc.compiler import reader
 from archc.compiler.folders import SHIPPED as SHIPPED
 from archc.compiler.folders import Folders
 from archc.compiler.libraries import blocks_of
-from archc.compiler.problems import Place, Problem, Reporter, Source, SpecError, quote
+from archc.compiler.problems import Enough, Place, Problem, Reporter, Source, SpecError, quote
 from archc.compiler.reader import Scalar
 from archc.compiler.spec import BlockSpec, Spec
 from archc.compiler.validation import validate
@@ -37,13 +37,20 @@ def load(path: Path, include: Iterable[Path] = ()) -> tuple[Files | None, list[P
     What it uses lies in its folder or project, among the shipped specs, or in folders to `include`.
     """
     loader = _Loader(Folders(path, include))
-    spec = loader.file(path, str(path), ())
+    try:
+        spec = loader.file(path, str(path), ())
+    except Enough:
+        return None, loader.problems
     blocks, problems = blocks_of(loader.specs, loader.links) if spec else ({}, [])
     libraries = tuple(library for library in list(loader.specs.values())[1:] if library)
     return Files(spec, libraries, blocks), [*loader.problems, *problems]
 
 
-@lru_cache(maxsize=256)
+LARGE = 2**16
+"""Characters of files that are read anew each time, as they would fill the memory."""
+
+
+@lru_cache(maxsize=64)
 def _parse(name: str, text: str) -> tuple[Spec | None, tuple[Problem, ...]]:
     source = Source(name, text)
     node, problems = reader.read(source)
@@ -72,6 +79,7 @@ class _Loader(Reporter):
     def __init__(self, folders: Folders) -> None:
         super().__init__()
         self.folders = folders
+        self.characters = 0
         self.specs: dict[Path, Spec | None] = {}
         self.links: dict[Path, list[Path]] = {}
         """The files that a file uses or extends."""
@@ -132,7 +140,8 @@ class _Loader(Reporter):
             hint = "name a spec with a `network`, or `use` a block library"
             self.report("E017", message, spec.extends.place, hint)
             return None
-        merged, problems = extended(Same(base, spec))
+        small = len(base.place.source.text) + len(spec.place.source.text) < LARGE
+        merged, problems = (extended if small else extended.__wrapped__)(Same(base, spec))
         self.problems.extend(problems)
         return None if problems else merged
 
@@ -146,7 +155,13 @@ class _Loader(Reporter):
                 problem = link.refused(problem.code, problem.message, hint)
             self.problems.append(problem)
             return None
-        spec, problems = _parse(source.name, source.text)
+        self.characters += len(source.text)
+        if link is not None and self.characters > reader.MAX_BYTES:
+            why = f"all files together are larger than {reader.MAX_BYTES // 2**10} KiB"
+            self.problems.append(link.refused("E008", why, None))
+            return None
+        parse = _parse if len(source.text) < LARGE else _parse.__wrapped__
+        spec, problems = parse(source.name, source.text)
         if problems and not reader.is_spec(source.text):
             problems = self.unquoted(path, source.name, link) or problems
         self.problems.extend(problems)

@@ -16,15 +16,18 @@ from archc.compiler.bind import Program, bind
 from archc.compiler.elaborate import elaborate
 from archc.compiler.interface import interface, output_channels
 from archc.compiler.ir import Block, Network, Parameter
-from archc.compiler.load import Files, load
+from archc.compiler.load import LARGE, Files, load
 from archc.compiler.origins import Settings
 from archc.compiler.problems import (
+    Enough,
     Invalid,
     Place,
     Problem,
+    Problems,
     Source,
     SpecError,
     in_reading_order,
+    listed,
     quote,
     suggest,
 )
@@ -54,15 +57,29 @@ def check_network(files: Files) -> Result:
 
 def check_interfaces(program: Program) -> Result:
     """The same program, if generated code can spell every block of it."""
-    problems: list[Problem] = []
-    for block in program.blocks.values():
-        try:
-            interface(block)
-        except SpecError as error:
-            problems.extend(error.problems)
+    problems = Problems()
+    with suppress(Enough):
+        terms = 0
+        for block in program.blocks.values():
+            try:
+                terms += interface(block).terms
+            except SpecError as error:
+                problems.extend(error.problems)
+            if terms > MAX_TERMS:
+                problems.append(_too_many_terms(block))
+                break
     if not problems:
         problems.extend(_defaults_of_channels(program))
     return (None if problems else program), problems
+
+
+MAX_TERMS = 2**17
+"""Of the channels of all blocks' steps."""
+
+
+def _too_many_terms(block: Block) -> Problem:
+    message = f"the channels of the steps up to here come to more than {MAX_TERMS:,} terms"
+    return Problem("E044", message, block.place, "work them out under `let`")
 
 
 def _defaults_of_channels(program: Program) -> Iterator[Problem]:
@@ -119,7 +136,8 @@ def _program(path: Path, include: Iterable[Path]) -> Program:
     files, problems = load(path, include)
     if problems or files is None:
         raise SpecError(in_reading_order(problems, str(path)))
-    return _bound(str(path), _Key(files))
+    large = sum(len(spec.place.source.text) for spec in (files.spec, *files.libraries) if spec)
+    return (_bound if large < LARGE else _bound.__wrapped__)(str(path), _Key(files))
 
 
 class _Key(Same):
@@ -130,7 +148,7 @@ class _Key(Same):
         self.files = files
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=32)
 def _bound(name: str, key: _Key) -> Program:
     value: Any = key.files
     for step in PASSES[1:]:
@@ -147,7 +165,7 @@ def _settings(program: Program, given: Mapping[str, object]) -> Settings:
         text = f"{name}={_written(value)}"
         place = Place(Source("--set", text), 1, 1, len(text))
         if name not in parameters:
-            known = ", ".join(f"`{known}`" for known in parameters) or "none"
+            known = listed(parameters) or "none"
             hint = suggest(name, parameters) or f"the parameters are {known}"
             problems.append(Problem("E050", f"unknown parameter {quote(name)}", place, hint))
             continue

@@ -8,8 +8,9 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from archc.compiler.codes import CODES
 
@@ -70,11 +71,38 @@ class Problem:
         return replace(self, related=(*self.related, *more)) if more else self
 
 
+SHOWN = 100
+"""Of the problems of a file; whoever mends so many checks again."""
+MOST = 120
+"""Problems after which nobody looks for more."""
+
+
+class Enough(Exception):
+    """There are so many problems that more of them help nobody. Never leaves the compiler."""
+
+
+class Problems(list[Problem]):
+    """Problems as they are found. Raises `Enough` where there are too many."""
+
+    def append(self, problem: Problem) -> None:
+        super().append(problem)
+        if len(self) > MOST:
+            raise Enough
+
+    def extend(self, problems: Iterable[Problem]) -> None:
+        for problem in problems:
+            self.append(problem)
+
+    def __iadd__(self, problems: Iterable[Problem]) -> Self:  # type: ignore[override, misc]
+        self.extend(problems)
+        return self
+
+
 class Reporter:
     """Collects problems."""
 
     def __init__(self) -> None:
-        self.problems: list[Problem] = []
+        self.problems: list[Problem] = Problems()
 
     def report(
         self,
@@ -88,11 +116,18 @@ class Reporter:
 
 
 class SpecError(Exception):
-    """A spec is wrong. Carries every problem found, the user's own file first."""
+    """A spec is wrong. Carries the problems found, the user's own file first, but no more than a
+    hundred, and how many `more` there are."""
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems = tuple(problems)
-        super().__init__("\n".join(render(problem) for problem in self.problems))
+    def __init__(self, problems: Iterable[Problem], more: int = 0) -> None:
+        every = tuple(problems)
+        self.problems = every[:SHOWN]
+        self.more = more + len(every[SHOWN:])
+        super().__init__("\n".join([*map(render, self.problems), *self.rest()]))
+
+    def rest(self) -> list[str]:
+        """What is said of the problems that are not shown."""
+        return [f"... and at least {self.more:,} more problems"] if self.more else []
 
 
 class Invalid(Exception):
@@ -109,9 +144,20 @@ class Invalid(Exception):
         return Problem(self.code, self.message, place, self.hint, related)
 
 
+LONGEST_WORD, MOST_LETTERS = 64, 2000
+"""Of a word, and of those that it may look like: a comparison takes the square of its time."""
+MOST_CHOICES = 50
+
+
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word that `word` looks like, if there is one."""
-    near = difflib.get_close_matches(word, sorted(set(known)), n=1, cutoff=0.6)
+    few, letters = set[str](), 0
+    for name in known:
+        letters += len(name)
+        if letters > MOST_LETTERS:
+            break
+        few.add(name)
+    near = difflib.get_close_matches(word[:LONGEST_WORD], sorted(few), n=1, cutoff=0.6)
     return near[0] if near else None
 
 
@@ -122,7 +168,13 @@ def suggest(word: str, known: Iterable[str]) -> str | None:
 
 
 def choices(known: Iterable[str]) -> str:
-    return "one of " + ", ".join(f"`{word}`" for word in known)
+    return f"one of {listed(known)}"
+
+
+def listed(known: Iterable[str]) -> str:
+    """Words one after another, as far as a person reads on."""
+    words = [f"`{word}`" for word in islice(known, MOST_CHOICES + 1)]
+    return ", ".join([*words[:MOST_CHOICES], *["..."] * (len(words) > MOST_CHOICES)])
 
 
 def printable(text: str) -> str:

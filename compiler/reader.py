@@ -17,9 +17,17 @@ from typing import Any
 
 import yaml
 
-from archc.compiler.problems import Place, Problem, Source, SpecError, quote
+from archc.compiler.problems import (
+    Enough,
+    Place,
+    Problem,
+    Problems,
+    Source,
+    SpecError,
+    quote,
+)
 
-MAX_BYTES = 8 * 2**20
+MAX_BYTES = 2**19
 MAX_DEPTH = 24
 MAX_TEXT = 4000
 
@@ -34,6 +42,7 @@ _SYNTAX = (
     ("start any token", "a text cannot start so", "quote it; indent with spaces, not tabs"),
     ("values are not allowed", "unexpected `: `", "quote the text, or indent like its neighbours"),
     ("'-' indicator", "not an entry of the list around it", "start each with `- `, all in line"),
+    ("expected ':'", "a key without a value", "write `key: value`"),
     ("expected key", "not a key of the mapping around it", "write `key: value`, all keys in line"),
     ("expected ','", "a bracket is not closed", "close it, or put a comma between two entries"),
     ("node content", "a value is missing here", "write one, or quote a text that starts so"),
@@ -84,7 +93,7 @@ def read_source(path: Path, name: str | None = None, linked: bool = False) -> So
     except (OSError, ValueError) as error:
         raise refuse("E001", getattr(error, "strerror", None) or str(error)) from None
     if len(data) > MAX_BYTES:
-        raise refuse("E008", f"the file is larger than {MAX_BYTES // 2**20} MiB")
+        raise refuse("E008", f"the file is larger than {MAX_BYTES // 2**10} KiB")
     try:
         text = data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
@@ -123,7 +132,7 @@ def read(source: Source) -> tuple[Node | None, list[Problem]]:
         reader.run(yaml.parse(source.text, Loader=_LOADER))
     except yaml.MarkedYAMLError as error:
         reader.problems.append(reader.syntax(error))
-    except _Stop:
+    except (_Stop, Enough):
         pass
     return reader.root, reader.problems
 
@@ -144,7 +153,7 @@ class _Reader:
     def __init__(self, source: Source) -> None:
         self.source = source
         self.root: Node | None = None
-        self.problems: list[Problem] = []
+        self.problems: list[Problem] = Problems()
         self.stack: list[Sequence | Mapping] = []
         self.keys: list[Scalar | None] = []
 
@@ -178,9 +187,16 @@ class _Reader:
         known = (row[1:] for row in _SYNTAX if row[0] in said)
         words, hint = next(known, (said, None))
         mark, start = error.problem_mark or error.context_mark, error.context_mark
-        elsewhere = start is not None and start.line != mark.line
+        place = self.within(mark)
+        elsewhere = start is not None and start.line + 1 != place.line
         related = (("it starts here", self.place(start)),) if elsewhere else ()
-        return Problem("E004", f"YAML syntax: {words}", self.place(mark), hint, related)
+        return Problem("E004", f"YAML syntax: {words}", place, hint, related)
+
+    def within(self, mark: Any) -> Place:
+        """The place of `mark`; that of the end for one on the line after a text without a break."""
+        lines = self.source.lines
+        end = Place(self.source, len(lines), len(lines[-1]) + 1)
+        return end if mark.line >= len(lines) else self.place(mark)
 
     def refuse_anchor(self, event: Any, kind: str) -> None:
         hint = "write the value out, or make it a parameter or a block"

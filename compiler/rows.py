@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -9,7 +10,7 @@ from archc.compiler import expressions as ex
 from archc.compiler.bind_rows import REPEAT, RowTemplate
 from archc.compiler.calls import Blame, Elaborator, check_ops
 from archc.compiler.expressions import Node, Value
-from archc.compiler.interface import called_channels, resolved, spellable
+from archc.compiler.interface import called_channels, placed, resolved, spellable
 from archc.compiler.ir import Block, Body, Call, Row, Tensor
 from archc.compiler.kept import decided, tested_sizes
 from archc.compiler.origins import Origins
@@ -80,6 +81,9 @@ class Rows:
             for index in range(count):
                 tapped = template if index == count - 1 else replace(template, tap=None)
                 self.outputs.append(self.output(tapped, index == 0))
+                if self.outputs[-1] is FAILED:  # so are those that follow
+                    self.outputs += [FAILED] * (count - index - 1)
+                    break
         except Invalid as invalid:
             self.problems.append(invalid.at(template.place))
             self.outputs.append(FAILED)
@@ -351,7 +355,8 @@ class Rows:
         arguments = {name: ex.Literal(value, place) for name, value in body.arguments.items()}
         known = [ex.Literal(x.channels, place) for x in body.inputs]
         here = tuple(own or plain for own, plain in zip(inputs, known, strict=True))
-        channels = called_channels(template.target, {**arguments, **spelled}, here)
+        with placed(place, "remove `keep: true` from what decides these channels"):
+            channels = called_channels(template.target, {**arguments, **spelled}, here)
         what = f"the size of what `{template.target.name}` gives"
         for node in inputs if channels is None else ():
             if node is not None:
@@ -365,9 +370,9 @@ def unused(rows: Sequence[Row]) -> Iterator[Problem]:
     tapped = _reaching(rows, [index for index, row in enumerate(rows) if row.tap is not None])
     lost = {row.place: row for i, row in enumerate(rows) if i not in needed}
     of_taps = {rows[index].place for index in tapped}
+    count = Counter(row.place for row in rows)
     for place, row in lost.items():
-        repeated = sum(other.place is place for other in rows) > 1
-        name = row.group if repeated else row.call.name
+        name = row.group if count[place] > 1 else row.call.name
         message, hint = f"nothing uses the row `{name}`", "take from it with `from`, or remove it"
         if place in of_taps:
             message = f"the network's output does not depend on `{name}`"

@@ -84,6 +84,8 @@ def _checked(check: Callable[[str], object], wanted: str) -> PlainValidator:
     return PlainValidator(validate)
 
 
+MAX_ITEMS = 256
+"""Of a list that is a value, such as the rows that one row joins."""
 NOT_GIVEN = ("", "~", "null")
 """How a cell says that it gives nothing. `none` is a value."""
 
@@ -104,6 +106,9 @@ def _value(value: Any) -> Node:
 def _node(value: object) -> Node:
     try:
         if isinstance(value, reader.Sequence):
+            if len(value) > MAX_ITEMS:
+                message = f"a list of more than {MAX_ITEMS} values"
+                raise _custom(Problem("E008", message, value.place))
             return expressions.Items(tuple(_node(item) for item in value), value.place)
         scalar = _scalar(value, "a value")
         return parser.parse(scalar, scalar.place)
@@ -373,7 +378,7 @@ class BlockSpec(SpecNode):
     inputs: tuple[Name, ...] = ("x",)
     params: dict[ParameterName, ParameterSpec] = {}
     let: dict[Name, Value] = {}
-    steps: Annotated[tuple[StepSpec, ...], Field(min_length=1)]
+    steps: Annotated[tuple[StepSpec, ...], BeforeValidator(lambda v: _few(v)), Field(min_length=1)]
     returns: Expression = None
     on_vectors: Name | None = None
     """The activation that stands in for the block, used as one, where there is no feature map."""
@@ -381,6 +386,16 @@ class BlockSpec(SpecNode):
     """How many channels the block gives, where its steps do not show it plainly. Checked."""
     replace: Flag = False
     """Whether it takes the place of the block of its name in a file that this one builds on."""
+
+
+MAX_STEPS = 512
+
+
+def _few(steps: Any) -> Any:
+    if isinstance(steps, reader.Sequence) and len(steps) > MAX_STEPS:
+        message, hint = f"a block of more than {MAX_STEPS} steps", "make blocks of parts of it"
+        raise _custom(Problem("E008", message, steps.place, hint))
+    return steps
 
 
 def _entry(value: Any) -> TableSpec | RowSpec:

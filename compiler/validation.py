@@ -7,7 +7,7 @@ from typing import Any
 from pydantic_core import ValidationError
 
 from archc.compiler import reader
-from archc.compiler.problems import Problem, choices, nearest, quote, suggest
+from archc.compiler.problems import MOST, Problem, choices, nearest, quote, suggest
 from archc.compiler.reader import Scalar
 from archc.compiler.spec import (
     BlockSpec,
@@ -32,7 +32,8 @@ def validate(node: reader.Node) -> tuple[Spec | None, list[Problem]]:
 def _own_errors(error: ValidationError) -> list[dict[str, Any]]:
     """The errors of a validation, without those that only follow from others."""
     every: list[dict[str, Any]]
-    every = [dict(details) for details in error.errors(include_url=False, include_input=False)]
+    found = error.errors(include_url=False, include_input=False)
+    every = [dict(details) for details in found[: MOST + 1]]
     paths = [details["loc"] for details in every]
     above = {path[:length] for path in paths for length in range(len(path))}
     unknown = [details["loc"] for details in every if details["type"] == "extra_forbidden"]

@@ -43,7 +43,7 @@ class Same:
         return isinstance(other, Same) and [*map(id, self.parts)] == [*map(id, other.parts)]
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def extended(key: Same) -> tuple[Spec, tuple[Problem, ...]]:
     """The second spec of `key` on top of the first, and what does not fit there."""
     base, spec = key.parts

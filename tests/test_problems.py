@@ -103,8 +103,8 @@ UNREADABLE = {
         "spec.yaml:2:1: E002 control character U+0000\n    2 |\n      | ^\n      = help: remove it",
     ),
     "too_large": (
-        lambda path: path.write_bytes(b"# " + b"x" * 2**23),
-        "spec.yaml:1:1: E008 the file is larger than 8 MiB",
+        lambda path: path.write_bytes(b"# " + b"x" * 2**19),
+        "spec.yaml:1:1: E008 the file is larger than 512 KiB",
     ),
 }
 

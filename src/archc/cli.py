@@ -9,7 +9,7 @@ import difflib
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -123,17 +123,19 @@ def _load(
     is a problem too where it is `strict`."""
     nets: list[Net] = []
     problems: list[Problem] = []
+    more = 0
     for spec in specs:
         try:
             nets.append(load_with(spec, dict(settings), include))
         except SpecError as error:
             problems.extend(error.problems)
+            more += error.more
     if problems:
-        raise SpecError(problems)
+        raise SpecError(problems, more)
     warnings = [warning for net in nets for warning in net.warnings]
     if warnings and strict:
         raise SpecError(warnings)
-    _complain(warnings)
+    _complain(SpecError(warnings))
     for net in nets:
         for note in net.notes:
             click.echo(f"{_shown(net.spec)}: note: {note}", err=True)
@@ -372,8 +374,8 @@ def activations(out: Path) -> None:
     click.echo(_shown(out))
 
 
-def _complain(problems: Iterable[Problem]) -> None:
-    for problem in problems:
+def _complain(error: SpecError) -> None:
+    for problem in error.problems:
         place, _, rest = render(problem).partition(": ")
         first, _, excerpt = rest.partition("\n")
         code, _, message = first.partition(f"{problem.code} ")
@@ -381,6 +383,8 @@ def _complain(problems: Iterable[Problem]) -> None:
         said = click.style(f"{code}{problem.code}", fg=colour_of, bold=True)
         styled = f"{click.style(place, bold=True)}: {said} {message}"
         click.echo(f"{styled}\n{excerpt}" if excerpt else styled, err=True, color=colour())
+    for line in error.rest():
+        click.echo(line, err=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -405,7 +409,7 @@ def _run(arguments: Sequence[str] | None) -> int:
             sys.stdout.flush()
         return 0
     except SpecError as error:
-        _complain(error.problems)
+        _complain(error)
     except (BackendError, WeightsError) as error:
         click.echo(f"archc: {_safe(str(error))}", err=True)
     except click.ClickException as error:
