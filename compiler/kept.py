@@ -7,7 +7,7 @@ writes them, 3 for (3, 3).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from archc.compiler import expressions as ex
 from archc.compiler.expressions import Node
@@ -42,7 +42,7 @@ def _tested(node: Node) -> tuple[Node, ...]:
 
 
 def decided(
-    body: Body, names: Iterable[str], inputs: Iterable[str], seen: Seen | None = None
+    body: Body, names: frozenset[str], inputs: frozenset[str], seen: Seen | None = None
 ) -> str | None:
     """What must be known of a call, in words, and depends on a kept parameter.
 
@@ -50,12 +50,12 @@ def decided(
     same is not looked at again.
     """
     seen = set() if seen is None else seen
-    key = (id(body), frozenset(names), frozenset(inputs))
-    if key in seen or not key[1] | key[2]:
+    key = (id(body), names, inputs)
+    if key in seen or not names | inputs:
         return None
     seen.add(key)
     if isinstance(body.target, Block):
-        return _in_block(body, body.target, *key[1:], seen)
+        return _in_block(body, body.target, names, inputs, seen)
     divisor = body.target.divisor
     if divisor is None or divisor in names:
         return None if divisor is None else f"`{divisor}`"
@@ -80,9 +80,9 @@ def _in_block(
 
     for call in body.calls:
         invoke, takes = invokes[call.name], call.body.target.inputs
-        own = [name for name, node in invoke.arguments if is_open(node)]
+        own = frozenset(name for name, node in invoke.arguments if is_open(node))
         fed = zip(takes, invoke.operands, strict=False)
-        open_inputs = [x for x, operand in fed if is_open(channels.get(operand.name))]
+        open_inputs = frozenset(x for x, operand in fed if is_open(channels.get(operand.name)))
         what = decided(call.body, own, open_inputs, seen)
         if what is not None:
             return what

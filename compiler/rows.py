@@ -31,6 +31,7 @@ class Output:
 
 
 FAILED = Output(None)
+NONE = frozenset[str]()
 
 
 def check_known(node: Node, kept: Iterable[str], what: str, place: Place | None = None) -> None:
@@ -323,12 +324,10 @@ class Rows:
     ) -> None:
         """Raises `SpecError` (E024) where a kept parameter decides what must hold of the model."""
         for name, node in spelled.items():
-            what = decided(body, (name,), ())
-            if what is not None:
+            if what := decided(body, frozenset({name}), NONE):
                 check_known(node, self.kept, what)
         for label, x in zip(template.target.inputs, inputs, strict=False):
-            what = None if x.channels is None else decided(body, (), (label,))
-            if what is not None and x.channels is not None:
+            if x.channels is not None and (what := decided(body, NONE, frozenset({label}))):
                 check_known(x.channels, self.kept, what, template.place)
 
     def check_all_known(self, template: RowTemplate, x: Output) -> None:
