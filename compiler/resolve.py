@@ -18,15 +18,14 @@ from archc.compiler.ir import Block, Body, Network, Op, Parameter, Row
 from archc.compiler.pipeline import compile_program
 from archc.compiler.problems import Problem, SpecError, file_name, quote
 from archc.compiler.roundings import Roundings
+from archc.compiler.settings import Given
 from archc.compiler.spec import FORMAT, BlockSpec, TableSpec
 
 Cells = dict[str, str]
 """A row as it is written: keys and arguments by name."""
 
 
-def resolve(
-    path: Path, settings: Mapping[str, object] | None = None, include: Iterable[Path] = ()
-) -> str:
+def resolve(path: Path, settings: Given | None = None, include: Iterable[Path] = ()) -> str:
     """The spec at `path` with `settings`, as a flat one that comes to the same network.
 
     Raises `SpecError`: what `compile_network` does, and E015 where a kept parameter is called like
