@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -140,10 +140,12 @@ class Elaborator:
         output = scope.tensor(result)
         _check_channels(block, output, scope)
         calls, feed = tuple(body.calls), body.feeds[result]
-        _check_used(block, calls, feed)
+        needed = reaching(calls, {feed})
+        _check_used(block, calls, needed)
+        unused = frozenset(i for i in range(len(inputs)) if -1 - i not in needed)
         # One at least, so that what walks through all calls takes no longer than ops allow.
         ops = check_ops(max(1, sum(call.body.ops for call in calls)))
-        return Body(block, values, inputs, output, Cost(), calls, feed, ops)
+        return Body(block, values, inputs, output, Cost(), calls, feed, ops, unused)
 
 
 def _check_channels(block: Block, output: Tensor, scope: Mapping[str, object]) -> None:
@@ -155,12 +157,18 @@ def _check_channels(block: Block, output: Tensor, scope: Mapping[str, object]) -
         raise Blame(Invalid("E047", message), block.channels.place)
 
 
-def _check_used(block: Block, calls: tuple[Call, ...], result: int) -> None:
-    """Raises `Blame` (E039) for a step that only steps use which are left out in this call."""
-    needed = {result}
+def reaching(calls: Sequence[Call], ends: Iterable[int]) -> set[int]:
+    """The numbers of the calls, and of the inputs (-1, -2, ...), that those numbered `ends` are
+    computed from, with their own."""
+    found = {*ends}
     for index in range(len(calls) - 1, -1, -1):
-        if index in needed:
-            needed |= {*calls[index].feeds}
+        if index in found:
+            found.update(calls[index].needs)
+    return found
+
+
+def _check_used(block: Block, calls: tuple[Call, ...], needed: Collection[int]) -> None:
+    """Raises `Blame` (E039) for a step that only steps use which are left out in this call."""
     lost = {call.name for index, call in enumerate(calls) if index not in needed}
     for step, invoke in block.invokes() if lost else ():
         if invoke.name in lost:

@@ -252,6 +252,8 @@ class Body:
     """Which value the block returns: see `Call.feeds`."""
     ops: int = 1
     """How many ops this is once blocks are taken apart."""
+    unused: frozenset[int] = frozenset()
+    """Inputs that the output does not depend on, by number."""
     instead: Block | None = None
     """The block whose stand-in for vectors this has as its activation."""
 
@@ -267,6 +269,11 @@ class Call:
     name: str
     body: Body
     feeds: tuple[int, ...]
+
+    @property
+    def needs(self) -> Iterator[int]:
+        """The feeds that its value depends on."""
+        return (feed for i, feed in enumerate(self.feeds) if i not in self.body.unused)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from archc.compiler import expressions as ex
 from archc.compiler.bind_rows import REPEAT, RowTemplate
-from archc.compiler.calls import Blame, Elaborator, check_ops
+from archc.compiler.calls import Blame, Elaborator, check_ops, reaching
 from archc.compiler.expressions import Node, Value
 from archc.compiler.interface import called_channels, placed, resolved, spellable
 from archc.compiler.ir import Block, Body, Call, Row, Tensor
@@ -365,27 +365,22 @@ class Rows:
 
 def unused(rows: Sequence[Row]) -> Iterator[Problem]:
     """Rows on which the network's output does not depend (E039). A repeated row is told once."""
-    needed = _reaching(rows, [len(rows) - 1])
-    tapped = _reaching(rows, [index for index, row in enumerate(rows) if row.tap is not None])
-    lost = {row.place: row for i, row in enumerate(rows) if i not in needed}
-    of_taps = {rows[index].place for index in tapped}
+    calls = [row.call for row in rows]
+    needed = reaching(calls, [len(rows) - 1])
+    tapped = reaching(calls, [index for index, row in enumerate(rows) if row.tap is not None])
+    lost = {row.place: (i, row) for i, row in enumerate(rows) if i not in needed}
+    of_taps = {rows[index].place for index in tapped if index >= 0}
     count = Counter(row.place for row in rows)
-    for place, row in lost.items():
+    for place, (index, row) in lost.items():
         name = row.group if count[place] > 1 else row.call.name
         message, hint = f"nothing uses the row `{name}`", "take from it with `from`, or remove it"
+        taker = next((c for c in calls if index in c.feeds and index not in {*c.needs}), None)
+        if taker is not None:
+            hint = f"`{taker.name}` takes it, and computes nothing from it here"
         if place in of_taps:
             message = f"the network's output does not depend on `{name}`"
             hint = "a tap is for what is on the way to the output; take from it with `from`"
         yield Problem("E039", message, place, hint)
-
-
-def _reaching(rows: Sequence[Row], ends: Iterable[int]) -> set[int]:
-    """The numbers of the rows that those numbered `ends` are computed from, with their own."""
-    found = {*ends}
-    for index in range(len(rows) - 1, -1, -1):
-        if index in found:
-            found |= {*rows[index].call.feeds}
-    return found
 
 
 def _not_at_the_end(template: RowTemplate, end: Node) -> SpecError:

@@ -116,3 +116,24 @@ def test_a_reshape_keeps_the_batch_or_fails(tmp_path: Path) -> None:
     assert module(torch.zeros(3, 4, 8, 8)).shape == (3, 2, 8, 16)
     with pytest.raises(RuntimeError, match="shape"):
         module(torch.zeros(3, 4, 16, 16))
+
+
+LATE = """\
+blocks:
+  late:
+    inputs: [x, other]
+    steps:
+      - first: activation(x, sigmoid)
+      - product: x * other
+      - both: concat(first, product)
+network:
+  - {block: conv2d, name: a, filters: 4, kernel: 1}
+  - {block: late, from: [a, -1]}
+"""
+
+
+def test_a_value_is_computed_before_its_input_is_overwritten(tmp_path: Path) -> None:
+    """The product once took the place of `x`, and `first` was computed from that."""
+    path = tmp_path / "net.yaml"
+    path.write_text(HEAD + LATE)
+    assert not compare(load(path), backends.names(), numeric=True).differences

@@ -273,8 +273,10 @@ class _BlockClass:
         return ["", *head, *(fitted(f"        {line}")[4:] for line in body)]
 
     def once(self, name: str) -> bool:
-        """Whether a value is used once and always, so that it needs no variable."""
-        return self.tail[0].when is None and common.uses(self.block)[name] == 1
+        """Whether a value is used once, always and at once, so that it needs no variable."""
+        step = self.tail[0]
+        used = common.uses(self.block)[name] == 1 and name in common.operands(step)
+        return used and step.when is None
 
     def statements(self, steps: list[Step], values: Mapping[str, str]) -> Iterator[str]:
         last = steps[-1]
