@@ -29,12 +29,14 @@ class Assignment:
 def assignments(rows: Sequence[Row], source: str, taken: Iterable[str]) -> list[Assignment]:
     """One assignment a row; the network's input is in `source`. The last output ends up in `x`."""
     last_use = {feed: i for i, row in enumerate(rows) for feed in row.call.feeds}
-    variables = {-1: source}
+    alive = {-1: source}
     found: list[Assignment] = []
     for index, row in enumerate(rows):
-        operands = tuple(variables[feed] for feed in row.call.feeds)
-        alive = {v: name for v, name in variables.items() if last_use.get(v, -2) > index}
-        current = next((value for value, name in alive.items() if name == "x"), None)
+        operands = tuple(alive[feed] for feed in row.call.feeds)
+        for value in {*row.call.feeds, index - 1}:
+            if last_use.get(value, -2) <= index:
+                del alive[value]
+        current = index - 1 if alive.get(index - 1) == "x" else None
         if current is not None:
             alive[current] = _free(rows, current, {*alive.values(), *taken})
         saved = None if current is None else alive[current]
@@ -44,7 +46,7 @@ def assignments(rows: Sequence[Row], source: str, taken: Iterable[str]) -> list[
             alike = found[-1].operands == operands and found[-1].saved not in alive.values()
             saved = found[-1].saved if alike else None
         found.append(Assignment(operands, saved))
-        variables = {**alive, index: "x"}
+        alive[index] = "x"
     return found
 
 

@@ -144,20 +144,21 @@ class Invalid(Exception):
         return Problem(self.code, self.message, place, self.hint, related)
 
 
-LONGEST_WORD, MOST_LETTERS = 64, 2000
-"""Of a word, and of those that it may look like: a comparison takes the square of its time."""
+LONGEST_WORD, MOST_PAIRS = 64, 2**15
+"""Letters of a word, and pairs of its letters with those that it is compared with."""
 MOST_CHOICES = 50
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word that `word` looks like, if there is one."""
-    few, letters = set[str](), 0
+    word = word[:LONGEST_WORD]
+    few, pairs = set[str](), 0
     for name in known:
-        letters += len(name)
-        if letters > MOST_LETTERS:
+        pairs += len(name) * len(word)
+        if pairs > MOST_PAIRS:
             break
         few.add(name)
-    near = difflib.get_close_matches(word[:LONGEST_WORD], sorted(few), n=1, cutoff=0.6)
+    near = difflib.get_close_matches(word, sorted(few), n=1, cutoff=0.6)
     return near[0] if near else None
 
 

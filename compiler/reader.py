@@ -188,9 +188,8 @@ class _Reader:
         words, hint = next(known, (said, None))
         mark, start = error.problem_mark or error.context_mark, error.context_mark
         place = self.within(mark)
-        elsewhere = start is not None and start.line + 1 != place.line
-        related = (("it starts here", self.place(start)),) if elsewhere else ()
-        return Problem("E004", f"YAML syntax: {words}", place, hint, related)
+        problem = Problem("E004", f"YAML syntax: {words}", place, hint)
+        return problem if start is None else problem.also(("it starts here", self.within(start)))
 
     def within(self, mark: Any) -> Place:
         """The place of `mark`; that of the end for one on the line after a text without a break."""

@@ -9,7 +9,14 @@ import pytest
 
 from .campaign.__main__ import NAMES
 
-COUNTS: dict[str, int] = {"networks": 40, "kills": 12, "weights_files": 100}
+COUNTS: dict[str, int] = {
+    "kills": 12,
+    "names": 60,
+    "networks": 40,
+    "settings": 1000,
+    "specs": 800,
+    "weights_files": 100,
+}
 """How many inputs a campaign gets here, which is a matter of seconds."""
 
 

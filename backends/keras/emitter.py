@@ -237,7 +237,8 @@ class _NetworkFunction:
         outputs = "outputs" if self.network.taps else "x"
         if self.network.taps:
             yield f"    outputs = features if {FEATURES_ONLY} else x"
-        yield f'    return keras.Model(inputs, {outputs}, name="{self.network.name}")'
+        model = apply("keras.Model", "inputs", outputs, name=f'"{self.network.name}"')
+        yield from layout(model, 4, "return ")
 
     def row(self, row: Row) -> Iterator[str]:
         assignment = self.assignments[row]

@@ -11,42 +11,28 @@ import random
 import re
 import resource
 import shutil
-import signal
-import subprocess
-import sys
-import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory, gettempdir
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
 
 from archc import backends
 from archc.api import load
-from archc.compiler.problems import Place, Problem, SpecError, render
+from archc.compiler.problems import Place, Problem, SpecError
 from archc.compiler.resolve import resolve
 
+from ._hostile import KEPT, in_time, start_clock, style, told, unprintable
 from ._specs import BASE, NETWORK, Maker
 
 ROOT = Path(__file__).resolve().parents[2]
-KEPT = Path(gettempdir(), "archc-campaign")
-"""Where failing specs are kept."""
-
-SECONDS = 5
-"""Of the processor, for one spec; what is emitted and resolved gets as much again."""
 MEMORY = 500 * 2**10
 """KiB beyond what the process has taken already."""
-MOST_PROBLEMS = 101
 RANDOM_NETWORKS = 24
 BATCH = 500
 """So many emitted files are looked at by ruff at once."""
-RUFF = (
-    ("check", "--select", "F,E9", "--quiet", "--output-format", "concise"),
-    ("format", "--check"),
-)
 
 Chance = random.Random
 RESOLVER = yaml.SafeLoader("")
@@ -164,7 +150,8 @@ WORDS = """
     steps returns channels inputs keep type default min max above below doc replace on_vectors
     int float bool size sides shape padding pool_padding activation initializer int? size?
     """.split()  # noqa: SIM905
-OPERATORS = """+ - * / // % == != < <= > >= and or not if else ( ) [ ] , . = round_channels( min( max(
+OPERATORS = """
+    + - * / // % == != < <= > >= and or not if else ( ) [ ] , . = round_channels( min( max(
     floor( ceil( round( -( , ) x.channels .stride""".split()  # noqa: SIM905
 STRANGE = (
     *("", " ", "~", "null", "[]", "{}", "#", ":", "-", "'", '"', "\\", "\t", "\n", "\0", "\x1b[2J"),
@@ -227,7 +214,8 @@ def _wrap(tree: Tree, other: Tree, chance: Chance) -> None:
     node, text = chance.choice(_scalars(tree)), chance.choice(_scalars(other)).text
     form = chance.choice(
         ("{} + {}", "{} * {}", "{} // {}", "{} / 2", "-({})", "not {}", "max({}, {})", "floor({})",
-         "{} if {} else {}", "{} == {}", "({}) and ({})", "[{}, {}]", "{}({})", "{} - {}", "{} % {}",
+         "{} if {} else {}", "{} == {}", "({}) and ({})", "[{}, {}]", "{}({})", "{} - {}",
+         "{} % {}",
          "round_channels({}, {})", "{}.channels", "{}.stride", "{} < {}", "max({})", "add({}, {})")
     )  # fmt: skip
     parts = [chance.choice((node.text, node.text, text)) for _ in range(3)]
@@ -403,12 +391,10 @@ def _failure(path: Path, emitted: Path) -> str | None:
     """What is wrong with how a spec is taken."""
     before = _memory()
     try:
-        with _in_time():
+        with in_time():
             said = "; ".join(_wrong(path, emitted))
-    except _TooSlow as slow:
-        return f"it takes more than {SECONDS} seconds\n{_where(slow)}"
     except BaseException as error:  # whatever it is, it is a failure to be told
-        return f"{type(error).__name__}: {str(error)[:300]}\n{_where(error)}"
+        return told(error)
     if _memory() - before > MEMORY:
         return f"it takes {(_memory() - before) / 2**10:.0f} MiB"
     return said or None
@@ -420,20 +406,20 @@ def _wrong(path: Path, emitted: Path) -> Iterator[str]:
     except SpecError as error:
         yield from _problems(error)
         return
-    _start_clock()
+    start_clock()
     flat = None
     try:
         flat = resolve(path)
     except SpecError as error:
         yield from _problems(error)
     if flat is not None:
-        _start_clock()
+        start_clock()
         other = path.with_name("flat.yaml")
         other.write_text(flat, encoding="utf-8")
         if load(other).params != net.params:
             yield "`resolve` gives another network"
     for name in backends.names():
-        _start_clock()
+        start_clock()
         text = net.source(name)
         compile(text, f"{emitted.name}_{name}.py", "exec")
         emitted.with_name(f"{emitted.name}_{name}.py").write_text(text, encoding="utf-8")
@@ -441,14 +427,10 @@ def _wrong(path: Path, emitted: Path) -> Iterator[str]:
 
 def _problems(error: SpecError) -> Iterator[str]:
     """What is wrong with the problems themselves."""
-    if not 0 < len(error.problems) <= MOST_PROBLEMS:
-        yield f"{len(error.problems)} problems"
+    yield from unprintable(error)
     for problem in error.problems:
         for place in (problem.place, *(place for _, place in problem.related)):
             yield from _misplaced(problem, place)
-        for line in render(problem).split("\n"):
-            if not line.isprintable() or len(line) > 2000:
-                yield f"{problem.code} says {line[:200]!r}"
 
 
 def _misplaced(problem: Problem, place: Place) -> Iterator[str]:
@@ -463,17 +445,11 @@ def _misplaced(problem: Problem, place: Place) -> Iterator[str]:
 
 def _style(folder: Path, seed: int) -> Iterator[str]:
     """Emitted files that ruff would change, or finds fault with."""
-    for command in RUFF:
-        done = subprocess.run(
-            [sys.executable, "-m", "ruff", *command, "--isolated", "--no-cache", str(folder)],
-            capture_output=True,
-            text=True,
-        )
-        for line in done.stdout.splitlines() if done.returncode else ():
-            yield f"--seed {seed}: ruff {command[0]}: {line}"
-            for name in re.findall(r"n\d+_\w+\.py", line):
-                KEPT.mkdir(parents=True, exist_ok=True)
-                shutil.copy(folder / name, KEPT / f"specs-{seed}-{name}")
+    for said in style(folder):
+        yield f"--seed {seed}: {said}"
+        for name in {*re.findall(r"n\d+_\w+\.py", said)}:
+            KEPT.mkdir(parents=True, exist_ok=True)
+            shutil.copy(folder / name, KEPT / f"specs-{seed}-{name}")
     for path in folder.iterdir():
         path.unlink()
 
@@ -485,35 +461,6 @@ def _keep(original: Original, name: str) -> Path:
     for path in {original.path, original.mutated}:
         shutil.copy(path, folder / path.name)
     return folder / original.path.name
-
-
-class _TooSlow(BaseException):
-    """Not caught by what catches exceptions."""
-
-
-def _start_clock() -> None:
-    signal.setitimer(signal.ITIMER_PROF, SECONDS)
-
-
-@contextmanager
-def _in_time() -> Iterator[None]:
-    """Raises `_TooSlow` where a step takes too much of the processor's time."""
-
-    def stop(number: int, frame: object) -> None:
-        raise _TooSlow
-
-    before = signal.signal(signal.SIGPROF, stop)
-    _start_clock()
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        signal.signal(signal.SIGPROF, before)
-
-
-def _where(error: BaseException) -> str:
-    frames = traceback.extract_tb(error.__traceback__)[-3:]
-    return "\n".join(f"    {Path(f.filename).name}:{f.lineno} in {f.name}" for f in frames)
 
 
 def _memory() -> int:
