@@ -33,7 +33,17 @@ LIMIT = 900
 """Seconds after which tests that a fault keeps from ending are given up: they noticed it."""
 
 COMPILER = ("rows", "elaborate", "problems", "messages", "expressions", "variants", "resolve")
-MODELS = ("in_place", "training", "activations", "heads", "rows", "emitted", "backends", "ops", "interpreter")
+MODELS = (
+    "in_place",
+    "training",
+    "activations",
+    "heads",
+    "rows",
+    "emitted",
+    "backends",
+    "ops",
+    "interpreter",
+)
 NEAR = {
     "compiler/padding.py": ("padding", "catalogue", "ops"),
     "compiler/catalogue.py": ("catalogue", "elaborate", "ops"),
