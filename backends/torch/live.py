@@ -81,7 +81,7 @@ def _running(model: nn.Module, error: Exception) -> str:
     """The path of the innermost module that an exception came out of; "" is the model itself."""
     paths = {id(module): path for path, module in model.named_modules()}
     running = (id(frame.f_locals.get("self")) for frame, _ in walk_tb(error.__traceback__))
-    return [paths[module] for module in running if module in paths][-1]
+    return "".join([paths[module] for module in running if module in paths][-1:])
 
 
 LIVE = Live(build, arrays, load, outputs)
