@@ -47,7 +47,8 @@ class Backend:
 @dataclass(frozen=True, slots=True, eq=False)
 class Live:
     """How to drive a live model. Arrays are float32; feature maps are (batch, channels, height,
-    width), whatever the framework's own order is, and weights are in PyTorch's layout."""
+    width), whatever the framework's own order is, and weights are in PyTorch's layout. What `build`
+    and `outputs` raise says in a note which layer it came out of, where they know."""
 
     build: Callable[..., Any]
     """build(constructor, network, height, width) -> model, in evaluation mode."""

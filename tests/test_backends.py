@@ -18,6 +18,7 @@ from archc import backends, interpreter
 from archc.api import Net, load
 from archc.backends import BackendError, SourceFile
 from archc.backends.execute import execute
+from archc.check import compare
 from archc.compiler.catalogue import CATALOGUE
 from archc.numeric import check_outputs, deviation, random_batch, random_weights
 
@@ -255,6 +256,28 @@ def test_a_model_takes_every_size(net: Net) -> None:
         found = net.live("keras").outputs(model, batch)
         expected = interpreter.outputs(net.network, random_weights(net.network), batch)
         assert not list(check_outputs(net.network, found, expected))
+
+
+def test_a_live_model_that_fails_is_told_with_its_layer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a difference like any other, at each size, and not in a traceback."""
+    import keras
+    import torch
+
+    def failing(*_: Any, **__: Any) -> Any:
+        raise ValueError("no such thing\n\x1b[1mand more")
+
+    monkeypatch.setattr(torch.nn.Hardsigmoid, "forward", failing)
+    monkeypatch.setattr(keras.layers.Multiply, "__call__", failing)
+    found = compare(load(SPECS / "mnv3_small.yaml"), backends.names(), numeric=True).differences
+    making = 'in `return layers.Multiply(name=f"{name}-scale")([x, y])`'
+    assert found == [
+        f"{backend} at {size}: ValueError: no such thing, {code}"
+        for size in ("224x224", "169x169")
+        for backend, code in (
+            ("keras fails at blocks.0.excite", making),
+            ("torch fails at blocks.0.excite.gate", "in `return x * super().forward(x)`"),
+        )
+    ]
 
 
 # Keras's PyTorch backend gets a strided average pool with `same` wrong (it repeats the edge, in

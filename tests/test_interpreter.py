@@ -151,6 +151,28 @@ def test_a_mistake_is_told_where_rounding_decides_further_down(net, monkeypatch)
     assert {line.rsplit(" at ", 1)[1].split(",")[0] for line in differences} == {"x"}
 
 
+LATER = """
+{block: conv2d, name: stem, filters: 4, kernel: 1}
+{block: conv2d, name: side, filters: 4, kernel: 1}
+{columns: [block], rows: [[add_two], [add_two]], name: cells}
+{block: add, name: sum, from: [-1, side]}
+"""
+TWO = """\
+blocks:
+  add_two:
+    inputs: [left, right]
+    steps:
+      - both: left + right
+      - y: conv2d(both, both.channels, kernel=1)
+"""
+
+
+def test_no_row_of_a_table_writes_over_what_a_later_row_takes(net) -> None:
+    """The last cell is computed from `x, prev` like the first, but `prev` is needed below it."""
+    found = net(LATER, blocks=TWO)
+    assert not compare(found, backends.names(), numeric=True).differences
+
+
 BLOCKS = """\
 blocks:
   outer:

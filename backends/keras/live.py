@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
+from traceback import walk_tb
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,18 @@ with _without_greetings():
 
 def build(constructor: Callable[..., Any], network: Network, height: int, width: int) -> Any:
     """A fresh model for inputs of the given size."""
-    return constructor(input_shape=(height, width, network.input.channels))
+    try:
+        return constructor(input_shape=(height, width, network.input.channels))
+    except Exception as error:
+        error.add_note(_making(constructor, error))
+        raise
+
+
+def _making(constructor: Callable[..., Any], error: Exception) -> str:
+    """The path of the innermost block whose function an exception came out of."""
+    frames = [frame for frame, _ in walk_tb(error.__traceback__)]
+    ours = (f.f_locals.get("name") for f in frames if f.f_globals is constructor.__globals__)
+    return path(["", *(name for name in ours if isinstance(name, str))][-1])
 
 
 def _variables(model: Any) -> Iterator[tuple[str, Any, Slot]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping
+from traceback import walk_tb
 from typing import Any
 
 import numpy as np
@@ -67,10 +68,20 @@ def outputs(
     try:
         with torch.inference_mode():
             model(torch.from_numpy(batch))
+    except Exception as error:
+        error.add_note(_running(model, error))
+        raise
     finally:
         for hook in hooks:
             hook.remove()
     return found
+
+
+def _running(model: nn.Module, error: Exception) -> str:
+    """The path of the innermost module that an exception came out of; "" is the model itself."""
+    paths = {id(module): path for path, module in model.named_modules()}
+    running = (id(frame.f_locals.get("self")) for frame, _ in walk_tb(error.__traceback__))
+    return "".join([paths[module] for module in running if module in paths][-1:])
 
 
 LIVE = Live(build, arrays, load, outputs)

@@ -127,10 +127,12 @@ def _unseen(network: Network, found: Mapping[str, Arrays]) -> Iterator[str]:
 
 
 def _failed(backend: str, size: str, error: Exception) -> str:
-    """A live model that cannot be built or run, with the line of generated code that says what."""
-    code = statement(error)
+    """A live model that cannot be built or run, with the line of generated code that says what, and
+    where the backend notes it, the layer."""
+    code, where = statement(error), "".join(getattr(error, "__notes__", [])[-1:])
     first = next(iter(str(error).strip().splitlines()), "")
-    said = f"{backend} at {size} fails: {type(error).__name__}: {first}"
+    at = f"{where} at {size}" if where else size
+    said = f"{backend} fails at {at}: {type(error).__name__}: {first}"
     return f"{said}, in `{code}`" if code else said
 
 

@@ -36,7 +36,10 @@ COMPILER = (
     *("rows", "elaborate", "problems", "messages", "expressions", "variants", "resolve"),
     "meaning",
 )
-MODELS = ("in_place", "training", "activations", "heads", "rows", "emitted", "backends", "ops")
+MODELS = (
+    *("in_place", "training", "activations", "heads", "rows", "emitted", "backends", "ops"),
+    "interpreter",
+)
 NEAR = {
     "compiler/padding.py": ("padding", "catalogue", "ops"),
     "compiler/catalogue.py": ("catalogue", "elaborate", "ops"),
