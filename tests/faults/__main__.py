@@ -64,7 +64,7 @@ NEAR = {
     "src/archc/numeric.py": ("numeric", "check", "backends", "cli", "ops"),
     "src/archc/replacing.py": ("cli", "weights"),
     "src/archc/interpreter.py": ("interpreter", "training", "ops"),
-    "src/archc/weights": ("zoo", "weights"),
+    "src/archc/weights": ("numeric", "zoo", "weights"),
 }
 """Which tests to run first, by the file or folder of the fault."""
 
