@@ -57,6 +57,7 @@ NEAR = {
     "compiler/conditions.py": ("variants", "problems", "messages"),
     "compiler/libraries.py": ("variants", "problems", "messages"),
     "compiler/activations.py": ("problems", "activations"),
+    "compiler/load.py": ("links", "problems", "variants"),
     "compiler": COMPILER,
     "backends/keras/weights.py": ("ops", "weights"),
     "backends": MODELS,
