@@ -131,6 +131,13 @@ def test_shipped_specs_are_within_reach_by_their_paths(tmp_path: Path) -> None:
     assert "unknown block or op `own`" in said(path)
 
 
+def test_a_file_beside_a_spec_wins_over_a_shipped_one_of_its_name(tmp_path: Path) -> None:
+    path = network(tmp_path, "blocks/mobilenet.yaml")
+    (tmp_path / "blocks").mkdir()
+    (tmp_path / "blocks" / "mobilenet.yaml").write_text(LIBRARY)
+    assert archc.load(path).output_shape == (4, 8, 8)
+
+
 def test_what_is_no_spec_is_not_quoted(tmp_path: Path, outside: Path) -> None:
     for use in ("env", "settings.yaml"):
         path = network(outside, use)

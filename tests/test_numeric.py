@@ -18,6 +18,7 @@ from archc.api import load
 from archc.backends import Live
 from archc.check import Report, compare
 from archc.numeric import deviation, random_weights
+from archc.weights.verify import Difference, Point, Verdict, divergences
 
 SPEC = """\
 archc: 1
@@ -124,3 +125,12 @@ def test_random_weights_tell_every_array_from_its_neutral_element(tmp_path: Path
         assert np.ptp(array) > 0.05, name
         assert np.abs(array).max() > 0.01, name
         assert not np.allclose(array, 1.0, atol=0.01), name
+
+
+@pytest.mark.parametrize(("far", "told"), [(0.9e-4, False), (1.1e-4, True), (np.nan, True)])
+def test_verify_allows_its_tolerance_and_no_more(far: float, told: bool) -> None:
+    near, last = (Verdict(Point(row, "", "", ""), {}) for row in ("near", "last"))
+    near = dataclasses.replace(near, differences={"torch": Difference(1e-5, 0.0, 1.0)})
+    last = dataclasses.replace(last, differences={"torch": Difference(4.0 * far, 0.0, 4.0)})
+    said = divergences([near, last], 1e-4)
+    assert [line.split(", by ")[0] for line in said] == ["torch diverges first at last"] * told

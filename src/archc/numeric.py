@@ -19,6 +19,9 @@ TOLERANCE = 3e-5
 """Largest difference from the ops' definitions, as a share of the largest absolute value: what
 float32 and TensorFlow's exponentials leave of them, 2e-5 at most."""
 
+SMALLEST = float(np.finfo(np.float32).tiny) / TOLERANCE
+"""Scales below this count as this one: float32 takes smaller numbers for zero."""
+
 
 @dataclass(frozen=True, slots=True)
 class Difference:
@@ -112,7 +115,7 @@ def deviation(left: Array, right: Array) -> float:
     """
     if left.shape != right.shape:
         return float("inf")
-    scale = float(np.abs(right).max()) or 1.0
+    scale = max(float(np.abs(right).max()) or 1.0, SMALLEST)
     found = float(np.abs(left.astype(np.float64) - right).max()) / scale
     return found if found == found else float("inf")
 

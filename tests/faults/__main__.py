@@ -55,6 +55,7 @@ NEAR = {
     "compiler/activations.py": ("problems", "activations"),
     "compiler/bind_rows.py": ("rows", "problems", "variants"),
     "compiler/warn.py": ("warnings",),
+    "compiler/load.py": ("links", "problems", "variants"),
     "compiler": COMPILER,
     "backends/keras/weights.py": ("ops", "weights"),
     "backends": MODELS,
@@ -63,7 +64,7 @@ NEAR = {
     "src/archc/numeric.py": ("numeric", "check", "backends", "cli", "ops"),
     "src/archc/replacing.py": ("cli", "weights"),
     "src/archc/interpreter.py": ("interpreter", "training", "ops"),
-    "src/archc/weights": ("zoo", "weights"),
+    "src/archc/weights": ("numeric", "zoo", "weights"),
 }
 """Which tests to run first, by the file or folder of the fault."""
 
