@@ -63,8 +63,14 @@ def _named(name: str, node: Node, scope: Mapping[str, object]) -> Iterator[str]:
                 yield f"{name}: {call.function}({', '.join(given)}) -> {result}"
 
 
-def _evaluated(node: Node, scope: Mapping[str, object]) -> Iterator[Node]:
+def _evaluated(node: Node, scope: Mapping[str, object]) -> list[Node]:
     """`node` and what is below it, inner ones first, but for branches that are not taken."""
+    found: list[Node] = []
+    _collect(node, scope, found)
+    return found
+
+
+def _collect(node: Node, scope: Mapping[str, object], found: list[Node]) -> None:
     operands = [*ex.children(node)]
     if isinstance(node, ex.Conditional):
         operands = [node.condition, node.then if node.condition.evaluate(scope) else node.otherwise]
@@ -72,5 +78,5 @@ def _evaluated(node: Node, scope: Mapping[str, object]) -> Iterator[Node]:
         decided = bool(node.left.evaluate(scope)) == (node.operator == "or")
         operands = operands[:1] if decided else operands
     for operand in operands:
-        yield from _evaluated(operand, scope)
-    yield node
+        _collect(operand, scope, found)
+    found.append(node)

@@ -84,12 +84,12 @@ def originals(folder: Path, seed: int) -> list[Original]:
     for number, text in enumerate(_examples()):
         (folder / f"example_{number}.yaml").write_text(text, encoding="utf-8")
     found = [(path, path) for path in sorted(folder.glob("*.yaml"))]
-    found += [pair for pair in found if pair[0].stem.startswith(("shipped", "example"))] * 3
+    found += [pair for pair in found if pair[0].stem.startswith(("shipped", "example"))] * 9
     for number in range(RANDOM_NETWORKS):
         own = folder / f"random_{number}"
         own.mkdir()
         path = Maker(f"{seed} {number}", own).make()
-        found += [(path, own / name) for name in (NETWORK, BASE) if (own / name).exists()] * 4
+        found += [(path, own / name) for name in (NETWORK, BASE) if (own / name).exists()] * 6
     return [Original(path, file, data := file.read_bytes(), _tree(data)) for path, file in found]
 
 
@@ -222,11 +222,28 @@ def _wrap(tree: Tree, other: Tree, chance: Chance) -> None:
     node.text = form.format(*parts)
 
 
+def _cell(tree: Tree, other: Tree, chance: Chance) -> None:
+    """A cell or an argument becomes what another one of its column, or of its name, is."""
+    lists = [g for g in _groups(tree) if g.keys is None and g.items and g.items[0].items]
+    rows = [row.items for row in chance.choice(lists).items or ()] if lists else []
+    if rows and chance.randrange(2):
+        at = chance.randrange(min(len(row or ()) for row in rows) or 1)
+        cells = [row[at] for row in rows if row and len(row) > at]
+    else:
+        groups = [g for t in (tree, other) for g in _groups(t) if g.keys is not None]
+        pairs = [p for g in groups for p in zip(g.keys or (), g.items or (), strict=True)]
+        name = chance.choice([key.text for key, _ in pairs])
+        cells = [value for key, value in pairs if key.text == name]
+    if cells:
+        old, new = chance.choice(cells), chance.choice(cells).copy()
+        old.text, old.style, old.items, old.keys = new.text, new.style, new.items, new.keys
+
+
 def _number(tree: Tree, other: Tree, chance: Chance) -> None:
     numbers = [n for n in _scalars(tree) if re.fullmatch(r"-?[\d.]+", n.text)]
     if numbers:
         node = chance.choice(numbers)
-        factor = chance.choice((0, -1, 2, 0.5, 1000, 10**6, 10**12))
+        factor = chance.choice((0, -1, 2, 2, 3, 0.5, 0.5, 1.5, 1000, 10**6, 10**12))
         node.text = (
             f"{float(node.text.strip('.') or 0) * factor:g}" if "." not in node.text[1:-1] else "0"
         )
@@ -302,8 +319,8 @@ def _rename(tree: Tree, other: Tree, chance: Chance) -> None:
 
 
 TREES: tuple[Callable[[Tree, Tree, Chance], None], ...] = (
-    _replace_word, _replace_word, _replace_token, _replace_token, _wrap, _number, _delete,
-    _duplicate, _swap, _graft, _insert, _rename,
+    _replace_word, _replace_token, _replace_token, _wrap, _delete, _duplicate, _swap, _graft,
+    _insert, _rename, *(_cell,) * 6, *(_number,) * 4,
 )  # fmt: skip
 
 
@@ -358,7 +375,7 @@ def mutated(original: Original, other: Original, chance: Chance) -> bytes:
             data = chance.choice(BYTES)(data, other.data, chance)
         return data
     tree = original.tree.copy()
-    for _ in range(chance.choice((1, 1, 1, 2, 3, 5))):
+    for _ in range(chance.choice((1, 1, 1, 1, 2, 4))):
         if _groups(tree):
             chance.choice(TREES)(tree, other.tree, chance)
     return written(tree).encode("utf-8", "surrogatepass")
