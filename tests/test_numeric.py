@@ -17,7 +17,7 @@ from archc import Net, backends, interpreter
 from archc.api import load
 from archc.backends import Live
 from archc.check import Report, compare
-from archc.numeric import deviation, random_weights
+from archc.numeric import TOLERANCE, deviation, random_weights
 from archc.weights.verify import Difference, Point, Verdict, divergences
 
 SPEC = """\
@@ -134,3 +134,9 @@ def test_verify_allows_its_tolerance_and_no_more(far: float, told: bool) -> None
     last = dataclasses.replace(last, differences={"torch": Difference(4.0 * far, 0.0, 4.0)})
     said = divergences([near, last], 1e-4)
     assert [line.split(", by ")[0] for line in said] == ["torch diverges first at last"] * told
+
+
+def test_what_float32_takes_for_zero_is_no_difference() -> None:
+    nothing = np.zeros(3, np.float32)
+    assert deviation(nothing, np.full(3, 1e-60)) < TOLERANCE
+    assert deviation(nothing, np.full(3, 1e-20)) == 1
