@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from archc import interpreter
 from archc.api import Net
 from archc.backends.execute import statement
 from archc.compiler.analysis import layers
-from archc.compiler.ir import Network
+from archc.compiler.ir import Body, Network
 from archc.compiler.sizes import comparable
 from archc.numeric import (
     TOLERANCE,
@@ -31,6 +32,11 @@ from archc.numeric import (
 )
 from archc.weights.fit import first
 
+ROUNDED = 1e-6
+"""How far an op may be off in float32, as a share of its scale."""
+OFF: Mapping[object, float] = MappingProxyType({"softmax": 2e-5})
+"""The same for activations that a framework does not compute to the last digits: TensorFlow's
+softmax of a single channel is 1 - 1.5e-5."""
 Step = Callable[[str], None]
 """Is told what is being done."""
 
@@ -165,16 +171,16 @@ def _hold(
 
 
 def _carried(network: Network, weights: Arrays, batch: Array) -> dict[str, float]:
-    """How far each value moves, as a share of its scale, where every op is off by the tolerance.
+    """How far each value moves, as a share of its scale, where every op is off by a little.
 
     A difference of two nearly equal values moves by many times what they do: there rounding
     decides, and no comparison tells right from wrong.
     """
     random = np.random.default_rng(0)
 
-    def disturb(value: Array) -> Array:
-        share = random.uniform(-TOLERANCE, TOLERANCE, value.shape)
-        return np.asarray(value + np.abs(value).max() * share)
+    def disturb(body: Body, value: Array) -> Array:
+        size = np.abs(value).max() * OFF.get(body.arguments.get("act"), ROUNDED)
+        return np.asarray(value + size * random.uniform(-1.0, 1.0, value.shape))
 
     exact = interpreter.outputs(network, weights, batch)
     moved: dict[str, float] = {}
@@ -190,7 +196,7 @@ def _tell(
     backend: str, size: str, off: Mapping[str, float], carried: Mapping[str, float], report: Report
 ) -> None:
     """Reports the first value that is off, and those of which rounding may be the reason."""
-    real = [path for path, far in off.items() if not far <= 2 * carried[path]]
+    real = [path for path, far in off.items() if not far <= 3 * carried[path]]
     if real:
         where = real[0] or "the output"
         report.agreements[backend].see(where, size, off[real[0]])

@@ -50,11 +50,12 @@ def run(
     batch: Array,
     observe: Observer = lambda path, value: None,
     training: Training | None = None,
-    disturb: Callable[[Array], Array] = lambda value: value,
+    disturb: Callable[[Body, Array], Array] = lambda body, value: value,
 ) -> Array:
     """What `network` makes of a batch (count, channels, height, width); in evaluation mode, unless
-    a step of `training` is given. `disturb` is what becomes of every op's value, to see how far a
-    small error is carried. Raises `KeyError` where a weight or a mask is missing."""
+    a step of `training` is given. `disturb` is what becomes of the value of every op, given its
+    call, to see how far small errors are carried. Raises `KeyError` where a weight or a mask is
+    missing."""
     machine = _Machine(weights, observe, training, disturb)
     values = {-1: np.asarray(batch, np.float64)}
     last_use = {feed: index for index, row in enumerate(network.rows) for feed in row.call.feeds}
@@ -78,7 +79,7 @@ class _Machine:
     weights: Mapping[str, Array]
     observe: Observer
     training: Training | None
-    disturb: Callable[[Array], Array]
+    disturb: Callable[[Body, Array], Array]
 
     def call(self, call: Call, path: str, inputs: Sequence[Array]) -> Array:
         """The value of a call of a block or an op at `path`."""
@@ -86,7 +87,7 @@ class _Machine:
         value = (
             self.block(body, path, inputs)
             if isinstance(body.target, Block)
-            else self.disturb(self.op(body, path, inputs))
+            else self.disturb(body, self.op(body, path, inputs))
         )
         self.observe(path, value)
         return value
