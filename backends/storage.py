@@ -53,7 +53,6 @@ class Tensor:
     """The array's canonical name within the layer: `weight`, `depthwise.weight`."""
     name: str
     """The framework's name: `stem.conv.weight`, `stem-conv/kernel`."""
-    canonical_shape: Shape
     shape: Shape
     trainable: bool
     slot: Slot
@@ -172,7 +171,6 @@ def tensors(network: Network, storage: Storage) -> Iterator[Tensor]:
             layer.op,
             weight.name,
             storage.tensor_name(layer.path, weight.name, slot),
-            weight.shape,
             slot.shape(weight.shape, channels),
             weight.trainable,
             slot,

@@ -79,10 +79,6 @@ def _int(value: Value) -> int:
     return value
 
 
-def _kernel_weight(name: str, shape: tuple[int, ...], fans: tuple[int, int], init: Value) -> Weight:
-    return Weight(name, shape, str(init), fans)
-
-
 def _bias(a: Arguments, size: int, name: str = "bias") -> tuple[Weight, ...]:
     return (Weight(name, (size,), "zeros"),) if a["bias"] else ()
 

@@ -76,11 +76,6 @@ def interface(block: Block) -> Interface:
     return kept["interface"]  # type: ignore[no-any-return]
 
 
-def input_channels(face: Interface, invoke: Invoke) -> tuple[Node | None, ...]:
-    """Channels of each operand of a call within the block."""
-    return tuple(face.channels.get(operand.name) for operand in invoke.operands)
-
-
 def called_channels(
     target: Op | Block, arguments: Mapping[str, Node], inputs: tuple[Node | None, ...]
 ) -> Node | None:
