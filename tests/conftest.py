@@ -11,6 +11,19 @@ import yaml
 ROOT = Path(__file__).parents[1]
 SPECS = ROOT / "specs"
 EXPECTED = ROOT / "tests" / "expected"
+QUICK = frozenset(
+    """
+    catalogue docs elaborate expressions interpreter links meaning messages networks numeric padding
+    pipeline printer problems reader rows schema variants warnings
+    """.split()  # noqa: SIM905
+)
+"""What `pytest -m quick` runs, by file: the language, and what it means in generated code."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.stem.removeprefix("test_") in QUICK:
+            item.add_marker(pytest.mark.quick)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -22,6 +22,8 @@ from archc.weights.importing import reference_name
 from archc.weights.random import settled_weights
 from archc.weights.rules import ZooModel
 
+TOLERANCE = 1e-4
+"""Largest difference, as a share of the largest absolute value of the block's output."""
 Step = Callable[[str], None]
 
 
