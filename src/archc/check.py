@@ -209,5 +209,6 @@ def _tell(
         report.differences.append(f"at {size}, {backend} leaves the definitions at {where}, {far}")
     rounded = [path or "the output" for path in off if path not in real]
     if rounded and not real:
-        said = f"{len(rounded):,} values of {backend} at {size}, where rounding decides"
+        values = f"{len(rounded):,} value{'s' * (len(rounded) > 1)}"
+        said = f"{values} of {backend} at {size}, where rounding decides"
         report.skipped.append(f"{said} ({first(rounded)})")
