@@ -39,8 +39,7 @@ def load(model: nn.Module, weights: Mapping[str, np.ndarray[Any, Any]]) -> None:
 
 def settle(model: nn.Module, batch: np.ndarray[Any, Any]) -> None:
     """Gives batch norms the averages of `batch`, and no others. The model stays in evaluation."""
-    kinds = nn.BatchNorm1d | nn.BatchNorm2d
-    norms = [module for module in model.modules() if isinstance(module, kinds)]
+    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
     usual = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = 1.0
