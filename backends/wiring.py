@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from archc.backends.text import Names
-from archc.compiler.ir import Row
+from archc.compiler.ir import Block, Call, Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,16 +26,25 @@ class Assignment:
         return self.operands == ("x",) and self.saved is None
 
 
-def assignments(rows: Sequence[Row], source: str, taken: Iterable[str]) -> list[Assignment]:
-    """One assignment a row; the network's input is in `source`. The last output ends up in `x`."""
-    last_use = {feed: i for i, row in enumerate(rows) for feed in row.call.feeds}
+Mentioned = Callable[[Block], Container[str]]
+"""The inputs of a block that a call of its code mentions."""
+
+
+def assignments(
+    rows: Sequence[Row], source: str, taken: Iterable[str], mentioned: Mentioned
+) -> list[Assignment]:
+    """One assignment a row; the network's input is in `source`. The last output ends up in `x`.
+
+    The operand for an input that code does not mention may be gone, and is empty then.
+    """
+    last_use = {feed: i for i, row in enumerate(rows) for feed in _taken(row.call, mentioned)}
     alive = {-1: source}
     found: list[Assignment] = []
     for index, row in enumerate(rows):
-        operands = tuple(alive[feed] for feed in row.call.feeds)
+        operands = tuple(alive.get(feed, "") for feed in row.call.feeds)
         for value in {*row.call.feeds, index - 1}:
             if last_use.get(value, -2) <= index:
-                del alive[value]
+                alive.pop(value, None)
         current = index - 1 if alive.get(index - 1) == "x" else None
         if current is not None:
             alive[current] = _free(rows, current, {*alive.values(), *taken})
@@ -48,6 +57,15 @@ def assignments(rows: Sequence[Row], source: str, taken: Iterable[str]) -> list[
         found.append(Assignment(operands, saved))
         alive[index] = "x"
     return found
+
+
+def _taken(call: Call, mentioned: Mentioned) -> Iterator[int]:
+    """The feeds of a row that its code mentions."""
+    target = call.body.target
+    if not isinstance(target, Block):
+        return iter(call.feeds)
+    seen = mentioned(target)
+    return (feed for x, feed in zip(target.inputs, call.feeds, strict=True) if x in seen)
 
 
 def _free(rows: Sequence[Row], value: int, taken: set[str]) -> str:

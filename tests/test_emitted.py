@@ -492,3 +492,36 @@ def test_names_are_not_handed_out_twice_and_are_no_keywords() -> None:
 )
 def test_camel_case(name: str, expected: str) -> None:
     assert camel_case(name) == expected
+
+
+BESIDE = """\
+archc: 1
+name: Net
+input: {{channels: 4, height: 8, width: 8}}
+blocks:
+  beside:
+    inputs: [x, other]
+    let: {{same: x.stride == other.stride}}
+    steps:
+      - act: activation(x, relu)
+      - norm: batch_norm(act)
+        when: same
+network:
+  - {{block: conv2d, name: a, filters: 4, kernel: 1}}
+  - {{block: conv2d, name: b, filters: 4, kernel: 1}}
+  - {{block: beside, from: [-1, -2]}}
+  - {{block: concat, name: many, from: [{many}]}}
+"""
+
+
+def test_rows_are_saved_only_for_code_that_mentions_them(tmp_path: Path) -> None:
+    """A block that looks at no more of a row than its stride does not take it as an argument, and
+    a long list of operands is left on its line."""
+    path = tmp_path / "net.yaml"
+    path.write_text(BESIDE.format(many=", ".join(["-1"] * 40)))
+    sources = ((f"net_{b}.py", load(path).source(b)) for b in BACKENDS)
+    files = in_files(tmp_path / "files", sources)
+    ruff("format", "--diff", files)
+    ruff("check", files)
+    assert all("prev" not in file.read_text() for file in files.iterdir())
+    assert not compare(load(path), BACKENDS, numeric=True).differences

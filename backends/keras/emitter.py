@@ -193,7 +193,7 @@ class _NetworkFunction:
         self.network = names.network
         self.spell = Speller(str, str, names.activation)
         taken = {*names.taken, "inputs", *names.kept}
-        every = assignments(self.network.rows, "inputs", taken)
+        every = assignments(self.network.rows, "inputs", taken, _seen)
         self.assignments = dict(zip(self.network.rows, every, strict=True))
 
     def text(self) -> FunctionText:

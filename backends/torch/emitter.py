@@ -270,7 +270,7 @@ class _BlockClass:
             else:
                 body.append(f"{self.variables[self.chain[-1].name]} = {start}")
         body += self.statements(self.tail if self.chain else list(self.block.steps), values)
-        return ["", *head, *(fitted(f"        {line}")[4:] for line in body)]
+        return ["", *head, *map(_stated, body)]
 
     def once(self, name: str) -> bool:
         """Whether a value is used once, always and at once, so that it needs no variable."""
@@ -366,6 +366,11 @@ def split(block: Block) -> tuple[list[Step], list[Step]]:
 Assigned = Mapping[Row, Assignment]
 
 
+def _stated(line: str) -> str:
+    """A statement of a method within its class, which the template indents."""
+    return fitted(f"        {line}")[4:]
+
+
 def _parts(rows: list[Row]) -> Iterator[tuple[str | None, list[Row]]]:
     """The rows, parted after each that is tapped; each part with its tap."""
     part: list[Row] = []
@@ -403,7 +408,7 @@ class _NetworkClass:
 
     def assigned(self, rows: Sequence[Row]) -> Assigned:
         """How each of the rows is computed where those after them are not."""
-        every = assignments(rows, "x", self.names.taken)
+        every = assignments(rows, "x", self.names.taken, lambda block: interface(block).used)
         return dict(zip(rows, every, strict=True))
 
     def parameter(self, kept: Parameter) -> str:
@@ -480,7 +485,7 @@ class _NetworkClass:
         last = lines.pop() if lines[-1].startswith("x = ") else "x = x"
         lines.append(f"return {last.removeprefix('x = ')}")
         head = "def forward(self, x: Tensor) -> Tensor:"
-        return ["", head, *(f"    {line}" for line in lines), *self.forward_features()]
+        return ["", head, *map(_stated, lines), *self.forward_features()]
 
     def forward_features(self) -> Iterator[str]:
         """The method that runs the rows up to the last tap, and returns the tapped feature maps."""
@@ -499,7 +504,7 @@ class _NetworkClass:
             for tap, part in _parts(rows):
                 if left == 0:
                     break
-                yield from (f"    {line}" for line in self.part(name, rows, start, part, assigned))
+                yield from map(_stated, self.part(name, rows, start, part, assigned))
                 start += len(part)
                 if tap is not None:
                     yield f'    features["{tap}"] = x'
