@@ -93,8 +93,8 @@ class Rows(nn.Module):
         wide, x = x, self.cells[0](x, prev)
         cells_0, x = x, self.cells[1](x, wide)
         x = self.cells[2](x, cells_0)
-        cells_2, x = x, self.more[0](x, prev)
-        x = self.more[1](x, cells_2)
+        for layer in self.more:
+            prev, x = x, layer(x, prev)
         prev, x = x, self.skipped(x)
         x = x * prev
         x = self.global_max_pool2d(x)
