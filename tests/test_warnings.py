@@ -88,6 +88,9 @@ MEANT = {
     "the bounds of what is usual": (
         "{block: inverted_residual, kernel: 3, out: 16, act: relu, expand: 12, se: 1}"
     ),
+    "very many classes": (
+        "{block: global_avg_pool2d, keepdims: true}\n  - {block: conv2d, filters: 21843, kernel: 1}"
+    ),
     "as many channels as any has": f"{{block: conv2d, filters: {MANY_CHANNELS}, kernel: 1}}",
 }
 
