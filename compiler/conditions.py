@@ -27,18 +27,12 @@ def row_values(row: RowSpec) -> Cells:
 def _value(node: Node | None) -> Value:
     if node is None:
         return None
-    if not ex.is_constant(node) or any(_misused(node)):
+    if not ex.is_constant(node) or ex.misuses(node):
         return ex.text(node)
     try:
         return node.evaluate({})
     except (SpecError, KeyError):
         return ex.text(node)  # what is wrong with it is reported where the row is bound
-
-
-def _misused(node: Node) -> Iterator[Problem]:
-    """Functions that are called as they cannot be."""
-    calls = (n.misuse() for n in ex.walk(node) if isinstance(n, ex.Call))
-    return (misuse for misuse in calls if misuse is not None)
 
 
 class Condition:
@@ -51,7 +45,7 @@ class Condition:
         mentioned = ex.names(self.node)
         self.mentioned = [name for name in mentioned if name in self.columns]
         self.words = {name: name for name in mentioned if name not in self.columns}
-        self.problems = [*_misused(node), *self.misuses(self.node)]
+        self.problems = [*ex.misuses(node), *self.misuses(self.node)]
 
     def read(self, node: Node) -> Node:
         """`node` with what columns are compared with taken as what cells say."""

@@ -336,6 +336,12 @@ def names(node: Node) -> dict[str, None]:
     return dict.fromkeys(n.id for n in walk(node) if isinstance(n, Name))
 
 
+def misuses(node: Node) -> list[Problem]:
+    """What is wrong with the calls in an expression, as calls of functions of numbers."""
+    found = (n.misuse() for n in walk(node) if isinstance(n, Call))
+    return [misuse for misuse in found if misuse is not None]
+
+
 def is_constant(node: Node) -> bool:
     """Whether an expression mentions neither a name nor a tensor."""
     return not any(isinstance(n, Name | Attribute) for n in walk(node))

@@ -124,8 +124,6 @@ def _setting(parameter: Parameter, value: object, place: Place, blocks: Mapping[
     node = parser.parse(value, at)
     if not ex.is_constant(node):
         return parameter.take(value)
-    misuses = (n.misuse() for n in ex.walk(node) if isinstance(n, ex.Call))
-    problems = [misuse for misuse in misuses if misuse is not None]
-    if problems:
+    if problems := ex.misuses(node):
         raise SpecError(problems)
     return parameter.take(node.evaluate({}))

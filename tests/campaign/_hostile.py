@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -77,3 +79,14 @@ def style(folder: Path) -> Iterator[str]:
         )
         if done.returncode:
             yield f"ruff {command[0]}:\n{done.stdout}{done.stderr}"
+
+
+def kept_style(folder: Path, campaign: str, seed: int) -> Iterator[str]:
+    """What `style` says; the files that it names are kept, and the folder is emptied."""
+    for said in style(folder):
+        yield f"--seed {seed}: {said}"
+        for name in {*re.findall(r"n\d+_\w+\.py", said)}:
+            KEPT.mkdir(parents=True, exist_ok=True)
+            shutil.copy(folder / name, KEPT / f"{campaign}-{seed}-{name}")
+    for path in folder.iterdir():
+        path.unlink()

@@ -28,7 +28,7 @@ from archc.compiler.catalogue import CATALOGUE
 from archc.compiler.problems import SpecError
 from archc.numeric import random_weights
 
-from ._hostile import KEPT, in_time, start_clock, style, told, unprintable
+from ._hostile import KEPT, in_time, kept_style, start_clock, told, unprintable
 
 GENERATED = Path(__file__).resolve().parents[2] / "generated"
 BATCH = 400
@@ -167,8 +167,8 @@ def run(count: int, seed: int) -> Iterator[str]:
                 yield f"{_keep(folder, f'names-{seed}-{number}')}: {_changed(names)}: {said}"
             shutil.rmtree(folder)
             if number % BATCH == BATCH - 1:
-                yield from _style(emitted, seed)
-        yield from _style(emitted, seed)
+                yield from kept_style(emitted, "names", seed)
+        yield from kept_style(emitted, "names", seed)
 
 
 def _chosen(chance: random.Random) -> dict[str, str]:
@@ -237,17 +237,6 @@ def _outputs(net: Net, backend: str = "torch") -> Any:
     live.load(model, weights)
     batch = np.linspace(-1, 1, 2 * 3 * 8 * 8, dtype="float32").reshape(2, 3, 8, 8)
     return live.outputs(model, batch)[""]
-
-
-def _style(folder: Path, seed: int) -> Iterator[str]:
-    """Emitted files that ruff would change, or finds fault with."""
-    for said in style(folder):
-        yield f"--seed {seed}: {said}"
-        for name in {*re.findall(r"n\d+_\w+\.py", said)}:
-            KEPT.mkdir(parents=True, exist_ok=True)
-            shutil.copy(folder / name, KEPT / f"names-{seed}-{name}")
-    for path in folder.iterdir():
-        path.unlink()
 
 
 def _keep(folder: Path, name: str) -> Path:

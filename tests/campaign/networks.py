@@ -10,12 +10,10 @@ from __future__ import annotations
 
 import random
 import re
-import subprocess
-import sys
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory, gettempdir
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import yaml
@@ -34,16 +32,10 @@ from archc.numeric import Arrays, random_batch, random_weights
 from archc.weights.convert import convert, write
 from archc.weights.files import find
 
+from ._hostile import KEPT, style
 from ._specs import BASE, NETWORK, Maker
 
-KEPT = Path(gettempdir(), "archc-campaign")
-"""Where failing specs are kept."""
-
 SUFFIXES = (".pt", ".weights.h5", ".safetensors")
-RUFF = (
-    ("check", "--select", "F,E9", "--quiet", "--output-format", "concise"),
-    ("format", "--check"),
-)
 
 # Names that generated code, Python, NumPy and the frameworks give a meaning; all of them legal.
 HOSTILE = """
@@ -83,7 +75,7 @@ def run(count: int, seed: int) -> Iterator[str]:
     with TemporaryDirectory() as emitted:
         for number in range(seed, seed + count):
             yield from _one(number, Path(emitted))
-        yield from _style(Path(emitted))
+        yield from style(Path(emitted))
 
 
 def _one(number: int, emitted: Path) -> Iterator[str]:
@@ -199,18 +191,6 @@ def _emits(path: Path, number: int, emitted: Path) -> Iterator[str]:
         compile(text, f"{backend}.py", "exec")
         (emitted / f"n{number}_{backend}.py").write_text(text, encoding="utf-8")
     yield from ()
-
-
-def _style(folder: Path) -> Iterator[str]:
-    """Emitted files that ruff would change, or finds fault with."""
-    for command in RUFF:
-        done = subprocess.run(
-            [sys.executable, "-m", "ruff", *command, "--isolated", str(folder)],
-            capture_output=True,
-            text=True,
-        )
-        if done.returncode:
-            yield f"ruff {command[0]}:\n{done.stdout}{done.stderr}"
 
 
 def _agrees(path: Path, number: int, emitted: Path) -> Iterator[str]:

@@ -24,7 +24,7 @@ from archc.api import load
 from archc.compiler.problems import Place, Problem, SpecError
 from archc.compiler.resolve import resolve
 
-from ._hostile import KEPT, in_time, start_clock, style, told, unprintable
+from ._hostile import KEPT, in_time, kept_style, start_clock, told, unprintable
 from ._specs import BASE, NETWORK, Maker
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -400,8 +400,8 @@ def run(count: int, seed: int) -> Iterator[str]:
                 yield f"{_keep(original, f'specs-{seed}-{number}')}: {said}"
             original.mutated.write_bytes(original.data)
             if number % BATCH == BATCH - 1:
-                yield from _style(emitted, seed)
-        yield from _style(emitted, seed)
+                yield from kept_style(emitted, "specs", seed)
+        yield from kept_style(emitted, "specs", seed)
 
 
 def _failure(path: Path, emitted: Path) -> str | None:
@@ -458,17 +458,6 @@ def _misplaced(problem: Problem, place: Place) -> Iterator[str]:
         yield f"{problem.code} at {place}+{place.length} is outside of its file"
     if not Path(place.source.name).exists():
         yield f"{problem.code} is in {place.source.name}, which is no file"
-
-
-def _style(folder: Path, seed: int) -> Iterator[str]:
-    """Emitted files that ruff would change, or finds fault with."""
-    for said in style(folder):
-        yield f"--seed {seed}: {said}"
-        for name in {*re.findall(r"n\d+_\w+\.py", said)}:
-            KEPT.mkdir(parents=True, exist_ok=True)
-            shutil.copy(folder / name, KEPT / f"specs-{seed}-{name}")
-    for path in folder.iterdir():
-        path.unlink()
 
 
 def _keep(original: Original, name: str) -> Path:
