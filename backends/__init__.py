@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from archc.compiler.catalogue import CATALOGUE
-from archc.compiler.ir import Network
+from archc.compiler.ir.catalogue import CATALOGUE
+from archc.compiler.ir.network import Network
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from archc.backends import WeightsError as WeightsError
-from archc.compiler.analysis import weights
-from archc.compiler.ir import Network
-from archc.compiler.problems import printable
+from archc.compiler.ir.analysis import weights
+from archc.compiler.ir.network import Network
+from archc.compiler.language.problems import printable
 
 Shape = tuple[int, ...]
 Array = Any

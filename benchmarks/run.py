@@ -25,8 +25,9 @@ from time import perf_counter, process_time
 from typing import Any, NamedTuple
 
 import archc
-from archc.compiler import load, pipeline
-from archc.numeric import random_batch
+from archc.compiler import pipeline
+from archc.compiler.spec import load
+from archc.live.numeric import random_batch
 
 ROOT = Path(__file__).resolve().parents[1]
 SPECS = ROOT / "specs"

@@ -8,16 +8,16 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from archc.compiler import expressions as ex
-from archc.compiler.bind import Program, bind
-from archc.compiler.elaborate import elaborate
-from archc.compiler.interface import interface, output_channels
-from archc.compiler.ir import Block, Network
-from archc.compiler.load import LARGE, Files, load
-from archc.compiler.problems import Enough, Problem, Problems, SpecError, in_reading_order
-from archc.compiler.reader import Scalar
-from archc.compiler.settings import Given, read_settings
-from archc.compiler.variants import Same
+from archc.compiler.bind.program import Program, bind
+from archc.compiler.bind.settings import Given, read_settings
+from archc.compiler.elaborate.network import elaborate
+from archc.compiler.ir.interface import interface, output_channels
+from archc.compiler.ir.network import Block, Network
+from archc.compiler.language import expressions as ex
+from archc.compiler.language.problems import Enough, Problem, Problems, SpecError, in_reading_order
+from archc.compiler.spec.load import LARGE, Files, load
+from archc.compiler.spec.reader import Scalar
+from archc.compiler.spec.variants import Same
 
 Result = tuple[Any, list[Problem]]
 Pass = Callable[[Any], Result]

@@ -16,8 +16,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from archc.live.verify import TOLERANCE, verify
 from archc.weights import importing, rules
-from archc.weights.verify import TOLERANCE, verify
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"

@@ -13,30 +13,22 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from archc.compiler import (
-    bind_blocks,
-    bind_rows,
-    calls,
-    catalogue,
-    changes,
-    expressions,
-    interface,
-    load,
-    names,
-    parser,
-    pipeline,
-    reader,
-    schema,
-    spec,
-)
-from archc.compiler.analysis import layers
-from archc.compiler.catalogue import CATALOGUE
-from archc.compiler.codes import CODES
-from archc.compiler.ir import Op, Parameter, Tensor
+from archc.compiler import pipeline
+from archc.compiler.bind import blocks as bind_blocks
+from archc.compiler.bind import rows as bind_rows
+from archc.compiler.elaborate import elaborator
+from archc.compiler.ir import catalogue, interface
+from archc.compiler.ir.analysis import layers
+from archc.compiler.ir.catalogue import CATALOGUE
+from archc.compiler.ir.network import Op, Parameter, Tensor
+from archc.compiler.language import expressions, names, parser
+from archc.compiler.language.codes import CODES
+from archc.compiler.language.problems import SpecError
+from archc.compiler.language.values import ACTIVATIONS, INITIALIZERS, KINDS, PADDINGS, show
 from archc.compiler.pipeline import compile_network
-from archc.compiler.problems import SpecError
-from archc.compiler.resolve import resolve
-from archc.compiler.values import ACTIVATIONS, INITIALIZERS, KINDS, PADDINGS, show
+from archc.compiler.printed import schema
+from archc.compiler.printed.resolve import resolve
+from archc.compiler.spec import changes, load, models, reader
 
 PAGE = Path(__file__).with_name("language.md")
 FIRST = "tiny.yaml"
@@ -120,19 +112,19 @@ def limits(page: str) -> str:
             ("largest number", f"{expressions.LARGEST:,}"),
             ("files that use or extend each other", f"{load.MAX_FILES} in a row"),
             ("changes of rows, times rows", f"{changes.MAX_WORK:,}"),
-            ("values of a list, such as the rows that one joins", f"{spec.MAX_ITEMS:,}"),
-            ("steps of a block", f"{spec.MAX_STEPS:,}"),
+            ("values of a list, such as the rows that one joins", f"{models.MAX_ITEMS:,}"),
+            ("steps of a block", f"{models.MAX_STEPS:,}"),
             ("values that a block works out or hands on", f"{interface.MAX_ARGUMENTS:,}"),
             ("terms of the channels of a block's steps", f"{interface.MAX_TERMS:,}"),
             ("terms of the channels of all blocks' steps", f"{pipeline.MAX_TERMS:,}"),
-            ("total stride of a feature map", f"{calls.MAX_STRIDE:,}"),
+            ("total stride of a feature map", f"{elaborator.MAX_STRIDE:,}"),
             ("blocks within blocks", f"{bind_blocks.MAX_NESTING} deep"),
             ("repeats of a row", f"{bind_rows.REPEAT.max:,.0f}"),
             ("channels, height and width of the input", f"{sides:,}"),
             ("channels of a layer", f"{catalogue.MAX_CHANNELS:,}"),
             ("kernel and stride of an op", f"{catalogue.MAX_KERNEL:,}"),
-            ("elements of one tensor", f"{calls.MAX_ELEMENTS:,}"),
-            ("ops of a network", f"{calls.MAX_OPS:,}"),
+            ("elements of one tensor", f"{elaborator.MAX_ELEMENTS:,}"),
+            ("ops of a network", f"{elaborator.MAX_OPS:,}"),
         ),
     )
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from archc import Net, backends
 from archc.backends.keras.weights import SLOTS
-from archc.numeric import deviation
+from archc.live.numeric import deviation
 from archc.weights.fit import require
 from archc.weights.importing import names
 from archc.weights.rules import find

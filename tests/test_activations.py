@@ -13,11 +13,11 @@ import pytest
 
 import archc
 from archc import Net, backends
-from archc.backends.execute import execute
-from archc.check import compare
+from archc.backends.python.execute import execute
 from archc.cli import main
-from archc.compiler.values import ACTIVATIONS
-from archc.numeric import deviation, random_batch, random_weights
+from archc.compiler.language.values import ACTIVATIONS
+from archc.live.check import compare
+from archc.live.numeric import deviation, random_batch, random_weights
 from archc.plot import FORMULAS, PANELS
 
 pytest.importorskip("keras")

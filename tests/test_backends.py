@@ -14,13 +14,14 @@ import numpy as np
 import pytest
 
 import archc
-from archc import backends, interpreter
+from archc import backends
 from archc.api import Net, load
 from archc.backends import BackendError, SourceFile
-from archc.backends.execute import execute
-from archc.check import compare
-from archc.compiler.catalogue import CATALOGUE
-from archc.numeric import check_outputs, deviation, random_batch, random_weights
+from archc.backends.python.execute import execute
+from archc.compiler.ir.catalogue import CATALOGUE
+from archc.live import interpreter
+from archc.live.check import compare
+from archc.live.numeric import check_outputs, deviation, random_batch, random_weights
 
 ROOT = Path(__file__).parents[1]
 SPECS = ROOT / "specs"

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from archc.compiler.load import LARGE
+from archc.compiler.language.problems import MOST, SHOWN, SpecError, nearest
 from archc.compiler.pipeline import compile_network
-from archc.compiler.problems import MOST, SHOWN, SpecError, nearest
+from archc.compiler.spec.load import LARGE
 
 with contextlib.suppress(ModuleNotFoundError):
     import resource
@@ -30,8 +30,8 @@ STEPS = """
 import sys
 from archc import backends, summary
 from archc.api import load
-from archc.compiler.problems import SpecError
-from archc.compiler.resolve import resolve
+from archc.compiler.language.problems import SpecError
+from archc.compiler.printed.resolve import resolve
 
 try:
     net = load(sys.argv[1])

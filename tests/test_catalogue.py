@@ -9,13 +9,13 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from archc.compiler import expressions as ex
-from archc.compiler.catalogue import CATALOGUE
-from archc.compiler.interface import called_channels
-from archc.compiler.ir import Cost, Op, Parameter, Tensor
-from archc.compiler.names import BUILTINS, MODULE_ATTRIBUTES
-from archc.compiler.problems import Invalid, Place, Source
-from archc.compiler.values import ACTIVATIONS, INITIALIZERS, PADDINGS, POOL_PADDINGS, Type
+from archc.compiler.ir.catalogue import CATALOGUE
+from archc.compiler.ir.interface import called_channels
+from archc.compiler.ir.network import Cost, Op, Parameter, Tensor
+from archc.compiler.language import expressions as ex
+from archc.compiler.language.names import BUILTINS, MODULE_ATTRIBUTES
+from archc.compiler.language.problems import Invalid, Place, Source
+from archc.compiler.language.values import ACTIVATIONS, INITIALIZERS, PADDINGS, POOL_PADDINGS, Type
 
 HERE = Place(Source("here", ""), 1, 1)
 

@@ -11,7 +11,7 @@ import pytest
 
 import archc
 from archc import Params, backends
-from archc.check import compare
+from archc.live.check import compare
 
 pytest.importorskip("keras")
 pytest.importorskip("torch")

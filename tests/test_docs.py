@@ -7,8 +7,9 @@ from types import ModuleType
 
 import pytest
 
-from archc.compiler.expressions import FUNCTIONS
-from archc.compiler.pipeline import bind, check_interfaces, compile_network, load, run
+from archc.compiler.bind.program import bind
+from archc.compiler.language.expressions import FUNCTIONS
+from archc.compiler.pipeline import check_interfaces, compile_network, load, run
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = (DOCS / "language.md").read_text(encoding="utf-8")

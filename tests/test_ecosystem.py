@@ -16,7 +16,7 @@ import pytest
 
 import archc
 from archc import Net
-from archc.numeric import deviation, random_batch, random_weights
+from archc.live.numeric import deviation, random_batch, random_weights
 
 keras = pytest.importorskip("keras")
 torch = pytest.importorskip("torch")

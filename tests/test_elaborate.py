@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from archc.compiler import analysis
-from archc.compiler import expressions as ex
-from archc.compiler.ir import Network
+from archc.compiler.ir import analysis
+from archc.compiler.ir.network import Network
+from archc.compiler.language import expressions as ex
+from archc.compiler.language.problems import Problem, SpecError
 from archc.compiler.pipeline import compile_network
-from archc.compiler.problems import Problem, SpecError
 
 HEAD = "archc: 1\nname: Net\ninput: {channels: 4, height: 8, width: 8}\n"
 CONV_BN = """\
@@ -376,7 +376,7 @@ def test_forgetting_calls_changes_nothing(net: Compile, monkeypatch: pytest.Monk
     rows = "".join(f"  - {{block: conv_bn, name: r{i}, out: {8 + i}}}\n" for i in range(4))
     text = f"defaults: {{batch_norm: {{decay: %s}}}}\n{CONV_BN}network:\n{rows}"
     before = analysis.totals(net(text % 0.5))
-    monkeypatch.setattr("archc.compiler.calls.MAX_BODIES", 1)
+    monkeypatch.setattr("archc.compiler.elaborate.elaborator.MAX_BODIES", 1)
     assert analysis.totals(net(text % 0.6)) == before
 
 

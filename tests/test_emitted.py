@@ -18,12 +18,12 @@ import pytest
 
 from archc import backends
 from archc.api import load
-from archc.backends.blocks import NETWORK_VARIABLES
-from archc.backends.execute import execute
-from archc.backends.helpers import definitions
-from archc.backends.text import WIDTH, Names, apply, camel_case, docstring, layout, plain
-from archc.check import compare
-from archc.compiler.names import BUILTINS, GENERATED
+from archc.backends.python.blocks import NETWORK_VARIABLES
+from archc.backends.python.execute import execute
+from archc.backends.python.helpers import definitions
+from archc.backends.python.text import WIDTH, Names, apply, camel_case, docstring, layout, plain
+from archc.compiler.language.names import BUILTINS, GENERATED
+from archc.live.check import compare
 
 from . import zoo
 

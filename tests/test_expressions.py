@@ -4,10 +4,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from archc.compiler import expressions as ex
-from archc.compiler import parser
-from archc.compiler.expressions import Node
-from archc.compiler.problems import Place, Source, SpecError
+from archc.compiler.language import expressions as ex
+from archc.compiler.language import parser
+from archc.compiler.language.expressions import Node
+from archc.compiler.language.problems import Place, Source, SpecError
 
 HERE = Place(Source("here", ""), 1, 1)
 SCOPE = {"n": 3, "alpha": 0.75, "on": True, "nothing": None}

@@ -18,7 +18,7 @@ import pytest
 import archc
 from archc import Net
 from archc.backends import WeightsError
-from archc.numeric import random_batch
+from archc.live.numeric import random_batch
 
 from . import reference_models as references
 

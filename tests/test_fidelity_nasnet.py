@@ -17,8 +17,8 @@ import pytest
 
 import archc
 from archc import Net
-from archc.backends.execute import execute
-from archc.numeric import Array, deviation, random_batch, random_weights
+from archc.backends.python.execute import execute
+from archc.live.numeric import Array, deviation, random_batch, random_weights
 from archc.weights.importing import names
 from archc.weights.rules import find
 from archc.weights.zoo import fill

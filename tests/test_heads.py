@@ -10,10 +10,10 @@ import pytest
 
 import archc
 from archc import Net, backends
-from archc.backends.execute import execute
-from archc.check import compare
-from archc.compiler.names import GENERATED, MODULE_ATTRIBUTES
-from archc.numeric import Array, deviation, random_batch, random_weights
+from archc.backends.python.execute import execute
+from archc.compiler.language.names import GENERATED, MODULE_ATTRIBUTES
+from archc.live.check import compare
+from archc.live.numeric import Array, deviation, random_batch, random_weights
 
 keras = pytest.importorskip("keras")
 torch = pytest.importorskip("torch")

@@ -20,7 +20,7 @@ import pytest
 import archc
 from archc import Net, cli
 from archc.backends.storage import Format, Opened, WeightsError
-from archc.numeric import random_weights
+from archc.live.numeric import random_weights
 from archc.weights import convert, files, guard, rules
 
 torch = pytest.importorskip("torch")

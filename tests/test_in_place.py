@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from archc import Net, interpreter
+from archc import Net
 from archc.api import load
-from archc.numeric import deviation, random_batch, random_weights
+from archc.live import interpreter
+from archc.live.numeric import deviation, random_batch, random_weights
 
 torch = pytest.importorskip("torch")
 

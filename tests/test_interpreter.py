@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from archc import backends, interpreter
+from archc import backends
 from archc.api import Net, load
-from archc.check import compare
-from archc.compiler.catalogue import CATALOGUE
-from archc.compiler.values import ACTIVATIONS
-from archc.interpreter import Training
-from archc.numeric import random_batch, random_weights
+from archc.compiler.ir.catalogue import CATALOGUE
+from archc.compiler.language.values import ACTIVATIONS
+from archc.live import interpreter
+from archc.live.check import compare
+from archc.live.interpreter import Training
+from archc.live.numeric import random_batch, random_weights
 
 HEAD = "archc: 1\nname: Net\ninput: {{channels: {0}, height: {1}, width: {2}}}\nnetwork:\n"
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import archc
-from archc.compiler.load import SHIPPED
-from archc.compiler.problems import SpecError, quote
+from archc.compiler.language.problems import SpecError, quote
+from archc.compiler.spec.load import SHIPPED
 
 SECRET = "swordfish"
 LIBRARY = """\

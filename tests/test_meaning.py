@@ -8,7 +8,7 @@ import pytest
 
 from archc import backends
 from archc.api import load
-from archc.check import compare
+from archc.live.check import compare
 
 HEAD = "archc: 1\nname: Net\ninput: {channels: 4, height: 8, width: 8}\n"
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from archc.compiler.language.problems import Problem, SpecError
 from archc.compiler.pipeline import compile_network
-from archc.compiler.problems import Problem, SpecError
 
 FOLDER = Path(__file__).parent / "problems"
 FIXTURES = sorted(path.stem for path in FOLDER.glob("*.yaml"))

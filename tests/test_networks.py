@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from archc.compiler import analysis
+from archc.compiler.ir import analysis
 from archc.compiler.pipeline import compile_network
 
 ROOT = Path(__file__).parents[1]

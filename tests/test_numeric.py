@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from archc import Net, backends, interpreter
+from archc import Net, backends
 from archc.api import load
 from archc.backends import Live
-from archc.check import Report, compare
-from archc.numeric import TOLERANCE, deviation, random_weights
-from archc.weights.verify import Difference, Point, Verdict, divergences
+from archc.live import interpreter
+from archc.live.check import Report, compare
+from archc.live.numeric import TOLERANCE, deviation, random_weights
+from archc.live.verify import Difference, Point, Verdict, divergences
 
 SPEC = """\
 archc: 1

@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 from numpy.lib.stride_tricks import sliding_window_view
 
-from archc import backends, interpreter
+from archc import backends
 from archc.api import Net, load
-from archc.backends.execute import execute
-from archc.compiler import analysis
-from archc.compiler.catalogue import CATALOGUE
-from archc.compiler.ir import Weight
-from archc.compiler.values import INITIALIZERS
-from archc.numeric import (
+from archc.backends.python.execute import execute
+from archc.compiler.ir import analysis
+from archc.compiler.ir.catalogue import CATALOGUE
+from archc.compiler.ir.network import Weight
+from archc.compiler.language.values import INITIALIZERS
+from archc.live import interpreter
+from archc.live.numeric import (
     check_outputs,
     check_shapes,
     check_weights,

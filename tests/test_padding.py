@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archc.compiler.padding import output_size, pads, same
-from archc.compiler.problems import Invalid
+from archc.compiler.ir.padding import output_size, pads, same
+from archc.compiler.language.problems import Invalid
 
 sizes = st.integers(1, 300)
 kernels = st.integers(1, 12)

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from archc.compiler import pipeline
-from archc.compiler.bind import Program
-from archc.compiler.ir import Network
-from archc.compiler.load import SHIPPED, Files
+from archc.compiler.bind.program import Program
+from archc.compiler.ir.network import Network
+from archc.compiler.language.problems import SpecError
 from archc.compiler.pipeline import compile_network, passes, run
-from archc.compiler.problems import SpecError
+from archc.compiler.spec.load import SHIPPED, Files
 
 SPEC = SHIPPED / "mnv3_small.yaml"
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from archc.compiler.codes import CODES
-from archc.compiler.load import SHIPPED
+from archc.compiler.language.codes import CODES
+from archc.compiler.language.problems import Place, Problem, Source, SpecError, render
 from archc.compiler.pipeline import compile_network
-from archc.compiler.problems import Place, Problem, Source, SpecError, render
+from archc.compiler.spec.load import SHIPPED
 
 FOLDER = Path(__file__).parent / "problems"
 FIXTURES = sorted(FOLDER.glob("*.yaml"))

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from archc.compiler.language.problems import Source, SpecError, render
 from archc.compiler.pipeline import compile_network
-from archc.compiler.problems import Source, SpecError, render
-from archc.compiler.reader import Mapping, Scalar, Sequence, read, read_source
+from archc.compiler.spec.reader import Mapping, Scalar, Sequence, read, read_source
 
 SPECS = Path(__file__).parents[1] / "specs"
 SHIPPED = [path.read_text(encoding="utf-8") for path in sorted(SPECS.rglob("*.yaml"))]

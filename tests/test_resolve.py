@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 import archc
 from archc import Net, SpecError
-from archc.compiler.problems import Source
-from archc.compiler.reader import read
-from archc.compiler.resolve import resolve
+from archc.compiler.language.problems import Source
+from archc.compiler.printed.resolve import resolve
+from archc.compiler.spec.reader import read
 
 from . import zoo
 from .test_variants import edits

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from archc.compiler import analysis, printer
-from archc.compiler.expressions import Name, Node, python, show
-from archc.compiler.ir import Network
+from archc.compiler.ir import analysis
+from archc.compiler.ir.network import Network
+from archc.compiler.language.expressions import Name, Node, python, show
+from archc.compiler.language.problems import SpecError
 from archc.compiler.pipeline import compile_network
-from archc.compiler.problems import SpecError
+from archc.compiler.printed import printer
 
 SPECS = Path(__file__).parents[1] / "specs"
 HEAD = """\

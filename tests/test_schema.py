@@ -8,12 +8,12 @@ from typing import Any
 import jsonschema
 import pytest
 
-from archc.compiler import reader
-from archc.compiler.catalogue import CATALOGUE
-from archc.compiler.load import SHIPPED
-from archc.compiler.problems import Source, SpecError
-from archc.compiler.schema import DOCS, MAX_COLUMNS, blocks_of, json_schema, shipped_blocks
-from archc.compiler.spec import (
+from archc.compiler.ir.catalogue import CATALOGUE
+from archc.compiler.language.problems import Source, SpecError
+from archc.compiler.printed.schema import DOCS, MAX_COLUMNS, blocks_of, json_schema, shipped_blocks
+from archc.compiler.spec import reader
+from archc.compiler.spec.load import SHIPPED
+from archc.compiler.spec.models import (
     RESERVED,
     BlockSpec,
     ChangeSpec,

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from archc import Net, backends, interpreter
+from archc import Net, backends
 from archc.api import load
-from archc.compiler.analysis import layers
-from archc.numeric import Array, deviation, random_batch, random_weights
+from archc.compiler.ir.analysis import layers
+from archc.live import interpreter
+from archc.live.numeric import Array, deviation, random_batch, random_weights
 
 torch = pytest.importorskip("torch")
 keras = pytest.importorskip("keras")

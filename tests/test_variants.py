@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 import archc
 from archc import Net, SpecError
-from archc.compiler.load import SHIPPED
-from archc.compiler.problems import render
+from archc.compiler.language.problems import render
+from archc.compiler.spec.load import SHIPPED
 
 BASE = """\
 archc: 1

@@ -9,10 +9,10 @@ from click.testing import CliRunner
 
 import archc
 from archc.cli import cli, main
-from archc.compiler.codes import CODES
-from archc.compiler.load import SHIPPED
-from archc.compiler.problems import render
-from archc.compiler.warn import MANY_CHANNELS
+from archc.compiler.elaborate.warn import MANY_CHANNELS
+from archc.compiler.language.codes import CODES
+from archc.compiler.language.problems import render
+from archc.compiler.spec.load import SHIPPED
 
 FOLDER = Path(__file__).parent / "warnings"
 FIXTURES = sorted(FOLDER.glob("*.yaml"))

@@ -21,7 +21,7 @@ import archc
 from archc import Net, backends, cli
 from archc.backends.keras.graph import snake_case, stored_layers
 from archc.backends.storage import tensors
-from archc.numeric import random_weights
+from archc.live.numeric import random_weights
 from archc.weights import commands
 
 torch = pytest.importorskip("torch")

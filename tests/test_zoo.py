@@ -15,10 +15,10 @@ import pytest
 
 import archc
 from archc import Net, cli
-from archc.compiler.ir import Block
-from archc.numeric import deviation, random_batch
+from archc.compiler.ir.network import Block
+from archc.live.numeric import deviation, random_batch
+from archc.live.verify import divergences, verify
 from archc.weights import importing, rules, zoo
-from archc.weights.verify import divergences, verify
 
 from . import reference_models as references
 
@@ -428,7 +428,7 @@ def test_the_tolerance_is_the_users(run: Run) -> None:
 
 def test_verify_reports_nothing_as_equal_that_is_no_number(tmp_path: Path) -> None:
     net = archc.load(SMALL)
-    from archc.weights.verify import difference
+    from archc.live.verify import difference
 
     assert difference(np.array([np.nan]), np.array([1.0])).relative == float("inf")
     assert difference(np.array([1.0]), np.array([np.nan])).relative == float("inf")
@@ -472,7 +472,7 @@ def test_verify_measures_by_the_scale_of_the_values(
 
 @pytest.mark.parametrize("scale", [1e-30, 1e-9, 1.0, 1e9, 1e30])
 def test_a_difference_is_a_share_of_the_references_largest_value(scale: float) -> None:
-    from archc.weights.verify import difference
+    from archc.live.verify import difference
 
     theirs = scale * np.array([[1.0, -2.0], [0.5, 0.0]])
     found = difference(theirs + scale * np.array([[0.0, 0.0], [0.0, 0.02]]), theirs)

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import product
 
-from archc.compiler import expressions as ex
-from archc.compiler.catalogue import CATALOGUE
-from archc.compiler.interface import output_channels
-from archc.compiler.values import ACTIVATIONS, INITIALIZERS
+from archc.compiler.ir.catalogue import CATALOGUE
+from archc.compiler.ir.interface import output_channels
+from archc.compiler.language import expressions as ex
+from archc.compiler.language.values import ACTIVATIONS, INITIALIZERS
 
 CHANNELS = 6
 KERNELS = ("1", "2", "3", "5", "[1, 7]", "[3, 1]")

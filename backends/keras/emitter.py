@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from archc.backends import blocks as common
-from archc.backends.blocks import NOWHERE, Speller
-from archc.backends.helpers import definitions, needed
 from archc.backends.keras.names import SEPARATOR, layer_name
 from archc.backends.keras.ops import ACTIVATIONS, OPS, OpCall
-from archc.backends.rendering import template
-from archc.backends.text import (
+from archc.backends.python import blocks as common
+from archc.backends.python.blocks import NOWHERE, Speller
+from archc.backends.python.helpers import definitions, needed
+from archc.backends.python.rendering import template
+from archc.backends.python.text import (
     Apply,
     Argument,
     Expression,
@@ -25,12 +25,12 @@ from archc.backends.text import (
     layout,
     signature,
 )
-from archc.backends.wiring import assignments
-from archc.compiler import expressions as ex
-from archc.compiler import interface as faces
-from archc.compiler.expressions import Node
-from archc.compiler.interface import Interface, interface
-from archc.compiler.ir import Block, Invoke, Network, Op, Parameter, Row, Step, Use
+from archc.backends.python.wiring import assignments
+from archc.compiler.ir import interface as faces
+from archc.compiler.ir.interface import Interface, interface
+from archc.compiler.ir.network import Block, Invoke, Network, Op, Parameter, Row, Step, Use
+from archc.compiler.language import expressions as ex
+from archc.compiler.language.expressions import Node
 
 FOLDER = Path(__file__).parent
 HELPERS = FOLDER / "helpers.py"

@@ -30,7 +30,7 @@ from archc.backends.storage import (
     require_size,
     shown,
 )
-from archc.compiler.problems import quote
+from archc.compiler.language.problems import quote
 
 MEMBER, CONFIG, METADATA = "model.weights.h5", "config.json", "metadata.json"
 """What a `.keras` file holds."""

@@ -16,8 +16,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from archc.backends.keras.names import layer_name
-from archc.compiler.analysis import layers
-from archc.compiler.ir import Network
+from archc.compiler.ir.analysis import layers
+from archc.compiler.ir.network import Network
 
 
 @dataclass(eq=False, slots=True)

@@ -14,7 +14,7 @@ from archc.backends import Live
 from archc.backends.keras.names import path
 from archc.backends.keras.weights import SLOTS
 from archc.backends.storage import Array, Slot
-from archc.compiler.ir import Network
+from archc.compiler.ir.network import Network
 
 
 @contextmanager

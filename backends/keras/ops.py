@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from archc.backends.blocks import NOWHERE, is_literal
 from archc.backends.keras.names import LABEL, SEPARATOR
-from archc.backends.text import Apply, Expression, apply
-from archc.compiler import expressions as ex
-from archc.compiler.expressions import Node
+from archc.backends.python.blocks import NOWHERE, is_literal
+from archc.backends.python.text import Apply, Expression, apply
+from archc.compiler.language import expressions as ex
+from archc.compiler.language.expressions import Node
 
 ACTIVATIONS = frozenset(
     {

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from archc.backends import blocks as common
-from archc.backends.blocks import NOWHERE, Speller
-from archc.backends.helpers import definitions, mentioned, needed
-from archc.backends.rendering import template
-from archc.backends.text import (
+from archc.backends.python import blocks as common
+from archc.backends.python.blocks import NOWHERE, Speller
+from archc.backends.python.helpers import definitions, mentioned, needed
+from archc.backends.python.rendering import template
+from archc.backends.python.text import (
     WIDTH,
     Expression,
     Names,
@@ -23,13 +23,13 @@ from archc.backends.text import (
     layout,
     signature,
 )
+from archc.backends.python.wiring import Assignment, assignments
 from archc.backends.torch.ops import ACTIVATIONS, FRESH, IN_PLACE, INLINE, MAKE, MODULES, OpCall
-from archc.backends.wiring import Assignment, assignments
-from archc.compiler import expressions as ex
-from archc.compiler.expressions import Node
-from archc.compiler.interface import Argument, Interface, interface, sized_inputs
-from archc.compiler.ir import Block, Body, Invoke, Network, Op, Parameter, Row, Step, Use
-from archc.compiler.names import FEATURES, MODULE_ATTRIBUTES
+from archc.compiler.ir.interface import Argument, Interface, interface, sized_inputs
+from archc.compiler.ir.network import Block, Body, Invoke, Network, Op, Parameter, Row, Step, Use
+from archc.compiler.language import expressions as ex
+from archc.compiler.language.expressions import Node
+from archc.compiler.language.names import FEATURES, MODULE_ATTRIBUTES
 
 FOLDER = Path(__file__).parent
 HELPERS = FOLDER / "helpers.py"

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from archc.backends import Live
-from archc.compiler.ir import Network
+from archc.compiler.ir.network import Network
 
 NOT_WEIGHTS = ".num_batches_tracked"
 """A counter in the state of every batch norm, which is no parameter."""

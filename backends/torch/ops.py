@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from archc.backends.blocks import NOWHERE, is_literal, literal
-from archc.backends.text import Expression, apply
-from archc.compiler import expressions as ex
-from archc.compiler.expressions import Node
-from archc.compiler.interface import simplify, sized_inputs
-from archc.compiler.ir import Block
+from archc.backends.python.blocks import NOWHERE, is_literal, literal
+from archc.backends.python.text import Expression, apply
+from archc.compiler.ir.interface import simplify, sized_inputs
+from archc.compiler.ir.network import Block
+from archc.compiler.language import expressions as ex
+from archc.compiler.language.expressions import Node
 
 ACTIVATIONS = MappingProxyType(
     {

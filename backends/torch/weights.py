@@ -26,7 +26,7 @@ from archc.backends.storage import (
     checked_notes,
     shown,
 )
-from archc.compiler.problems import quote
+from archc.compiler.language.problems import quote
 
 KIND = "PyTorch file"
 NOTES = "archc"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from archc.api import Layer, Net, Params, load
     from archc.backends import BackendError
-    from archc.compiler.problems import Place, Problem, SpecError
+    from archc.compiler.language.problems import Place, Problem, SpecError
 
 __all__ = [
     "BackendError",
@@ -32,7 +32,7 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'archc' has no attribute {name!r}")
     from archc import api, backends
-    from archc.compiler import problems
+    from archc.compiler.language import problems
 
     for module in (api, backends, problems):
         if hasattr(module, name):

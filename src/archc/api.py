@@ -12,13 +12,14 @@ from typing import Any, NamedTuple
 
 from archc import backends
 from archc.backends import Live, SourceFile
-from archc.backends.execute import execute
-from archc.compiler import analysis, printer
-from archc.compiler.analysis import Memory, Totals
-from archc.compiler.bind import Program
-from archc.compiler.ir import Call, Network
+from archc.backends.python.execute import execute
+from archc.compiler.bind.program import Program
+from archc.compiler.ir import analysis
+from archc.compiler.ir.analysis import Memory, Totals
+from archc.compiler.ir.network import Call, Network
+from archc.compiler.language.problems import Problem, file_name
 from archc.compiler.pipeline import compile_program
-from archc.compiler.problems import Problem, file_name
+from archc.compiler.printed import printer
 
 
 class Params(NamedTuple):
@@ -71,7 +72,7 @@ class Net:
     @cached_property
     def warnings(self) -> tuple[Problem, ...]:
         """What is legal in the spec and probably a mistake, by file and line."""
-        from archc.compiler.warn import warnings  # a count waits for nothing
+        from archc.compiler.elaborate.warn import warnings  # a count waits for nothing
 
         return warnings(self.program, self.network)
 

@@ -21,7 +21,7 @@ import click
 from archc import backends, streams
 from archc.api import Net, load_with
 from archc.backends import BackendError, SourceFile, WeightsError
-from archc.compiler.problems import Problem, SpecError, printable, quote, render
+from archc.compiler.language.problems import Problem, SpecError, printable, quote, render
 from archc.options import BackendChoice, working
 from archc.options import include as _include
 from archc.options import settings as _settings
@@ -30,7 +30,7 @@ from archc.options import strict as _strict
 from archc.streams import colour
 
 if TYPE_CHECKING:
-    from archc.check import Report
+    from archc.live.check import Report
 
 
 class Commands(click.Group):
@@ -273,7 +273,7 @@ def check(
 def _report_of(net: Net, wanted: list[str], numeric: bool) -> Report:
     for name in wanted:
         net.live(name)  # says what is not installed before anything else asks for it
-    from archc.check import compare
+    from archc.live.check import compare
 
     with working(f"{net.spec.name}: ") as step:
         return compare(net, wanted, numeric, step)
@@ -320,7 +320,7 @@ def resolve(spec: Path, settings: Sequence[tuple[str, str]], include: Sequence[P
       archc resolve specs/mnv3_large_minimalistic.yaml
       archc resolve specs/mnv3_large.yaml --set alpha=0.75
     """
-    from archc.compiler.resolve import resolve as resolved
+    from archc.compiler.printed.resolve import resolve as resolved
 
     click.echo(resolved(spec, dict(settings), include).encode("utf-8"), nl=False)
 
@@ -333,7 +333,7 @@ def schema(specs: Sequence[Path], include: Sequence[Path]) -> None:
 
     It knows the blocks that come with archc, and those of each SPEC or library named.
     """
-    from archc.compiler.schema import blocks_of, json_schema, shipped_blocks
+    from archc.compiler.printed.schema import blocks_of, json_schema, shipped_blocks
 
     blocks = {**shipped_blocks(), **blocks_of(specs, include)}
     click.echo(json.dumps(json_schema(blocks), indent=2))

@@ -7,7 +7,7 @@ from typing import Any
 
 from archc import streams
 from archc.api import Layer, Net
-from archc.compiler.values import show
+from archc.compiler.language.values import show
 
 
 def as_json(net: Net) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import gettempdir
 
-from archc.compiler.problems import SpecError, render
+from archc.compiler.language.problems import SpecError, render
 
 KEPT = Path(gettempdir(), "archc-campaign")
 """Where failing specs are kept."""

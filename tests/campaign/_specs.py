@@ -15,9 +15,9 @@ from typing import Any
 
 import yaml
 
+from archc.compiler.language.problems import SpecError
+from archc.compiler.language.values import ACTIVATIONS, INITIALIZERS
 from archc.compiler.pipeline import compile_network
-from archc.compiler.problems import SpecError
-from archc.compiler.values import ACTIVATIONS, INITIALIZERS
 
 Rows = list[dict[str, Any]]
 NETWORK = "net.yaml"

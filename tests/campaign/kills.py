@@ -20,7 +20,7 @@ import numpy as np
 import safetensors.numpy
 
 from archc import load
-from archc.numeric import random_weights
+from archc.live.numeric import random_weights
 from archc.weights.convert import convert
 
 SPEC = """\

@@ -24,9 +24,9 @@ import torch
 
 from archc import backends
 from archc.api import Net, load
-from archc.compiler.catalogue import CATALOGUE
-from archc.compiler.problems import SpecError
-from archc.numeric import random_weights
+from archc.compiler.ir.catalogue import CATALOGUE
+from archc.compiler.language.problems import SpecError
+from archc.live.numeric import random_weights
 
 from ._hostile import KEPT, in_time, kept_style, start_clock, told, unprintable
 

@@ -18,17 +18,18 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import yaml
 
-from archc import backends, interpreter
+from archc import backends
 from archc.api import Net, load
-from archc.check import compare
-from archc.compiler import analysis
-from archc.compiler.catalogue import CATALOGUE
-from archc.compiler.ir import Arguments, Network
-from archc.compiler.names import GENERATED, check_module_name, check_parameter_name
-from archc.compiler.problems import Invalid
-from archc.compiler.resolve import resolve
-from archc.compiler.sizes import comparable
-from archc.numeric import Arrays, random_batch, random_weights
+from archc.compiler.elaborate.sizes import comparable
+from archc.compiler.ir import analysis
+from archc.compiler.ir.catalogue import CATALOGUE
+from archc.compiler.ir.network import Arguments, Network
+from archc.compiler.language.names import GENERATED, check_module_name, check_parameter_name
+from archc.compiler.language.problems import Invalid
+from archc.compiler.printed.resolve import resolve
+from archc.live import interpreter
+from archc.live.check import compare
+from archc.live.numeric import Arrays, random_batch, random_weights
 from archc.weights.convert import convert, write
 from archc.weights.files import find
 

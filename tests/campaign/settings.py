@@ -17,9 +17,9 @@ import numpy as np
 
 from archc import backends
 from archc.api import load
+from archc.compiler.language.problems import SpecError
+from archc.compiler.language.values import KINDS
 from archc.compiler.pipeline import compile_program
-from archc.compiler.problems import SpecError
-from archc.compiler.values import KINDS
 
 from ._hostile import in_time, start_clock, told, unprintable
 from ._specs import NETWORK, Maker

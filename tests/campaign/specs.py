@@ -21,8 +21,8 @@ import yaml
 
 from archc import backends
 from archc.api import load
-from archc.compiler.problems import Place, Problem, SpecError
-from archc.compiler.resolve import resolve
+from archc.compiler.language.problems import Place, Problem, SpecError
+from archc.compiler.printed.resolve import resolve
 
 from ._hostile import KEPT, in_time, kept_style, start_clock, told, unprintable
 from ._specs import BASE, NETWORK, Maker

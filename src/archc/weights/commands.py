@@ -15,7 +15,7 @@ import click
 from archc import streams
 from archc.api import load_with
 from archc.backends import WeightsError
-from archc.compiler.problems import printable
+from archc.compiler.language.problems import printable
 from archc.options import BackendChoice
 from archc.options import include as include_option
 from archc.options import settings as settings_option
@@ -238,9 +238,9 @@ def verify(
       archc verify specs/mnv3_large.yaml --against keras.applications.MobileNetV3Large
       archc verify specs/mnv3_large.yaml --against timm:mobilenetv3_large_100 --weights mine.pt
     """
+    from archc.live import verify as verification
     from archc.options import working
     from archc.weights import importing, rules
-    from archc.weights import verify as verification
     from archc.weights.convert import says
 
     model = rules.find(against) if against else None

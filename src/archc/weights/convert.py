@@ -23,8 +23,8 @@ from archc.backends.storage import (
     shown,
     tensors,
 )
-from archc.compiler.expressions import Definition, show
-from archc.compiler.problems import printable
+from archc.compiler.language.expressions import Definition, show
+from archc.compiler.language.problems import printable
 from archc.replacing import replacing
 from archc.weights import files
 from archc.weights.fit import require

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from archc.backends.storage import DTYPE, Arrays, Shape, Tensor, WeightsError
-from archc.compiler.problems import printable
+from archc.compiler.language.problems import printable
 
 SHOWN = 20
 """Most tensors that a message lists of each kind."""

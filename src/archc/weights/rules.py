@@ -13,8 +13,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict
 
 from archc.backends import WeightsError
-from archc.compiler import parser
-from archc.compiler.problems import Place, Source, suggest
+from archc.compiler.language import parser
+from archc.compiler.language.problems import Place, Source, suggest
 
 Words = Mapping[str, Any]
 Pair = tuple[str, str]

@@ -1,0 +1,1 @@
+"""What every backend that writes Python shares: blocks in order, arguments, variables, layout."""

@@ -1,0 +1,43 @@
+"""Where values come from, so that a problem stands at its cause and not where it comes to light.
+
+A spec that extends another, or a setting, changes a value that rows far away use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from archc.compiler.bind.program import Program
+from archc.compiler.language import expressions as ex
+from archc.compiler.language.expressions import Node, Value
+from archc.compiler.language.problems import Place, Problem
+
+Settings = Mapping[str, tuple[Value, Place]]
+
+
+class Origins:
+    """Places of the values that are not the ones of the spec that everything extends."""
+
+    def __init__(self, program: Program, settings: Settings) -> None:
+        self.base = program.spec.place.source
+        self.places = {name: place for name, (_, place) in settings.items()}
+        defaults = [(p.name, p.default) for p in program.parameters if p.default is not None]
+        for name, node in (*defaults, *program.lets):
+            place = self.of(node)
+            if place is not None:
+                self.places.setdefault(name, place)
+
+    def of(self, node: Node) -> Place | None:
+        """The place of `node` in a spec that extends another, or that of a value in it."""
+        if node.place.source is not self.base:
+            return node.place
+        return next((self.places[name] for name in ex.names(node) if name in self.places), None)
+
+    def traced(self, problem: Problem, node: Node) -> Problem:
+        """`problem` at the value to which `node`, where it came to light, owes it."""
+        place = self.of(node)
+        if place is None or place.source is problem.place.source:
+            return problem
+        related = (("used here", problem.place), *problem.related)
+        return replace(problem, place=place, related=related)

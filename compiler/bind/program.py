@@ -1,0 +1,114 @@
+"""Spec to program: every name resolved to what it names, every argument to its parameter.
+
+Nothing is worked out here. What can be said of a spec without its numbers is said here, all of it
+at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from archc.compiler.bind.blocks import Blocks
+from archc.compiler.bind.rows import RowBinder, RowTemplate
+from archc.compiler.bind.values import ANY, Scope, ValueBinder
+from archc.compiler.ir.catalogue import CATALOGUE
+from archc.compiler.ir.network import Block, Op, Parameter
+from archc.compiler.language.expressions import Literal, Node, walk
+from archc.compiler.language.problems import Enough, Problem
+from archc.compiler.language.values import Type
+from archc.compiler.spec.load import Files
+from archc.compiler.spec.models import BlockSpec, Spec
+from archc.compiler.spec.reader import Scalar
+from archc.compiler.spec.variants import from_extended
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """A network with all names resolved, before its parameters have values."""
+
+    spec: Spec
+    parameters: tuple[Parameter, ...]
+    lets: tuple[tuple[str, Node], ...]
+    requirements: tuple[Node, ...]
+    defaults: Mapping[str, Mapping[str, Node]]
+    blocks: Mapping[str, Block]
+    rows: tuple[RowTemplate, ...]
+    definitions: Mapping[str, BlockSpec]
+    """The blocks as they are written."""
+
+    def target(self, name: str) -> Op | Block:
+        return CATALOGUE[name] if name in CATALOGUE else self.blocks[name]
+
+
+def bind(files: Files) -> tuple[Program | None, list[Problem]]:
+    """The program that the files say, and every problem of names and arguments in them."""
+    assert files.spec is not None
+    spec, values = files.spec, ValueBinder(files.spec.defaults)
+    try:
+        program = _program(files, spec, values)
+    except Enough:
+        program = None
+    if program is None or values.problems:
+        return None, from_extended(spec, values.problems)
+    return program, []
+
+
+def _program(files: Files, spec: Spec, values: ValueBinder) -> Program:
+    blocks = Blocks(values, files.blocks)
+    blocks.all()
+    scope: dict[str, Type] = {}
+    parameters = tuple(values.parameters(spec.params, scope))
+    requirements = tuple(values.value(node, Scope(scope)) for node in spec.require)
+    lets = tuple(_lets(spec, values, scope))
+    defaults = _defaults(spec, values, blocks, Scope(scope))
+    binder = RowBinder(values, blocks, Scope(scope, ("x",)), spec.place.source)
+    rows = tuple(binder.rows(spec.network or ()))
+    return Program(spec, parameters, lets, requirements, defaults, blocks.bound, rows, files.blocks)
+
+
+def _lets(spec: Spec, values: ValueBinder, scope: dict[str, Type]) -> Iterator[tuple[str, Node]]:
+    """The network's `let`s in order; each may mention those above it."""
+    for name, node in spec.let.items():
+        assert isinstance(name, Scalar)
+        if name in scope:
+            hint = "call it something else"
+            values.report("E015", f"`{name}` is a parameter or a `let` already", name.place, hint)
+        yield str(name), values.value(node, Scope(scope))
+        scope[str(name)] = ANY
+
+
+def _defaults(
+    spec: Spec, values: ValueBinder, blocks: Blocks, scope: Scope
+) -> dict[str, dict[str, Node]]:
+    found: dict[str, dict[str, Node]] = {}
+    for name, given in spec.defaults.items():
+        assert isinstance(name, Scalar)
+        target = blocks.target(name, name.place)
+        if target is not None:
+            found[str(name)] = dict(values.arguments(target, given.items(), scope))
+    for block in blocks.bound.values():
+        _check_circle(block, found, values)
+    return found
+
+
+def _check_circle(
+    block: Block, defaults: Mapping[str, Mapping[str, Node]], values: ValueBinder
+) -> None:
+    """Reports a default that makes a block use itself: as an activation, here or further down."""
+    for node in defaults.get(block.name, {}).values():
+        pending, seen = _named(node), set[Block]()
+        while pending:
+            other = pending.pop()
+            if other not in seen:
+                seen.add(other)
+                given = defaults.get(other.name, {}).values()
+                pending += [*other.names(), *(b for own in given for b in _named(own))]
+        if block in seen:
+            values.report("E036", f"with this, the block `{block.name}` uses itself", node.place)
+
+
+def _named(node: Node) -> list[Block]:
+    """The blocks that an expression names."""
+    literals = (n.value for n in walk(node) if isinstance(n, Literal))
+    return [value for value in literals if isinstance(value, Block)]

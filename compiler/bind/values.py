@@ -1,0 +1,260 @@
+"""Names given their meaning: values in expressions, and arguments of blocks and ops."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from archc.compiler.ir.network import Block, Op, Parameter
+from archc.compiler.language import expressions as ex
+from archc.compiler.language.expressions import Node
+from archc.compiler.language.names import check_kept_name
+from archc.compiler.language.problems import (
+    Invalid,
+    Place,
+    Reporter,
+    SpecError,
+    choices,
+    nearest,
+    suggest,
+)
+from archc.compiler.language.values import KINDS, Type
+from archc.compiler.spec.models import ParameterSpec, TableSpec
+from archc.compiler.spec.reader import Scalar
+
+BOUNDS = ("min", "max", "above", "below", "usual")
+NUMBERS = ("int", "float", "size", "sides", "shape")
+"""Kinds of parameters that may have bounds."""
+ATTRIBUTES = ("channels", "stride")
+ANY = Type("any", optional=True)
+"""The type of an expression of which nothing is expected."""
+_OR = {"activation": ", or `none`", "padding": ", or `[top, bottom, left, right]`"}
+"""What some kinds take beside words."""
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What a name may mean at one place: values by name with their type, and tensors."""
+
+    values: Mapping[str, Type]
+    tensors: Iterable[str] = ()
+    hint: str | None = None
+    """What to say where neither a name nor one like it is known."""
+
+    def names(self) -> list[str]:
+        return [*self.values, *self.tensors]
+
+
+CONSTANT = Scope({}, hint="a block's defaults are constants; work it out under `let`")
+
+
+class ValueBinder(Reporter):
+    """Binds expressions, and collects the problems of all binders."""
+
+    def __init__(self, defaults: Mapping[str, Collection[str]]) -> None:
+        super().__init__()
+        self.given = defaults
+        """Arguments that `defaults` gives, by block or op."""
+        self.serving: Mapping[str, Callable[[Place], Block | None]] = {}
+        """How to bind each block, by name, where an activation belongs."""
+
+    def parameters(
+        self, specs: Mapping[str, ParameterSpec], scope: dict[str, Type], constant: bool = False
+    ) -> Iterator[Parameter]:
+        """The parameters in order; a default may mention those above it unless it is `constant`."""
+        for name, spec in specs.items():
+            assert isinstance(name, Scalar)
+            self.check_keys(spec, constant)
+            if spec.keep and not constant:
+                self.check_kept(name)
+            default = spec.default
+            parameter = Parameter(
+                str(name), spec.type, None, spec.min, spec.max, spec.above, spec.below,
+                spec.keep, False, str(spec.doc), name.place, spec.usual,
+            )  # fmt: skip
+            if default is not None:
+                before = len(self.problems)
+                known = CONSTANT if constant else Scope(scope)
+                default = self.argument(parameter, default, known)
+                declared = ("declared here", name.place)
+                self.problems[before:] = [p.also(declared) for p in self.problems[before:]]
+            scope[str(name)] = spec.type
+            yield replace(parameter, default=default)
+
+    def check_kept(self, name: Scalar) -> None:
+        """Reports a name that an argument of a generated model cannot have."""
+        try:
+            check_kept_name(name)
+        except Invalid as invalid:
+            self.problems.append(invalid.at(name.place))
+
+    def check_keys(self, spec: ParameterSpec, of_block: bool) -> None:
+        """Reports keys of a parameter that would do nothing."""
+        if spec.keep and of_block:
+            hint = "a network's parameters may be kept; a block takes its own from its caller"
+            self.report("E010", "a block's parameter cannot be kept", spec.key_place("keep"), hint)
+        for bound in BOUNDS if spec.type.kind not in NUMBERS else ():
+            if getattr(spec, bound) is not None:
+                message = f"`{bound}` is for numbers, and the type is `{spec.type}`"
+                self.report("E010", message, spec.key_place(bound), "leave it out")
+        if spec.usual is not None and spec.usual[0] > spec.usual[1]:
+            message, hint = "`usual` names the larger number first", "write the smaller one first"
+            self.report("E012", message, spec.key_place("usual"), hint)
+
+    # ---------------------------------------------------------------------------- values
+
+    def value(self, node: Node, scope: Scope, expected: Type = ANY) -> Node:
+        """`node` with its words given their meaning; reports names that mean nothing."""
+        match node:
+            case ex.Name():
+                return self.name(node, scope, expected)
+            case ex.Attribute():
+                self.attribute(node, scope)
+                return node
+            case ex.Unary():
+                return replace(node, operand=self.value(node.operand, scope))
+            case ex.Binary():
+                left, right = (self.value(side, scope) for side in (node.left, node.right))
+                return replace(node, left=left, right=right)
+            case ex.Logic():
+                left = self.value(node.left, scope, expected)
+                return replace(node, left=left, right=self.value(node.right, scope, expected))
+            case ex.Compare():
+                kind = self.compared(node, scope)
+                left, right = (self.side(each, scope, kind) for each in (node.left, node.right))
+                return replace(node, left=left, right=right)
+            case ex.Conditional():
+                return ex.Conditional(
+                    self.value(node.condition, scope),
+                    self.value(node.then, scope, expected),
+                    self.value(node.otherwise, scope, expected),
+                    node.place,
+                )
+            case ex.Items():
+                return replace(node, items=tuple(self.value(item, scope) for item in node.items))
+            case ex.Call():
+                return self.function(node, scope)
+        return node
+
+    def name(self, node: ex.Name, scope: Scope, expected: Type) -> Node:
+        kind = KINDS.get(expected.kind)
+        if node.id in scope.values:
+            return node
+        if node.id in scope.tensors:
+            hint: str | None = f"`{node.id}.channels` is its number of channels"
+            self.report("E038", f"`{node.id}` is a tensor, not a number", node.place, hint)
+        elif kind and node.id in kind.words:
+            return ex.Literal(node.id, node.place)
+        elif expected.kind == "activation" and node.id in self.serving:
+            block = self.serving[node.id](node.place)
+            return node if block is None else ex.Literal(block, node.place)
+        elif kind and kind.words:
+            code = "E031" if expected.kind == "activation" else "E021"
+            message = f"unknown {expected.kind.replace('_', ' ')} `{node.id}`"
+            blocks = self.serving if expected.kind == "activation" else ()
+            hint = suggest(node.id, [*kind.words, *scope.values, *blocks])
+            hint = hint or choices(kind.words) + _OR.get(expected.kind, "")
+            self.report(code, message, node.place, hint)
+        else:
+            hint = suggest(node.id, [*scope.names(), *ex.WORDS])
+            known = ("true", "false") if expected.kind == "bool" else scope.values
+            hint = hint or (choices(known) if known else scope.hint)
+            self.report("E021", f"unknown name `{node.id}`", node.place, hint)
+        return node
+
+    def attribute(self, node: ex.Attribute, scope: Scope) -> None:
+        if node.id not in scope.tensors:
+            hint = suggest(node.id, scope.tensors)
+            self.report("E021", f"no tensor is called `{node.id}` here", node.place, hint)
+        elif node.field not in ATTRIBUTES:
+            hint = suggest(node.field, ATTRIBUTES) or "a tensor knows `.channels` and `.stride`"
+            self.report("E021", f"a tensor has no `.{node.field}`", node.place, hint)
+
+    def compared(self, node: ex.Compare, scope: Scope) -> Type:
+        """The type of the side that is a plain name, which says what a word opposite means."""
+        for side in (node.left, node.right):
+            if isinstance(side, ex.Name) and side.id in scope.values:
+                return scope.values[side.id]
+        return ANY
+
+    def side(self, node: Node, scope: Scope, kind: Type) -> Node:
+        """A side of a comparison. A list stands in generated code as sizes do: `[3, 3]` is 3."""
+        node = self.value(node, scope, kind)
+        if not isinstance(node, ex.Items):
+            return node
+        if ex.is_constant(node):
+            try:
+                return ex.Literal(ex.compact(node.evaluate({})), node.place)
+            except SpecError as error:
+                self.problems.extend(error.problems)
+                return node
+        hint = "compare with numbers, as in `[3, 5]`, or compare each by itself"
+        self.report("E023", "generated code compares no list of names", node.place, hint)
+        return node
+
+    def function(self, node: ex.Call, scope: Scope) -> Node:
+        misuse = node.misuse()
+        if misuse is not None:
+            self.problems.append(misuse)
+        return replace(node, arguments=tuple(self.value(a, scope) for a in node.arguments))
+
+    # ------------------------------------------------------------------------- arguments
+
+    def argument(
+        self, parameter: Parameter, node: Node, scope: Scope, *related: tuple[str, Place]
+    ) -> Node:
+        """`node` as the value of `parameter`; a constant is worked out at once."""
+        before = len(self.problems)
+        node = self.value(node, scope, parameter.type)
+        if ex.is_constant(node) and len(self.problems) == before:
+            try:
+                return ex.Literal(parameter.take(node.evaluate({})), node.place)
+            except Invalid as invalid:
+                self.problems.append(invalid.at(node.place).also(*related))
+            except SpecError as error:
+                self.problems.extend(error.problems)
+        return node
+
+    def arguments(
+        self,
+        target: Op | Block,
+        given: Iterable[tuple[str, Node]],
+        scope: Scope,
+        *related: tuple[str, Place],
+    ) -> Iterator[tuple[str, Node]]:
+        for name, node in given:
+            parameter = target.parameter.get(name)
+            place = name.place if isinstance(name, Scalar | ex.Word) else node.place
+            if parameter is None:
+                known = target.parameter
+                hint = suggest(name, known) or (choices(known) if known else "it takes none")
+                message = f"`{target.name}` has no argument `{name}`"
+                related = () if place.line == node.place.line else (("given here", node.place),)
+                self.report("E032", message, place, hint, *related)
+            else:
+                yield str(name), self.argument(parameter, node, scope, *related)
+
+    def check_given(
+        self,
+        target: Op | Block,
+        given: Mapping[str, object],
+        place: Place,
+        header: TableSpec | None = None,
+    ) -> None:
+        """Reports required parameters that neither the call nor `defaults` give.
+
+        `header` is the table of a row that is a list: what it lacks, its columns lack.
+        """
+        surplus = given.keys() - target.parameter.keys()
+        meant = {nearest(name, target.parameter) for name in surplus}
+        known = {*given, *meant, *self.given.get(target.name, ())}
+        for parameter in target.parameters:
+            if not parameter.required or parameter.name in known:
+                continue
+            doc = f" ({parameter.doc})" if parameter.doc else ""
+            message = f"`{target.name}` needs the argument `{parameter.name}`{doc}"
+            if header is not None and parameter.name not in header.columns:
+                hint, columns = f"add a column `{parameter.name}`", header.key_place("columns")
+                self.report("E033", message, columns, hint, ("for this row", place))
+            else:
+                self.report("E033", message, place)

@@ -1,0 +1,293 @@
+"""Calls of blocks and ops, worked out: arguments, shapes, and what is inside."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
+
+from archc.compiler.ir import activations
+from archc.compiler.ir.activations import ACTIVATION
+from archc.compiler.ir.network import Block, Body, Call, Cost, Invoke, Op, Tensor, Use
+from archc.compiler.language import expressions as ex
+from archc.compiler.language.expressions import Node, Value
+from archc.compiler.language.problems import Invalid, Place, SpecError
+
+MAX_ELEMENTS = 2**36
+"""A single value of more elements than this is a mistake."""
+MAX_STRIDE = 2**24
+"""So is a feature map of a larger stride, from the network's input on."""
+MAX_OPS = 10_000
+"""So is a network of more ops."""
+
+Defaults = Mapping[str, Mapping[str, Value]]
+
+
+class Blame(Exception):
+    """An `Invalid` on its way out of nested blocks.
+
+    `parameter` is the parameter of the enclosing block whose value is at fault, if one is; `place`
+    is the innermost place.
+    """
+
+    def __init__(self, invalid: Invalid, place: Place, parameter: str | None = None) -> None:
+        self.invalid, self.place, self.parameter = invalid, place, parameter
+
+
+MAX_BODIES = 2**13
+"""Calls, and calls in them, that are remembered before all are forgotten."""
+
+
+@lru_cache(maxsize=8)
+def elaborator_for(defaults: tuple[tuple[str, tuple[tuple[str, Value], ...]], ...]) -> Elaborator:
+    return Elaborator({name: dict(values) for name, values in defaults})
+
+
+class Elaborator:
+    """Works out calls. Equal calls are worked out once, for all networks of equal defaults."""
+
+    def __init__(self, defaults: Defaults) -> None:
+        self.defaults = defaults
+        self.bodies: dict[tuple[object, ...], Body] = {}
+        self.count = 0
+        """Of the bodies, and of the calls in them."""
+        self.base: dict[Op | Block, dict[str, Value]] = {}
+
+    def call(
+        self, target: Op | Block, given: Mapping[str, Value], inputs: tuple[Tensor, ...]
+    ) -> Body:
+        """The body of a call. `given` are checked arguments. Raises `Blame`."""
+        arguments = {**self.base_of(target), **given}
+        key = (target, tuple(arguments.values()), inputs)
+        body = self.bodies.get(key)
+        if body is None:
+            if self.count > MAX_BODIES:
+                self.forget()
+            if isinstance(target, Block):
+                body = self.settled(self.block(target, arguments, inputs))
+            elif target is ACTIVATION and isinstance(arguments["act"], Block):
+                body = self.activation(arguments["act"], inputs[0])
+            else:
+                body = self.op(target, arguments, inputs)
+            self.bodies[key] = body
+            self.count += 1 + len(body.calls)
+        return body
+
+    def forget(self) -> None:
+        self.bodies.clear()
+        self.base.clear()
+        self.count = 0
+
+    def base_of(self, target: Op | Block) -> Mapping[str, Value]:
+        """Every parameter's value where a call gives none, in order of declaration."""
+        base = self.base.get(target)
+        if base is None:
+            own = self.defaults.get(target.name, {})
+            base = {}
+            for parameter in target.parameters:
+                value = own.get(parameter.name)
+                if parameter.name not in own and parameter.default is not None:
+                    value = parameter.take(parameter.default.evaluate(base))
+                base[parameter.name] = value
+            self.base[target] = base
+        return base
+
+    def activation(self, block: Block, x: Tensor) -> Body:
+        """The body of an activation that a block serves as. Raises `Invalid` (E049)."""
+        if x.is_map:
+            return activations.check_shape(block, self.call(block, {}, (x,)))
+        body = self.call(ACTIVATION, {"act": activations.stand_in(block, x)}, (x,))
+        return replace(body, instead=block)
+
+    def settled(self, body: Body) -> Body:
+        """`body` with stand-ins for the arguments whose activations are all of vectors."""
+        for name, block in activations.asked_for(body).items():
+            maps = set(activations.applied(body, name))
+            if maps == {True, False}:
+                message = f"`{name}` of `{body.target.name}` is for feature maps and for vectors"
+                hint = f"give it a parameter for each: `{block.name}` is for feature maps alone"
+                raise Invalid("E049", message, hint, name)
+            if maps == {False}:
+                given = {p.name: body.arguments[p.name] for p in body.target.parameters}
+                given[name] = block.on_vectors
+                return replace(self.call(body.target, given, body.inputs), instead=block)
+        _check_written_out(body)
+        return body
+
+    def op(self, op: Op, arguments: Mapping[str, Value], inputs: tuple[Tensor, ...]) -> Body:
+        output = op.shape(arguments, *inputs)
+        if output.size > MAX_ELEMENTS:
+            raise Invalid("E044", f"`{op.name}` gives {output}, more than any network needs")
+        if max(output.strides) > MAX_STRIDE:
+            message = f"`{op.name}` comes to a total stride of more than {MAX_STRIDE:,}"
+            raise Invalid("E044", message, "no input has so many pixels")
+        return Body(op, arguments, inputs, output, op.cost(arguments, output, *inputs))
+
+    def block(
+        self, block: Block, arguments: Mapping[str, Value], inputs: tuple[Tensor, ...]
+    ) -> Body:
+        values = dict(arguments)
+        scope = _Scope(values, dict(zip(block.inputs, inputs, strict=True)))
+        for name, node in block.lets:
+            try:
+                scope[name] = values[name] = ex.whole(node.evaluate(scope))
+            except SpecError as error:
+                raise _blame(error) from None
+        body = _BodyBuilder(self, block, scope)
+        for step in block.steps:
+            body.step(step.name, step.call, step.when)
+        result = block.steps[-1].name
+        output = scope.tensor(result)
+        _check_channels(block, output, scope)
+        calls, feed = tuple(body.calls), body.feeds[result]
+        needed = reaching(calls, {feed})
+        _check_used(block, calls, needed)
+        unused = frozenset(i for i in range(len(inputs)) if -1 - i not in needed)
+        # One at least, so that what walks through all calls takes no longer than ops allow.
+        ops = check_ops(max(1, sum(call.body.ops for call in calls)))
+        return Body(block, values, inputs, output, Cost(), calls, feed, ops, unused)
+
+
+def _check_channels(block: Block, output: Tensor, scope: Mapping[str, object]) -> None:
+    """Raises `Blame` (E047) unless the output has the channels that the block says."""
+    said = output.channels if block.channels is None else block.channels.evaluate(scope)
+    if said != output.channels:
+        message = f"`{block.name}` says that it gives {said} channels, but gives {output.channels}"
+        assert block.channels is not None
+        raise Blame(Invalid("E047", message), block.channels.place)
+
+
+def reaching(calls: Sequence[Call], ends: Iterable[int]) -> set[int]:
+    """The numbers of the calls, and of the inputs (-1, -2, ...), that those numbered `ends` are
+    computed from, with their own."""
+    found = {*ends}
+    for index in range(len(calls) - 1, -1, -1):
+        if index in found:
+            found.update(calls[index].needs)
+    return found
+
+
+def _check_used(block: Block, calls: tuple[Call, ...], needed: Collection[int]) -> None:
+    """Raises `Blame` (E039) for a step that only steps use which are left out in this call."""
+    lost = {call.name for index, call in enumerate(calls) if index not in needed}
+    for step, invoke in block.invokes() if lost else ():
+        if invoke.name in lost:
+            message = f"nothing uses the step `{step.name}` where what takes it is left out"
+            hint = "give it the `when` of the step that takes it"
+            raise Blame(Invalid("E039", message, hint), step.place)
+
+
+def _check_written_out(body: Body) -> None:
+    """Raises `Blame` (E049) for a stand-in that no parameter of the block asks for: its code would
+    pass the block itself."""
+    assert isinstance(body.target, Block)
+    places = {invoke.name: invoke.place for _, invoke in body.target.invokes()}
+    for call in body.calls:
+        if call.body.instead is not None:
+            name, other = call.body.instead.name, call.body.instead.on_vectors
+            message = f"`{name}` is for feature maps, and this is a vector"
+            raise Blame(Invalid("E049", message, f"write `{other}` here"), places[call.name])
+
+
+class _Scope(dict[str, object]):
+    """Values by name, and tensors by name after a dot."""
+
+    def __init__(self, values: Mapping[str, Value], tensors: Mapping[str, Tensor]) -> None:
+        super().__init__(values)
+        for name, tensor in tensors.items():
+            self[f".{name}"] = tensor
+
+    def tensor(self, name: str) -> Tensor:
+        return self[f".{name}"]  # type: ignore[return-value]
+
+
+def check_ops(count: int) -> int:
+    if count > MAX_OPS:
+        raise Invalid("E044", f"this comes to more than {MAX_OPS:,} ops")
+    return count
+
+
+def _blame(error: SpecError) -> Blame:
+    first = error.problems[0]
+    return Blame(Invalid(first.code, first.message, first.hint), first.place)
+
+
+class _BodyBuilder:
+    def __init__(self, elaborator: Elaborator, block: Block, scope: _Scope) -> None:
+        self.elaborator = elaborator
+        self.block = block
+        self.scope = scope
+        self.calls: list[Call] = []
+        self.feeds = {name: -1 - index for index, name in enumerate(block.inputs)}
+
+    def step(self, name: str, call: Invoke | Use, when: Node | None) -> None:
+        assert isinstance(call, Invoke)
+        if when is None or self.condition(when):
+            tensor, feed = self.invoke(call)
+        else:
+            while isinstance(call, Invoke):
+                call = call.operands[0]
+            tensor, feed = self.scope.tensor(call.name), self.feeds[call.name]
+        self.scope[f".{name}"], self.feeds[name] = tensor, feed
+
+    def condition(self, when: Node) -> bool:
+        try:
+            return ex.holds(when.evaluate(self.scope))
+        except SpecError as error:
+            raise _blame(error) from None
+
+    def invoke(self, invoke: Invoke) -> tuple[Tensor, int]:
+        tensors, feeds = [], []
+        for operand in invoke.operands:
+            if isinstance(operand, Invoke):
+                tensor, feed = self.invoke(operand)
+            else:
+                tensor, feed = self.scope.tensor(operand.name), self.feeds[operand.name]
+            tensors.append(tensor)
+            feeds.append(feed)
+        arguments = self.arguments(invoke)
+        try:
+            body = self.elaborator.call(invoke.target, arguments, tuple(tensors))
+        except Invalid as invalid:
+            cause = self.parameter(dict(invoke.arguments).get(invalid.about or ""))
+            raise Blame(_named(invalid, invoke, tensors), invoke.place, cause) from None
+        except Blame as blame:
+            raise self.outward(blame, invoke) from None
+        self.calls.append(Call(invoke.name, body, tuple(feeds)))
+        return body.output, len(self.calls) - 1
+
+    def arguments(self, invoke: Invoke) -> dict[str, Value]:
+        values = {}
+        for name, node in invoke.arguments:
+            try:
+                values[name] = invoke.target.parameter[name].take(node.evaluate(self.scope))
+            except Invalid as invalid:
+                raise Blame(invalid, node.place, self.parameter(node)) from None
+            except SpecError as error:
+                raise _blame(error) from None
+        return values
+
+    def parameter(self, node: Node | None) -> str | None:
+        """The parameter of this block that `node` hands on, directly or through one `let`."""
+        if isinstance(node, ex.Name) and node.id in self.block.parameter:
+            return node.id
+        return None
+
+    def outward(self, blame: Blame, invoke: Invoke) -> Blame:
+        node = dict(invoke.arguments).get(blame.parameter or "")
+        return Blame(blame.invalid, blame.place, self.parameter(node))
+
+
+def _named(invalid: Invalid, invoke: Invoke, tensors: list[Tensor]) -> Invalid:
+    """`invalid` with the operands' names and shapes, where there are several."""
+    if len(tensors) < 2 or invalid.hint:
+        return invalid
+    said = ", ".join(
+        f"`{_spoken(operand)}` is {tensor} at stride {tensor.stride}"
+        for operand, tensor in zip(invoke.operands, tensors, strict=True)
+    )
+    return Invalid(invalid.code, invalid.message, said)
+
+
+def _spoken(operand: Invoke | Use) -> str:
+    return operand.name if isinstance(operand, Use) else f"{operand.target.name}(...)"

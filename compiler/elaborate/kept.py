@@ -1,0 +1,96 @@
+"""What a kept parameter must not decide, though generated code could spell it.
+
+Whoever makes the model gives a kept parameter another value, and then nothing checks what the
+compiler checks here: that groups divide channels, and that sizes are written as generated code
+writes them, 3 for (3, 3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from archc.compiler.ir.interface import interface, with_channels
+from archc.compiler.ir.network import Block, Body
+from archc.compiler.language import expressions as ex
+from archc.compiler.language.expressions import Node
+from archc.compiler.language.values import Type
+
+Seen = set[tuple[int, frozenset[str], frozenset[str]]]
+
+SIZES = ("size", "sides", "shape", "padding")
+"""Kinds with more than one way to write a value in Python."""
+
+
+def tested_sizes(node: Node, kinds: Mapping[str, Type], condition: bool) -> Iterator[str]:
+    """The sizes whose values `node` compares or takes for true or false, as a `condition` does."""
+    tested = [node] if condition else []
+    for child in ex.walk(node):
+        tested += _tested(child)
+    names = (n.id for n in tested if isinstance(n, ex.Name))
+    yield from (name for name in names if name in kinds and kinds[name].kind in SIZES)
+
+
+def _tested(node: Node) -> tuple[Node, ...]:
+    match node:
+        case ex.Compare() | ex.Logic():
+            return (node.left, node.right)
+        case ex.Unary():
+            return (node.operand,)
+        case ex.Conditional():
+            return (node.condition,)
+    return ()
+
+
+def decided(
+    body: Body, names: frozenset[str], inputs: frozenset[str], seen: Seen | None = None
+) -> str | None:
+    """What must be known of a call, in words, and depends on a kept parameter.
+
+    That are the arguments `names` and the channels of the tensors `inputs`. What was `seen` of the
+    same is not looked at again.
+    """
+    seen = set() if seen is None else seen
+    key = (id(body), names, inputs)
+    if key in seen or not names | inputs:
+        return None
+    seen.add(key)
+    if isinstance(body.target, Block):
+        return _in_block(body, body.target, names, inputs, seen)
+    divisor = body.target.divisor
+    if divisor is None or divisor in names:
+        return None if divisor is None else f"`{divisor}`"
+    divided = bool(inputs) or body.target.channels in names
+    return f"what `{divisor}` divides" if divided and body.arguments[divisor] != 1 else None
+
+
+def _in_block(
+    body: Body, block: Block, names: frozenset[str], inputs: frozenset[str], seen: Seen
+) -> str | None:
+    kinds = {p.name: p.type for p in block.parameters if p.name in names}
+    for node, condition in _expressions(block):
+        for name in tested_sizes(node, kinds, condition):
+            return f"`{name}` of `{block.name}`, a size that it compares,"
+    channels = interface(block).channels
+    invokes = {invoke.name: invoke for _, invoke in block.invokes()}
+
+    def is_open(node: Node | None) -> bool:
+        walked = [] if node is None else [*ex.walk(with_channels(node, channels))]
+        ids = [n.id in inputs for n in walked if isinstance(n, ex.Attribute)]
+        return any(ids) or any(n.id in names for n in walked if isinstance(n, ex.Name))
+
+    for call in body.calls:
+        invoke, takes = invokes[call.name], call.body.target.inputs
+        own = frozenset(name for name, node in invoke.arguments if is_open(node))
+        fed = zip(takes, invoke.operands, strict=False)
+        open_inputs = frozenset(x for x, operand in fed if is_open(channels.get(operand.name)))
+        what = decided(call.body, own, open_inputs, seen)
+        if what is not None:
+            return what
+    return None
+
+
+def _expressions(block: Block) -> Iterator[tuple[Node, bool]]:
+    """What the code of a block works out, each with whether it is a condition."""
+    yield from ((step.when, True) for step in block.steps if step.when is not None)
+    for _, invoke in block.invokes():
+        yield from ((node, False) for _, node in invoke.arguments)

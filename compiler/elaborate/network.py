@@ -1,0 +1,179 @@
+"""Program to network: every number worked out, every shape known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+
+from archc.compiler.bind.origins import Origins, Settings
+from archc.compiler.bind.program import Program
+from archc.compiler.elaborate.elaborator import elaborator_for
+from archc.compiler.elaborate.rows import Rows, check_known, unused
+from archc.compiler.ir.network import Network, Parameter, Tensor
+from archc.compiler.language import expressions as ex
+from archc.compiler.language.expressions import Definition, Node, Value
+from archc.compiler.language.problems import Enough, Invalid, Place, Problem, Problems, SpecError
+from archc.compiler.language.values import show
+from archc.compiler.spec.variants import from_extended
+
+
+def elaborate(program: Program, settings: Settings) -> tuple[Network | None, list[Problem]]:
+    """The network that `program` is with `settings`, or what does not work out about it."""
+    values = _Values(program, settings)
+    network = None
+    with suppress(Enough):
+        for work_out in (values.parameters, values.requirements, values.lets, values.defaults):
+            if not values.problems:
+                work_out()
+        network = None if values.problems else _network(values, _rows(values))
+    if values.problems:
+        return None, from_extended(program.spec, values.problems)
+    return network, []
+
+
+def _rows(values: _Values) -> Rows:
+    spec = values.program.spec
+    assert spec.input is not None
+    source = Tensor(spec.input.channels, spec.input.height, spec.input.width)
+    given = tuple((name, tuple(own.items())) for name, own in values.given.items())
+    elaborator = elaborator_for(given)
+    rows = Rows(elaborator, values.known, values.kept, source, values.origins, values.problems)
+    for template in values.program.rows:
+        rows.add(template)
+    if not rows.rows and not values.problems:
+        message, hint = "every row of the network is left out", "at least one `when` must hold"
+        values.problems.append(Problem("E011", message, spec.key_place("network"), hint))
+    if not values.problems:
+        values.problems += unused(rows.rows)
+    return rows
+
+
+def _network(values: _Values, rows: Rows) -> Network | None:
+    spec, parameters = values.program.spec, values.program.parameters
+    source, output = rows.outputs[0].tensor, rows.outputs[-1].tensor
+    if source is None or output is None:
+        return None
+    kept = tuple(
+        replace(p, default=ex.Literal(values.settings[p.name], spec.place))
+        for p in parameters
+        if p.keep and p.name in rows.mentioned()
+    )
+    doc = " ".join((spec.source or spec.doc).split())
+    changed = tuple(p.name for p in parameters if values.differs(p))
+    return Network(
+        str(spec.name), doc, values.settings, changed, kept, source, tuple(rows.rows), output,
+        values.given,
+    )  # fmt: skip
+
+
+class _Values:
+    """What a network's values come to, and what is wrong with them."""
+
+    def __init__(self, program: Program, settings: Settings) -> None:
+        self.program = program
+        self.set = settings
+        self.origins = Origins(program, settings)
+        self.kept = {p.name: p.type for p in program.parameters if p.keep}
+        self.settings: dict[str, Value] = {}
+        """The parameters: as set, or else their defaults."""
+        self.known: dict[str, Value] = {}
+        """Parameters and `let`s."""
+        self.given: dict[str, dict[str, Value]] = {}
+        """What `defaults` gives, by block or op."""
+        self.problems: list[Problem] = Problems()
+
+    def is_known(self, node: Node, what: str) -> bool:
+        """Whether `what` depends on no kept parameter. Reports it."""
+        try:
+            check_known(node, self.kept, what)
+        except SpecError as error:
+            self.problems.extend(error.problems)
+            return False
+        return True
+
+    @contextmanager
+    def blaming(self, node: Node, *related: tuple[str, Place]) -> Iterator[None]:
+        """Reports what goes wrong with `node` at its cause."""
+        try:
+            yield
+        except Invalid as invalid:
+            problem = invalid.at(node.place).also(*related)
+            self.problems.append(self.origins.traced(problem, node))
+        except SpecError as error:
+            self.problems.extend(self.origins.traced(p, node) for p in error.problems)
+        except KeyError:
+            pass  # it depends on a value whose own problem is reported
+
+    def parameters(self) -> None:
+        for parameter in self.program.parameters:
+            name, place, default = parameter.name, parameter.place, parameter.default
+            assert place is not None
+            if name in self.set:
+                self.settings[name] = self.set[name][0]
+                place = self.set[name][1]
+            elif default is not None:
+                with self.blaming(default, ("declared here", place)):
+                    self.settings[name] = parameter.take(default.evaluate(self.settings))
+            elif parameter.required:
+                message, hint = (
+                    f"the parameter `{name}` has no value",
+                    "give it a `default`, or set it",
+                )
+                self.problems.append(Problem("E033", message, place, hint))
+            else:
+                self.settings[name] = None
+            if parameter.keep and isinstance(self.settings.get(name), Definition):
+                message = f"`{name}` is kept, so it cannot be the block `{self.settings[name]}`"
+                hint = "name a plain activation, or do not keep the parameter"
+                self.problems.append(Problem("E049", message, place, hint))
+        self.known = dict(self.settings)
+
+    def requirements(self) -> None:
+        """Reports each requirement that does not hold, at the value of the first name in it."""
+        for node in self.program.requirements:
+            if self.is_known(node, "a requirement"):
+                with self.blaming(node):
+                    if not ex.holds(node.evaluate(self.settings)):
+                        self.problems.append(self.broken(node))
+
+    def broken(self, node: Node) -> Problem:
+        mentioned = ex.names(node)
+        values = [f"`{name}` is {show(self.settings[name])}" for name in mentioned]
+        message = f"`{ex.python(node, _plain)}` does not hold: {', '.join(values)}"
+        given = {p.name: p.default.place for p in self.program.parameters if p.default is not None}
+        beside = [
+            given[n] for n in mentioned if n in given and given[n].source is node.place.source
+        ]
+        changed = [self.origins.places[name] for name in mentioned if name in self.origins.places]
+        place = next(iter((*changed, *beside, node.place)))
+        others = [("given here", given[n]) for n in mentioned if n in given and place is node.place]
+        return Problem("E046", message, place).also(("required here", node.place), *others)
+
+    def lets(self) -> None:
+        for name, node in self.program.lets:
+            if self.is_known(node, f"`{name}`"):
+                with self.blaming(node):
+                    self.known[name] = ex.whole(node.evaluate(self.known))
+
+    def defaults(self) -> None:
+        for target_name, given in self.program.defaults.items():
+            target = self.program.target(target_name)
+            found = self.given[target_name] = {}
+            for name, node in given.items():
+                if self.is_known(node, "a default"):
+                    with self.blaming(node):
+                        found[name] = target.parameter[name].take(node.evaluate(self.known))
+
+    def differs(self, parameter: Parameter) -> bool:
+        """Whether the parameter has another value than it has where nothing is set."""
+        default = parameter.default
+        try:
+            usual = None if default is None else parameter.take(default.evaluate(self.settings))
+        except (Invalid, SpecError):
+            return True
+        return usual != self.settings[parameter.name]
+
+
+def _plain(node: Node) -> str:
+    return node.id if isinstance(node, ex.Name) else show(node.evaluate({}))

@@ -1,0 +1,416 @@
+"""The rows of a network, worked out one after another."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from archc.compiler.bind.origins import Origins
+from archc.compiler.bind.rows import REPEAT, RowTemplate
+from archc.compiler.elaborate.elaborator import Blame, Elaborator, check_ops, reaching
+from archc.compiler.elaborate.kept import decided, tested_sizes
+from archc.compiler.ir.interface import called_channels, placed, resolved, spellable
+from archc.compiler.ir.network import Block, Body, Call, Row, Tensor
+from archc.compiler.ir.whole import fraction
+from archc.compiler.language import expressions as ex
+from archc.compiler.language.expressions import Node, Value
+from archc.compiler.language.problems import Invalid, Place, Problem, SpecError
+from archc.compiler.language.values import Type, show
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What a row gives; no tensor where the row failed."""
+
+    tensor: Tensor | None
+    channels: Node | None = None
+    """Its channels, where they depend on a kept parameter."""
+    name: str = "the network's input"
+    """What a person calls it."""
+
+
+FAILED = Output(None)
+NONE = frozenset[str]()
+
+
+def check_known(node: Node, kept: Iterable[str], what: str, place: Place | None = None) -> None:
+    """Raises `SpecError` (E024) where `node`, which gives `what`, mentions a kept parameter."""
+    for name in sorted(ex.names(node).keys() & set(kept)):
+        message = f"`{name}` stays an argument of the model, so {what} cannot depend on it"
+        hint = f"remove `keep: true` from `{name}`"
+        raise SpecError([Problem("E024", message, place or node.place, hint)])
+
+
+class Rows:
+    """Builds the rows one by one. After a row that fails, the others' arguments are still checked.
+
+    `outputs` holds the network's input and then each row's output, so row n's is number n + 1.
+    """
+
+    def __init__(
+        self,
+        elaborator: Elaborator,
+        scope: Mapping[str, Value],
+        kept: Mapping[str, Type],
+        source: Tensor,
+        origins: Origins,
+        problems: list[Problem],
+    ) -> None:
+        self.elaborator = elaborator
+        self.scope = scope
+        self.kept, self.kinds = kept.keys(), kept
+        self.origins = origins
+        self.problems = problems
+        self.rows: list[Row] = []
+        self.outputs = [Output(source)]
+        self.by_name: dict[str, int] = {}
+        """The last output of each row by name."""
+        self.counts: dict[str, int] = {}
+        self.ops = 0
+        self.end: Node | None = None
+        """The `when` of the rows at the end that a kept parameter may leave out."""
+
+    def add(self, template: RowTemplate) -> None:
+        """Adds a row as often as it is repeated, unless its `when` leaves it out."""
+        try:
+            if template.when is not None and not self.holds(template, template.when):
+                return
+            if self.end is not None and template.when != self.end:
+                raise _not_at_the_end(template, self.end)
+            count = 1 if template.repeat is None else self.repeats(template, template.repeat)
+            for index in range(count):
+                tapped = template if index == count - 1 else replace(template, tap=None)
+                self.outputs.append(self.output(tapped, index == 0))
+                if self.outputs[-1] is FAILED:  # so are those that follow
+                    self.outputs += [FAILED] * (count - index - 1)
+                    break
+        except Invalid as invalid:
+            self.problems.append(invalid.at(template.place))
+            self.outputs.append(FAILED)
+        except SpecError as error:
+            self.problems.extend(error.problems)
+            self.outputs.append(FAILED)
+        except KeyError:
+            self.outputs.append(FAILED)  # it needs the channels of a row that failed
+        self.by_name[template.name] = len(self.outputs) - 1
+
+    def holds(self, template: RowTemplate, when: Node) -> bool:
+        """Whether the row is there. One that a kept parameter decides about ends the network."""
+        if not ex.names(when).keys() & self.kept:
+            return ex.holds(self.fixed(when, "`when`"))
+        counted = (
+            template.group or template.repeat is not None or self.tests_sizes(when, condition=True)
+        )
+        if counted or not spellable(when) or (self.end is not None and when != self.end):
+            name = min(ex.names(when).keys() & self.kept)
+            message = f"`{name}` stays an argument of the model, so `when` cannot depend on it here"
+            hint = "the last rows of a network can, outside of tables, if all have the same `when`"
+            raise SpecError([Problem("E024", message, when.place, hint)])
+        self.end = when
+        try:
+            return ex.holds(when.evaluate(self.scope))
+        except SpecError as error:
+            raise SpecError(self.origins.traced(p, when) for p in error.problems) from None
+
+    def mentioned(self) -> set[str]:
+        """The parameters that generated code mentions."""
+        nodes = [node for row in self.rows for node in row.spelled.values()]
+        nodes += [row.when for row in self.rows if row.when is not None]
+        return {name for node in nodes for name in ex.names(node)}
+
+    def repeats(self, template: RowTemplate, node: Node) -> int:
+        try:
+            value = REPEAT.take(self.fixed(node, "`repeat`"))
+        except Invalid as invalid:
+            problem = invalid.at(node.place).also(*_row_of(template, node))
+            raise SpecError([self.origins.traced(problem, node)]) from None
+        assert isinstance(value, int)
+        return value
+
+    def refused(self, invalid: Invalid, node: Node) -> SpecError:
+        return SpecError([self.origins.traced(invalid.at(node.place), node)])
+
+    def fixed(self, node: Node, what: str) -> Value:
+        """The value of an expression that a row needs before it is there. Raises `SpecError`."""
+        check_known(node, self.kept, what)
+        scope: dict[str, object] = dict(self.scope)
+        if any(isinstance(n, ex.Attribute) for n in ex.walk(node)):
+            x = self.outputs[-1]
+            self.check_channels(node, what, x)
+            scope.update({".x": x.tensor} if x.tensor is not None else {})
+        try:
+            return node.evaluate(scope)
+        except SpecError as error:
+            raise SpecError(self.origins.traced(p, node) for p in error.problems) from None
+
+    def check_channels(self, node: Node, what: str, x: Output) -> None:
+        if x.channels is not None:
+            check_known(x.channels, self.kept, what, node.place)
+
+    # ---------------------------------------------------------------------------- wiring
+
+    def feeds(self, template: RowTemplate, first: bool) -> tuple[int, ...]:
+        """Numbers of the outputs that feed a row. `from` speaks of the first of its repeats."""
+        last = len(self.outputs) - 1
+        if template.sources is not None and first:
+            return tuple(self.feed(source, last) for source in template.sources)
+        wanted = len(template.target.inputs)
+        if wanted > last + 1:
+            count = f"only {last + 1} value{'s' * (last > 0)} above it"
+            message = f"`{template.target.name}` takes {wanted} tensors, but there is {count}"
+            raise Invalid("E045", message, "say what feeds it, as in `from: [-1, -1]`")
+        return tuple(last - back for back in range(wanted))
+
+    def feed(self, source: Node, last: int) -> int:
+        back = self.fixed(source, "`from`")
+        if isinstance(back, str) and back in self.by_name:
+            return self.by_name[back]
+        if isinstance(back, int) and not isinstance(back, bool) and -last - 1 <= back <= -1:
+            return last + 1 + back
+        raise self.refused(_misplaced(back, last), source)
+
+    # ------------------------------------------------------------------------------ rows
+
+    def output(self, template: RowTemplate, first: bool) -> Output:
+        """Adds one row; what it gives."""
+        feeds = self.feeds(template, first)
+        joined = template.target.variadic or feeds != (len(self.outputs) - 1,)
+        if self.end is not None and joined:
+            message = "a row that the model may leave out takes what the row above gives"
+            raise Invalid("E024", f"{message}, and that alone", "join tensors in a row above it")
+        inputs = tuple(self.outputs[feed] for feed in feeds)
+        tensors = tuple(x.tensor for x in inputs if x.tensor is not None)
+        values = self.arguments(template, inputs[0].tensor)
+        if values is None or len(tensors) < len(inputs):
+            return FAILED
+        try:
+            body = self.elaborator.call(template.target, values, tensors)
+            self.ops = check_ops(self.ops + body.ops)
+        except Blame as blame:
+            invalid = self.fed(blame.invalid, template, feeds)
+            self.blame(template, invalid, blame.parameter, ("in its block", blame.place))
+            return FAILED
+        except Invalid as invalid:
+            self.blame(template, self.named(invalid, feeds), invalid.about)
+            return FAILED
+        return self.keep(template, body, feeds, inputs)
+
+    def blame(
+        self,
+        template: RowTemplate,
+        invalid: Invalid,
+        parameter: str | None,
+        *related: tuple[str, Place],
+    ) -> None:
+        """Reports a problem at the user's cell that caused it, or else at the row."""
+        cell = template.arguments.get(parameter or "")
+        if cell is None:
+            self.problems.append(invalid.at(template.place, *related))
+        else:
+            elsewhere = cell.place.source is not template.place.source
+            row = _row_of(template, cell) if elsewhere else ()
+            problem = invalid.at(cell.place, *row, *related)
+            self.problems.append(self.origins.traced(problem, cell))
+
+    def named(self, invalid: Invalid, feeds: tuple[int, ...]) -> Invalid:
+        """`invalid` with the rows' names and shapes, where there are several."""
+        if len(feeds) < 2 or invalid.hint:
+            return invalid
+        said = []
+        for x in (self.outputs[feed] for feed in feeds):
+            assert x.tensor is not None
+            said.append(f"{x.name} is {x.tensor} at stride {x.tensor.stride}")
+        return Invalid(invalid.code, invalid.message, ", ".join(said), invalid.about)
+
+    def fed(self, invalid: Invalid, template: RowTemplate, feeds: tuple[int, ...]) -> Invalid:
+        """`invalid` with what feeds the block in which shapes do not fit, where that is several."""
+        if len(feeds) < 2 or invalid.code != "E040":
+            return invalid
+        pairs = zip(template.target.inputs, feeds, strict=True)
+        said = [f"`{name}` is what {self.outputs[feed].name} gives" for name, feed in pairs]
+        hint = "; ".join([*([invalid.hint] if invalid.hint else []), ", ".join(said)])
+        return Invalid(invalid.code, invalid.message, hint, invalid.about)
+
+    def keep(
+        self, template: RowTemplate, body: Body, feeds: tuple[int, ...], inputs: tuple[Output, ...]
+    ) -> Output:
+        spelled = self.spelled(template, inputs)
+        self.check_undecided(template, body, spelled, inputs)
+        name = template.name
+        if template.group:
+            index = self.counts.get(template.group, 0)
+            self.counts[template.group] = index + 1
+            name = f"{template.group}.{index}"
+        if template.tap is not None:
+            self.check_tap(name, body.output)
+        call = Call(name, body, tuple(feed - 1 for feed in feeds))
+        channels = tuple(x.channels for x in inputs)
+        when = None if self.end is None else ex.substitute(self.end, self.folded(template.place))
+        self.rows.append(
+            Row(call, spelled, channels, template.group, template.place, when, template.tap)
+        )
+        return Output(
+            body.output, self.output_channels(template, body, spelled, channels), f"`{name}`"
+        )
+
+    def check_tap(self, name: str, output: Tensor) -> None:
+        hint = "tap a row above it"
+        if not output.is_map:
+            message = f"`{name}` gives a vector of {output}, and a tap is of a feature map"
+            raise Invalid("E043", message, hint)
+        if self.end is not None:
+            raise Invalid("E024", f"`{name}` may be left out, so it cannot be tapped", hint)
+
+    def arguments(self, template: RowTemplate, x: Tensor | None) -> dict[str, Value] | None:
+        """The values of the row's arguments; None where one is wrong or cannot be known."""
+        scope: dict[str, object] = {**self.scope, **({".x": x} if x is not None else {})}
+        values: dict[str, Value] = {}
+        for name, node in template.arguments.items():
+            try:
+                values[name] = template.target.parameter[name].take(node.evaluate(scope))
+            except Invalid as invalid:
+                problem = invalid.at(node.place).also(*_row_of(template, node))
+                self.problems.append(self.origins.traced(problem, node))
+            except SpecError as error:
+                self.problems.extend(self.origins.traced(p, node) for p in error.problems)
+            except KeyError:
+                pass  # it needs the channels of a row that failed
+        return values if len(values) == len(template.arguments) else None
+
+    # -------------------------------------------------------------------- kept parameters
+
+    def spelled(self, template: RowTemplate, inputs: tuple[Output, ...]) -> dict[str, Node]:
+        """The arguments that mention a kept parameter, with all else in them folded."""
+        open_inputs = [x for x in inputs if x.channels is not None]
+        if not open_inputs and not template.mentioned & self.kept:
+            return {}
+        others = self.folded(template.place)
+        found = {}
+        for name, node in template.arguments.items():
+            if ex.names(node).keys() & self.kept and not self.worked_out(template, name, node):
+                found[name] = ex.substitute(node, others)
+                problem = fraction(template.target.parameter[name], found[name], self.kinds)
+                if problem is not None:
+                    raise SpecError([self.origins.traced(problem, node)])
+        self.check_all_known(template, inputs[0])
+        for x in open_inputs if isinstance(template.target, Block) and template.target.lets else []:
+            assert x.channels is not None
+            check_known(x.channels, self.kept, _let_of(template), template.place)
+        return found
+
+    def folded(self, place: Place) -> dict[str, Node]:
+        """The values of all names that are not kept."""
+        values = self.scope.items()
+        return {name: ex.Literal(value, place) for name, value in values if name not in self.kept}
+
+    def worked_out(self, template: RowTemplate, name: str, node: Node) -> bool:
+        """Whether an argument has to be known at compile time."""
+        target = template.target
+        fixed = isinstance(target, Block) and name in resolved(target)
+        fixed = fixed or target.parameter[name].fixed or self.tests_sizes(node)
+        return fixed or not spellable(node)
+
+    def tests_sizes(self, node: Node, condition: bool = False) -> bool:
+        """Whether `node` compares a kept size, which a caller may write in several ways."""
+        return any(True for _ in tested_sizes(node, self.kinds, condition))
+
+    def check_undecided(
+        self,
+        template: RowTemplate,
+        body: Body,
+        spelled: Mapping[str, Node],
+        inputs: tuple[Output, ...],
+    ) -> None:
+        """Raises `SpecError` (E024) where a kept parameter decides what must hold of the model."""
+        for name, node in spelled.items():
+            if what := decided(body, frozenset({name}), NONE):
+                check_known(node, self.kept, what)
+        for label, x in zip(template.target.inputs, inputs, strict=False):
+            if x.channels is not None and (what := decided(body, NONE, frozenset({label}))):
+                check_known(x.channels, self.kept, what, template.place)
+
+    def check_all_known(self, template: RowTemplate, x: Output) -> None:
+        """Raises `SpecError` (E024) where what has to be known depends on a kept parameter."""
+        for name, node in template.arguments.items():
+            fixed = isinstance(template.target, Block) and name in resolved(template.target)
+            what = _let_of(template) if fixed else f"`{name}`"
+            if self.worked_out(template, name, node):
+                check_known(node, self.kept, what)
+            if any(isinstance(n, ex.Attribute) for n in ex.walk(node)):
+                self.check_channels(node, what, x)
+
+    def output_channels(
+        self,
+        template: RowTemplate,
+        body: Body,
+        spelled: Mapping[str, Node],
+        inputs: tuple[Node | None, ...],
+    ) -> Node | None:
+        """The channels of the row's output, where they depend on a kept parameter."""
+        if not spelled and not any(inputs):
+            return None
+        place = template.place
+        arguments = {name: ex.Literal(value, place) for name, value in body.arguments.items()}
+        known = [ex.Literal(x.channels, place) for x in body.inputs]
+        here = tuple(own or plain for own, plain in zip(inputs, known, strict=True))
+        with placed(place, "remove `keep: true` from what decides these channels"):
+            channels = called_channels(template.target, {**arguments, **spelled}, here)
+        what = f"the size of what `{template.target.name}` gives"
+        for node in inputs if channels is None else ():
+            if node is not None:
+                check_known(node, self.kept, what, place)
+        return channels if channels is not None and ex.names(channels).keys() & self.kept else None
+
+
+def unused(rows: Sequence[Row]) -> Iterator[Problem]:
+    """Rows on which the network's output does not depend (E039). A repeated row is told once."""
+    calls = [row.call for row in rows]
+    needed = reaching(calls, [len(rows) - 1])
+    tapped = reaching(calls, [index for index, row in enumerate(rows) if row.tap is not None])
+    lost = {row.place: (i, row) for i, row in enumerate(rows) if i not in needed}
+    of_taps = {rows[index].place for index in tapped if index >= 0}
+    count = Counter(row.place for row in rows)
+    for place, (index, row) in lost.items():
+        name = row.group if count[place] > 1 else row.call.name
+        message, hint = f"nothing uses the row `{name}`", "take from it with `from`, or remove it"
+        taker = next((c for c in calls if index in c.feeds and index not in {*c.needs}), None)
+        if taker is not None:
+            hint = f"`{taker.name}` takes it, and computes nothing from it here"
+        if place in of_taps:
+            message = f"the network's output does not depend on `{name}`"
+            hint = "a tap is for what is on the way to the output; take from it with `from`"
+        yield Problem("E039", message, place, hint)
+
+
+def _not_at_the_end(template: RowTemplate, end: Node) -> SpecError:
+    message = f"the rows above may be left out, so `{template.name}` must be left out with them"
+    hint = "give it the same `when`"
+    related = (("this `when`", end.place),)
+    return SpecError([Problem("E024", message, template.place, hint, related)])
+
+
+def _row_of(template: RowTemplate, cell: Node) -> tuple[tuple[str, Place], ...]:
+    """The row of a cell that stands elsewhere: in a table's `set`, or in a variant."""
+    elsewhere = cell.place.source is not template.place.source
+    return (("for this row", template.place),) if template.in_table or elsewhere else ()
+
+
+def _misplaced(source: Value, last: int) -> Invalid:
+    """What is wrong with a `from` that leads to none of `last` outputs and the network's input."""
+    if isinstance(source, str):
+        hint = f"where its `when` does not hold, take from another: `{source} if ... else -1`"
+        return Invalid("E045", f"the row `{source}` is left out here", hint)
+    said = f"`from` is {show(source)}"
+    if isinstance(source, bool) or not isinstance(source, int):
+        return Invalid("E045", f"{said}; it must be the name of a row, or -1, -2, ...")
+    far = f"{said}, but only {last} row{'s' * (last > 1)} and the network's input stand above"
+    none = f"{said}, but only the network's input stands above"
+    near = f"{said}, but a row can take only from what stands above it"
+    hint = f"-1 is the row above, and {-last - 1} the network's input"
+    message = near if source >= 0 else far if last else none
+    return Invalid("E045", message, hint if last else "-1 is the network's input")
+
+
+def _let_of(template: RowTemplate) -> str:
+    return f"a `let` of `{template.target.name}`"

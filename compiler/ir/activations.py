@@ -1,0 +1,120 @@
+"""Blocks where an activation belongs, such as FReLU, which owns weights.
+
+The op `activation` with a block for its `act` is a call of that block. Where it would get a vector,
+the stand-in that the block names under `on_vectors` is used instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from archc.compiler.ir.catalogue import CATALOGUE
+from archc.compiler.ir.network import Block, Body, Invoke, Tensor
+from archc.compiler.language import expressions as ex
+from archc.compiler.language.problems import Invalid
+
+ACTIVATION = CATALOGUE["activation"]
+
+
+def check_serves(block: Block) -> Block:
+    """`block` if it can be called as an activation is, on one tensor. Raises `Invalid` (E049)."""
+    missing = [f"`{p.name}`" for p in block.parameters if p.required]
+    if len(block.inputs) != 1 or missing:
+        takes = f"{len(block.inputs)} tensors" if len(block.inputs) != 1 else ", ".join(missing)
+        message = f"`{block.name}` takes {takes}, so it cannot be an activation"
+        hint = "a block that serves as one takes one tensor, and every parameter has a default"
+        raise Invalid("E049", message, hint)
+    for owner, let in _worked_out(block):
+        where = "" if owner is block else f"`{owner.name}` in "
+        message = f"{where}`{block.name}` works out `{let}` for each call, and so is no activation"
+        hint = f"write out `{let}` in the steps that use it, without `let`"
+        raise Invalid("E049", message, hint)
+    return block
+
+
+def _worked_out(block: Block) -> Iterator[tuple[Block, str]]:
+    """The `let`s of a block and of those that it calls, each with its block.
+
+    Code that gets an activation as an argument knows its channels, and no more about it.
+    """
+    found = {block: None}
+    pending = [block]
+    while pending:
+        owner = pending.pop()
+        yield from ((owner, name) for name, _ in owner.lets)
+        called = [i.target for _, i in owner.invokes() if isinstance(i.target, Block)]
+        pending += [target for target in dict.fromkeys(called) if target not in found][::-1]
+        found.update(dict.fromkeys(called))
+
+
+def check_shape(block: Block, body: Body) -> Body:
+    """`body`, a call of `block` as an activation. Raises `Invalid` (E049) if the shape changes."""
+    before, after = body.inputs[0], body.output
+    if (before.shape, before.strides) != (after.shape, after.strides):
+        message = f"`{block.name}` gives {after} for {before}; an activation keeps the shape"
+        raise Invalid("E049", message, "use it as a block of its own", "act")
+    return body
+
+
+def stand_in(block: Block, x: Tensor) -> str:
+    """The activation for a vector where `block` is asked for. Raises `Invalid` (E049)."""
+    if block.on_vectors is None:
+        message = f"`{block.name}` is no activation for vectors, and here is one of {x}"
+        hint = f"name what stands in for it, as in `on_vectors: relu` in `{block.name}`"
+        raise Invalid("E049", message, hint, "act")
+    return block.on_vectors
+
+
+def asked_for(body: Body) -> dict[str, Block]:
+    """The parameters of a block's call whose values are blocks that serve as activations."""
+    values = {p.name: body.arguments[p.name] for p in body.target.parameters}
+    return {name: value for name, value in values.items() if isinstance(value, Block)}
+
+
+def decided(block: Block, name: str) -> Iterator[tuple[Invoke, str]]:
+    """The calls within a block that its parameter decides about, each with the argument."""
+    names = _depending(block, name)
+    for _, invoke in block.invokes():
+        for argument, node in invoke.arguments:
+            if ex.names(node).keys() & names:
+                yield invoke, argument
+
+
+def applied(body: Body, name: str) -> Iterator[bool]:
+    """For each activation that the call's parameter decides: whether it is of a feature map."""
+    pending = [(body, name)]
+    seen = {*pending}
+    while pending:
+        outer, parameter = pending.pop()
+        assert isinstance(outer.target, Block)
+        calls = {call.name: call.body for call in outer.calls}
+        for invoke, argument in decided(outer.target, parameter):
+            inner = calls.get(invoke.name)
+            if inner is not None and invoke.target is ACTIVATION:
+                yield inner.inputs[0].is_map
+            elif inner is not None and isinstance(invoke.target, Block):
+                pending += {(inner, argument)} - seen
+                seen.add((inner, argument))
+
+
+def reached(block: Block, name: str) -> Iterator[tuple[Block, str]]:
+    """Every activation that a block's parameter decides: the block that calls it, and the call."""
+    pending = [(block, name)]
+    seen = {*pending}
+    while pending:
+        owner, parameter = pending.pop()
+        for invoke, argument in decided(owner, parameter):
+            if invoke.target is ACTIVATION:
+                yield owner, invoke.name
+            elif isinstance(invoke.target, Block):
+                pending += {(invoke.target, argument)} - seen
+                seen.add((invoke.target, argument))
+
+
+def _depending(block: Block, name: str) -> set[str]:
+    """The parameter and every `let` that follows from it."""
+    names = {name}
+    for let, node in block.lets:
+        if ex.names(node).keys() & names:
+            names.add(let)
+    return names

@@ -1,0 +1,150 @@
+"""What a network costs, counted from the IR alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from archc.compiler.ir.network import Block, Body, Call, Cost, Network, Tensor, Weight
+
+FLOAT_BYTES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Sums over calls, at batch 1."""
+
+    trainable: int = 0
+    total: int = 0
+    """`trainable` and the batch norms' running averages."""
+    macs: int = 0
+    """Multiply-accumulates of convolutions and dense layers."""
+    other: int = 0
+    """Elementwise and pooling operations."""
+
+    def __add__(self, more: Totals) -> Totals:
+        return Totals(
+            self.trainable + more.trainable,
+            self.total + more.total,
+            self.macs + more.macs,
+            self.other + more.other,
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Layer:
+    """One op of the network. `feeds` are indices of layers; -1 is the network's input."""
+
+    path: str
+    call: Call
+    feeds: tuple[int, ...]
+
+    @property
+    def op(self) -> str:
+        return self.call.body.target.name
+
+    @property
+    def output(self) -> Tensor:
+        return self.call.body.output
+
+    @property
+    def weights(self) -> tuple[Weight, ...]:
+        return self.call.body.cost.weights
+
+    @property
+    def totals(self) -> Totals:
+        return own_totals(self.call.body.cost)
+
+
+@lru_cache(maxsize=2**14)
+def own_totals(cost: Cost) -> Totals:
+    trainable = sum(weight.size for weight in cost.weights if weight.trainable)
+    total = sum(weight.size for weight in cost.weights)
+    return Totals(trainable, total, cost.macs, cost.other)
+
+
+def totals(network: Network) -> Totals:
+    """The sums over the whole network."""
+    known: dict[int, Totals] = {}
+    result = Totals()
+    for row in network.rows:
+        result += body_totals(row.call.body, known)
+    return result
+
+
+def body_totals(body: Body, known: dict[int, Totals]) -> Totals:
+    """The sums over one call. Bodies are shared, so each is added up once."""
+    found = known.get(id(body))
+    if found is None:
+        if isinstance(body.target, Block):
+            found = Totals()
+            for call in body.calls:
+                found += body_totals(call.body, known)
+        else:
+            found = own_totals(body.cost)
+        known[id(body)] = found
+    return found
+
+
+def layers(network: Network) -> list[Layer]:
+    """Every op of the network in order of evaluation."""
+    found: list[Layer] = []
+    outputs = [-1]
+    for row in network.rows:
+        feeds = tuple(outputs[feed + 1] for feed in row.call.feeds)
+        outputs.append(_flatten(row.call, row.call.name, feeds, found))
+    return found
+
+
+def _flatten(call: Call, path: str, feeds: tuple[int, ...], found: list[Layer]) -> int:
+    """Appends the ops of `call` to `found`; the index of the one that gives its output."""
+    if not isinstance(call.body.target, Block):
+        found.append(Layer(path, call, feeds))
+        return len(found) - 1
+    outputs: list[int] = []
+
+    def source(feed: int) -> int:
+        return outputs[feed] if feed >= 0 else feeds[-1 - feed]
+
+    for inner in call.body.calls:
+        inner_feeds = tuple(source(feed) for feed in inner.feeds)
+        outputs.append(_flatten(inner, f"{path}.{inner.name}", inner_feeds, found))
+    return source(call.body.result)
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes of float32 activations at batch 1."""
+
+    sum: int
+    """Of every op's output: what training keeps, about."""
+    peak: int
+    """The most that is alive at once when each value is dropped after its last use."""
+
+
+def memory(network: Network) -> Memory:
+    """Activation memory, with no operation fused or done in place."""
+    every = layers(network)
+    last_use = {-1: 0}
+    for index, layer in enumerate(every):
+        last_use[index] = index
+        last_use.update(dict.fromkeys(layer.feeds, index))
+    sizes = {-1: network.input.size, **{i: layer.output.size for i, layer in enumerate(every)}}
+    freed = dict.fromkeys(range(len(every)), 0)
+    for value, index in last_use.items():
+        freed[index] = freed.get(index, 0) + sizes[value]
+    alive = peak = sizes[-1]
+    for index in range(len(every)):
+        alive += sizes[index]
+        peak = max(peak, alive)
+        alive -= freed[index]
+    total = sum(layer.output.size for layer in every)
+    return Memory(total * FLOAT_BYTES, peak * FLOAT_BYTES)
+
+
+def weights(network: Network) -> Iterator[tuple[str, Layer, Weight]]:
+    """Every array by its full name, in order of evaluation."""
+    for layer in layers(network):
+        for weight in layer.weights:
+            yield f"{layer.path}.{weight.name}", layer, weight

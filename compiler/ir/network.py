@@ -1,0 +1,318 @@
+"""The IR: block definitions, and calls of blocks and ops with everything worked out."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from archc.compiler.language.expressions import Definition, Literal, Node, Value, walk
+from archc.compiler.language.problems import Invalid, Place
+from archc.compiler.language.values import Type, show
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """The shape of one value without the batch: a feature map, or a vector (height is None)."""
+
+    channels: int
+    height: int | None = None
+    width: int | None = None
+    strides: tuple[int, int] = (1, 1)
+    """Total downsampling of rows and columns since the network's input."""
+
+    @property
+    def stride(self) -> int | tuple[int, int]:
+        return self.strides[0] if self.strides[0] == self.strides[1] else self.strides
+
+    @property
+    def is_map(self) -> bool:
+        return self.height is not None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(channels, height, width), or (channels,)."""
+        if self.height is None or self.width is None:
+            return (self.channels,)
+        return (self.channels, self.height, self.width)
+
+    @property
+    def area(self) -> int:
+        return (self.height or 1) * (self.width or 1)
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return self.channels * self.area
+
+    def __str__(self) -> str:
+        return "x".join(map(str, self.shape))
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A named argument of an op, a block or a network. `min` and `max` are within bounds."""
+
+    name: str
+    type: Type
+    default: Node | None = None
+    min: float | None = None
+    max: float | None = None
+    above: float | None = None
+    below: float | None = None
+    keep: bool = False
+    fixed: bool = False
+    """Whether the value must be known when code is generated: a step writes it out."""
+    doc: str = ""
+    place: Place | None = field(default=None, compare=False, repr=False)
+    usual: tuple[float, float] | None = None
+    """Values outside of this range are probably slips (W001)."""
+
+    @property
+    def required(self) -> bool:
+        return self.default is None and not self.type.optional
+
+    def take(self, value: object, what: str | None = None) -> Value:
+        """`value` as this parameter's type, within its bounds. Raises `Invalid`."""
+        what = what or f"`{self.name}`"
+        taken = self.type.take(value, what)
+        if self.bounded:
+            for number in taken if isinstance(taken, tuple) else (taken,):
+                self.check_bounds(number, what)
+        return taken
+
+    @property
+    def bounded(self) -> bool:
+        return (self.min, self.max, self.above, self.below) != (None,) * 4
+
+    def check_bounds(self, number: object, what: str) -> None:
+        if isinstance(number, bool) or not isinstance(number, int | float):
+            return
+        for bound, fits, words in (
+            (self.min, operator.ge, "at least"),
+            (self.max, operator.le, "at most"),
+            (self.above, operator.gt, "above"),
+            (self.below, operator.lt, "below"),
+        ):
+            if bound is not None and not fits(number, bound):
+                raise Invalid("E035", f"{what} is {show(number)}; it must be {words} {show(bound)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """One array that an op owns. `shape` is PyTorch's; so are the names."""
+
+    name: str
+    shape: tuple[int, ...]
+    initializer: str
+    fans: tuple[int, int] = (0, 0)
+    """(fan_in, fan_out), which scale the initializer."""
+    trainable: bool = True
+
+    @property
+    def size(self) -> int:
+        size = 1
+        for side in self.shape:
+            size *= side
+        return size
+
+
+Arguments = Mapping[str, Value]
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one call costs at batch 1."""
+
+    weights: tuple[Weight, ...] = ()
+    macs: int = 0
+    """Multiply-accumulates of convolutions and dense layers."""
+    other: int = 0
+    """Elementwise and pooling operations, which are not MACs."""
+
+
+@dataclass(frozen=True, eq=False)
+class Op:
+    """A primitive. The catalogue holds one for each thing that a backend can spell."""
+
+    name: str
+    doc: str
+    inputs: tuple[str, ...]
+    parameters: tuple[Parameter, ...]
+    shape: Callable[..., Tensor]
+    """shape(arguments, *inputs) -> output; raises `Invalid`."""
+    cost: Callable[..., Cost]
+    """cost(arguments, output, *inputs) -> what the call costs."""
+    channels: str | None
+    """The output's channels as an expression; None where they depend on the input's size."""
+    variadic: bool = False
+    divisor: str | None = None
+    """The parameter that must divide the channels of input and output."""
+
+    @cached_property
+    def parameter(self) -> Mapping[str, Parameter]:
+        return {parameter.name: parameter for parameter in self.parameters}
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A tensor by its name within a block."""
+
+    name: str
+    place: Place = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Invoke:
+    """One call within a step: an op or a block on tensors, under a name of its own."""
+
+    name: str
+    target: Op | Block
+    operands: tuple[Use | Invoke, ...]
+    arguments: tuple[tuple[str, Node], ...]
+    place: Place = field(compare=False, repr=False)
+
+    def walk(self) -> Iterator[Invoke]:
+        """The calls this one needs first, then itself."""
+        for operand in self.operands:
+            if isinstance(operand, Invoke):
+                yield from operand.walk()
+        yield self
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A named value of a block. Where `when` is false it is its first input, passed through."""
+
+    name: str
+    call: Invoke | Use
+    when: Node | None
+    place: Place = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Block(Definition):
+    """A block definition: tensors in, one tensor out."""
+
+    name: str
+    doc: str
+    inputs: tuple[str, ...]
+    parameters: tuple[Parameter, ...]
+    lets: tuple[tuple[str, Node], ...]
+    steps: tuple[Step, ...]
+    channels: Node | None
+    """What the block says of its output's channels."""
+    place: Place = field(repr=False)
+    on_vectors: str | None = None
+    """The activation that stands in for the block where there is no feature map."""
+
+    @cached_property
+    def parameter(self) -> Mapping[str, Parameter]:
+        return {parameter.name: parameter for parameter in self.parameters}
+
+    @property
+    def variadic(self) -> bool:
+        return False
+
+    def invokes(self) -> Iterator[tuple[Step, Invoke]]:
+        """Every call of the block with the step it stands in, in order of evaluation."""
+        for step in self.steps:
+            if isinstance(step.call, Invoke):
+                for invoke in step.call.walk():
+                    yield step, invoke
+
+    def names(self) -> Iterator[Block]:
+        """Every block that the definition calls, or names where an activation belongs."""
+        nodes = [p.default for p in self.parameters if p.default is not None]
+        nodes += [node for _, node in self.lets]
+        nodes += [step.when for step in self.steps if step.when is not None]
+        for _, invoke in self.invokes():
+            nodes += [node for _, node in invoke.arguments]
+            if isinstance(invoke.target, Block):
+                yield invoke.target
+        for node in nodes:
+            values = (n.value for n in walk(node) if isinstance(n, Literal))
+            yield from (value for value in values if isinstance(value, Block))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Body:
+    """What a call of a target with given arguments and input shapes comes to."""
+
+    target: Op | Block
+    arguments: Arguments
+    """Values of all parameters, and for a block of its lets."""
+    inputs: tuple[Tensor, ...]
+    output: Tensor
+    cost: Cost
+    """An op's own; a block's is that of its calls, added up by the analysis."""
+    calls: tuple[Call, ...] = ()
+    result: int = -1
+    """Which value the block returns: see `Call.feeds`."""
+    ops: int = 1
+    """How many ops this is once blocks are taken apart."""
+    unused: frozenset[int] = frozenset()
+    """Inputs that the output does not depend on, by number."""
+    instead: Block | None = None
+    """The block whose stand-in for vectors this has as its activation."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Call:
+    """A body at its place in the network.
+
+    `feeds` says where each input comes from: n >= 0 is the n-th call beside this one, and
+    -1, -2, ... are the first, second, ... input of what encloses it.
+    """
+
+    name: str
+    body: Body
+    feeds: tuple[int, ...]
+
+    @property
+    def needs(self) -> Iterator[int]:
+        """The feeds that its value depends on."""
+        return (feed for i, feed in enumerate(self.feeds) if i not in self.body.unused)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Row:
+    """One row of the network's tables: a call, and how its arguments are to be spelled."""
+
+    call: Call
+    spelled: Mapping[str, Node]
+    """Arguments that mention a kept parameter, as expressions in it."""
+    channels: tuple[Node | None, ...]
+    """Each input's channels, where they depend on a kept parameter."""
+    group: str | None
+    """The table the row stands in, or None where the row has a name of its own."""
+    place: Place = field(repr=False)
+    when: Node | None = None
+    """The condition on kept parameters without which the model leaves the row out."""
+    tap: str | None = None
+    """What its feature map is called among those that the model can return."""
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A whole network with every number worked out."""
+
+    name: str
+    doc: str
+    settings: Mapping[str, Value]
+    """Every parameter's value."""
+    changed: tuple[str, ...]
+    """Parameters that were set, in order of declaration."""
+    kept: tuple[Parameter, ...]
+    """Parameters that stay arguments of the model, with this network's values as defaults."""
+    input: Tensor
+    rows: tuple[Row, ...]
+    output: Tensor
+    defaults: Mapping[str, Mapping[str, Value]]
+    """Arguments of ops and blocks where a step gives none, by op or block and argument."""
+
+    @cached_property
+    def taps(self) -> Mapping[str, Row]:
+        """The rows whose feature maps the model can return, by the name of the tap."""
+        return {row.tap: row for row in self.rows if row.tap is not None}

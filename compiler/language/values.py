@@ -1,0 +1,176 @@
+"""The types of parameters, and which values they take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from archc.compiler.language.expressions import LARGEST, Definition, Value
+from archc.compiler.language.expressions import show as show
+from archc.compiler.language.problems import Invalid, choices, quote, suggest
+
+PADDINGS = {
+    "same": "ceil(n / stride) outputs; an odd cell of padding goes last (TensorFlow's `SAME`)",
+    "symmetric": "dilation * (kernel // 2) zeros on every side, as torchvision pads",
+    "valid": "no padding",
+}
+
+POOL_PADDINGS = {
+    "same": "ceil(n / stride) outputs; padded cells never win a maximum or count in a mean",
+    "valid": "no padding",
+}
+
+ACTIVATIONS = {
+    "relu": "max(x, 0)",
+    "relu6": "min(max(x, 0), 6)",
+    "leaky_relu": "x if x > 0 else 0.01 * x",
+    "elu": "x if x > 0 else exp(x) - 1",
+    "gelu": "x * P(X <= x) of a standard normal X, exact",
+    "gelu_tanh": "x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x**3))) / 2, near `gelu`",
+    "sigmoid": "1 / (1 + exp(-x))",
+    "hard_sigmoid": "relu6(x + 3) / 6",
+    "tanh": "tanh(x)",
+    "swish": "x * sigmoid(x), also called SiLU",
+    "hard_swish": "x * hard_sigmoid(x)",
+    "mish": "x * tanh(log(1 + exp(x)))",
+    "softmax": "exp(x) / sum(exp(x)) over the channels",
+}
+
+INITIALIZERS = {
+    "glorot_uniform": "uniform of variance 2 / (fan_in + fan_out)",
+    "glorot_normal": "normal of variance 2 / (fan_in + fan_out), cut at two standard deviations",
+    "he_uniform": "uniform of variance 2 / fan_in",
+    "he_normal": "normal of variance 2 / fan_in, cut at two standard deviations",
+    "lecun_uniform": "uniform of variance 1 / fan_in",
+    "lecun_normal": "normal of variance 1 / fan_in, cut at two standard deviations",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Type:
+    """What a parameter may hold; with `optional`, also none."""
+
+    kind: str
+    optional: bool = False
+
+    def __str__(self) -> str:
+        return self.kind + "?" * self.optional
+
+    def take(self, value: object, what: str) -> Value:
+        """`value` as this type; `what` names the parameter. Raises `Invalid` (E031, E034)."""
+        if value is None:
+            if self.optional or self.kind == "activation":
+                return None
+            raise Invalid("E034", f"{what} is `none`; it must be {KINDS[self.kind].doc}")
+        return KINDS[self.kind].take(value, what)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    doc: str
+    take: Callable[[object, str], Value]
+    words: tuple[str, ...] = ()
+    """Words that mean something for this kind where an expression is expected."""
+
+
+def _wrong(value: object, what: str, wanted: str, hint: str | None = None) -> Invalid:
+    return Invalid("E034", f"{what} is {quote(show(value))}; it must be {wanted}", hint)
+
+
+def _int(value: object, what: str) -> int:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        hint = "use `floor`, `round` or `round_channels`" if isinstance(value, float) else None
+        raise _wrong(value, what, "a whole number", hint)
+    _check_size(value, what)
+    return value
+
+
+def _float(value: object, what: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _wrong(value, what, "a number")
+    _check_size(value, what)
+    return float(value)
+
+
+def _check_size(value: float, what: str) -> None:
+    """Refuses infinity, what is no number, and what would not survive as a float."""
+    if not -LARGEST <= value <= LARGEST:
+        raise Invalid("E035", f"{what} is not a number between -2**53 and 2**53")
+
+
+def _bool(value: object, what: str) -> bool:
+    if not isinstance(value, bool):
+        raise _wrong(value, what, "`true` or `false`")
+    return value
+
+
+def _size(value: object, what: str) -> tuple[int, ...]:
+    """One number for both sides, or a height and a width."""
+    items = value if isinstance(value, tuple) else (value, value)
+    if len(items) != 2:
+        raise _wrong(value, what, "a whole number, or `[height, width]`")
+    return tuple(_int(item, what) for item in items)
+
+
+def _shape(value: object, what: str) -> tuple[int, ...]:
+    if not isinstance(value, tuple) or len(value) not in (1, 3):
+        raise _wrong(value, what, "`[channels]` or `[channels, height, width]`")
+    return tuple(_int(item, what) for item in value)
+
+
+def _sides(value: object, what: str) -> tuple[int, ...]:
+    if not isinstance(value, tuple) or len(value) != 4:
+        raise _wrong(value, what, "four numbers, `[top, bottom, left, right]`")
+    sides = tuple(_int(item, what) for item in value)
+    if not all(0 <= side <= 4096 for side in sides):
+        raise Invalid("E035", f"{what} is {quote(show(value))}; each must be between 0 and 4096")
+    return sides
+
+
+def _padding(value: object, what: str) -> Value:
+    if isinstance(value, tuple):
+        return _sides(value, what)
+    return _PADDING_WORD(value, what)
+
+
+def _word(words: dict[str, str], code: str, wanted: str) -> Callable[[object, str], str]:
+    def take(value: object, what: str) -> str:
+        if isinstance(value, str) and value in words:
+            return value
+        hint = suggest(value, words) if isinstance(value, str) else None
+        raise Invalid(code, f"{what} is {quote(show(value))}; it must be {wanted}", hint)
+
+    return take
+
+
+_ACTIVATION = _word(ACTIVATIONS, "E031", choices(ACTIVATIONS) + ", or `none`")
+_PADDING_WORD = _word(PADDINGS, "E034", choices(PADDINGS) + ", or `[top, bottom, left, right]`")
+
+KINDS = {
+    "int": Kind("a whole number", _int),
+    "float": Kind("a number", _float),
+    "bool": Kind("`true` or `false`", _bool),
+    "size": Kind("a whole number, or `[height, width]`", _size),
+    "sides": Kind("`[top, bottom, left, right]`", _sides),
+    "shape": Kind("`[channels]` or `[channels, height, width]`", _shape),
+    "padding": Kind(
+        "`same`, `symmetric`, `valid` or `[top, bottom, left, right]`", _padding, tuple(PADDINGS)
+    ),
+    "pool_padding": Kind(
+        "`same` or `valid`",
+        _word(POOL_PADDINGS, "E034", "`same` or `valid`"),
+        tuple(POOL_PADDINGS),
+    ),
+    "activation": Kind(
+        "an activation, or `none`",
+        lambda value, what: value if isinstance(value, Definition) else _ACTIVATION(value, what),
+        tuple(ACTIVATIONS),
+    ),
+    "initializer": Kind(
+        "an initializer",
+        _word(INITIALIZERS, "E034", choices(INITIALIZERS)),
+        tuple(INITIALIZERS),
+    ),
+}

@@ -1,0 +1,331 @@
+"""The changes that a variant makes to the rows of the spec that it extends.
+
+They come to the same rows as the same edits made by hand. All is done with the rows as they are
+written, so every cell keeps the place where it stands, in the variant or in its base.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic_core import ValidationError
+
+from archc.compiler.language import expressions as ex
+from archc.compiler.language.problems import (
+    Enough,
+    Place,
+    Problem,
+    Reporter,
+    SpecError,
+    choices,
+    suggest,
+)
+from archc.compiler.spec.conditions import Condition, row_values
+from archc.compiler.spec.models import (
+    NOT_GIVEN,
+    RESERVED,
+    CellsSpec,
+    ChangeSpec,
+    PatchSpec,
+    RowSpec,
+    TableSpec,
+    like,
+)
+from archc.compiler.spec.reader import Node, Scalar
+
+Entry = TableSpec | RowSpec | CellsSpec
+
+MAX_WORK = 2**17
+"""Changes times rows; more would take long, and is no table that a person edits."""
+
+
+@dataclass(eq=False)
+class _Slot:
+    """A row or a table of the base, what has become of it, and what is inserted around it."""
+
+    name: str
+    """What changes call it; empty for a table whose rows have names."""
+    entry: Entry
+    table: _Slot | None = None
+    rows: list[_Slot] = field(default_factory=list)
+    before: list[Entry] = field(default_factory=list)
+    after: list[Entry] = field(default_factory=list)
+    removed: Place | None = None
+    renamed: Place | None = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        table = self.table.entry if self.table else None
+        return table.columns if isinstance(table, TableSpec) else ()
+
+    @property
+    def gone(self) -> Place | None:
+        """Where the row, or the table that it stands in, is removed."""
+        return self.removed or (self.table.removed if self.table else None)
+
+    def leaves(self) -> list[_Slot]:
+        """The rows of a table that are still there; of a row, itself."""
+        rows = self.rows if isinstance(self.entry, TableSpec) else [self]
+        return [row for row in rows if row.removed is None]
+
+    def written(self) -> RowSpec | None:
+        """The row as a mapping, which has a key for each column; None for one that is broken."""
+        row = self.entry
+        if isinstance(row, RowSpec):
+            return row
+        if not isinstance(row, CellsSpec) or len(row) != len(self.columns):
+            return None
+        cells = zip(self.columns, row.written, strict=True)
+        given = {k: cell for k, cell in cells if k not in RESERVED or not _is_empty(cell)}
+        return _row(row.written, given)
+
+
+def _is_empty(cell: object) -> bool:
+    return isinstance(cell, Scalar) and cell.plain and cell in NOT_GIVEN
+
+
+def _row(written: Node, cells: dict[Any, Any]) -> RowSpec | None:
+    try:
+        return RowSpec.model_validate(like(written, cells))
+    except ValidationError:
+        return None  # it is reported where the row is bound
+
+
+def changed(
+    network: Iterable[TableSpec | RowSpec], changes: Iterable[ChangeSpec], known: Iterable[str]
+) -> tuple[tuple[TableSpec | RowSpec, ...], list[Problem]]:
+    """The rows of `network` with all changes, and what is wrong with these.
+
+    `known` are the names that `from` finds where no row is called so.
+    """
+    change = _Changes(network)
+    for done, each in enumerate(changes, 1):
+        if done * change.size > MAX_WORK:
+            message = f"changes times rows come to more than {MAX_WORK:,}"
+            return (), [Problem("E044", message, each.place, "write the table out")]
+        try:
+            change.make(each)
+        except Enough:
+            return (), change.problems
+    entries = tuple(e for e in _entries(change.slots) if not isinstance(e, CellsSpec))
+    if not entries:
+        change.check_left()
+    elif not change.problems:
+        change.check_needed(entries, known)
+    return entries, change.problems
+
+
+def _slots(network: Iterable[TableSpec | RowSpec]) -> Iterator[_Slot]:
+    for entry in network:
+        if isinstance(entry, RowSpec):
+            yield _Slot(str(entry.name or entry.block), entry)
+            continue
+        table = _Slot(str(entry.name), entry)
+        table.rows = [_Slot("", row, table) for row in entry.rows]
+        written = [row.written() for row in table.rows]
+        named = any(row is not None and row.name for row in written)
+        for number, (slot, row) in enumerate(zip(table.rows, written, strict=True)):
+            own = str((row and row.name) or "")
+            slot.name = own if named else f"{table.name}.{number}"
+        table.name = "" if named else table.name
+        yield table
+
+
+def _entries(slots: Iterable[_Slot]) -> Iterator[Entry]:
+    """What has become of the rows and tables; a table without rows is gone."""
+    for slot in slots:
+        yield from slot.before
+        if slot.removed is None:
+            entry = slot.entry
+            if isinstance(entry, TableSpec):
+                rows = tuple(_entries(slot.rows))
+                if rows:
+                    yield entry.model_copy(update={"rows": rows})
+            else:
+                yield entry
+        yield from slot.after
+
+
+class _Changes(Reporter):
+    """Makes changes one after another. Rows go by what the base calls them all the while."""
+
+    def __init__(self, network: Iterable[TableSpec | RowSpec]) -> None:
+        super().__init__()
+        self.slots = list(_slots(network))
+        every = [row for slot in self.slots for row in (slot, *slot.rows)]
+        self.size = len(every)
+        self.by_name: dict[str, _Slot] = {}
+        for slot in every:
+            self.by_name.setdefault(slot.name, slot)
+        self.by_name.pop("", None)
+
+    def make(self, change: ChangeSpec) -> None:
+        if change.set is not None:
+            self.set(change, change.set)
+        elif change.insert is not None:
+            self.insert(change, change.insert)
+        for name in change.remove:
+            slot = self.find(name)
+            if slot is not None:
+                slot.removed = _place(name)
+
+    def find(self, name: str) -> _Slot | None:
+        """The row or table of that name. Reports one that is not there, or not any more."""
+        slot = self.by_name.get(str(name))
+        if slot is None:
+            message = f"no row of the spec that this one extends is called `{name}`"
+            self.report("E060", message, _place(name), self.near(name), self.base())
+            return None
+        gone = slot.gone
+        if gone is not None:
+            related = ("removed here", gone)
+            self.report("E060", f"`{name}` is removed already", _place(name), None, related)
+            return None
+        return slot
+
+    def base(self) -> tuple[str, Place]:
+        return "its rows start here", self.slots[0].entry.place
+
+    def near(self, name: str) -> str:
+        table = self.by_name.get(name.partition(".")[0])
+        if table is not None and table.rows:
+            return f"`{table.name}` has the rows `{table.name}.0` to `{table.rows[-1].name}`"
+        alone = [known for known in self.by_name if "." not in known]
+        return suggest(name, alone) or choices(alone)
+
+    # ------------------------------------------------------------------------------- set
+
+    def set(self, change: ChangeSpec, patch: PatchSpec) -> None:
+        before = len(self.problems)
+        slots = [slot for name in change.at if (slot := self.find(name)) is not None]
+        if len(self.problems) > before:
+            return
+        slots = slots if change.at else [s for s in self.slots if s.removed is None]
+        rows = [row for slot in slots for row in slot.leaves()]
+        if change.where is not None:
+            rows = self.matching(change, rows)
+        else:
+            self.set_of_tables(slots, patch)
+        for row in rows:
+            self.patch(row, patch)
+
+    def matching(self, change: ChangeSpec, rows: list[_Slot]) -> list[_Slot]:
+        written = [(row, row.written()) for row in rows]
+        sound = [(row, row_values(spec), spec.place) for row, spec in written if spec is not None]
+        condition = Condition(change.where, [cells for _, cells, _ in sound])
+        self.problems += condition.problems
+        if condition.problems:
+            return []
+        try:
+            found = [row for row, cells, place in sound if condition.holds(cells, place)]
+        except SpecError as error:
+            self.problems += error.problems
+            return []
+        if not found:
+            message = "no row of the spec that this one extends meets this condition"
+            self.report("E060", message, change.where.place, condition.near(), self.base())
+        return found
+
+    def set_of_tables(self, slots: Iterable[_Slot], patch: PatchSpec) -> None:
+        """Changes what whole tables give to all their rows under `set`."""
+        for slot in slots:
+            if not isinstance(slot.entry, TableSpec):
+                continue
+            fixed = _fixed(slot.entry) & patch.given.keys()
+            given = {k: v for k, v in slot.entry.set.items() if k not in fixed}
+            given |= {k: v for k, v in patch.given.items() if k in fixed and v is not None}
+            slot.entry = slot.entry.model_copy(update={"set": given})
+
+    def patch(self, slot: _Slot, patch: PatchSpec) -> None:
+        """Gives a row the keys and arguments of `patch`."""
+        row, table = slot.written(), slot.table and slot.table.entry
+        if row is None:
+            return
+        if isinstance(table, TableSpec):
+            self.check_heard(table, slot, patch)
+        slot.entry = row.patched(patch)
+        name = patch.name or (None if row.name else patch.block)
+        slot.renamed = _place(name) if name else slot.renamed
+
+    def check_heard(self, table: TableSpec, slot: _Slot, patch: PatchSpec) -> None:
+        """Reports what the table's `set` gives to every row, whatever the row says."""
+        for name, node in patch.given.items():
+            if name in _fixed(table) and table.set[name] != node:
+                message = f"the `set` of its table gives `{name}` to every row"
+                hint = f"set it for the whole table: `at: {table.name}`"
+                related = ("given here", table.set[name].place)
+                self.report("E061", message, patch.key_place(name), hint, related)
+
+    # ---------------------------------------------------------------------------- insert
+
+    def insert(self, change: ChangeSpec, entries: tuple[Entry, ...]) -> None:
+        name = change.before or change.after
+        assert name is not None
+        slot = self.by_name.get(str(name))
+        if slot is None or (slot.table and slot.table.removed):
+            slot = self.find(name)
+        fits = [slot is not None and self.fits(slot, entry) for entry in entries]
+        if slot is not None and all(fits):
+            (slot.before if change.before else slot.after).extend(entries)
+
+    def fits(self, slot: _Slot, entry: Entry) -> bool:
+        """Whether an entry may stand beside a row: cells need a table, and tables do not nest."""
+        place = ("beside this row", slot.entry.place)
+        if isinstance(entry, CellsSpec) and slot.table is None:
+            message, hint = "cells outside a table", "write `{block: ...}`"
+            self.report(
+                "E061", f"{message}: `{slot.name}` stands in none", entry.place, hint, place
+            )
+        elif isinstance(entry, TableSpec) and slot.table is not None:
+            message, hint = "a table within a table", "insert rows here, or insert beside the table"
+            self.report("E061", message, entry.place, hint, place)
+        else:
+            return True
+        return False
+
+    # -------------------------------------------------------------------------- what is left
+
+    def check_left(self) -> None:
+        """Reports the removal of the last row."""
+        gone = [row.gone for slot in self.slots for row in (slot, *slot.rows)]
+        place = [place for place in gone if place is not None][-1]
+        self.report("E061", "no row is left", place, "insert one, or keep one", self.base())
+
+    def check_needed(self, entries: Iterable[TableSpec | RowSpec], known: Iterable[str]) -> None:
+        """Reports rows that are gone, or called otherwise, though `from` names them."""
+        rows = [*_rows(entries)]
+        names = {str(row.name or row.block) for row in rows} | {*known}
+        names |= {str(e.name) for e in entries if isinstance(e, TableSpec)}
+        gone = {name: slot for name, slot in self.by_name.items() if name not in names}
+        taken = (n for row in rows if row.source for n in ex.walk(row.source))
+        for node in (n for n in taken if isinstance(n, ex.Name) and n.id in gone):
+            slot = gone[node.id]
+            place = slot.removed or slot.renamed
+            if place is not None:
+                verb = "removed" if slot.removed else "renamed"
+                message = f"the row `{node.id}` cannot be {verb}: another takes from it"
+                hint = "change the `from` of that row too"
+                self.report("E061", message, place, hint, ("taken here", node.place))
+
+
+def _rows(entries: Iterable[TableSpec | RowSpec]) -> Iterator[RowSpec]:
+    for entry in entries:
+        if isinstance(entry, RowSpec):
+            yield entry
+            continue
+        table = _Slot("", entry)
+        for row in (_Slot("", row, table).written() for row in entry.rows):
+            if row is not None:
+                yield row
+
+
+def _fixed(table: TableSpec) -> set[str]:
+    """What the table's `set` gives to all rows, whatever their cells say."""
+    return {name for name, node in table.set.items() if name not in ex.names(node)}
+
+
+def _place(name: object) -> Place:
+    assert isinstance(name, Scalar)
+    return name.place

@@ -1,0 +1,45 @@
+"""The folders from which a spec may `use` and `extend` files.
+
+A spec may come from anyone. What it names is read, and problems quote what is read, so it reaches
+no file but those that whoever names the spec would expect it to.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+SHIPPED = Path(__file__).resolve().parents[2] / "specs"
+"""The specs and block libraries that come with archc."""
+
+PROJECT = ("pyproject.toml", "archc.toml", ".git")
+"""What the top folder of a project holds, one of them at least."""
+
+
+class Folders:
+    """Folders with all that is in them: the spec's own, its project's, the shipped specs' and those
+    that `include` names."""
+
+    def __init__(self, spec: Path, include: Iterable[Path] = ()) -> None:
+        folder = Path(os.path.realpath(spec.parent))
+        given = (Path(os.path.realpath(each)) for each in include)
+        self.roots = (folder, *_project(folder), SHIPPED, *given)
+
+    def hold(self, file: Path) -> bool:
+        """Whether `file`, a path without links, is in one of them."""
+        return any(file.is_relative_to(root) for root in self.roots)
+
+
+def _project(folder: Path) -> Iterator[Path]:
+    """The nearest folder at or above `folder` that is a project's top.
+
+    The whole disk and all of a person's files are no project, even under version control.
+    """
+    everything = (Path(folder.anchor), Path(os.path.realpath(os.path.expanduser("~"))))
+    for above in (folder, *folder.parents):
+        if above in everything:
+            return
+        if any(os.path.lexists(above / marker) for marker in PROJECT):
+            yield above
+            return

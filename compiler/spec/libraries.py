@@ -1,0 +1,120 @@
+"""Which definition of a block counts, where several files define one of its name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from archc.compiler.language.problems import Enough, Place, Problem, Problems, choices, suggest
+from archc.compiler.spec.models import BlockSpec, Spec
+from archc.compiler.spec.reader import Scalar
+
+Specs = Mapping[Path, Spec | None]
+Links = Mapping[Path, Sequence[Path]]
+"""The files that each file uses or extends."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Definition:
+    block: BlockSpec
+    place: Place
+    below: frozenset[Path]
+    """The files that its own file builds on."""
+
+
+def blocks_of(specs: Specs, links: Links) -> tuple[dict[str, BlockSpec], list[Problem]]:
+    """Every block by name, and what is wrong with their names.
+
+    A block that says `replace` stands for all of its name in files that its own file builds on.
+    """
+    every: dict[str, dict[Path, _Definition]] = {}
+    for path, spec in specs.items():
+        below = frozenset(_below(path, links))
+        for name, block in spec.blocks.items() if spec else ():
+            assert isinstance(name, Scalar)
+            every.setdefault(name, {})[path] = _Definition(block, name.place, below)
+    found: dict[str, BlockSpec] = {}
+    problems = Problems()
+    with suppress(Enough):
+        for name, own in every.items():
+            standing = _standing(own)
+            found[name] = own[standing[0]].block
+            problems += [*_clashes(name, own, standing), *_misfits(name, own, specs)]
+    return found, problems
+
+
+def _below(path: Path, links: Links) -> set[Path]:
+    """The files that a file builds on, directly or through each other."""
+    found: set[Path] = set()
+    pending = [*links.get(path, ())]
+    while pending:
+        link = pending.pop()
+        if link not in found:
+            found.add(link)
+            pending += links.get(link, ())
+    return found - {path}
+
+
+def _standing(own: Mapping[Path, _Definition]) -> list[Path]:
+    """The files whose definition no other one replaces; all of them where they go in a circle."""
+    replaced = {path for each in own.values() if each.block.replace for path in each.below}
+    return [path for path in own if path not in replaced] or [*own]
+
+
+def _clashes(
+    name: str, own: Mapping[Path, _Definition], standing: Sequence[Path]
+) -> Iterator[Problem]:
+    first, *others = standing
+    for other in others:
+        near = other in own[first].below or first in own[other].below
+        hint = "rename one" + ", or say `replace: true` in the block that is to count" * near
+        related = (("and here", own[other].place),)
+        message = f"the block `{name}` is defined twice"
+        yield Problem("E015", message, own[first].place, hint, related)
+
+
+def _misfits(name: str, own: Mapping[Path, _Definition], specs: Specs) -> Iterator[Problem]:
+    """Blocks that replace nothing, or cannot be called as those that they replace."""
+    for new in own.values():
+        if not new.block.replace:
+            continue
+        replaced = [own[path] for path in own if path in new.below]
+        if not replaced:
+            seen = [spec for path in new.below if (spec := specs[path]) is not None]
+            known = [str(block) for spec in seen for block in spec.blocks]
+            hint = suggest(name, known) or (choices(known) if known else "remove `replace`")
+            yield Problem("E060", f"there is no block `{name}` to replace", new.place, hint)
+        for old in replaced:
+            wrong = _difference(name, old.block, new.block)
+            if wrong is not None:
+                message, place = wrong
+                hint = "take what the replaced block takes, in its order; more needs a default"
+                related = (("replaced here", old.place),)
+                yield Problem("E062", message, place, hint, related)
+
+
+def _difference(name: str, old: BlockSpec, new: BlockSpec) -> tuple[str, Place] | None:
+    """What the replaced block can be called with, and the one that replaces it cannot."""
+    if tuple(map(str, old.inputs)) != tuple(map(str, new.inputs)):
+        tensors = ", ".join(f"`{x}`" for x in old.inputs)
+        return f"the replaced `{name}` takes the tensors {tensors}", new.key_place("inputs")
+    for index, (key, wanted) in enumerate(old.params.items()):
+        given = list(new.params.items())[index : index + 1]
+        if [k for k, _ in given] != [key]:
+            message = f"parameter {index + 1} of the replaced `{name}` is `{key}`"
+            return message, _place(given[0][0]) if given else new.key_place("params")
+        if given[0][1].type != wanted.type:
+            return f"`{key}` of the replaced `{name}` is of type {wanted.type}", _place(given[0][0])
+        if wanted.default is not None and given[0][1].default is None:
+            return f"`{key}` of the replaced `{name}` has a default", _place(given[0][0])
+    for key, more in list(new.params.items())[len(old.params) :]:
+        if more.default is None and not more.type.optional:
+            return f"the replaced `{name}` has no parameter `{key}`", _place(key)
+    return None
+
+
+def _place(name: str) -> Place:
+    assert isinstance(name, Scalar)
+    return name.place

@@ -1,0 +1,99 @@
+"""A spec that extends another: what it says itself, and all else as its base says it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from typing import Any
+
+from archc.compiler.language.problems import Place, Problem, choices, suggest
+from archc.compiler.spec.models import ParameterSpec, Spec
+from archc.compiler.spec.reader import Scalar
+
+_ALONE = {
+    "set": (
+        "`set` is for the parameters of a spec that this one `extends`",
+        "give the parameters other defaults under `params`",
+    ),
+    "change": (
+        "`change` is for the rows of a spec that this one `extends`",
+        "edit the rows under `network`",
+    ),
+}
+"""Keys of a variant, and what to say of them elsewhere."""
+
+
+def alone(spec: Spec) -> Iterator[Problem]:
+    """What only a variant can say, in a spec that extends no other."""
+    for key, (message, hint) in _ALONE.items():
+        if getattr(spec, key):
+            yield Problem("E011", message, spec.key_place(key), hint)
+
+
+class Same:
+    """Some objects as a key: equal where they are the very same ones."""
+
+    def __init__(self, *parts: object) -> None:
+        self.parts = parts
+
+    def __hash__(self) -> int:
+        return hash(tuple(map(id, self.parts)))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Same) and [*map(id, self.parts)] == [*map(id, other.parts)]
+
+
+@lru_cache(maxsize=64)
+def extended(key: Same) -> tuple[Spec, tuple[Problem, ...]]:
+    """The second spec of `key` on top of the first, and what does not fit there."""
+    base, spec = key.parts
+    assert isinstance(base, Spec)
+    assert isinstance(spec, Spec)
+    params, problems = _parameters(base, spec)
+    defaults = {op: {**base.defaults.get(op, {}), **new} for op, new in spec.defaults.items()}
+    own = {key: getattr(spec, key) for key in ("name", "source", "doc", "input")}
+    update: dict[str, Any] = {key: value for key, value in own.items() if value}
+    update |= {
+        "params": params,
+        "let": {**base.let, **spec.let},
+        "require": (*base.require, *spec.require),
+        "defaults": {**base.defaults, **defaults},
+        "blocks": spec.blocks,
+    }
+    update["network"], more = _network(base, spec, {*params, *update["let"]})
+    return spec.on(base, **update), (*problems, *more)
+
+
+def _parameters(base: Spec, spec: Spec) -> tuple[dict[str, ParameterSpec], list[Problem]]:
+    """The parameters of both; `set` gives the base's new defaults."""
+    params, problems = dict(base.params), []
+    for name, value in spec.set.items():
+        assert isinstance(name, Scalar)
+        if name in params:
+            params[name] = params[name].model_copy(update={"default": value})
+            continue
+        hint = suggest(name, params) or (choices(params) if params else "it has none")
+        related = (("the spec that it extends", base.key_place("params")),)
+        message = f"unknown parameter `{name}`"
+        problems.append(Problem("E050", message, name.place, hint, related))
+    return {**params, **spec.params}, problems
+
+
+def _network(base: Spec, spec: Spec, known: Iterable[str]) -> tuple[Any, list[Problem]]:
+    """The rows of the variant: its own, or the base's with all changes."""
+    if not spec.change:
+        return spec.network or base.network, []
+    if spec.network is not None:
+        message = "`change` is for the rows of the base, but this spec has a `network` of its own"
+        return None, [Problem("E012", message, spec.key_place("change"), "remove one of them")]
+    from archc.compiler.spec.changes import changed  # few specs need it, and a start waits for it
+
+    return changed(base.network or (), spec.change, known)
+
+
+def from_extended(spec: Spec, problems: Iterable[Problem]) -> list[Problem]:
+    """The problems; those in a spec that `spec` extends say from where."""
+    if not isinstance(spec.extends, Scalar):
+        return list(problems)
+    here: tuple[str, Place] = ("extended here", spec.extends.place)
+    return [p.also(here) if p.place.source in spec.bases else p for p in problems]

@@ -1,0 +1,214 @@
+"""What `archc check` does with live models.
+
+Each backend's model is held against the IR (arrays and shapes) and, where numbers are asked for,
+against the interpreter of the IR: layer by layer, from the same random weights, at the declared
+size and at an odd one. So a mistake that all backends share is found too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from archc.api import Net
+from archc.backends.python.execute import statement
+from archc.compiler.elaborate.sizes import comparable
+from archc.compiler.ir.analysis import layers
+from archc.compiler.ir.network import Body, Network
+from archc.live import interpreter
+from archc.live.numeric import (
+    TOLERANCE,
+    Array,
+    Arrays,
+    check_shapes,
+    check_weights,
+    deviation,
+    random_batch,
+    random_weights,
+    with_blocks,
+)
+from archc.weights.fit import first
+
+Step = Callable[[str], None]
+"""Is told what is being done."""
+
+
+@dataclass(slots=True)
+class Agreement:
+    """How well one backend's numbers agree with the definitions."""
+
+    layers: int = 0
+    worst: float = 0.0
+    """As a share of the scale of the layer's output."""
+    where: str = ""
+
+    def see(self, path: str, size: str, found: float) -> None:
+        if found >= self.worst:
+            self.worst, self.where = found, f"{path} at {size}"
+
+
+@dataclass(slots=True)
+class Report:
+    """What was compared, what differs, and what was not looked at."""
+
+    differences: list[str] = field(default_factory=list)
+    sizes: list[str] = field(default_factory=list)
+    agreements: dict[str, Agreement] = field(default_factory=dict)
+    """By backend; empty where no numbers were asked for."""
+    skipped: list[str] = field(default_factory=list)
+
+    def lines(self) -> Iterator[str]:
+        """What a person wants to know of the numbers."""
+        sizes = " and ".join(self.sizes)
+        for backend, found in self.agreements.items():
+            yield (
+                f"{backend}: {found.layers:,} layers at {sizes}, at most {found.worst:.0e} of scale"
+                f" from the ops' definitions ({found.where})"
+            )
+        yield from (f"skipped: {what}" for what in self.skipped)
+
+
+def compare(
+    net: Net, backends: Sequence[str], numeric: bool, step: Step = lambda text: None
+) -> Report:
+    """Where the backends' live models differ from the IR, and with `numeric` from what its
+    definitions compute."""
+    report = Report()
+    weights = random_weights(net.network)
+    sizes = comparable(net.network)
+    for network in sizes.networks if numeric else sizes.networks[:1]:
+        size = f"{network.input.height}x{network.input.width}"
+        report.sizes.append(size)
+        batch = random_batch(network, network.input.height or 1, network.input.width or 1)
+        found = {}
+        for backend in backends:
+            step(f"{backend} at {size}")
+            try:
+                found[backend] = _outputs(net, network, backend, weights, batch, report)
+            except Exception as error:
+                report.differences.append(_failed(backend, size, error))
+        if numeric:
+            step(f"the definitions at {size}")
+            _hold(network, weights, batch, found, report)
+            if network is net.network:
+                report.skipped += _unseen(network, found)
+    if numeric and sizes.skipped:
+        report.skipped.append(sizes.skipped)
+    report.differences = list(dict.fromkeys(report.differences))
+    return report
+
+
+def _outputs(
+    net: Net, network: Network, backend: str, weights: Arrays, batch: Array, report: Report
+) -> Arrays:
+    """What a fresh live model gives, layer by layer; nothing where its arrays are others."""
+    model = net.build(backend, *batch.shape[2:])
+    differences = list(check_weights(net, backend, model))
+    outputs: Arrays = {}
+    if not differences:
+        net.live(backend).load(model, weights)
+        outputs = net.live(backend).outputs(model, batch)
+        differences = list(check_shapes(network, backend, outputs))
+    report.differences += map(str, differences)
+    return outputs
+
+
+def _unseen(network: Network, found: Mapping[str, Arrays]) -> Iterator[str]:
+    """Values that a backend computes without a layer that shows them, such as a sum in PyTorch."""
+    paths = [layer.path for layer in layers(network)][:-1]
+    for backend, outputs in found.items():
+        shown = with_blocks(network, outputs)
+        unseen = [path for path in paths if path not in shown] if outputs else []
+        if unseen:
+            said = f"{backend} has no layer for {len(unseen):,} values ({first(unseen)})"
+            yield f"{said}; what takes them is compared"
+
+
+def _failed(backend: str, size: str, error: Exception) -> str:
+    """A live model that cannot be built or run, with the line of generated code that says what, and
+    where the backend notes it, the layer."""
+    code, where = statement(error), "".join(getattr(error, "__notes__", [])[-1:])
+    first = next(iter(str(error).strip().splitlines()), "")
+    at = f"{where} at {size}" if where else size
+    said = f"{backend} fails at {at}: {type(error).__name__}: {first}"
+    return f"{said}, in `{code}`" if code else said
+
+
+def _hold(
+    network: Network,
+    weights: Arrays,
+    batch: Array,
+    found: Mapping[str, Arrays],
+    report: Report,
+) -> None:
+    """Holds the backends' outputs against the interpreter's; names the first that is off."""
+    size = f"{network.input.height}x{network.input.width}"
+    off: dict[str, dict[str, float]] = {backend: {} for backend in found}
+
+    def look(path: str, value: Array) -> None:
+        for backend, outputs in found.items():
+            if path in outputs:
+                far = deviation(outputs[path], value)
+                agreement = report.agreements.setdefault(backend, Agreement())
+                agreement.layers += size == report.sizes[0]
+                if far <= TOLERANCE:
+                    agreement.see(path or "the output", size, far)
+                else:
+                    off[backend][path] = far
+
+    look("", interpreter.run(network, weights, batch, look))
+    carried = _carried(network, weights, batch) if any(off.values()) else {}
+    for backend, every in off.items():
+        _tell(backend, size, every, carried, report)
+
+
+def _carried(network: Network, weights: Arrays, batch: Array) -> dict[str, float]:
+    """How far each value moves, as a share of its scale, where every op is off by a little.
+
+    A difference of two nearly equal values moves by many times what they do: there rounding
+    decides, and no comparison tells right from wrong.
+    """
+    random = np.random.default_rng(0)
+
+    def disturb(body: Body, value: Array) -> Array:
+        size = np.abs(value).max() * _rounded(body)
+        return np.asarray(value + size * random.uniform(-1.0, 1.0, value.shape))
+
+    exact = interpreter.outputs(network, weights, batch)
+    moved: dict[str, float] = {}
+
+    def look(path: str, value: Array) -> None:
+        moved[path] = deviation(value, exact[path])
+
+    look("", interpreter.run(network, weights, batch, look, disturb=disturb))
+    return moved
+
+
+def _rounded(body: Body) -> float:
+    """How far an op may be off in float32, as a share of its scale.
+
+    TensorFlow's softmax of one channel is 1 - 1.5e-5, and PyTorch adds up its powers one after
+    another, which costs up to 6e-8 for each channel.
+    """
+    if body.arguments.get("act") == "softmax":
+        return 2e-5 + 6e-8 * body.output.channels
+    return 1e-6
+
+
+def _tell(
+    backend: str, size: str, off: Mapping[str, float], carried: Mapping[str, float], report: Report
+) -> None:
+    """Reports the first value that is off, and those of which rounding may be the reason."""
+    real = [path for path, far in off.items() if not far <= 3 * carried[path]]
+    if real:
+        where = real[0] or "the output"
+        report.agreements[backend].see(where, size, off[real[0]])
+        far = f"by {off[real[0]]:.1e} of its scale"
+        report.differences.append(f"at {size}, {backend} leaves the definitions at {where}, {far}")
+    rounded = [path or "the output" for path in off if path not in real]
+    if rounded and not real:
+        values = f"{len(rounded):,} value{'s' * (len(rounded) > 1)}"
+        said = f"{values} of {backend} at {size}, where rounding decides"
+        report.skipped.append(f"{said} ({first(rounded)})")

@@ -1,0 +1,335 @@
+"""What a network computes, op by op, from the definitions of the ops alone.
+
+In goes the IR with weights and a batch, out come the values of all its layers, by the wiring that
+the IR says. It is the third party of every numerical proof: backends share a compiler and a walk
+over the IR, so they can be wrong alike, and this shares neither. It is slow and plain on purpose,
+NumPy in float64, and it is what a new backend is written against.
+
+Feature maps are (batch, channels, height, width), vectors (batch, features), and weights are in
+PyTorch's layouts, by canonical name. Sizes are those of the arrays, so any batch that the network
+takes can be run, whatever size the spec declares.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from archc.compiler.ir.network import Block, Body, Call, Network
+
+Array = np.ndarray[Any, Any]
+Given = Mapping[str, Any]
+"""The arguments of an op, by name."""
+Weights = Mapping[str, Array]
+"""Of one layer: arrays by their names within it, such as `weight` and `bias`."""
+Observer = Callable[[str, Array], None]
+"""observer(path, value) is told the value of every layer and of every block, in order."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a training step needs besides weights, and what it leaves behind."""
+
+    masks: Mapping[str, Array] = field(default_factory=dict)
+    """What each dropout keeps, by its path: true and false in the shape of its input."""
+    ddof: int = 0
+    """What the divisor n of a variance is reduced by for the running average: 0 in Keras, 1 in
+    PyTorch. Batches are always normalised by the variance with the divisor n."""
+    averages: dict[str, Array] = field(default_factory=dict)
+    """The running averages after the step, by canonical name. Filled by `run`."""
+
+
+def run(
+    network: Network,
+    weights: Mapping[str, Array],
+    batch: Array,
+    observe: Observer = lambda path, value: None,
+    training: Training | None = None,
+    disturb: Callable[[Body, Array], Array] = lambda body, value: value,
+) -> Array:
+    """What `network` makes of a batch (count, channels, height, width); in evaluation mode, unless
+    a step of `training` is given. `disturb` is what becomes of the value of every op, given its
+    call, to see how far small errors are carried. Raises `KeyError` where a weight or a mask is
+    missing."""
+    machine = _Machine(weights, observe, training, disturb)
+    values = {-1: np.asarray(batch, np.float64)}
+    last_use = {feed: index for index, row in enumerate(network.rows) for feed in row.call.feeds}
+    for index, row in enumerate(network.rows):
+        inputs = [values[feed] for feed in row.call.feeds]
+        values[index] = machine.call(row.call, row.call.name, inputs)
+        for done in [v for v in values if v < index and last_use.get(v, -1) <= index]:
+            del values[done]
+    return values[len(network.rows) - 1]
+
+
+def outputs(network: Network, weights: Mapping[str, Array], batch: Array) -> dict[str, Array]:
+    """The value of every layer and every block by path, in evaluation; the network's own is ""."""
+    found: dict[str, Array] = {}
+    found[""] = run(network, weights, batch, found.__setitem__)
+    return found
+
+
+@dataclass(frozen=True)
+class _Machine:
+    weights: Mapping[str, Array]
+    observe: Observer
+    training: Training | None
+    disturb: Callable[[Body, Array], Array]
+
+    def call(self, call: Call, path: str, inputs: Sequence[Array]) -> Array:
+        """The value of a call of a block or an op at `path`."""
+        body = call.body
+        value = (
+            self.block(body, path, inputs)
+            if isinstance(body.target, Block)
+            else self.disturb(body, self.op(body, path, inputs))
+        )
+        self.observe(path, value)
+        return value
+
+    def block(self, body: Body, path: str, inputs: Sequence[Array]) -> Array:
+        values: list[Array] = []
+
+        def fed(feed: int) -> Array:
+            return values[feed] if feed >= 0 else inputs[-1 - feed]
+
+        for inner in body.calls:
+            feeds = [fed(feed) for feed in inner.feeds]
+            values.append(self.call(inner, f"{path}.{inner.name}", feeds))
+        return fed(body.result)
+
+    def op(self, body: Body, path: str, inputs: Sequence[Array]) -> Array:
+        name, arguments = body.target.name, dict[str, Any](body.arguments)
+        own = {w.name: self.weight(f"{path}.{w.name}") for w in body.cost.weights}
+        if self.training is not None and name == "batch_norm":
+            own |= _batch_statistics(inputs[0])
+            self.average(arguments, path, inputs[0])
+        if self.training is not None and name == "dropout" and arguments["rate"]:
+            kept = self.training.masks[path]
+            return np.asarray(inputs[0] * kept / (1.0 - arguments["rate"]))
+        return OPS[name](arguments, own, *inputs)
+
+    def weight(self, name: str) -> Array:
+        return np.asarray(self.weights[name], np.float64)
+
+    def average(self, a: Given, path: str, x: Array) -> None:
+        """Moves a batch norm's running averages on, by the statistics of the batch `x`."""
+        assert self.training is not None
+        decay = a["decay"]
+        for name, fresh in _batch_statistics(x, self.training.ddof).items():
+            old = self.weight(f"{path}.{name}")
+            self.training.averages[f"{path}.{name}"] = decay * old + (1.0 - decay) * fresh
+
+
+def _batch_statistics(x: Array, ddof: int = 0) -> dict[str, Array]:
+    axes = (0, 2, 3)[: x.ndim - 1]
+    return {"running_mean": x.mean(axes), "running_var": x.var(axes, ddof=ddof)}
+
+
+# ------------------------------------------------------------------------------------- windows
+
+
+def _sides(padding: Any, axis: int, n: int, k: int, s: int, d: int) -> tuple[int, int]:
+    """Cells of padding before and after `n` cells, for a window of `k` cells, `d` apart, that moves
+    by `s`; `axis` is 0 for rows and 1 for columns."""
+    if padding == "valid":
+        return 0, 0
+    if padding == "symmetric":
+        return d * (k // 2), d * (k // 2)
+    if padding == "same":
+        count = math.ceil(n / s)
+        lacking = max(0, (count - 1) * s + (k - 1) * d + 1 - n)
+        return lacking // 2, lacking - lacking // 2
+    top, bottom, left, right = padding
+    return (top, bottom) if axis == 0 else (left, right)
+
+
+def _taps(a: Given, x: Array, fill: float = 0.0) -> Iterator[tuple[int, int, Array]]:
+    """For each cell of the kernel, by row and column, what it sees in every window: an array
+    (batch, channels, rows of windows, columns of windows). What lies outside is `fill`."""
+    kernel, stride, spacing = a["kernel"], a["stride"], a.get("dilation", (1, 1))
+    sizes = x.shape[2:]
+    pads = [_sides(a["padding"], i, sizes[i], kernel[i], stride[i], spacing[i]) for i in range(2)]
+    x = np.pad(x, [(0, 0), (0, 0), *pads], constant_values=fill)
+    rows, columns = (
+        (x.shape[2 + i] - (kernel[i] - 1) * spacing[i] - 1) // stride[i] + 1 for i in range(2)
+    )
+    if rows < 1 or columns < 1:
+        raise ValueError(f"a kernel of {kernel} does not fit into {sizes}")
+    for i in range(kernel[0]):
+        for j in range(kernel[1]):
+            down = slice(i * spacing[0], i * spacing[0] + (rows - 1) * stride[0] + 1, stride[0])
+            across = slice(
+                j * spacing[1], j * spacing[1] + (columns - 1) * stride[1] + 1, stride[1]
+            )
+            yield i, j, x[:, :, down, across]
+
+
+# --------------------------------------------------------------------------------- definitions
+
+
+def _per_channel(array: Array, x: Array) -> Array:
+    """One number for each channel, so that it meets the channels of `x`."""
+    return array.reshape(-1, *[1] * (x.ndim - 2))
+
+
+def _biased(y: Array, w: Weights, name: str = "bias") -> Array:
+    return y + _per_channel(w[name], y) if name in w else y
+
+
+def _conv2d(a: Given, w: Weights, x: Array) -> Array:
+    """y[o] is the sum over the kernel's cells and the channels c of o's group of w[o, c] x[c]."""
+    groups = a.get("groups", 1)
+    kernel = w["weight"].reshape(groups, -1, *w["weight"].shape[1:])
+    total: Any = 0.0
+    for i, j, seen in _taps(a, x):
+        count, _, *area = seen.shape
+        parts = seen.reshape(count, groups, -1, math.prod(area))
+        total = total + (kernel[..., i, j] @ parts).reshape(count, -1, *area)
+    return _biased(total, w)
+
+
+def _depthwise_conv2d(a: Given, w: Weights, x: Array) -> Array:
+    """Channel c gives the channels c * m to c * m + m - 1, each with a kernel of its own."""
+    kernel: Any = w["weight"]
+    total: Any = 0.0
+    for i, j, seen in _taps(a, x):
+        repeated = np.repeat(seen, a["multiplier"], axis=1)
+        total = total + repeated * _per_channel(kernel[:, 0, i, j], repeated)
+    return _biased(total, w)
+
+
+def _separable_conv2d(a: Given, w: Weights, x: Array) -> Array:
+    middle = _depthwise_conv2d(a, {"weight": w["depthwise.weight"]}, x)
+    once = {"kernel": (1, 1), "stride": (1, 1), "padding": "valid"}
+    y = _conv2d(once, {"weight": w["pointwise.weight"]}, middle)
+    return _biased(y, w, "pointwise.bias")
+
+
+def _dense(a: Given, w: Weights, x: Array) -> Array:
+    return _biased(x @ w["weight"].T, w)
+
+
+def _batch_norm(a: Given, w: Weights, x: Array) -> Array:
+    """weight * (x - mean) / sqrt(variance + epsilon) + bias, for each channel."""
+    mean, variance, scale, offset = (
+        _per_channel(w[name], x) for name in ("running_mean", "running_var", "weight", "bias")
+    )
+    return np.asarray(scale * (x - mean) / np.sqrt(variance + a["epsilon"]) + offset)
+
+
+def _max_pool2d(a: Given, w: Weights, x: Array) -> Array:
+    return np.asarray(np.max([seen for _, _, seen in _taps(a, x, -math.inf)], axis=0))
+
+
+def _avg_pool2d(a: Given, w: Weights, x: Array) -> Array:
+    """The mean of the window's real cells: what is padded does not count."""
+    total: Any = sum(seen for _, _, seen in _taps(a, x))
+    count: Any = sum(seen for _, _, seen in _taps(a, np.ones_like(x)))
+    return np.asarray(total / count)
+
+
+def _global(reduce: Callable[..., Any]) -> Op:
+    return lambda a, w, x: np.asarray(reduce(x, axis=(2, 3), keepdims=a["keepdims"]))
+
+
+def _zero_pad2d(a: Given, w: Weights, x: Array) -> Array:
+    top, bottom, left, right = a["padding"]
+    return np.pad(x, [(0, 0), (0, 0), (top, bottom), (left, right)])
+
+
+def _crop2d(a: Given, w: Weights, x: Array) -> Array:
+    top, bottom, left, right = a["cropping"]
+    return x[:, :, top : x.shape[2] - bottom, left : x.shape[3] - right]
+
+
+def _flatten(a: Given, w: Weights, x: Array) -> Array:
+    """By row, then column, then channel."""
+    return x.reshape(len(x), -1) if x.ndim == 2 else x.transpose(0, 2, 3, 1).reshape(len(x), -1)
+
+
+def _reshape(a: Given, w: Weights, x: Array) -> Array:
+    """The same order: by row, then column, then channel, on both sides."""
+    channels, *area = a["shape"]
+    y = _flatten(a, w, x).reshape(len(x), *area, channels)
+    return y.transpose(0, 3, 1, 2) if area else y
+
+
+def _rescale(a: Given, w: Weights, x: Array) -> Array:
+    return np.asarray(x * a["scale"] + a["offset"])
+
+
+def _sigmoid(x: Array) -> Array:
+    return 0.5 * (1.0 + np.tanh(0.5 * x))
+
+
+def _relu6(x: Array) -> Array:
+    return np.clip(x, 0.0, 6.0)
+
+
+def _softmax(x: Array) -> Array:
+    powers = np.exp(x - x.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
+_erf = np.vectorize(math.erf, otypes=[np.float64])
+
+ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = MappingProxyType(
+    {
+        "relu": lambda x: np.maximum(x, 0.0),
+        "relu6": _relu6,
+        "leaky_relu": lambda x: np.where(x > 0.0, x, 0.01 * x),
+        "elu": lambda x: np.where(x > 0.0, x, np.expm1(np.minimum(x, 0.0))),
+        "gelu": lambda x: 0.5 * x * (1.0 + _erf(x / math.sqrt(2.0))),
+        "gelu_tanh": lambda x: (
+            0.5 * x * (1.0 + np.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x**3)))
+        ),
+        "sigmoid": _sigmoid,
+        "hard_sigmoid": lambda x: _relu6(x + 3.0) / 6.0,
+        "tanh": np.tanh,
+        "swish": lambda x: x * _sigmoid(x),
+        "hard_swish": lambda x: x * _relu6(x + 3.0) / 6.0,
+        "mish": lambda x: x * np.tanh(np.logaddexp(0.0, x)),
+        "softmax": _softmax,
+    }
+)
+
+
+def _activation(a: Given, w: Weights, x: Array) -> Array:
+    return x if a["act"] is None else ACTIVATIONS[str(a["act"])](x)
+
+
+Op = Callable[..., Array]
+"""op(arguments, weights, *inputs) -> output."""
+
+OPS: Mapping[str, Op] = MappingProxyType(
+    {
+        "conv2d": _conv2d,
+        "depthwise_conv2d": _depthwise_conv2d,
+        "separable_conv2d": _separable_conv2d,
+        "dense": _dense,
+        "batch_norm": _batch_norm,
+        "activation": _activation,
+        "max_pool2d": _max_pool2d,
+        "avg_pool2d": _avg_pool2d,
+        "global_avg_pool2d": _global(np.mean),
+        "global_max_pool2d": _global(np.max),
+        "add": lambda a, w, left, right: left + right,
+        "multiply": lambda a, w, left, right: left * right,
+        "maximum": lambda a, w, left, right: np.maximum(left, right),
+        "concat": lambda a, w, *xs: np.concatenate(xs, axis=1),
+        "zero_pad2d": _zero_pad2d,
+        "crop2d": _crop2d,
+        "flatten": _flatten,
+        "reshape": _reshape,
+        "dropout": lambda a, w, x: x,
+        "rescale": _rescale,
+        "identity": lambda a, w, x: x,
+    }
+)
+"""Every op of the catalogue, in evaluation mode."""
