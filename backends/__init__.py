@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -98,9 +98,29 @@ def get(name: str) -> Backend:
 
 
 def check(backend: Backend) -> None:
-    """Raises `BackendError` unless the backend spells the whole catalogue and nothing else."""
-    missing, surplus = CATALOGUE.keys() - backend.ops.keys(), backend.ops.keys() - CATALOGUE.keys()
-    if missing or surplus:
-        said = [f"it lacks {', '.join(sorted(missing))}"] if missing else []
-        said += [f"it spells {', '.join(sorted(surplus))}, unknown ops"] if surplus else []
+    """Raises `BackendError` unless the backend spells every op of the catalogue, has a place for
+    each of its weights, in a layout of its axes, and nothing else."""
+    said = [*_gaps(backend)]
+    if said:
         raise BackendError(f"the backend `{backend.name}` is incomplete: {'; '.join(said)}")
+
+
+def _gaps(backend: Backend) -> Iterator[str]:
+    slots = backend.storage().slots
+    rules = {op.name: {rule.name: rule for rule in op.weights} for op in CATALOGUE.values()}
+    places = {f"{op}.{name}" for op, of in slots.items() for name in of}
+    wanted = {f"{op}.{name}" for op, of in rules.items() for name in of}
+    if missing := CATALOGUE.keys() - backend.ops.keys():
+        yield f"it lacks {', '.join(sorted(missing))}"
+    if surplus := backend.ops.keys() - CATALOGUE.keys():
+        yield f"it spells {', '.join(sorted(surplus))}, unknown ops"
+    if missing := wanted - places:
+        yield f"it has no place for {', '.join(sorted(missing))}"
+    if surplus := places - wanted:
+        yield f"it has places for {', '.join(sorted(surplus))}, unknown weights"
+    for op, of in rules.items():
+        for rule in of.values():
+            slot = slots.get(op, {}).get(rule.name)
+            if slot is not None and sorted(slot.axes) not in map(sorted, rule.axes):
+                axes = " or ".join(rule.axes)
+                yield f"its layout {slot.axes} of {op}.{rule.name} is none of the axes {axes}"

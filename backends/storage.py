@@ -51,6 +51,8 @@ class Tensor:
     op: str
     weight: str
     """The array's canonical name within the layer: `weight`, `depthwise.weight`."""
+    role: str
+    """What the array does in its layer: `kernel`, `bias`, `scale`, ..."""
     name: str
     """The framework's name: `stem.conv.weight`, `stem-conv/kernel`."""
     shape: Shape
@@ -170,6 +172,7 @@ def tensors(network: Network, storage: Storage) -> Iterator[Tensor]:
             layer.path,
             layer.op,
             weight.name,
+            weight.role,
             storage.tensor_name(layer.path, weight.name, slot),
             slot.shape(weight.shape, channels),
             weight.trainable,

@@ -17,10 +17,11 @@ from archc.compiler import pipeline
 from archc.compiler.bind import blocks as bind_blocks
 from archc.compiler.bind import rows as bind_rows
 from archc.compiler.elaborate import elaborator
-from archc.compiler.ir import catalogue, interface
+from archc.compiler.ir import interface
 from archc.compiler.ir.analysis import layers
 from archc.compiler.ir.catalogue import CATALOGUE
 from archc.compiler.ir.network import Op, Parameter, Tensor
+from archc.compiler.ir.ops import parts
 from archc.compiler.language import expressions, names, parser
 from archc.compiler.language.codes import CODES
 from archc.compiler.language.problems import SpecError
@@ -121,8 +122,8 @@ def limits(page: str) -> str:
             ("blocks within blocks", f"{bind_blocks.MAX_NESTING} deep"),
             ("repeats of a row", f"{bind_rows.REPEAT.max:,.0f}"),
             ("channels, height and width of the input", f"{sides:,}"),
-            ("channels of a layer", f"{catalogue.MAX_CHANNELS:,}"),
-            ("kernel and stride of an op", f"{catalogue.MAX_KERNEL:,}"),
+            ("channels of a layer", f"{parts.MAX_CHANNELS:,}"),
+            ("kernel and stride of an op", f"{parts.MAX_KERNEL:,}"),
             ("elements of one tensor", f"{elaborator.MAX_ELEMENTS:,}"),
             ("ops of a network", f"{elaborator.MAX_OPS:,}"),
         ),

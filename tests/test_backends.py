@@ -16,8 +16,9 @@ import pytest
 import archc
 from archc import backends
 from archc.api import Net, load
-from archc.backends import BackendError, SourceFile
+from archc.backends import Backend, BackendError, SourceFile
 from archc.backends.python.execute import execute
+from archc.backends.storage import Slot
 from archc.compiler.ir.catalogue import CATALOGUE
 from archc.live import interpreter
 from archc.live.check import compare
@@ -60,6 +61,48 @@ def test_a_backend_that_spells_an_unknown_op_is_refused() -> None:
         backends.check(replace(torch, ops={**torch.ops, "warp": None}))
     expected = "the backend `torch` is incomplete: it spells warp, unknown ops"
     assert str(caught.value) == expected
+
+
+PIECES = [
+    *((op.name, None) for op in CATALOGUE.values()),
+    *((op.name, rule.name) for op in CATALOGUE.values() for rule in op.weights),
+]
+
+
+def with_slots(backend: Backend, op: str, slots: dict[str, Slot]) -> Backend:
+    """`backend` with other places for the weights of an op."""
+    kept = backend.storage()
+    other = replace(kept, slots={**kept.slots, op: slots})
+    return replace(backend, storage=lambda: other)
+
+
+@pytest.mark.parametrize("name", backends.names())
+@pytest.mark.parametrize(("op", "weight"), PIECES)
+def test_registration_names_the_piece_that_is_missing(
+    name: str, op: str, weight: str | None
+) -> None:
+    backend = backends.get(name)
+    if weight is None:
+        spelled = {key: spelling for key, spelling in backend.ops.items() if key != op}
+        less, said = replace(backend, ops=spelled), f"it lacks {op}"
+    else:
+        slots = {k: slot for k, slot in backend.storage().slots[op].items() if k != weight}
+        less, said = with_slots(backend, op, slots), f"it has no place for {op}.{weight}"
+    with pytest.raises(BackendError) as caught:
+        backends.check(less)
+    assert str(caught.value) == f"the backend `{name}` is incomplete: {said}"
+
+
+def test_registration_names_weights_that_no_op_has_and_wrong_layouts() -> None:
+    torch = backends.get("torch")
+    slots = torch.storage().slots["dense"]
+    with pytest.raises(BackendError, match=r"it has places for dense\.gain, unknown weights$"):
+        backends.check(with_slots(torch, "dense", {**slots, "gain": slots["bias"]}))
+    wrong = {**slots, "weight": replace(slots["weight"], axes="OIH")}
+    with pytest.raises(BackendError) as caught:
+        backends.check(with_slots(torch, "dense", wrong))
+    said = "its layout OIH of dense.weight is none of the axes OI"
+    assert str(caught.value) == f"the backend `torch` is incomplete: {said}"
 
 
 @pytest.mark.parametrize(

@@ -24,9 +24,10 @@ from archc.backends.python.text import (
     signature,
 )
 from archc.backends.python.wiring import Assignment, assignments
-from archc.backends.torch.ops import ACTIVATIONS, FRESH, IN_PLACE, INLINE, MAKE, MODULES, OpCall
+from archc.backends.torch.ops import ACTIVATIONS, IN_PLACE, INLINE, MAKE, MODULES, OpCall
 from archc.compiler.ir.interface import Argument, Interface, interface, sized_inputs
 from archc.compiler.ir.network import Block, Body, Invoke, Network, Op, Parameter, Row, Step, Use
+from archc.compiler.ir.ops.elementwise import ACTIVATION
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.expressions import Node
 from archc.compiler.language.names import FEATURES, MODULE_ATTRIBUTES
@@ -242,7 +243,7 @@ class _BlockClass:
     def in_place(self, invoke: Invoke, seen: Collection[Body]) -> bool:
         """Whether it is an activation that may write over its input, which nothing else uses."""
         left_open = (self.block, invoke.name) in self.names.left_open
-        if invoke.target.name != "activation" or left_open:
+        if invoke.target is not ACTIVATION or left_open:
             return False
         operand, steps = invoke.operands[0], {step.name: step for step in self.block.steps}
         if isinstance(operand, Use):
@@ -251,7 +252,8 @@ class _BlockClass:
             if step is None or step.when is not None or not once:
                 return False
             operand = step.call
-        fresh = isinstance(operand, Invoke) and operand.target.name in FRESH
+        target = operand.target if isinstance(operand, Invoke) else None
+        fresh = isinstance(target, Op) and target.fresh
         return fresh and bool(seen) and common.activations(seen) <= IN_PLACE
 
     # -------------------------------------------------------------------------- forward

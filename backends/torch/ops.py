@@ -36,9 +36,6 @@ IN_PLACE = frozenset(
 )
 """Activations that PyTorch can write over their input."""
 
-FRESH = frozenset({"conv2d", "depthwise_conv2d", "separable_conv2d", "dense", "batch_norm"})
-"""Ops that neither hand on their input nor look at their output again."""
-
 BATCH_NORMS = {frozenset({3}): "nn.BatchNorm2d", frozenset({1}): "nn.BatchNorm1d"}
 """By the ranks of the input; a helper takes both."""
 

@@ -7,7 +7,7 @@ from functools import partial
 
 from archc.compiler.bind.values import Scope, ValueBinder
 from archc.compiler.ir.activations import check_serves
-from archc.compiler.ir.catalogue import CATALOGUE
+from archc.compiler.ir.catalogue import CATALOGUE, OPERATORS
 from archc.compiler.ir.network import Block, Invoke, Op, Step, Use
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.expressions import Node
@@ -193,10 +193,9 @@ class _BlockBinder:
         match node:
             case ex.Name():
                 return self.use(node)
-            case ex.Binary(operator="+"):
-                return self.invoke(node, name, CATALOGUE["add"], [node.left, node.right], {})
-            case ex.Binary(operator="*"):
-                return self.invoke(node, name, CATALOGUE["multiply"], [node.left, node.right], {})
+            case ex.Binary() if node.operator in OPERATORS:
+                op = OPERATORS[node.operator]
+                return self.invoke(node, name, op, [node.left, node.right], {})
             case ex.Call():
                 target = self.blocks.target(node.function, node.place)
                 return None if target is None else self.called(node, name, target)

@@ -7,8 +7,8 @@ from dataclasses import replace
 from functools import lru_cache
 
 from archc.compiler.ir import activations
-from archc.compiler.ir.activations import ACTIVATION
 from archc.compiler.ir.network import Block, Body, Call, Cost, Invoke, Op, Tensor, Use
+from archc.compiler.ir.ops.elementwise import ACTIVATION
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.expressions import Node, Value
 from archc.compiler.language.problems import Invalid, Place, SpecError

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from archc.compiler.bind.program import Program
 from archc.compiler.bind.rows import RowTemplate
+from archc.compiler.ir.catalogue import OPERATORS
 from archc.compiler.ir.network import Block, Body, Network, Parameter, Row
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.expressions import Node
@@ -157,7 +158,9 @@ def _left_out_sum(body: Body) -> bool:
         return False
     called = {call.name for call in body.calls}
     return any(
-        invoke.target.name == "add" and invoke.name not in called and _asks_for_channels(step.when)
+        invoke.target is OPERATORS["+"]
+        and invoke.name not in called
+        and _asks_for_channels(step.when)
         for step, invoke in body.target.invokes()
         if invoke is step.call
     )

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from archc.compiler.ir.catalogue import CATALOGUE
 from archc.compiler.ir.network import Block, Body, Invoke, Tensor
+from archc.compiler.ir.ops.elementwise import ACTIVATION
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.problems import Invalid
-
-ACTIVATION = CATALOGUE["activation"]
 
 
 def check_serves(block: Block) -> Block:

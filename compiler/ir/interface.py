@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from archc.compiler.ir.network import Block, Invoke, Op, Step, Use
+from archc.compiler.ir.ops.elementwise import ACTIVATION
 from archc.compiler.ir.whole import fraction, let_type
 from archc.compiler.language import expressions as ex
 from archc.compiler.language import parser
@@ -339,15 +340,9 @@ def _resolved(block: Block) -> frozenset[str]:
     return frozenset(names & set(block.parameter))
 
 
-OPS_WITH_CHANNELS = frozenset(
-    {"conv2d", "depthwise_conv2d", "separable_conv2d", "dense", "batch_norm"}
-)
-"""Ops whose weights have a side of the length of the input's channels."""
-
-
 def _may_be_a_block(invoke: Invoke) -> bool:
     """Whether it is an activation that a block may serve as, which needs to know the channels."""
-    act = dict(invoke.arguments).get("act") if invoke.target.name == "activation" else None
+    act = dict(invoke.arguments).get("act") if invoke.target is ACTIVATION else None
     words = isinstance(act, ex.Literal) and not isinstance(act.value, Block)
     return act is not None and not words
 
@@ -356,7 +351,7 @@ def sized_inputs(target: Op | Block) -> tuple[str, ...]:
     """Inputs whose number of channels the target's constructor needs."""
     if isinstance(target, Block):
         return interface(target).sized
-    return target.inputs if target.name in OPS_WITH_CHANNELS else ()
+    return target.sized
 
 
 def _let_type(node: Node) -> tuple[Type, Node | None]:

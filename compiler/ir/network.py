@@ -6,6 +6,7 @@ import operator
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import prod
 
 from archc.compiler.language.expressions import Definition, Literal, Node, Value, walk
 from archc.compiler.language.problems import Invalid, Place
@@ -109,16 +110,43 @@ class Weight:
     fans: tuple[int, int] = (0, 0)
     """(fan_in, fan_out), which scale the initializer."""
     trainable: bool = True
+    role: str = "kernel"
+    """What it does in its layer: kernel, bias, scale, ..."""
 
     @property
     def size(self) -> int:
-        size = 1
-        for side in self.shape:
-            size *= side
-        return size
+        return prod(self.shape)
 
 
 Arguments = Mapping[str, Value]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightRule:
+    """One array that an op owns, for whatever it is called with."""
+
+    name: str
+    role: str
+    axes: tuple[str, ...]
+    """The letters of its axes, in any order; where there are several ways to tell them, each.
+    O outputs, I inputs, H height, W width, C channels, M multiplier."""
+    shape: Callable[[Arguments, Tensor, Tensor], tuple[int, ...]]
+    """shape(arguments, output, input) -> the array's, in PyTorch's layout."""
+    fans: Callable[[Arguments, Tensor, Tensor], tuple[int, int]] | None = None
+    """fans(arguments, output, input) -> (fan_in, fan_out); None where nothing scales."""
+    initializer: str | None = None
+    """None where the argument `init` says it."""
+    switch: str | None = None
+    """The argument without which there is no such array."""
+    trainable: bool = True
+
+    def weights(self, a: Arguments, y: Tensor, x: Tensor) -> Iterator[Weight]:
+        """The array of one call, where there is one."""
+        if self.switch is None or a[self.switch]:
+            initializer = self.initializer or str(a["init"])
+            fans = (0, 0) if self.fans is None else self.fans(a, y, x)
+            shape = self.shape(a, y, x)
+            yield Weight(self.name, shape, initializer, fans, self.trainable, self.role)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,27 +160,49 @@ class Cost:
     """Elementwise and pooling operations, which are not MACs."""
 
 
-@dataclass(frozen=True, eq=False)
+def _none(a: Arguments, y: Tensor, *inputs: Tensor) -> int:
+    return 0
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Op:
-    """A primitive. The catalogue holds one for each thing that a backend can spell."""
+    """A primitive, with all that the compiler knows of it. What a backend adds is a spelling, and
+    a place for each of its weights."""
 
     name: str
     doc: str
-    inputs: tuple[str, ...]
-    parameters: tuple[Parameter, ...]
+    inputs: tuple[str, ...] = ("x",)
+    variadic: bool = False
+    """Whether it takes any number of tensors, which its one input stands for."""
+    parameters: tuple[Parameter, ...] = ()
     shape: Callable[..., Tensor]
     """shape(arguments, *inputs) -> output; raises `Invalid`."""
-    cost: Callable[..., Cost]
-    """cost(arguments, output, *inputs) -> what the call costs."""
     channels: str | None
-    """The output's channels as an expression; None where they depend on the input's size."""
-    variadic: bool = False
+    """The output's channels as an expression. None where they depend on the input's size, so that
+    what follows works at the declared size alone."""
     divisor: str | None = None
     """The parameter that must divide the channels of input and output."""
+    weights: tuple[WeightRule, ...] = ()
+    macs: Callable[..., int] = _none
+    """macs(arguments, output, *inputs) -> multiply-accumulates at batch 1."""
+    other: Callable[..., int] = _none
+    """other(arguments, output, *inputs) -> elementwise and pooling operations at batch 1."""
+    sized: tuple[str, ...] = ()
+    """Inputs whose channels its code has to be told."""
+    fresh: bool = False
+    """Whether its result is an array of its own, which neither hands on the input nor is looked at
+    again: what follows may write over it."""
+    operator: str | None = None
+    """How an expression of tensors spells it: `a + b`."""
 
     @cached_property
     def parameter(self) -> Mapping[str, Parameter]:
         return {parameter.name: parameter for parameter in self.parameters}
+
+    def cost(self, a: Arguments, y: Tensor, *inputs: Tensor) -> Cost:
+        """What a call with these arguments, output and inputs costs."""
+        weights = tuple(weight for rule in self.weights for weight in rule.weights(a, y, *inputs))
+        return Cost(weights, self.macs(a, y, *inputs), self.other(a, y, *inputs))
 
 
 @dataclass(frozen=True, slots=True)

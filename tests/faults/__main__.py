@@ -42,7 +42,7 @@ MODELS = (
 )
 NEAR = {
     "compiler/ir/padding.py": ("padding", "catalogue", "ops"),
-    "compiler/ir/catalogue.py": ("catalogue", "elaborate", "ops"),
+    "compiler/ir/ops": ("catalogue", "elaborate", "ops"),
     "compiler/ir/analysis.py": ("elaborate", "catalogue", "networks", "api"),
     "compiler/language/expressions.py": ("expressions", *COMPILER),
     "compiler/language/parser.py": ("expressions", *COMPILER),

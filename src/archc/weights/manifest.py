@@ -9,20 +9,6 @@ from archc import backends, streams
 from archc.api import Net
 from archc.backends.storage import DTYPE, Tensor, tensors
 
-BATCH_NORM = {
-    "weight": "scale",
-    "bias": "shift",
-    "running_mean": "mean",
-    "running_var": "variance",
-}
-
-
-def role(tensor: Tensor) -> str:
-    """What an array does in its layer: `kernel`, `bias`, `scale`, ..."""
-    if tensor.op == "batch_norm":
-        return BATCH_NORM[tensor.weight]
-    return tensor.weight.replace("weight", "kernel").replace(".", " ")
-
 
 def manifest(net: Net, names: Sequence[str]) -> list[dict[str, Any]]:
     """Every tensor in order of evaluation, as plain data: canonically, and in each backend named.
@@ -35,7 +21,7 @@ def manifest(net: Net, names: Sequence[str]) -> list[dict[str, Any]]:
     return [
         {
             "path": tensor.path,
-            "role": role(tensor),
+            "role": tensor.role,
             "op": tensor.op,
             "shape": list(tensor.shape),
             "dtype": DTYPE,

@@ -1,0 +1,157 @@
+"""Convolutions."""
+
+from __future__ import annotations
+
+from math import prod
+
+from archc.compiler.ir.network import Arguments, Op, Tensor, WeightRule
+from archc.compiler.ir.ops.parts import (
+    BIAS,
+    INIT,
+    KERNEL,
+    MAX_CHANNELS,
+    STRIDE,
+    bias,
+    integer,
+    need_map,
+    pair,
+    parameter,
+    window,
+)
+from archc.compiler.language.problems import Invalid
+
+_FILTERS = parameter("filters", "int", "output channels", min=1, max=MAX_CHANNELS)
+_PADDING = parameter("padding", "padding", "what is added around the input", "same")
+_DILATION = parameter("dilation", "size", "spacing of the kernel's cells", 1, min=1, max=256)
+_GROUPS = parameter("groups", "int", "independent groups of channels", 1, min=1, max=MAX_CHANNELS)
+_MULTIPLIER = parameter(
+    "multiplier", "int", "output channels for each input channel", 1, min=1, max=1024
+)
+
+
+def _need_stride_or_dilation(a: Arguments, what: str) -> None:
+    if max(pair(a["stride"])) > 1 and max(pair(a["dilation"])) > 1:
+        message = f"`{what}` has both a stride and a dilation, which not every framework has"
+        hint = "dilate one convolution and stride another, or use `depthwise_conv2d`"
+        raise Invalid("E048", message, hint)
+
+
+def _need_divisible(channels: int, groups: int, what: str) -> None:
+    if channels % groups:
+        raise Invalid("E042", f"{channels} {what} do not divide into {groups} groups")
+
+
+# ------------------------------------------------------------------------------------- conv2d
+
+
+def _inputs(a: Arguments, x: Tensor) -> int:
+    """Channels that one filter sees."""
+    return x.channels // integer(a["groups"])
+
+
+def _conv2d_shape(a: Arguments, x: Tensor) -> Tensor:
+    need_map(x, "conv2d")
+    _need_stride_or_dilation(a, "conv2d")
+    _need_divisible(x.channels, integer(a["groups"]), "input channels")
+    _need_divisible(integer(a["filters"]), integer(a["groups"]), "filters")
+    return window(a, x, integer(a["filters"]), "conv2d")
+
+
+def _conv2d_fans(a: Arguments, y: Tensor, x: Tensor) -> tuple[int, int]:
+    area = prod(pair(a["kernel"]))
+    return area * _inputs(a, x), area * y.channels
+
+
+_CONV2D = Op(
+    name="conv2d",
+    doc="Convolution of a feature map.",
+    parameters=(_FILTERS, KERNEL, STRIDE, _PADDING, _DILATION, _GROUPS, BIAS, INIT),
+    shape=_conv2d_shape,
+    channels="filters",
+    divisor="groups",
+    weights=(
+        WeightRule(
+            name="weight",
+            role="kernel",
+            axes=("OIHW",),
+            shape=lambda a, y, x: (y.channels, _inputs(a, x), *pair(a["kernel"])),
+            fans=_conv2d_fans,
+        ),
+        bias(),
+    ),
+    macs=lambda a, y, x: y.size * _conv2d_fans(a, y, x)[0],
+    sized=("x",),
+    fresh=True,
+)
+
+# -------------------------------------------------------------------------------- depthwise
+
+
+def _depthwise_fans(a: Arguments, y: Tensor, x: Tensor) -> tuple[int, int]:
+    # The fans are those of Keras, which the reference networks were trained with: its kernel is
+    # (height, width, channels, multiplier), read like any convolution's.
+    area = prod(pair(a["kernel"]))
+    return area * x.channels, area * integer(a["multiplier"])
+
+
+def _depthwise_kernel(name: str, role: str) -> WeightRule:
+    return WeightRule(
+        name=name,
+        role=role,
+        axes=("OIHW", "CMHW"),
+        shape=lambda a, y, x: (_multiplied(a, x), 1, *pair(a["kernel"])),
+        fans=_depthwise_fans,
+    )
+
+
+def _multiplied(a: Arguments, x: Tensor) -> int:
+    return x.channels * integer(a["multiplier"])
+
+
+_DEPTHWISE_CONV2D = Op(
+    name="depthwise_conv2d",
+    doc="Convolution of each channel by itself.",
+    parameters=(KERNEL, STRIDE, _PADDING, _DILATION, _MULTIPLIER, BIAS, INIT),
+    shape=lambda a, x: window(a, x, _multiplied(a, x), "depthwise_conv2d"),
+    channels="x.channels * multiplier",
+    weights=(_depthwise_kernel("weight", "kernel"), bias()),
+    macs=lambda a, y, x: y.size * prod(pair(a["kernel"])),
+    sized=("x",),
+    fresh=True,
+)
+
+# -------------------------------------------------------------------------------- separable
+
+
+def _separable_shape(a: Arguments, x: Tensor) -> Tensor:
+    _need_stride_or_dilation(a, "separable_conv2d")
+    return window(a, x, integer(a["filters"]), "separable_conv2d")
+
+
+def _separable_macs(a: Arguments, y: Tensor, x: Tensor) -> int:
+    return y.area * _multiplied(a, x) * (prod(pair(a["kernel"])) + y.channels)
+
+
+_SEPARABLE_CONV2D = Op(
+    name="separable_conv2d",
+    doc="Depthwise convolution without a bias, then a 1x1 convolution.",
+    parameters=(_FILTERS, KERNEL, STRIDE, _PADDING, _DILATION, _MULTIPLIER, BIAS, INIT),
+    shape=_separable_shape,
+    channels="filters",
+    weights=(
+        _depthwise_kernel("depthwise.weight", "depthwise kernel"),
+        WeightRule(
+            name="pointwise.weight",
+            role="pointwise kernel",
+            axes=("OIHW",),
+            shape=lambda a, y, x: (y.channels, _multiplied(a, x), 1, 1),
+            fans=lambda a, y, x: (_multiplied(a, x), y.channels),
+        ),
+        bias("pointwise.bias", "pointwise bias"),
+    ),
+    macs=_separable_macs,
+    sized=("x",),
+    fresh=True,
+)
+
+CONVOLUTIONS = (_CONV2D, _DEPTHWISE_CONV2D, _SEPARABLE_CONV2D)

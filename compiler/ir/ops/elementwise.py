@@ -1,0 +1,41 @@
+"""Ops on each element by itself."""
+
+from __future__ import annotations
+
+from archc.compiler.ir.network import Op
+from archc.compiler.ir.ops.parts import elements, parameter, unchanged
+
+ACTIVATION = Op(
+    name="activation",
+    doc="Elementwise activation, by name.",
+    parameters=(parameter("act", "activation", "the function"),),
+    shape=unchanged,
+    channels="x.channels",
+    other=elements,
+)
+
+_DROPOUT = Op(
+    name="dropout",
+    doc="Drops elements while training; the identity in evaluation.",
+    parameters=(
+        parameter("rate", "float", "probability of dropping", min=0, below=1, usual=(0, 0.8)),
+    ),
+    shape=unchanged,
+    channels="x.channels",
+)
+
+_RESCALE = Op(
+    name="rescale",
+    doc="x * scale + offset.",
+    parameters=(
+        parameter("scale", "float", "factor"),
+        parameter("offset", "float", "added after scaling", 0.0),
+    ),
+    shape=unchanged,
+    channels="x.channels",
+    other=elements,
+)
+
+_IDENTITY = Op(name="identity", doc="The input as it is.", shape=unchanged, channels="x.channels")
+
+ELEMENTWISE = (ACTIVATION, _DROPOUT, _RESCALE, _IDENTITY)

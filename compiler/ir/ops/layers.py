@@ -1,0 +1,93 @@
+"""Layers with weights that are no convolutions: dense layers and normalisations."""
+
+from __future__ import annotations
+
+from archc.compiler.ir.network import Arguments, Op, Tensor, WeightRule
+from archc.compiler.ir.ops.parts import (
+    BIAS,
+    INIT,
+    MAX_CHANNELS,
+    bias,
+    elements,
+    integer,
+    parameter,
+    unchanged,
+)
+from archc.compiler.language.problems import Invalid
+
+
+def _dense_shape(a: Arguments, x: Tensor) -> Tensor:
+    if x.is_map:
+        hint = "flatten it, or pool it with `global_avg_pool2d`, first"
+        raise Invalid("E043", f"`dense` needs a vector, but gets a feature map of {x}", hint)
+    return Tensor(integer(a["units"]), strides=x.strides)
+
+
+_DENSE = Op(
+    name="dense",
+    doc="Fully connected layer on a vector.",
+    parameters=(
+        parameter("units", "int", "output features", min=1, max=MAX_CHANNELS),
+        BIAS,
+        INIT,
+    ),
+    shape=_dense_shape,
+    channels="units",
+    weights=(
+        WeightRule(
+            name="weight",
+            role="kernel",
+            axes=("OI",),
+            shape=lambda a, y, x: (y.channels, x.channels),
+            fans=lambda a, y, x: (x.channels, y.channels),
+        ),
+        bias(),
+    ),
+    macs=lambda a, y, x: x.channels * y.channels,
+    sized=("x",),
+    fresh=True,
+)
+
+
+def _per_channel(name: str, role: str, initializer: str, trainable: bool = True) -> WeightRule:
+    return WeightRule(
+        name=name,
+        role=role,
+        axes=("C",),
+        shape=lambda a, y, x: (x.channels,),
+        initializer=initializer,
+        trainable=trainable,
+    )
+
+
+_BATCH_NORM = Op(
+    name="batch_norm",
+    doc="Batch normalisation of each channel, with scale and offset.",
+    parameters=(
+        parameter(
+            "epsilon", "float", "added to the variance", 1e-3, above=0, max=1, usual=(0, 0.1)
+        ),
+        parameter(
+            "decay",
+            "float",
+            "share of the old running average kept at each step",
+            0.99,
+            min=0,
+            max=1,
+            usual=(0.5, 1),
+        ),
+    ),
+    shape=unchanged,
+    channels="x.channels",
+    weights=(
+        _per_channel("weight", "scale", "ones"),
+        _per_channel("bias", "shift", "zeros"),
+        _per_channel("running_mean", "mean", "zeros", trainable=False),
+        _per_channel("running_var", "variance", "ones", trainable=False),
+    ),
+    other=elements,
+    sized=("x",),
+    fresh=True,
+)
+
+LAYERS = (_DENSE, _BATCH_NORM)

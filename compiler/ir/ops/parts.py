@@ -1,0 +1,95 @@
+"""What records of several ops are made of: parameters, checks of shapes, common rules."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from archc.compiler.ir.network import Arguments, Parameter, Tensor, WeightRule
+from archc.compiler.ir.padding import output_size
+from archc.compiler.language.expressions import Literal, Value
+from archc.compiler.language.problems import Invalid, Place, Source
+from archc.compiler.language.values import Type
+
+_HERE = Place(Source("the catalogue", ""), 1, 1)
+MAX_CHANNELS = 2**20
+MAX_KERNEL = 1024
+
+
+def parameter(name: str, kind: str, doc: str, default: Value = None, **more: Any) -> Parameter:
+    """A parameter of an op; it is required where there is no default."""
+    literal = None if default is None else Literal(default, _HERE)
+    return Parameter(name, Type(kind), literal, doc=doc, **more)
+
+
+KERNEL = parameter("kernel", "size", "height and width of the window", min=1, max=MAX_KERNEL)
+STRIDE = parameter("stride", "size", "step of the window", 1, min=1, max=MAX_KERNEL)
+BIAS = parameter("bias", "bool", "whether a bias is added", True)
+INIT = parameter(
+    "init", "initializer", "distribution of a fresh kernel", "glorot_uniform", fixed=True
+)
+
+
+def bias(name: str = "bias", role: str = "bias") -> WeightRule:
+    """A bias for each output, where the argument `bias` asks for it."""
+    return WeightRule(
+        name=name,
+        role=role,
+        axes=("O",),
+        shape=lambda a, y, x: (y.channels,),
+        initializer="zeros",
+        switch="bias",
+    )
+
+
+def integer(value: Value) -> int:
+    assert isinstance(value, int)
+    return value
+
+
+def pair(value: Value) -> tuple[int, int]:
+    assert isinstance(value, tuple)
+    return value[0], value[1]
+
+
+def four(value: Value) -> tuple[int, int, int, int]:
+    assert isinstance(value, tuple)
+    return value[0], value[1], value[2], value[3]
+
+
+def need_map(x: Tensor, what: str) -> tuple[int, int]:
+    """Height and width of a feature map. Raises `Invalid` for a vector."""
+    if x.height is None or x.width is None:
+        hint = "put it before the pooling or flattening that made the vector"
+        raise Invalid("E043", f"`{what}` needs a feature map, but gets a vector of {x}", hint)
+    return x.height, x.width
+
+
+def window(a: Arguments, x: Tensor, channels: int, what: str) -> Tensor:
+    """Shape rule of everything that slides a window over a feature map."""
+    sides = need_map(x, what)
+    kernel, stride = pair(a["kernel"]), pair(a["stride"])
+    dilation = pair(a.get("dilation", (1, 1)))
+    padding = a["padding"]
+    height, width = (
+        output_size(padding, sides[i], kernel[i], stride[i], dilation[i], i) for i in (0, 1)
+    )
+    strides = (x.strides[0] * stride[0], x.strides[1] * stride[1])
+    return Tensor(channels, height, width, strides)
+
+
+def strides(x: Tensor, height: int | None = None, width: int | None = None) -> tuple[int, int]:
+    """Total downsampling where the rows and columns of `x` become so many; a vector counts as one.
+
+    It is that of the declared size, like the shape itself, and 1 at least.
+    """
+    rows, columns = x.strides[0] * (x.height or 1), x.strides[1] * (x.width or 1)
+    return max(1, rows // (height or 1)), max(1, columns // (width or 1))
+
+
+def unchanged(a: Arguments, x: Tensor) -> Tensor:
+    return x
+
+
+def elements(a: Arguments, y: Tensor, *inputs: Tensor) -> int:
+    """An operation for each element of the output and each input after the first."""
+    return y.size * max(1, len(inputs) - 1)
