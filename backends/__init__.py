@@ -27,6 +27,14 @@ class SourceFile:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Emitted:
+    """What a backend says of a network: a module's text, and what its model is called there."""
+
+    text: str
+    model: str
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Backend:
     """What archc asks of a framework. Nothing here imports it before `live` is called."""
@@ -34,8 +42,8 @@ class Backend:
     name: str
     ops: Mapping[str, Any]
     """How to spell each op of the catalogue."""
-    emit: Callable[[Network, str], str]
-    """emit(network, spec file name) -> the text of the generated module."""
+    emit: Callable[[Network, str], Emitted]
+    """emit(network, spec file name) -> the generated module."""
     live: Callable[[], Live]
     """Imports the framework and says how to drive it."""
     distribution: str

@@ -75,7 +75,9 @@ class HardSwishCifar(nn.Module):
             self.hidden = glorot_uniform(nn.Linear(256, 1024))  # 1024
             self.hidden_act = nn.Hardswish()  # 1024
             self.logits = glorot_uniform(nn.Linear(1024, classes))  # 10
-            self.probabilities = classifier_activation() if classifier_activation else nn.Identity()  # 10  # fmt: skip
+            # fmt: off
+            self.probabilities = classifier_activation() if classifier_activation else nn.Identity()  # 10
+            # fmt: on
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.blocks(x)

@@ -54,7 +54,9 @@ class LeNetCifar(nn.Module):
             self.dense_2 = glorot_uniform(nn.Linear(120, 84))  # 84
             self.act_4 = nn.ReLU()  # 84
             self.logits = glorot_uniform(nn.Linear(84, classes))  # 10
-            self.scores = classifier_activation() if classifier_activation else nn.Identity()  # 10  # fmt: skip
+            # fmt: off
+            self.scores = classifier_activation() if classifier_activation else nn.Identity()  # 10
+            # fmt: on
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv_1(x)

@@ -183,7 +183,14 @@ class MobileNetV3LargeMinimalistic(nn.Module):
         self.head = ConvBn(160, 960, act=nn.ReLU)  # 960x7x7
         self.include_top = include_top
         if self.include_top:
-            self.classifier = HiddenClassifier(960, classes, hidden=1280, dropout=dropout, act=nn.ReLU, out_act=classifier_activation)  # 1000  # fmt: skip
+            self.classifier = HiddenClassifier(  # 1000
+                960,
+                classes,
+                hidden=1280,
+                dropout=dropout,
+                act=nn.ReLU,
+                out_act=classifier_activation,
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)

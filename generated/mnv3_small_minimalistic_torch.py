@@ -179,7 +179,14 @@ class MobileNetV3SmallMinimalistic(nn.Module):
         self.head = ConvBn(96, 576, act=nn.ReLU)  # 576x7x7
         self.include_top = include_top
         if self.include_top:
-            self.classifier = HiddenClassifier(576, classes, hidden=1024, dropout=dropout, act=nn.ReLU, out_act=classifier_activation)  # 1000  # fmt: skip
+            self.classifier = HiddenClassifier(  # 1000
+                576,
+                classes,
+                hidden=1024,
+                dropout=dropout,
+                act=nn.ReLU,
+                out_act=classifier_activation,
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)

@@ -149,7 +149,12 @@ class MobileNetV1Cifar(nn.Module):
         # fmt: on
         self.include_top = include_top
         if self.include_top:
-            self.classifier = PooledClassifier(1024, classes, dropout=dropout, out_act=classifier_activation)  # 10  # fmt: skip
+            self.classifier = PooledClassifier(  # 10
+                1024,
+                classes,
+                dropout=dropout,
+                out_act=classifier_activation,
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)

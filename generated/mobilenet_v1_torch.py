@@ -141,7 +141,12 @@ class MobileNetV1(nn.Module):
         # fmt: on
         self.include_top = include_top
         if self.include_top:
-            self.classifier = PooledClassifier(1024, classes, dropout=dropout, out_act=classifier_activation)  # 1000  # fmt: skip
+            self.classifier = PooledClassifier(  # 1000
+                1024,
+                classes,
+                dropout=dropout,
+                out_act=classifier_activation,
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)

@@ -423,7 +423,12 @@ class NASNetA7at1920(nn.Module):
         # fmt: on
         self.include_top = include_top
         if self.include_top:
-            self.classifier = ReluClassifier(1920, classes, dropout=dropout, out_act=classifier_activation)  # 1000  # fmt: skip
+            self.classifier = ReluClassifier(  # 1000
+                1920,
+                classes,
+                dropout=dropout,
+                out_act=classifier_activation,
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)

@@ -418,7 +418,12 @@ class NASNetACifar(nn.Module):
         # fmt: on
         self.include_top = include_top
         if self.include_top:
-            self.classifier = ReluClassifier(768, classes, dropout=dropout, out_act=classifier_activation)  # 10  # fmt: skip
+            self.classifier = ReluClassifier(  # 10
+                768,
+                classes,
+                dropout=dropout,
+                out_act=classifier_activation,
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)

@@ -421,7 +421,12 @@ class NASNetALarge(nn.Module):
         # fmt: on
         self.include_top = include_top
         if self.include_top:
-            self.classifier = ReluClassifier(4032, classes, dropout=dropout, out_act=classifier_activation)  # 1000  # fmt: skip
+            self.classifier = ReluClassifier(  # 1000
+                4032,
+                classes,
+                dropout=dropout,
+                out_act=classifier_activation,
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)

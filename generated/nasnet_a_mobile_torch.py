@@ -414,7 +414,12 @@ class NASNetAMobile(nn.Module):
         # fmt: on
         self.include_top = include_top
         if self.include_top:
-            self.classifier = ReluClassifier(1056, classes, dropout=dropout, out_act=classifier_activation)  # 1000  # fmt: skip
+            self.classifier = ReluClassifier(  # 1000
+                1056,
+                classes,
+                dropout=dropout,
+                out_act=classifier_activation,
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)

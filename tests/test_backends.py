@@ -292,7 +292,7 @@ def test_a_model_trains(net: Net) -> None:
 
 
 def test_a_model_takes_every_size(net: Net) -> None:
-    constructor = getattr(execute(net.source_file("keras")), net.model_name("keras"))
+    constructor = getattr(execute(net.source_file("keras")), net.emitted("keras").model)
     model = constructor(input_shape=(None, None, net.input_shape[0]))
     net.live("keras").load(model, random_weights(net.network))
     for size in (SIZE, OTHER_SIZE):

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -406,9 +407,9 @@ def test_check_names_the_first_layer_that_differs(run, monkeypatch):
     real = backends.get("torch")
 
     def emit(network, spec):
-        return real.emit(network, spec).replace(
-            "nn.Conv2d(3, 4, 3, ", "nn.Conv2d(3, 4, 3, dilation=2, "
-        )
+        emitted = real.emit(network, spec)
+        text = emitted.text.replace("nn.Conv2d(3, 4, 3, ", "nn.Conv2d(3, 4, 3, dilation=2, ")
+        return replace(emitted, text=text)
 
     wrong = backends.Backend("torch", real.ops, emit, real.live, real.distribution, real.storage)
     monkeypatch.setattr(backends, "get", {"torch": wrong, "keras": backends.get("keras")}.get)
@@ -422,7 +423,9 @@ def test_check_names_arrays_and_shapes_that_differ(run, monkeypatch):
     real = backends.get("torch")
 
     def emit(network, spec):
-        return real.emit(network, spec).replace("nn.Conv2d(3, 4, 3,", "nn.Conv2d(3, 4, 5,")
+        emitted = real.emit(network, spec)
+        text = emitted.text.replace("nn.Conv2d(3, 4, 3,", "nn.Conv2d(3, 4, 5,")
+        return replace(emitted, text=text)
 
     wrong = backends.Backend("torch", real.ops, emit, real.live, real.distribution, real.storage)
     monkeypatch.setattr(backends, "get", {"torch": wrong}.get)

@@ -115,7 +115,7 @@ def test_two_processes_share_gradients(net: Net, tmp_path: Path) -> None:
     (tmp_path / source.name).write_text(source.text)
     script = tmp_path / "train.py"
     name = source.name.removesuffix(".py")
-    script.write_text(DISTRIBUTED.format(module=name, name=net.model_name("torch")))
+    script.write_text(DISTRIBUTED.format(module=name, name=net.emitted("torch").model))
     commands = [
         [sys.executable, str(script), str(tmp_path), str(rank), str(tmp_path / "meet")]
         for rank in range(2)

@@ -34,7 +34,7 @@ def sized(spec: str, folder: Path, height: int, width: int, more: str = "") -> N
 
 
 def constructor(net: Net, backend: str) -> Any:
-    return getattr(execute(net.source_file(backend)), net.model_name(backend))
+    return getattr(execute(net.source_file(backend)), net.emitted(backend).model)
 
 
 def run(net: Net, backend: str, batch: Array, **arguments: Any) -> Any:

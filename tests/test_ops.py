@@ -58,7 +58,7 @@ def any_size(net: Net, backend: str) -> Any:
     """A model that takes inputs of every size."""
     if backend != "keras":
         return net.build(backend)
-    constructor = getattr(execute(net.source_file(backend)), net.model_name(backend))
+    constructor = getattr(execute(net.source_file(backend)), net.emitted(backend).model)
     return constructor(input_shape=(None, None, zoo.CHANNELS))
 
 

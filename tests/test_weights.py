@@ -20,6 +20,7 @@ import pytest
 import archc
 from archc import Net, backends, cli
 from archc.backends.keras.graph import snake_case, stored_layers
+from archc.backends.keras.language import module
 from archc.backends.storage import tensors
 from archc.live.numeric import random_weights
 from archc.weights import commands
@@ -177,7 +178,7 @@ def test_keras_stores_layers_where_archc_says(spec: Path) -> None:
         pytest.skip("the same blocks as in nasnet_a_mobile")
     net = archc.load(spec)
     counts: dict[str, int] = {}
-    said = stored_layers(net.source("keras"), net.model_name("keras"), net.network)
+    said = stored_layers(module(net.network, spec.name), net.network)
     for layer in net.build("keras").layers:
         kind = snake_case(type(layer).__name__)
         assert kind == keras.src.utils.naming.to_snake_case(type(layer).__name__)

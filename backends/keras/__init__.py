@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from archc.backends import Backend, Live
-from archc.backends.keras.emitter import emit
+from archc.backends.keras.language import emit
 from archc.backends.keras.ops import OPS
 
 if TYPE_CHECKING:

@@ -1,23 +1,21 @@
 """The layers of the model that emitted source makes, in Keras's order, without Keras.
 
 Keras stores weights by a layer's class and its number among the model's layers of that class. The
-order is that of `keras.src.ops.function.map_graph`, so the source is run against stand-ins that
-remember what is called on what, and their graph is sorted likewise.
+order is that of `keras.src.ops.function.map_graph`: the graph follows from the network, and from
+how the render model spells each call in it.
 """
 
 from __future__ import annotations
 
-import builtins
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
-from types import SimpleNamespace
-from typing import Any
+from types import MappingProxyType
 
-from archc.backends.keras.names import layer_name
-from archc.compiler.ir.analysis import layers
-from archc.compiler.ir.network import Network
+from archc.backends.keras.names import LayerName, layer_name
+from archc.backends.python.model import Module
+from archc.backends.python.text import Apply, Expression
+from archc.compiler.ir.network import Block, Body, Network
 
 
 @dataclass(eq=False, slots=True)
@@ -26,39 +24,14 @@ class _Node:
 
     kind: str
     name: str
-    shapes: Mapping[str, tuple[int, ...]]
     parents: tuple[_Node, ...] = ()
 
-    def __call__(self, inputs: _Node | Sequence[_Node]) -> _Node:
-        self.parents = (inputs,) if isinstance(inputs, _Node) else tuple(inputs)
-        return self
 
-    @property
-    def shape(self) -> tuple[int | None, ...]:
-        """(None, height, width, channels), or (None, features). A pad keeps its input's."""
-        if self.name in self.shapes:
-            return (None, *self.shapes[self.name])
-        return self.parents[0].shape
-
-
-class _Layers:
-    """`keras.layers`: any name is a class of layers."""
-
-    def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
-        self._shapes = shapes
-
-    def __getattr__(self, kind: str) -> Callable[..., _Node]:
-        return lambda *_, name, **__: _Node(kind, name, self._shapes)
-
-
-def stored_layers(source: str, model: str, network: Network) -> dict[str, str]:
-    """Where Keras stores each layer's arrays, by the layer's name: `conv2d_3`.
-
-    `source` is the emitted module, and `model` the name of its last function.
-    """
+def stored_layers(module: Module, network: Network) -> dict[str, str]:
+    """Where Keras stores each layer's arrays, by the layer's name: `conv2d_3`."""
     counts: dict[str, int] = {}
     found = {}
-    for node in _ordered(_traced(source, model, network)):
+    for node in _ordered(_output(module, network)):
         kind = snake_case(node.kind)
         number = counts[kind] = counts.get(kind, -1) + 1
         found[node.name] = f"{kind}_{number}" if number else kind
@@ -71,26 +44,78 @@ def snake_case(name: str) -> str:
     return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
-def _traced(source: str, model: str, network: Network) -> _Node:
-    """The output of the model that the source makes."""
-    channels_last = {
-        layer_name(layer.path): (*layer.output.shape[1:], layer.output.shape[0])
-        for layer in layers(network)
+def _output(module: Module, network: Network) -> _Node:
+    """The output of the model."""
+    values = [_Node("InputLayer", module.input)]
+    for row in network.rows:
+        call = row.call
+        inputs = tuple(values[feed + 1] for feed in call.feeds)
+        spelled = module.network.calls.get(call.name)
+        values.append(_called(module, call.body, layer_name(call.name), spelled, inputs))
+    return values[-1]
+
+
+def _called(
+    module: Module, body: Body, name: str, spelled: Expression | None, inputs: tuple[_Node, ...]
+) -> _Node:
+    """The output of a call; `name` is its layer's, or its block's, without the activation."""
+    if not isinstance(body.target, Block):
+        assert isinstance(spelled, Apply)
+        return _layers(body, name, spelled, inputs)
+    values: list[_Node] = []
+    calls = module.blocks[body.target.name].calls
+    for call in body.calls:
+        own = f"{name}-{layer_name(call.name)}"
+        feeds = tuple(values[n] if n >= 0 else inputs[-1 - n] for n in call.feeds)
+        values.append(_called(module, call.body, own, calls[call.name], feeds))
+    return values[body.result] if body.result >= 0 else inputs[-1 - body.result]
+
+
+def _layers(body: Body, name: str, spelled: Apply, inputs: tuple[_Node, ...]) -> _Node:
+    """The last of the layers that an op is spelled as."""
+    if any(isinstance(x, Apply) and x.callee == "pad" for x in spelled.inputs) and _pads(body):
+        inputs = (_Node("ZeroPadding2D", f"{name}-pad", inputs),)
+    helper = _HELPERS.get(spelled.callee)
+    if helper is not None:
+        return helper(body, name, inputs)
+    own = dict(a for a in spelled.arguments if isinstance(a, tuple))["name"]
+    assert isinstance(own, LayerName)
+    kind = spelled.callee.removeprefix("layers.")
+    return _Node(kind, f"{name}{own.labelled(body.arguments)}", inputs)
+
+
+def _pads(body: Body) -> bool:
+    """Whether the helper `pad` adds a layer."""
+    padding, kernel = body.arguments["padding"], body.arguments["kernel"]
+    if padding == "symmetric":
+        return kernel != (1, 1)
+    return not isinstance(padding, str) and padding != (0, 0, 0, 0)
+
+
+def _activate(body: Body, name: str, inputs: tuple[_Node, ...]) -> _Node:
+    word = body.arguments["act"]
+    helper = _HELPERS.get(str(word))
+    return helper(body, name, inputs) if helper else _Node("Activation", f"{name}--{word}", inputs)
+
+
+def _gelu_tanh(body: Body, name: str, inputs: tuple[_Node, ...]) -> _Node:
+    (x,) = inputs
+    y = _Node("Multiply", f"{name}-square", (x, x))
+    y = _Node("Rescaling", f"{name}-slope", (y,))
+    y = _Node("Multiply", f"{name}-inner", (x, y))
+    y = _Node("Activation", f"{name}-tanh", (y,))
+    y = _Node("Rescaling", f"{name}-share", (y,))
+    return _Node("Multiply", f"{name}--gelu_tanh", (x, y))
+
+
+_HELPERS: Mapping[str, Callable[[Body, str, tuple[_Node, ...]], _Node]] = MappingProxyType(
+    {
+        "activate": _activate,
+        "leaky_relu": lambda body, name, inputs: _Node("LeakyReLU", name, inputs),
+        "gelu_tanh": _gelu_tanh,
     }
-    keras = SimpleNamespace(
-        layers=_Layers(channels_last),
-        Input=lambda shape, *, name: _Node("InputLayer", name, {name: tuple(shape)}),
-        Model=lambda inputs, outputs, *, name: outputs,
-    )
-    hidden = {**vars(builtins), "__import__": partial(_import, keras)}
-    namespace: dict[str, Any] = {"__builtins__": hidden, "__name__": "traced"}
-    exec(compile(source, f"<{model}>", "exec"), namespace)
-    output: _Node = namespace[model]()
-    return output
-
-
-def _import(keras: Any, name: str, *arguments: Any) -> Any:
-    return keras if name == "keras" else __import__(name, *arguments)
+)
+"""The layers of the functions in helpers.py."""
 
 
 def _ordered(output: _Node) -> Iterator[_Node]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
-from archc.backends.keras.names import LABEL, SEPARATOR
-from archc.backends.python.blocks import NOWHERE, is_literal
-from archc.backends.python.text import Apply, Expression, apply
+from archc.backends.keras.names import LayerName
+from archc.backends.python.spelling import NOWHERE, OpCall, Spelling, constant
+from archc.backends.python.text import Apply, Argument, Expression, apply
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.expressions import Node
 
@@ -30,46 +30,16 @@ ACTIVATIONS = frozenset(
 """Those that Keras has under the same name. The others are functions, as blocks are."""
 
 
-@dataclass(frozen=True, slots=True)
-class OpCall:
-    """An op where it is called: its arguments, how to spell them, and its inputs as text."""
-
-    arguments: Mapping[str, Node]
-    inputs: tuple[Expression, ...]
-    path: str
-    """The inside of the f-string or string that names the layer."""
-    spell: Callable[[Node], str]
-    varied: bool = False
-    """Whether an activation may be another than those of `ACTIVATIONS`."""
-
-    def __getitem__(self, name: str) -> str:
-        return self.spell(self.arguments[name])
-
-    def named(self, suffix: str = "") -> str:
-        text = f'"{self.path}{suffix}"'
-        return f"f{text}" if "{" in text else text
-
-    def given(self, **names: str) -> dict[str, Expression]:
-        """Keras's keyword = text, for the arguments that are not at Keras's default of 1."""
-        nodes = {keyword: self.arguments[name] for keyword, name in names.items()}
-        return {k: self.spell(node) for k, node in nodes.items() if not is_literal(node, 1)}
-
-    def is_(self, name: str, *values: ex.Value) -> bool:
-        return is_literal(self.arguments[name], *values)
-
-    def sides(self, name: str) -> str:
-        """Four numbers as Keras takes them: ((top, bottom), (left, right))."""
-        value = self.arguments[name].evaluate({})
-        assert isinstance(value, tuple)
-        return repr((value[:2], value[2:]))
-
-    def layer(self, class_name: str, *plain: str, **named: Expression) -> Apply:
-        """`layers.Class(..., name=...)(x)`."""
-        layer = apply(f"layers.{class_name}", *plain, **named, name=self.named())
-        return replace(layer, inputs=self.inputs)
+def _layer(call: OpCall, kind: str, *plain: Argument, **named: Expression) -> Apply:
+    """`layers.Kind(..., name=...)(x)`."""
+    label = named.pop("name", None) or LayerName(call.name, call.within)
+    return replace(call.apply(f"layers.{kind}", *plain, **named, name=label), inputs=call.inputs)
 
 
-Spelling = Callable[[OpCall], Apply]
+def _sides(call: OpCall, name: str) -> str:
+    """Four numbers as Keras takes them: ((top, bottom), (left, right))."""
+    numbers = call.numbers(name)
+    return repr((numbers[:2], numbers[2:]))
 
 
 def _padded(call: OpCall) -> tuple[OpCall, str]:
@@ -78,15 +48,15 @@ def _padded(call: OpCall) -> tuple[OpCall, str]:
         return call, '"valid"'
     if call.is_("padding", "same", "valid"):
         return call, call["padding"]
-    arguments = [str(call.inputs[0]), call["padding"], call["kernel"]]
+    arguments = [call.inputs[0], call["padding"], call["kernel"]]
     arguments += [] if call.is_("dilation", 1) else [call["dilation"]]
-    x = f"pad({', '.join(arguments)}, name={call.named('-pad')})"
+    x = call.apply("pad", *arguments, name=LayerName(call.name, call.within, "-pad"))
     return replace(call, inputs=(x,)), call.spell(_rest(call.arguments["padding"]))
 
 
 def _rest(padding: Node) -> Node:
     """What a layer has to pad once `pad` has done its part."""
-    same, valid = ex.Literal("same", NOWHERE), ex.Literal("valid", NOWHERE)
+    same, valid = constant("same"), constant("valid")
     if isinstance(padding, ex.Literal | ex.Items):
         return valid
     return ex.Conditional(ex.Compare("==", padding, same, NOWHERE), same, valid, NOWHERE)
@@ -97,7 +67,7 @@ def _convolution(call: OpCall, class_name: str, *plain: str, **named: Expression
     bias: dict[str, Expression] = {} if call.is_("bias", True) else {"use_bias": call["bias"]}
     window = call.given(strides="stride", dilation_rate="dilation")
     named = {**({} if padding == '"valid"' else {"padding": padding}), **bias, **named}
-    return padded.layer(class_name, *plain, **window, **named)
+    return _layer(padded, class_name, *plain, **window, **named)
 
 
 def _conv2d(call: OpCall) -> Apply:
@@ -118,13 +88,13 @@ def _separable(call: OpCall) -> Apply:
 
 def _dense(call: OpCall) -> Apply:
     bias: dict[str, Expression] = {} if call.is_("bias", True) else {"use_bias": call["bias"]}
-    return call.layer("Dense", call["units"], kernel_initializer=call["init"], **bias)
+    return _layer(call, "Dense", call["units"], kernel_initializer=call["init"], **bias)
 
 
 def _pool(class_name: str) -> Spelling:
     def spell(call: OpCall) -> Apply:
         named = {"strides": call["stride"], "padding": call["padding"]}
-        return call.layer(class_name, call["kernel"], **named)
+        return _layer(call, class_name, call["kernel"], **named)
 
     return spell
 
@@ -132,36 +102,35 @@ def _pool(class_name: str) -> Spelling:
 def _global_pool(class_name: str) -> Spelling:
     def spell(call: OpCall) -> Apply:
         kept: dict[str, Expression] = {"keepdims": "True"} if call.is_("keepdims", True) else {}
-        return call.layer(class_name, **kept)
+        return _layer(call, class_name, **kept)
 
     return spell
 
 
 def _reshape(call: OpCall) -> Apply:
-    value = call.arguments["shape"].evaluate({})
-    assert isinstance(value, tuple)
-    return call.layer("Reshape", repr((*value[1:], value[0])))
+    channels, *sides = call.numbers("shape")
+    return _layer(call, "Reshape", repr((*sides, channels)))
 
 
 def _rescale(call: OpCall) -> Apply:
     offset: dict[str, Expression] = {} if call.is_("offset", 0.0) else {"offset": call["offset"]}
-    return call.layer("Rescaling", call["scale"], **offset)
+    return _layer(call, "Rescaling", call["scale"], **offset)
 
 
 def _activation(call: OpCall) -> Apply:
     if call.is_("act", None):
-        return call.layer("Identity")
-    act = call.arguments["act"]
+        return _layer(call, "Identity")
+    act, name = call.arguments["act"], LayerName(call.name, call.within)
     known = act.value if isinstance(act, ex.Literal) else None
     if known in ACTIVATIONS:
-        label = "" if call.path.endswith(f"{SEPARATOR}{known}") else f"{LABEL}{known}"
-        return replace(call, path=f"{call.path}{label}").layer("Activation", call["act"])
+        labelled = name if call.name == known else replace(name, label=str(known))
+        return _layer(call, "Activation", call["act"], name=labelled)
     if known is not None:
-        return apply(call["act"], *call.inputs, name=call.named())
-    if call.varied or not isinstance(act, ex.Name):
-        return apply("activate", *call.inputs, call["act"], name=call.named())
-    labelled = replace(call, path=f"{call.path}{LABEL}{{{call['act']}}}")
-    return labelled.layer("Activation", call["act"])
+        return apply(call["act"], *call.inputs, name=name)
+    if not isinstance(act, ex.Name) or not call.applied <= {*ACTIVATIONS, None}:
+        return call.apply("activate", *call.inputs, call["act"], name=name)
+    labelled = replace(name, label=call["act"], given=True)
+    return _layer(call, "Activation", call["act"], name=labelled)
 
 
 OPS: Mapping[str, Spelling] = MappingProxyType(
@@ -170,24 +139,24 @@ OPS: Mapping[str, Spelling] = MappingProxyType(
         "depthwise_conv2d": _depthwise,
         "separable_conv2d": _separable,
         "dense": _dense,
-        "batch_norm": lambda call: call.layer(
-            "BatchNormalization", momentum=call["decay"], epsilon=call["epsilon"]
+        "batch_norm": lambda call: _layer(
+            call, "BatchNormalization", momentum=call["decay"], epsilon=call["epsilon"]
         ),
         "activation": _activation,
         "max_pool2d": _pool("MaxPooling2D"),
         "avg_pool2d": _pool("AveragePooling2D"),
         "global_avg_pool2d": _global_pool("GlobalAveragePooling2D"),
         "global_max_pool2d": _global_pool("GlobalMaxPooling2D"),
-        "add": lambda call: call.layer("Add"),
-        "multiply": lambda call: call.layer("Multiply"),
-        "maximum": lambda call: call.layer("Maximum"),
-        "concat": lambda call: call.layer("Concatenate" if len(call.inputs) > 1 else "Identity"),
-        "zero_pad2d": lambda call: call.layer("ZeroPadding2D", call.sides("padding")),
-        "crop2d": lambda call: call.layer("Cropping2D", call.sides("cropping")),
-        "flatten": lambda call: call.layer("Flatten"),
+        "add": lambda call: _layer(call, "Add"),
+        "multiply": lambda call: _layer(call, "Multiply"),
+        "maximum": lambda call: _layer(call, "Maximum"),
+        "concat": lambda call: _layer(call, "Concatenate" if len(call.inputs) > 1 else "Identity"),
+        "zero_pad2d": lambda call: _layer(call, "ZeroPadding2D", _sides(call, "padding")),
+        "crop2d": lambda call: _layer(call, "Cropping2D", _sides(call, "cropping")),
+        "flatten": lambda call: _layer(call, "Flatten"),
         "reshape": _reshape,
-        "dropout": lambda call: call.layer("Dropout", call["rate"]),
+        "dropout": lambda call: _layer(call, "Dropout", call["rate"]),
         "rescale": _rescale,
-        "identity": lambda call: call.layer("Identity"),
+        "identity": lambda call: _layer(call, "Identity"),
     }
 )

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import ast
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 
+@dataclass(frozen=True, slots=True)
+class Helper:
+    """A function or class of a file of helpers."""
+
+    text: str
+    names: frozenset[str]
+    """The plain names in its code."""
+
+
 @cache
-def definitions(file: Path) -> Mapping[str, str]:
-    """The text of each top-level function and class of `file`, which is not imported."""
+def definitions(file: Path) -> Mapping[str, Helper]:
+    """The functions and classes of `file` by name, which is not imported."""
     text = file.read_text(encoding="utf-8")
     lines = text.split("\n")
     return {
-        node.name: "\n".join(lines[_first_line(node) - 1 : node.end_lineno])
+        node.name: Helper("\n".join(lines[_first_line(node) - 1 : node.end_lineno]), _names(node))
         for node in ast.parse(text).body
         if isinstance(node, ast.FunctionDef | ast.ClassDef)
     }
@@ -25,21 +34,17 @@ def _first_line(node: ast.FunctionDef | ast.ClassDef) -> int:
     return min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
 
 
-_NOT_CODE = re.compile(r'"""[\s\S]*?"""|"[^"\n]*"|#.*')
-_NAME = re.compile(r"(?<![.\w])[A-Za-z_]\w*")
+def _names(node: ast.AST) -> frozenset[str]:
+    return frozenset(child.id for child in ast.walk(node) if isinstance(child, ast.Name))
 
 
-def mentioned(text: str, names: Iterable[str]) -> set[str]:
-    """Which of `names` the code in `text` uses as plain names."""
-    return set(_NAME.findall(_NOT_CODE.sub('""', text))) & set(names)
-
-
-def needed(file: Path, text: str) -> list[str]:
-    """The definitions of `file` that `text` uses, and those that they use, in the file's order."""
+def needed(file: Path, used: Collection[str]) -> tuple[tuple[str, ...], frozenset[str]]:
+    """The texts of the helpers among `used` and of those that they use, in the file's order; and
+    every name that is used then."""
     known = definitions(file)
-    wanted: set[str] = set()
-    pending = mentioned(text, known)
+    found, pending = set(used), set(used) & known.keys()
     while pending:
-        wanted |= pending
-        pending = {n for name in pending for n in mentioned(known[name], known)} - wanted
-    return [known[name] for name in known if name in wanted]
+        mentioned = {name for helper in pending for name in known[helper].names}
+        pending = (mentioned - found) & known.keys()
+        found |= mentioned
+    return tuple(known[name].text for name in known if name in found), frozenset(found)

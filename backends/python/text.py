@@ -15,8 +15,14 @@ from keyword import iskeyword
 WIDTH = 88
 
 
+class Text:
+    """What stands for its text: `str` gives it."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
-class Apply:
+class Apply(Text):
     """A call: `callee(arguments)`. An argument is text, a call, or a named one.
 
     With `inputs` the result is called in turn, as Keras's layers are: on one input, or on a list.
@@ -36,7 +42,7 @@ class Apply:
         return f"({self.inputs[0]})" if self.inputs else ""
 
 
-Expression = str | Apply
+Expression = str | Text
 Argument = Expression | tuple[str, Expression]
 
 
@@ -50,22 +56,10 @@ def _argument(argument: Argument) -> str:
     return str(argument)
 
 
-def layout(
-    expression: Expression, indent: int = 0, before: str = "", after: str = ""
-) -> Iterator[str]:
-    """The lines of the statement `before expression after` at `indent` columns.
-
-    Where even an argument alone is too long for a line, all stands on one line, left alone by name.
-    """
-    broken = list(_broken(expression, indent, before, after))
-    if max(map(len, broken)) > WIDTH:
-        broken = [fitted(f"{' ' * indent}{before}{expression}{after}")]
-    yield from broken
-
-
-def _broken(expression: Expression, indent: int, before: str, after: str) -> Iterator[str]:
+def broken(expression: Expression, indent: int, before: str, after: str) -> Iterator[str]:
+    """The lines of `before expression after`: one, or a call's with an argument a line."""
     line = f"{' ' * indent}{before}{expression}{after}"
-    if isinstance(expression, str) or len(line) <= WIDTH or not expression.arguments:
+    if len(line) <= WIDTH or not isinstance(expression, Apply) or not expression.arguments:
         yield line
         return
     if len(expression.inputs) > 1:
@@ -74,7 +68,7 @@ def _broken(expression: Expression, indent: int, before: str, after: str) -> Ite
     yield f"{' ' * indent}{before}{expression.callee}("
     for argument in expression.arguments:
         name, value = argument if isinstance(argument, tuple) else ("", argument)
-        yield from _broken(value, indent + 4, f"{name}=" if name else "", ",")
+        yield from broken(value, indent + 4, f"{name}=" if name else "", ",")
     yield f"{' ' * indent}){expression.tail}{after}"
 
 
@@ -83,24 +77,9 @@ def _on_list(expression: Apply, indent: int, before: str, after: str) -> Iterato
     yield f"{' ' * indent}{before}{Apply(expression.callee, expression.arguments)}("
     yield f"{' ' * indent}    ["
     for x in expression.inputs:
-        yield from _broken(x, indent + 8, "", ",")
+        yield from broken(x, indent + 8, "", ",")
     yield f"{' ' * indent}    ],"
     yield f"{' ' * indent}){after}"
-
-
-def fitted(line: str) -> str:
-    """A line too long to keep and without a call to break is left alone by name."""
-    return f"{line}  # fmt: skip" if len(line) > WIDTH else line
-
-
-def signature(
-    name: str, plain: Iterable[str], named: Iterable[str], indent: int = 0, after: str = ":"
-) -> list[str]:
-    """`def name(plain, *, named):` on one line, or with one parameter a line."""
-    named = list(named)
-    parameters = [*plain, *(["*"] if named else []), *named]
-    lines = layout(Apply(f"def {name}", tuple(parameters)), indent, "", after)
-    return [line[indent:] for line in lines]
 
 
 def docstring(text: str, indent: int = 0) -> list[str]:
@@ -123,10 +102,6 @@ def plain(text: str) -> str:
     shown = "".join(c for c in text if c.isprintable() or c.isspace())
     line = " ".join(shown.split()).replace("\\", "/").replace('"', "'")
     return re.sub(">(?=>>)", "> ", line)
-
-
-def indented(lines: Iterable[str], indent: int) -> list[str]:
-    return [f"{' ' * indent}{line}" if line else "" for line in lines]
 
 
 class Names:

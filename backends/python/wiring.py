@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from archc.backends.python.text import Names
+from archc.backends.python.text import Expression, Names
 from archc.compiler.ir.network import Block, Call, Row
 
 
@@ -16,9 +16,13 @@ class Assignment:
     operands: tuple[str, ...]
     saved: str | None
 
-    def text(self, value: str) -> str:
-        """The statement that computes `value`."""
-        return f"{self.saved}, x = x, {value}" if self.saved else f"x = {value}"
+    @property
+    def target(self) -> str:
+        return f"{self.saved}, x" if self.saved else "x"
+
+    def value(self, computed: Expression) -> Expression:
+        """What is assigned to `target`."""
+        return f"x, {computed}" if self.saved else computed
 
     @property
     def chained(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from archc.backends import Backend, Live
-from archc.backends.torch.emitter import emit
+from archc.backends.torch.language import emit
 from archc.backends.torch.ops import OPS
 
 if TYPE_CHECKING:

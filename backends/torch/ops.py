@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
-from archc.backends.python.blocks import NOWHERE, is_literal, literal
-from archc.backends.python.text import Expression, apply
+from archc.backends.python.spelling import NOWHERE, OpCall, Spelling, constant, is_literal, literal
+from archc.backends.python.text import Expression
 from archc.compiler.ir.interface import simplify, sized_inputs
 from archc.compiler.ir.network import Block
 from archc.compiler.language import expressions as ex
@@ -40,61 +40,8 @@ BATCH_NORMS = {frozenset({3}): "nn.BatchNorm2d", frozenset({1}): "nn.BatchNorm1d
 """By the ranks of the input; a helper takes both."""
 
 
-@dataclass(frozen=True, slots=True)
-class OpCall:
-    """An op where it is called: all its arguments, its input's channels, and how to spell them."""
-
-    arguments: Mapping[str, Node]
-    channels: Node | None
-    spell: Callable[[Node], str]
-    kinds: Mapping[str, str]
-    """The kinds of the parameters that the arguments may mention."""
-    when: Node | None = None
-    """What is known to hold where the op is called."""
-    ranks: frozenset[int] = frozenset({3})
-    """Whether its input is a feature map (3), a vector (1), or each at some call of its block."""
-    in_place: bool = False
-    """Whether an activation may write over its input."""
-    serving: bool = False
-    """Whether the activation is a block at some call, and has to be told its channels."""
-
-    def pair(self, name: str) -> tuple[int, int] | None:
-        """A size that is known, as two numbers."""
-        node = self.arguments[name]
-        value = node.value if isinstance(node, ex.Literal) else None
-        if isinstance(value, tuple):
-            return value[0], value[1]
-        return (value, value) if isinstance(value, int) else None
-
-    def is_number(self, name: str) -> bool:
-        """Whether an argument is certainly one number, not a pair."""
-        return all(
-            self.kinds.get(n.id) == "int" if isinstance(n, ex.Name) else not isinstance(n, ex.Items)
-            for n in ex.walk(self.arguments[name])
-        )
-
-    def __getitem__(self, name: str) -> str:
-        return self.spell(self.arguments[name])
-
-    @property
-    def in_channels(self) -> str:
-        assert self.channels is not None
-        return self.spell(self.channels)
-
-    def given(self, **names: str) -> dict[str, Expression]:
-        """PyTorch's keyword = text, for the arguments that are not at PyTorch's default of 1."""
-        nodes = {keyword: self.arguments[name] for keyword, name in names.items()}
-        return {k: self.spell(node) for k, node in nodes.items() if not is_literal(node, 1)}
-
-    def is_(self, name: str, *values: ex.Value) -> bool:
-        return is_literal(self.arguments[name], *values)
-
-
 MAKE = "activation_for"
 """The function that tells blocks that serve as activations their channels."""
-
-Module = Callable[[OpCall], Expression]
-Inline = Callable[[list[str]], str]
 
 
 def _padding(call: OpCall) -> tuple[str, dict[str, Expression]]:
@@ -121,7 +68,7 @@ def _even_pads(call: OpCall) -> str | None:
     sizes, spacings = (call.pair(name) for name in ("kernel", "dilation"))
     if sizes is not None and spacings is not None:
         return literal((sizes[0] // 2 * spacings[0], sizes[1] // 2 * spacings[1]))
-    half = ex.Binary("//", call.arguments["kernel"], ex.Literal(2, NOWHERE), NOWHERE)
+    half = ex.Binary("//", call.arguments["kernel"], constant(2), NOWHERE)
     return call.spell(half) if spacings == (1, 1) and call.is_number("kernel") else None
 
 
@@ -132,14 +79,14 @@ def _convolution(call: OpCall, positional: list[str], **named: Expression) -> Ex
         named["bias"] = "False"
     elif not call.is_("bias", True):
         named["bias"] = call["bias"]
-    return apply(name, *positional, **named)
+    return call.apply(name, *positional, **named)
 
 
 def _initialized(call: OpCall, layer: Expression, depthwise: bool = False) -> Expression:
     init = call.arguments["init"]
     name = str(init.value) if isinstance(init, ex.Literal) else call["init"]
     symmetric = name.startswith("glorot") and call.is_("multiplier", 1) if depthwise else True
-    return apply(name, layer) if symmetric else apply("as_depthwise", name, layer)
+    return call.apply(name, layer) if symmetric else call.apply("as_depthwise", call.use(name), layer)
 
 
 def _conv2d(call: OpCall) -> Expression:
@@ -160,27 +107,29 @@ def _multiplied(call: OpCall) -> Node:
 
 
 def _separable(call: OpCall) -> Expression:
-    one = ex.Literal(1, NOWHERE)
+    one = constant(1)
     plain: dict[str, Node] = dict.fromkeys(("kernel", "stride", "dilation", "groups"), one)
-    plain["padding"] = ex.Literal("valid", NOWHERE)
-    first = {**call.arguments, "bias": ex.Literal(False, NOWHERE)}
+    plain["padding"] = constant("valid")
+    first = {**call.arguments, "bias": constant(False)}
     second = replace(call, arguments={**call.arguments, **plain}, channels=_multiplied(call))
-    return apply("SeparableConv2d", _depthwise(replace(call, arguments=first)), _conv2d(second))
+    return call.apply(
+        "SeparableConv2d", _depthwise(replace(call, arguments=first)), _conv2d(second)
+    )
 
 
 def _dense(call: OpCall) -> Expression:
     bias: dict[str, Expression] = {} if call.is_("bias", True) else {"bias": call["bias"]}
-    return _initialized(call, apply("nn.Linear", call.in_channels, call["units"], **bias))
+    return _initialized(call, call.apply("nn.Linear", call.in_channels, call["units"], **bias))
 
 
 def _batch_norm(call: OpCall) -> Expression:
     name = BATCH_NORMS.get(call.ranks, "BatchNorm")
-    return apply(name, call.in_channels, eps=call["epsilon"], momentum=_momentum(call))
+    return call.apply(name, call.in_channels, eps=call["epsilon"], momentum=_momentum(call))
 
 
 def _momentum(call: OpCall) -> str:
     """PyTorch's momentum: the share of the new value."""
-    momentum = ex.Binary("-", ex.Literal(1, NOWHERE), call.arguments["decay"], NOWHERE)
+    momentum = ex.Binary("-", constant(1), call.arguments["decay"], NOWHERE)
     if isinstance(momentum.right, ex.Literal):
         # 1 - 0.99 is 0.010000000000000009.
         value = momentum.evaluate({})
@@ -191,63 +140,61 @@ def _momentum(call: OpCall) -> str:
 
 def _activation(call: OpCall) -> Expression:
     act = call.arguments["act"]
-    inside = "inplace=True" if call.in_place else ""
+    inside = "inplace=True" if call.overwrites and call.applied <= IN_PLACE and call.bodies else ""
     if isinstance(act, ex.Literal):
         if isinstance(act.value, Block):
-            return apply(call["act"], *([call.in_channels] if sized_inputs(act.value) else []))
+            return call.apply(call["act"], *([call.in_channels] if sized_inputs(act.value) else []))
         return "nn.Identity()" if act.value is None else f"{call['act']}({inside})"
     name = call["act"] if isinstance(act, ex.Name) else f"({call['act']})"
     made = f"{MAKE}({name}, {call.in_channels})" if call.serving else f"{name}({inside})"
     return made if call.when == act else f"{made} if {name} else nn.Identity()"
 
 
-def _pool(stock: str, same: str) -> Module:
+def _pool(stock: str, same: str) -> Spelling:
     def spell(call: OpCall) -> Expression:
         kernel, stride = call.pair("kernel"), call.pair("stride")
         if call.is_("padding", "valid"):
-            return apply(stock, call["kernel"], stride=call["stride"])
+            return call.apply(stock, call["kernel"], stride=call["stride"])
         if kernel is None or stride != (1, 1) or not all(size % 2 for size in kernel):
-            return apply(same, call["kernel"], call["stride"])
+            return call.apply(same, call["kernel"], call["stride"])
         pads: dict[str, Expression] = {"padding": literal((kernel[0] // 2, kernel[1] // 2))}
         if stock == "nn.AvgPool2d":
             pads["count_include_pad"] = "False"
-        return apply(stock, call["kernel"], stride="1", **pads)
+        return call.apply(stock, call["kernel"], stride="1", **pads)
 
     return spell
 
 
-def _global_pool(kept: str, vector: str) -> Module:
+def _global_pool(kept: str, vector: str) -> Spelling:
     def spell(call: OpCall) -> Expression:
-        return apply(kept, "1") if call.is_("keepdims", True) else apply(vector)
+        return call.apply(kept, "1") if call.is_("keepdims", True) else call.apply(vector)
 
     return spell
-
-
-def _numbers(call: OpCall, name: str) -> tuple[int, ...]:
-    value = call.arguments[name].evaluate({})
-    assert isinstance(value, tuple)
-    return value
 
 
 def _zero_pad(call: OpCall) -> Expression:
-    top, bottom, left, right = _numbers(call, "padding")
-    return apply("nn.ZeroPad2d", repr((left, right, top, bottom)))
+    top, bottom, left, right = call.numbers("padding")
+    return call.apply("nn.ZeroPad2d", repr((left, right, top, bottom)))
 
 
 def _crop(call: OpCall) -> Expression:
-    return apply("Crop2d", *map(str, _numbers(call, "cropping")))
+    return call.apply("Crop2d", *map(str, call.numbers("cropping")))
 
 
 def _reshape(call: OpCall) -> Expression:
-    return apply("Reshape", *map(str, _numbers(call, "shape")))
+    return call.apply("Reshape", *map(str, call.numbers("shape")))
 
 
 def _rescale(call: OpCall) -> Expression:
     offset = [] if call.is_("offset", 0.0) else [call["offset"]]
-    return apply("Rescale", call["scale"], *offset)
+    return call.apply("Rescale", call["scale"], *offset)
 
 
-MODULES: Mapping[str, Module] = MappingProxyType(
+def _joined(call: OpCall, separator: str) -> str:
+    return separator.join(map(str, call.inputs))
+
+
+OPS: Mapping[str, Spelling] = MappingProxyType(
     {
         "conv2d": _conv2d,
         "depthwise_conv2d": _depthwise,
@@ -261,21 +208,16 @@ MODULES: Mapping[str, Module] = MappingProxyType(
         "global_max_pool2d": _global_pool("nn.AdaptiveMaxPool2d", "GlobalMaxPool2d"),
         "zero_pad2d": _zero_pad,
         "crop2d": _crop,
-        "flatten": lambda call: apply("Flatten"),
+        "flatten": lambda call: call.apply("Flatten"),
         "reshape": _reshape,
-        "dropout": lambda call: apply("nn.Dropout", call["rate"]),
+        "dropout": lambda call: call.apply("nn.Dropout", call["rate"]),
         "rescale": _rescale,
-        "identity": lambda call: apply("nn.Identity"),
+        "identity": lambda call: call.apply("nn.Identity"),
+        "add": lambda call: _joined(call, " + "),
+        "multiply": lambda call: _joined(call, " * "),
+        "maximum": lambda call: call.apply("torch.maximum", *call.inputs),
+        "concat": lambda call: (
+            f"{call.use('torch')}.cat([{', '.join(map(str, call.inputs))}], dim=1)"
+        ),
     }
 )
-
-INLINE: Mapping[str, Inline] = MappingProxyType(
-    {
-        "add": lambda operands: " + ".join(operands),
-        "multiply": lambda operands: " * ".join(operands),
-        "maximum": lambda operands: f"torch.maximum({', '.join(operands)})",
-        "concat": lambda operands: f"torch.cat([{', '.join(operands)}], dim=1)",
-    }
-)
-
-OPS: Mapping[str, Module | Inline] = MappingProxyType({**MODULES, **INLINE})

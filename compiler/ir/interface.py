@@ -171,7 +171,6 @@ class _Analysis:
 
     def interface(self) -> Interface:
         for step in self.block.steps:
-            assert isinstance(step.call, Invoke)
             with placed(step.place):
                 for invoke in step.call.walk():
                     self.invoke(invoke, optional=step.when is not None)
@@ -276,7 +275,6 @@ class _Analysis:
         for step in self.block.steps:
             if step.when is not None:
                 yield from self.spelled(step.when, step)
-            assert isinstance(step.call, Invoke)
             for invoke in step.call.walk():
                 for _, node in self.passed[invoke.name]:
                     yield from self.spelled(node, step)

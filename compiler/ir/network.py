@@ -236,7 +236,7 @@ class Step:
     """A named value of a block. Where `when` is false it is its first input, passed through."""
 
     name: str
-    call: Invoke | Use
+    call: Invoke
     when: Node | None
     place: Place = field(compare=False, repr=False)
 
@@ -268,9 +268,8 @@ class Block(Definition):
     def invokes(self) -> Iterator[tuple[Step, Invoke]]:
         """Every call of the block with the step it stands in, in order of evaluation."""
         for step in self.steps:
-            if isinstance(step.call, Invoke):
-                for invoke in step.call.walk():
-                    yield step, invoke
+            for invoke in step.call.walk():
+                yield step, invoke
 
     def names(self) -> Iterator[Block]:
         """Every block that the definition calls, or names where an activation belongs."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from archc import backends
-from archc.backends import Live, SourceFile
+from archc.backends import Emitted, Live, SourceFile
 from archc.backends.python.execute import execute
 from archc.compiler.bind.program import Program
 from archc.compiler.ir import analysis
@@ -147,12 +146,18 @@ class Net:
 
         Raises `BackendError` where there is no such backend.
         """
-        return self.source_file(backend).text
+        return self.emitted(backend).text
 
     def source_file(self, backend: str) -> SourceFile:
         """The generated module for a backend, with its file name."""
-        name = backends.source_name(self.spec.name, backend)
-        return SourceFile(name, backends.get(backend).emit(self.network, file_name(self.spec)))
+        return self._file(backend, self.emitted(backend))
+
+    def emitted(self, backend: str) -> Emitted:
+        """The generated module for a backend, and what its model is called there."""
+        return backends.get(backend).emit(self.network, file_name(self.spec))
+
+    def _file(self, backend: str, emitted: Emitted) -> SourceFile:
+        return SourceFile(backends.source_name(self.spec.name, backend), emitted.text)
 
     def build(self, backend: str, height: int | None = None, width: int | None = None) -> Any:
         """A live model with fresh weights, in evaluation mode, made by running `source(backend)`.
@@ -161,7 +166,8 @@ class Net:
         Raises `BackendError` where there is no such backend or its framework is not installed.
         """
         live = self.live(backend)
-        constructor = getattr(execute(self.source_file(backend)), self.model_name(backend))
+        emitted = self.emitted(backend)
+        constructor = getattr(execute(self._file(backend, emitted)), emitted.model)
         size = self.network.input
         return live.build(constructor, self.network, height or size.height, width or size.width)
 
@@ -173,12 +179,6 @@ class Net:
         except ModuleNotFoundError as error:
             message = f"the backend `{backend}` needs {found.distribution}: {error}"
             raise backends.BackendError(message) from error
-
-    def model_name(self, backend: str) -> str:
-        """The name of the class or function that makes the model: the generated module's last."""
-        last = ast.parse(self.source(backend)).body[-1]
-        assert isinstance(last, ast.ClassDef | ast.FunctionDef)
-        return last.name
 
     def __str__(self) -> str:
         """The IR: one line a call, with every number worked out."""

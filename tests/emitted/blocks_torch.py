@@ -222,7 +222,12 @@ class Blocks(nn.Module):
         self.optional_ends = OptionalEnds(6)  # 6x12x9
         self.no_start = OptionalEnds(6, False)  # 6x12x9
         self.no_end = OptionalEnds(6, last=False)  # 6x12x9
-        self.outermost = Outermost(6, first_one_hidden=4, first_two_hidden=8, second_one_hidden=3)  # 6x12x9  # fmt: skip
+        self.outermost = Outermost(  # 6x12x9
+            6,
+            first_one_hidden=4,
+            first_two_hidden=8,
+            second_one_hidden=3,
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.nested(x)

@@ -140,8 +140,10 @@ class Computed(nn.Sequential):
                 padding="symmetric",
             ),
         )
-        self.b = (act if wide else nn.Tanh)() if (act if wide else nn.Tanh) else nn.Identity()  # fmt: skip
-        self.c = (nn.ReLU if k > 3 else None)() if (nn.ReLU if k > 3 else None) else nn.Identity()  # fmt: skip
+        # fmt: off
+        self.b = (act if wide else nn.Tanh)() if (act if wide else nn.Tanh) else nn.Identity()
+        self.c = (nn.ReLU if k > 3 else None)() if (nn.ReLU if k > 3 else None) else nn.Identity()
+        # fmt: on
         self.d = MaxPool2dSame((k, 1), (1, k))
         self.e = as_depthwise(
             glorot_uniform,
@@ -215,9 +217,17 @@ class Expressions(nn.Module):
         self.global_avg_pool2d = GlobalAvgPool2d()  # 6
         self.of_vector = Normalised(6)  # 6
         self.dropout = nn.Dropout(rate * 0.5)  # 6
-        self.dense = glorot_uniform(nn.Linear(6, classes * 2 if classes > 2 else classes + 1))  # 20  # fmt: skip
-        self.batch_norm = nn.BatchNorm1d(classes * 2 if classes > 2 else classes + 1, eps=0.001, momentum=0.01)  # 20  # fmt: skip
-        self.logits = glorot_uniform(nn.Linear(classes * 2 if classes > 2 else classes + 1, classes))  # 10  # fmt: skip
+        self.dense = glorot_uniform(  # 20
+            nn.Linear(6, classes * 2 if classes > 2 else classes + 1),
+        )
+        self.batch_norm = nn.BatchNorm1d(  # 20
+            classes * 2 if classes > 2 else classes + 1,
+            eps=0.001,
+            momentum=0.01,
+        )
+        self.logits = glorot_uniform(  # 10
+            nn.Linear(classes * 2 if classes > 2 else classes + 1, classes),
+        )
         self.activation = Softmax()  # 10
 
     def forward(self, x: Tensor) -> Tensor:

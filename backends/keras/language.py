@@ -1,0 +1,54 @@
+"""Keras's Python: a block is a function on tensors, the network is one that makes the model.
+
+Keras 3 alone, so that what is emitted runs on each of Keras's own backends.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from archc.backends import Emitted
+from archc.backends.keras.names import LayerName
+from archc.backends.keras.ops import ACTIVATIONS, OPS
+from archc.backends.python.functions import FunctionBlock, FunctionNetwork
+from archc.backends.python.language import Language
+from archc.backends.python.model import Module
+from archc.backends.python.printing import print_module
+from archc.backends.python.spelling import Use
+from archc.backends.python.walk import render
+from archc.compiler.ir.network import Network, Tensor
+
+
+def _activation(word: str, use: Use) -> str:
+    """Keras's own by name, others as the function that makes the layer."""
+    return f'"{word}"' if word in ACTIVATIONS else use(word)
+
+
+def _shape(tensor: Tensor) -> list[str]:
+    """Height, width, channels."""
+    channels, *sides = tensor.shape
+    return [*map(str, (*sides, channels))]
+
+
+LANGUAGE = Language(
+    title="Keras",
+    folder=Path(__file__).parent,
+    names=("keras", "layers", "name"),
+    ops=OPS,
+    activation=_activation,
+    block_name=str,
+    shape=_shape,
+    tensor="keras.KerasTensor",
+    layer_name=LayerName,
+)
+
+
+def module(network: Network, spec: str) -> Module:
+    """The render model; `spec` is the spec's file name, for the header."""
+    return render(network, LANGUAGE, spec, FunctionBlock, FunctionNetwork)
+
+
+def emit(network: Network, spec: str) -> Emitted:
+    """The module for a network; `spec` is the spec's file name, for the header."""
+    found = module(network, spec)
+    return Emitted(print_module(found, LANGUAGE.folder), found.network.name)

@@ -1,0 +1,75 @@
+"""The arguments of blocks and ops as code gives them: those that are not at their default."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from archc.backends.python.spelling import constant, same
+from archc.compiler.ir.interface import Argument, Interface, interface
+from archc.compiler.ir.network import Block, Body, Invoke, Network, Op, Row
+from archc.compiler.language.expressions import Node
+
+
+def effective(network: Network, target: Op | Block, given: Mapping[str, Node]) -> dict[str, Node]:
+    """All arguments of an op: given ones, then the spec's defaults, then its own."""
+    own = network.defaults.get(target.name, {})
+    found = {}
+    for parameter in target.parameters:
+        name = parameter.name
+        node = given.get(name)
+        if node is None and name in own:
+            node = constant(own[name])
+        found[name] = node or parameter.default or constant(None)
+    return found
+
+
+def default(network: Network, block: Block, argument: Argument) -> Node | None:
+    """The default of a generated block's argument; None where it has none."""
+    own = network.defaults.get(block.name, {})
+    if argument.name in own:
+        return constant(own[argument.name])
+    if argument.default is None and argument.type.optional:
+        return constant(None)
+    return argument.default
+
+
+def value_of(body: Body, argument: Argument) -> Node | None:
+    """What a call of a block gives one of its generated arguments; None if no step asks for it."""
+    *path, name = argument.origin
+    for step in path:
+        inner = next((call for call in body.calls if call.name == step), None)
+        if inner is None:
+            return None
+        body = inner.body
+    return constant(body.arguments.get(name))
+
+
+def row_arguments(network: Network, row: Row) -> Iterator[tuple[str, Node]]:
+    """The generated arguments of a row's call, without those at their default."""
+    body = row.call.body
+    block = body.target
+    assert isinstance(block, Block)
+    for argument in interface(block).arguments:
+        usual = default(network, block, argument)
+        node = row.spelled.get(argument.name) or value_of(body, argument) or usual
+        if node is None or not same(node, usual):
+            yield argument.name, node or constant(None)
+
+
+def passed_arguments(
+    network: Network, face: Interface, invoke: Invoke
+) -> Iterator[tuple[str, Node]]:
+    """The generated arguments of a call within a block, without those at their default."""
+    block = invoke.target
+    assert isinstance(block, Block)
+    given = dict(face.passed[invoke.name])
+    for argument in interface(block).arguments:
+        node = given.get(argument.name)
+        if node is not None and not same(node, default(network, block, argument)):
+            yield argument.name, node
+
+
+def positional(block: Block, face: Interface) -> str | None:
+    """The argument that a generated block takes by position: the one its spec names first."""
+    first = block.parameters[0].name if block.parameters else None
+    return first if any(a.name == first for a in face.arguments) else None

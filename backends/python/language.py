@@ -1,0 +1,47 @@
+"""What the walk over a network asks of a framework's Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from archc.backends.python.spelling import Spelling, Use
+from archc.backends.python.text import Expression
+from archc.compiler.ir.network import Tensor
+
+
+def _nameless(name: str, within: bool) -> Expression:
+    raise NotImplementedError("layers of this framework have no names")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Language:
+    """A framework's words. What is decided for all of them alike is decided in the walk."""
+
+    title: str
+    """What the framework is called."""
+    folder: Path
+    """Holds the template, and the helpers that are copied into what is emitted."""
+    names: tuple[str, ...]
+    """Names that its code uses itself, so that no block or argument may have them."""
+    ops: Mapping[str, Spelling]
+    activation: Callable[[str, Use], str]
+    """activation(word, use) -> the argument that means it."""
+    block_name: Callable[[str], str]
+    """`inverted_residual` -> what its class or function is called."""
+    shape: Callable[[Tensor], list[str]]
+    """The sides of a shape in the framework's order of axes."""
+    tensor: str
+    """The type of a tensor."""
+    sequence: tuple[str, str] = ("[", "]")
+    """What stands around layers that run one after the other."""
+    several: tuple[str, str] = ("[", "]")
+    """What stands around layers that do not."""
+    layer_name: Callable[[str, bool], Expression] = _nameless
+    """layer_name(name, within) -> the argument that names a layer or a block, where the framework
+    asks for one; `within` a block, whose own name goes before."""
+
+    @property
+    def helpers(self) -> Path:
+        return self.folder / "helpers.py"

@@ -1,0 +1,125 @@
+"""The render model: all that a generated module says, decided, and nothing of how it is printed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from archc.backends.python.text import Expression
+
+
+@dataclass(frozen=True, slots=True)
+class Assign:
+    """`target = value  # comment`."""
+
+    target: str
+    value: Expression
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Return:
+    value: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class If:
+    condition: str
+    body: Code
+
+
+@dataclass(frozen=True, slots=True)
+class For:
+    """`for variable in values:`."""
+
+    variable: str
+    values: str
+    body: Code
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """`target = opening rows closing`, a row a line however long, each with its comment."""
+
+    target: str
+    opening: str
+    rows: tuple[tuple[Expression, str], ...]
+    closing: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Statements of a line each, however long."""
+
+    body: Code
+
+
+Statement = Assign | Return | If | For | Table | Rows
+Code = tuple[Statement, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    name: str
+    annotation: str | None = None
+    default: str | None = None
+
+    def __str__(self) -> str:
+        if self.annotation is None:
+            return self.name if self.default is None else f"{self.name}={self.default}"
+        default = "" if self.default is None else f" = {self.default}"
+        return f"{self.name}: {self.annotation}{default}"
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A method of tensors."""
+
+    inputs: tuple[Parameter, ...]
+    body: Code
+    doc: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """A class or a function: of a block, or of the whole network."""
+
+    name: str
+    doc: str
+    plain: tuple[Parameter, ...]
+    """Parameters that calls give by position."""
+    named: tuple[Parameter, ...]
+    body: Code
+    """Of the function, or of the class's constructor."""
+    forward: Method | None = None
+    """What the class computes; None where that is its sequence."""
+    features: Method | None = None
+    """What computes the tapped feature maps, into `features`."""
+    sequence: bool = False
+    """Whether the class's layers run one after the other, in their order."""
+    calls: Mapping[str, Expression] = field(default_factory=dict)
+    """How each call in it is spelled, by the call's name."""
+
+    @property
+    def parameters(self) -> list[str]:
+        """All of them as a signature has them."""
+        return [*map(str, self.plain), *(["*"] if self.named else []), *map(str, self.named)]
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """A whole module. Its last definition is the network's."""
+
+    doc: str
+    used: frozenset[str]
+    """The names of `Language.names`, and of helpers, that its code mentions."""
+    helpers: tuple[str, ...]
+    blocks: Mapping[str, Definition]
+    """By the block's name in the spec, in the order in which they are written."""
+    network: Definition
+    serving: tuple[str, ...]
+    """The definitions that serve as activations, and are told their channels."""
+    input: str
+    """What an input layer is called, as no row is."""
+    taps: tuple[str, ...]
+    """The names of the feature maps that the model can return."""

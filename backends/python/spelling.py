@@ -1,0 +1,172 @@
+"""Expressions and calls of ops as Python text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from archc.backends.python.text import Apply, Argument, Expression, apply
+from archc.compiler.ir.interface import sized_inputs, with_channels
+from archc.compiler.ir.network import Block, Body
+from archc.compiler.language import expressions as ex
+from archc.compiler.language.expressions import Definition, Node, Value
+from archc.compiler.language.problems import Place, Source
+from archc.compiler.language.values import ACTIVATIONS
+
+NOWHERE = Place(Source("generated", ""), 1, 1)
+
+Use = Callable[[str], str]
+"""use(name) -> the name; notes that the module needs it, to import or to define."""
+
+
+class Speller:
+    """Expressions of a block or a row as Python text."""
+
+    def __init__(
+        self,
+        name: Callable[[str], str],
+        channels: Callable[[str], str],
+        activation: Callable[[Any], str],
+        known: Mapping[str, Node] | None = None,
+    ) -> None:
+        self.name, self.channels, self.activation = name, channels, activation
+        self.known = known or {}
+
+    def __call__(self, node: Node) -> str:
+        return ex.python(with_channels(node, self.known), self.leaf)
+
+    def leaf(self, node: Node) -> str:
+        match node:
+            case ex.Name():
+                return self.name(node.id)
+            case ex.Attribute():
+                return self.channels(node.id)
+            case ex.Literal(value=str(word)) if word in ACTIVATIONS:
+                return self.activation(word)
+            case ex.Literal(value=Definition() as block):
+                return self.activation(block)
+            case ex.Literal(value=value):
+                return literal(value)
+        raise TypeError(f"{node} is not a leaf")
+
+
+def literal(value: Value) -> str:
+    """A value as Python's text."""
+    if isinstance(value, str):
+        return f'"{value}"'
+    return repr(ex.compact(value))
+
+
+def constant(value: Value) -> ex.Literal:
+    """A value as an expression that stands nowhere."""
+    return ex.Literal(value, NOWHERE)
+
+
+def same(node: Node, other: Node | None) -> bool:
+    """Whether both are the same constant: 1 and 1.0 are, 1 and true are not."""
+    if not isinstance(node, ex.Literal) or not isinstance(other, ex.Literal):
+        return False
+    booleans = isinstance(node.value, bool), isinstance(other.value, bool)
+    return booleans[0] == booleans[1] and ex.compact(node.value) == ex.compact(other.value)
+
+
+def is_literal(node: Node, *values: Value) -> bool:
+    """Whether an expression is one of these constants."""
+    return any(same(node, constant(value)) for value in values)
+
+
+@dataclass(frozen=True, slots=True)
+class OpCall:
+    """An op where it is called, with all that its spelling may ask."""
+
+    name: str
+    """What the call is called within its block, or the row."""
+    arguments: Mapping[str, Node]
+    """All of the op's."""
+    spell: Speller
+    use: Use
+    bodies: Collection[Body]
+    """What the call comes to, over the whole network."""
+    inputs: tuple[Expression, ...] = ()
+    """Its operands, where code says them beside the arguments."""
+    channels: Node | None = None
+    """Of its first operand, where code has to be told."""
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    """The kinds of the parameters that the arguments may mention."""
+    within: bool = False
+    """Whether it stands in a block, which may be called many times."""
+    when: Node | None = None
+    """What is known to hold where the op is called."""
+    overwrites: bool = False
+    """Whether it may write over its input, which nothing else uses."""
+
+    def __getitem__(self, name: str) -> str:
+        return self.spell(self.arguments[name])
+
+    def apply(self, callee: str, *arguments: Argument, **named: Expression) -> Apply:
+        """A call of a name that the module may have to import or define."""
+        self.use(callee.partition(".")[0])
+        return apply(callee, *arguments, **named)
+
+    def is_(self, name: str, *values: Value) -> bool:
+        """Whether an argument is one of these constants."""
+        return is_literal(self.arguments[name], *values)
+
+    def given(self, **names: str) -> dict[str, Expression]:
+        """keyword = text, for the arguments that are not at the framework's default of 1."""
+        nodes = {keyword: self.arguments[name] for keyword, name in names.items()}
+        return {k: self.spell(node) for k, node in nodes.items() if not is_literal(node, 1)}
+
+    def numbers(self, name: str) -> tuple[int, ...]:
+        """The numbers of an argument that is written out."""
+        value = self.arguments[name].evaluate({})
+        assert isinstance(value, tuple)
+        return value
+
+    def pair(self, name: str) -> tuple[int, int] | None:
+        """A size that is known, as two numbers."""
+        node = self.arguments[name]
+        value = node.value if isinstance(node, ex.Literal) else None
+        if isinstance(value, tuple):
+            return value[0], value[1]
+        return (value, value) if isinstance(value, int) else None
+
+    def is_number(self, name: str) -> bool:
+        """Whether an argument is certainly one number, not a pair."""
+        return all(
+            self.kinds.get(n.id) == "int" if isinstance(n, ex.Name) else not isinstance(n, ex.Items)
+            for n in ex.walk(self.arguments[name])
+        )
+
+    @property
+    def in_channels(self) -> str:
+        assert self.channels is not None
+        return self.spell(self.channels)
+
+    @property
+    def ranks(self) -> frozenset[int]:
+        """Whether its input is a feature map (3), a vector (1), or each at some call."""
+        return frozenset(len(body.inputs[0].shape) for body in self.bodies) or frozenset({3})
+
+    @property
+    def applied(self) -> set[Value]:
+        """What calls of the op `activation` apply: words, none, or blocks that serve as one."""
+        return activations(self.bodies)
+
+    @property
+    def serving(self) -> bool:
+        """Whether it is a block at some call, which has to be told its channels."""
+        targets = (body.target for body in self.bodies)
+        return any(isinstance(target, Block) and sized_inputs(target) for target in targets)
+
+
+Spelling = Callable[[OpCall], Expression]
+
+
+def activations(bodies: Collection[Body]) -> set[Value]:
+    """What calls of the op `activation` apply: words, none, or blocks that serve as one."""
+    return {
+        body.target if isinstance(body.target, Block) else body.arguments.get("act")
+        for body in bodies
+    }

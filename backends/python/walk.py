@@ -1,0 +1,199 @@
+"""The walk over a network and its blocks, of which functions and classes are two ways to write.
+
+In: a network. Out: a render model. What is decided here is decided for every framework that is
+written in Python: order, names, arguments, conditions, variables, which values are saved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Protocol
+
+from archc.backends.python import header
+from archc.backends.python.arguments import (
+    default,
+    effective,
+    passed_arguments,
+    positional,
+    row_arguments,
+)
+from archc.backends.python.helpers import needed
+from archc.backends.python.language import Language
+from archc.backends.python.model import (
+    Assign,
+    Definition,
+    If,
+    Module,
+    Parameter,
+    Statement,
+)
+from archc.backends.python.names import ModuleNames
+from archc.backends.python.spelling import OpCall, Speller, constant
+from archc.backends.python.text import Apply, Expression, Names, apply
+from archc.backends.python.variables import first_operand
+from archc.compiler.ir.interface import Argument, Interface, interface
+from archc.compiler.ir.network import Block, Invoke, Network, Row, Step
+from archc.compiler.language.expressions import Node
+
+ANNOTATIONS = {"int": "int", "float": "float", "bool": "bool"}
+"""Kinds of parameters whose type generated code names."""
+
+
+class Definable(Protocol):
+    """A walk over a block, or over the network."""
+
+    def definition(self) -> Definition: ...
+
+
+def render(
+    network: Network,
+    language: Language,
+    spec: str,
+    block: Callable[[ModuleNames, Block], Definable],
+    whole: Callable[[ModuleNames], Definable],
+) -> Module:
+    """The module for a network, of definitions of its blocks and then its own.
+
+    `spec` is the name of the spec's file, for the header.
+    """
+    names = ModuleNames(network, language)
+    blocks = {each.name: block(names, each).definition() for each in names.blocks}
+    own = whole(names).definition()
+    helpers, used = needed(language.helpers, names.used)
+    doc = header.header(network, language.title, spec)
+    serving = tuple(names.blocks[each] for each in names.blocks if each in names.serving())
+    entry = Names(row.call.name for row in network.rows).new("input")
+    return Module(doc, used, helpers, blocks, own, serving, entry, tuple(network.taps))
+
+
+def by_condition(steps: Iterable[Step]) -> Iterator[tuple[Node | None, list[Step]]]:
+    """Neighbours of one `when` together."""
+    for when, group in groupby(steps, lambda step: step.when):
+        yield when, list(group)
+
+
+class BlockWalk:
+    """What both ways of writing a block decide alike."""
+
+    def __init__(self, names: ModuleNames, block: Block, channels: Callable[[str], str]) -> None:
+        self.names, self.block, self.network = names, block, names.network
+        self.face: Interface = interface(block)
+        self.inputs = names.inputs[block]
+        self.kinds = {a.name: a.type.kind for a in self.face.arguments}
+        self.spell = Speller(
+            names.arguments[block].__getitem__, channels, names.activation, self.face.channels
+        )
+        self.calls: dict[str, Expression] = {}
+
+    # ------------------------------------------------------------------------ parameters
+
+    def parameters(self) -> tuple[tuple[Parameter, ...], tuple[Parameter, ...]]:
+        """The argument that calls give by position, if there is one, and the others."""
+        first = positional(self.block, self.face)
+        every = [(a.name == first, self.parameter(a)) for a in self.face.arguments]
+        return tuple(p for is_first, p in every if is_first), tuple(p for f, p in every if not f)
+
+    def parameter(self, argument: Argument) -> Parameter:
+        usual = default(self.network, self.block, argument)
+        name = self.names.arguments[self.block][argument.name]
+        return Parameter(name, default=None if usual is None else self.spell(usual))
+
+    # ------------------------------------------------------------------------------ calls
+
+    def block_call(self, invoke: Invoke, plain: Iterable[Expression], **more: Expression) -> Apply:
+        """A call of a block within this one."""
+        assert isinstance(invoke.target, Block)
+        given = dict(passed_arguments(self.network, self.face, invoke))
+        return block_call(self.names, invoke.target, plain, given, self.spell, **more)
+
+    def op_call(self, invoke: Invoke, **more: object) -> OpCall:
+        """A call of an op within this block."""
+        passed = dict(self.face.passed[invoke.name])
+        return OpCall(
+            invoke.name,
+            effective(self.network, invoke.target, passed),
+            self.spell,
+            self.names.use,
+            self.names.seen.get((self.block, invoke.name), ()),
+            kinds=self.kinds,
+            within=True,
+            **more,  # type: ignore[arg-type]
+        )
+
+    def spelled(self, invoke: Invoke, call: OpCall) -> Expression:
+        """How an op is spelled, which is remembered."""
+        found = self.calls[invoke.name] = self.names.language.ops[invoke.target.name](call)
+        return found
+
+
+def block_call(
+    names: ModuleNames,
+    block: Block,
+    plain: Iterable[Expression],
+    given: dict[str, Node],
+    spell: Speller,
+    **more: Expression,
+) -> Apply:
+    """`block(plain, first, other=..., more=...)`; `given` are arguments not at their default."""
+    first = positional(block, interface(block))
+    by_position = [*plain]
+    if first in given:
+        by_position.append(spell(given.pop(first)))
+    named = {names.arguments[block][key]: spell(node) for key, node in given.items()}
+    return apply(names.blocks[block], *by_position, **named, **more)
+
+
+Statements = Callable[[Step, str], Iterable[Statement]]
+"""statements(step, variable) -> what computes the step into the variable; "" is returned."""
+
+
+def optional(
+    steps: Sequence[Step],
+    condition: str,
+    variables: Mapping[str, str],
+    statements: Statements,
+) -> Iterator[Statement]:
+    """Steps that are left out together: until then each is its first input."""
+    for step in steps:
+        passed, own = variables[first_operand(step)], variables[step.name]
+        if passed != own:
+            yield Assign(own, passed)
+    body = (s for step in steps for s in statements(step, variables[step.name]))
+    yield If(condition, tuple(body))
+
+
+class NetworkWalk:
+    """What both ways of writing a whole network decide alike."""
+
+    def __init__(self, names: ModuleNames) -> None:
+        self.names, self.network = names, names.network
+        self.spell = Speller(str, str, names.activation)
+        self.calls: dict[str, Expression] = {}
+
+    def parameters(self) -> Iterator[Parameter]:
+        for kept in self.network.kept:
+            assert kept.default is not None
+            annotation = ANNOTATIONS.get(kept.type.kind)
+            yield Parameter(kept.name, annotation, self.spell(kept.default))
+
+    def op_call(self, row: Row, **more: object) -> OpCall:
+        """A row that calls an op."""
+        body = row.call.body
+        values = {name: constant(value) for name, value in body.arguments.items()}
+        given = {**values, **row.spelled}
+        name, use = row.call.name, self.names.use
+        return OpCall(name, given, self.spell, use, (body,), **more)  # type: ignore[arg-type]
+
+    def spelled(self, row: Row, call: OpCall) -> Expression:
+        """How a row's op is spelled, which is remembered."""
+        target = row.call.body.target
+        found = self.calls[row.call.name] = self.names.language.ops[target.name](call)
+        return found
+
+    def block_call(self, row: Row, plain: Iterable[Expression], **more: Expression) -> Apply:
+        """A row that calls a block."""
+        target = row.call.body.target
+        assert isinstance(target, Block)
+        given = dict(row_arguments(self.network, row))
+        return block_call(self.names, target, plain, given, self.spell, **more)
