@@ -319,7 +319,7 @@ def test_a_live_model_that_fails_is_told_with_its_layer(monkeypatch: pytest.Monk
         for size in ("224x224", "169x169")
         for backend, code in (
             ("keras fails at blocks.0.excite", making),
-            ("torch fails at blocks.0.excite.gate", "in `return x * super().forward(x)`"),
+            ("torch fails at blocks.0.excite.gate", "in `y = self.gate(y)`"),
         )
     ]
 

@@ -141,7 +141,7 @@ def test_every_network_takes_the_arguments_of_its_head(spec: str, backend: str) 
     net = archc.load(SPECS / f"{spec}.yaml")
     source = net.source(backend)
     last = source[source.rindex("class " if backend == "torch" else "def ") :]
-    for argument in ("classes: int = ", "include_top: bool = True", "classifier_activation="):
+    for argument in ("classes: int = ", "include_top: bool = True", "classifier_activation: "):
         assert argument in last
 
 

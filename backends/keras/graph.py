@@ -94,6 +94,8 @@ def _pads(body: Body) -> bool:
 
 def _activate(body: Body, name: str, inputs: tuple[_Node, ...]) -> _Node:
     word = body.arguments["act"]
+    if word is None:
+        return _Node("Identity", name, inputs)
     helper = _HELPERS.get(str(word))
     return helper(body, name, inputs) if helper else _Node("Activation", f"{name}--{word}", inputs)
 

@@ -1,14 +1,24 @@
 """What Keras has no name for. The emitter copies from here what a network needs, as it stands."""
 
+from collections.abc import Callable
+
+import keras
 from keras import layers
 
 
-def pair(value):
+def pair(value: int | tuple[int, int]) -> tuple[int, int]:
     """A height and a width: one number stands for both."""
     return (value, value) if isinstance(value, int) else value
 
 
-def pad(x, padding, kernel, dilation=1, *, name):
+def pad(
+    x: keras.KerasTensor,
+    padding: str | tuple[int, int, int, int],
+    kernel: int | tuple[int, int],
+    dilation: int | tuple[int, int] = 1,
+    *,
+    name: str,
+) -> keras.KerasTensor:
     """Zeros for a padding that Keras has no name for: "symmetric", or four numbers."""
     if padding == "symmetric":
         sizes = zip(pair(kernel), pair(dilation), strict=True)
@@ -20,19 +30,29 @@ def pad(x, padding, kernel, dilation=1, *, name):
     return layers.ZeroPadding2D(((top, bottom), (left, right)), name=name)(x)
 
 
-def activate(x, act, *, name):
-    """`act` is the name of one of Keras's activations, or a function that makes its layers."""
-    if callable(act):
+def activate(
+    x: keras.KerasTensor,
+    act: str | Callable[..., keras.KerasTensor] | None,
+    *,
+    name: str,
+) -> keras.KerasTensor:
+    """`act`: a name that Keras knows, a layer, a function of tensors, or a block of this module."""
+    if act is None:
+        return layers.Identity(name=name)(x)
+    if isinstance(act, layers.Layer):
+        return act(x)
+    if callable(act) and act.__module__ == __name__:
         return act(x, name=name)
-    return layers.Activation(act, name=f"{name}--{act}")(x)
+    label = act if isinstance(act, str) else act.__name__
+    return layers.Activation(act, name=f"{name}--{label}")(x)
 
 
-def leaky_relu(x, *, name):
+def leaky_relu(x: keras.KerasTensor, *, name: str) -> keras.KerasTensor:
     """x where it is positive, 0.01 * x where it is not."""
     return layers.LeakyReLU(negative_slope=0.01, name=name)(x)
 
 
-def gelu_tanh(x, *, name):
+def gelu_tanh(x: keras.KerasTensor, *, name: str) -> keras.KerasTensor:
     """GELU by its approximation with a hyperbolic tangent, of layers that Keras has."""
     y = layers.Multiply(name=f"{name}-square")([x, x])
     slope = 0.7978845608028654  # sqrt(2 / pi)

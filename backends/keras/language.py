@@ -16,7 +16,7 @@ from archc.backends.python.model import Module
 from archc.backends.python.printing import print_module
 from archc.backends.python.spelling import Use
 from archc.backends.python.walk import render
-from archc.compiler.ir.network import Network, Tensor
+from archc.compiler.ir.network import Network
 
 
 def _activation(word: str, use: Use) -> str:
@@ -24,21 +24,21 @@ def _activation(word: str, use: Use) -> str:
     return f'"{word}"' if word in ACTIVATIONS else use(word)
 
 
-def _shape(tensor: Tensor) -> list[str]:
-    """Height, width, channels."""
-    channels, *sides = tensor.shape
-    return [*map(str, (*sides, channels))]
-
-
 LANGUAGE = Language(
     title="Keras",
     folder=Path(__file__).parent,
-    names=("keras", "layers", "name"),
+    names=("keras", "layers", "name", "Callable"),
     ops=OPS,
     activation=_activation,
     block_name=str,
-    shape=_shape,
+    channels_last=True,
+    momentum=lambda decay: decay,
     tensor="keras.KerasTensor",
+    types={"activation": "str | Callable[..., keras.KerasTensor]"},
+    open_activation=(
+        "str | Callable[..., keras.KerasTensor]",
+        "a name, a layer or a function of tensors",
+    ),
     layer_name=LayerName,
 )
 

@@ -42,6 +42,12 @@ def _sides(call: OpCall, name: str) -> str:
     return repr((numbers[:2], numbers[2:]))
 
 
+def _initial(call: OpCall, kernel: str) -> dict[str, Expression]:
+    """How a kernel starts, where that is not Keras's default."""
+    same = call.is_("init", "glorot_uniform")
+    return {} if same else {f"{kernel}_initializer": call["init"]}
+
+
 def _padded(call: OpCall) -> tuple[OpCall, str]:
     """The call on an input padded where Keras has no name for it, and what padding remains."""
     if call.is_("kernel", 1) and call.is_("padding", "same", "symmetric"):
@@ -71,24 +77,24 @@ def _convolution(call: OpCall, class_name: str, *plain: str, **named: Expression
 
 
 def _conv2d(call: OpCall) -> Apply:
-    named = {**call.given(groups="groups"), "kernel_initializer": call["init"]}
+    named = {**call.given(groups="groups"), **_initial(call, "kernel")}
     return _convolution(call, "Conv2D", call["filters"], call["kernel"], **named)
 
 
 def _depthwise(call: OpCall) -> Apply:
-    named = {**call.given(depth_multiplier="multiplier"), "depthwise_initializer": call["init"]}
+    named = {**call.given(depth_multiplier="multiplier"), **_initial(call, "depthwise")}
     return _convolution(call, "DepthwiseConv2D", call["kernel"], **named)
 
 
 def _separable(call: OpCall) -> Apply:
-    named = {**call.given(depth_multiplier="multiplier"), "depthwise_initializer": call["init"]}
-    named["pointwise_initializer"] = call["init"]
+    named = {**call.given(depth_multiplier="multiplier"), **_initial(call, "depthwise")}
+    named |= _initial(call, "pointwise")
     return _convolution(call, "SeparableConv2D", call["filters"], call["kernel"], **named)
 
 
 def _dense(call: OpCall) -> Apply:
     bias: dict[str, Expression] = {} if call.is_("bias", True) else {"use_bias": call["bias"]}
-    return _layer(call, "Dense", call["units"], kernel_initializer=call["init"], **bias)
+    return _layer(call, "Dense", call["units"], **_initial(call, "kernel"), **bias)
 
 
 def _pool(class_name: str) -> Spelling:
@@ -127,7 +133,9 @@ def _activation(call: OpCall) -> Apply:
         return _layer(call, "Activation", call["act"], name=labelled)
     if known is not None:
         return apply(call["act"], *call.inputs, name=name)
-    if not isinstance(act, ex.Name) or not call.applied <= {*ACTIVATIONS, None}:
+    sure = not call.optional or call.when == act
+    known_words = call.applied - {None} <= ACTIVATIONS
+    if not isinstance(act, ex.Name) or call.left_open or not (sure and known_words):
         return call.apply("activate", *call.inputs, call["act"], name=name)
     labelled = replace(name, label=call["act"], given=True)
     return _layer(call, "Activation", call["act"], name=labelled)

@@ -6,10 +6,10 @@ each block it is in.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 
-from archc.backends.python.header import features_doc, model_doc
+from archc.backends.python.header import block_doc, features_doc, model_doc
 from archc.backends.python.model import Assign, Definition, If, Parameter, Return, Rows, Statement
 from archc.backends.python.names import ModuleNames
 from archc.backends.python.text import Expression, Names
@@ -19,6 +19,7 @@ from archc.backends.python.wiring import assignments
 from archc.compiler.ir.interface import interface, with_channels
 from archc.compiler.ir.network import Block, Invoke, Row, Step, Use
 from archc.compiler.language import expressions as ex
+from archc.compiler.language.expressions import Node
 
 FEATURES_ONLY = "features_only"
 """The model's argument that asks for what is tapped."""
@@ -49,12 +50,16 @@ class FunctionBlock(BlockWalk):
         return {n.id for node in known for n in ex.walk(node) if isinstance(n, ex.Attribute)}
 
     def definition(self) -> Definition:
-        inputs = [Parameter(self.inputs[x]) for x in self.block.inputs if x in seen(self.block)]
+        kind = self.names.language.tensor
+        shown = [self.inputs[x] for x in self.block.inputs if x in seen(self.block)]
+        inputs = [Parameter(variable, kind) for variable in shown]
         first, others = self.parameters()
-        named = (*others, Parameter("name"))
+        named = (Parameter("name", "str"), *others)
         body = tuple(self.body())
         name = self.names.blocks[self.block]
-        return Definition(name, self.block.doc, (*inputs, *first), named, body, calls=self.calls)
+        return Definition(
+            name, block_doc(self.block), (*inputs, *first), named, body, calls=self.calls
+        )
 
     def body(self) -> Iterator[Statement]:
         last = self.block.steps[-1]
@@ -70,27 +75,27 @@ class FunctionBlock(BlockWalk):
 
     def statements(self, step: Step, variable: str) -> Iterator[Statement]:
         """A statement for each call of the step, the innermost first."""
-        yield from self.nested(step.call)
-        value = self.value(step.call)
+        yield from self.nested(step.call, step.when)
+        value = self.value(step.call, step.when)
         yield Assign(variable, value) if variable else Return(value)
 
-    def nested(self, call: Invoke) -> Iterator[Statement]:
+    def nested(self, call: Invoke, when: Node | None) -> Iterator[Statement]:
         for operand in self.operands(call):
             if isinstance(operand, Invoke):
-                yield from self.nested(operand)
-                yield Assign(self.variables[operand.name], self.value(operand))
+                yield from self.nested(operand, when)
+                yield Assign(self.variables[operand.name], self.value(operand, when))
 
     def operands(self, call: Invoke) -> list[Use | Invoke]:
         """The operands that the call's code mentions."""
         return operands_named(call, seen(call.target) if isinstance(call.target, Block) else None)
 
-    def value(self, call: Invoke) -> Expression:
+    def value(self, call: Invoke, when: Node | None) -> Expression:
         """The expression that computes a call, of variables."""
         inputs = tuple(self.variables[operand.name] for operand in self.operands(call))
         if not isinstance(call.target, Block):
-            return self.spelled(call, self.op_call(call, inputs=inputs))
+            return self.spelled(call, self.op_call(call, when, inputs=inputs))
         name = self.names.language.layer_name(call.name, True)
-        found = self.calls[call.name] = self.block_call(call, inputs, name=name)
+        found = self.calls[call.name] = self.block_call(call, when, inputs, name=name)
         return found
 
 
@@ -104,24 +109,43 @@ class FunctionNetwork(NetworkWalk):
         self.assignments = dict(zip(self.network.rows, every, strict=True))
 
     def definition(self) -> Definition:
+        rows = self.network.rows
         shape = f"({', '.join(self.names.language.shape(self.network.input))})"
-        plain = [*self.parameters(), Parameter("input_shape", default=shape)]
+        plain = [*self.parameters(), Parameter("input_shape", "tuple[int | None, ...]", shape)]
         if self.network.taps:
             plain.insert(-1, Parameter(FEATURES_ONLY, "bool", "False"))
-        body = (Rows(tuple(self.body())),)
-        return Definition(self.names.model, self.doc(), tuple(plain), (), body, calls=self.calls)
+        last = max((i for i, row in enumerate(rows) if row.tap is not None), default=-1)
+        body, rest = (tuple(self.body(part)) for part in (rows[: last + 1], rows[last + 1 :]))
+        return Definition(
+            self.names.model,
+            self.doc(),
+            tuple(plain),
+            (),
+            body,
+            rest=rest,
+            calls=self.calls,
+        )
 
     def doc(self) -> str:
-        text = model_doc(self.network)
-        if self.network.taps:
-            taps = features_doc(self.network, self.names.language)
-            text += f"\n{FEATURES_ONLY}: whether to return feature maps by name instead\n\n{taps}"
-        return text
+        language = self.names.language
+        axes = ", ".join(language.ordered(("channels", "height", "width")))
+        more = {"input_shape": f"({axes}); height and width may be None"}
+        if not self.network.taps:
+            return model_doc(self.network, language, more)
+        more = {FEATURES_ONLY: "whether to return feature maps by name instead", **more}
+        taps = features_doc(self.network, language)
+        return f"{model_doc(self.network, language, more)}\n\nFeature maps:\n{taps}"
 
-    def body(self) -> Iterator[Statement]:
-        for when, group in groupby(self.network.rows, lambda row: row.when):
-            rows = tuple(statement for row in group for statement in self.row(row))
-            yield from rows if when is None else (If(self.spell(when), rows),)
+    def body(self, rows: Iterable[Row]) -> Iterator[Statement]:
+        for when, members in groupby(rows, lambda row: row.when):
+            made = tuple(self.statements(members))
+            yield from made if when is None else (If(self.spell(when), made),)
+
+    def statements(self, rows: Iterable[Row]) -> Iterator[Statement]:
+        """What computes some rows; those of a table stay on a line each."""
+        for group, members in groupby(rows, lambda row: row.group):
+            made = tuple(statement for row in members for statement in self.row(row))
+            yield from made if group is None else (Rows(made),)
 
     def row(self, row: Row) -> Iterator[Statement]:
         assignment = self.assignments[row]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,10 +30,20 @@ class Language:
     """activation(word, use) -> the argument that means it."""
     block_name: Callable[[str], str]
     """`inverted_residual` -> what its class or function is called."""
-    shape: Callable[[Tensor], list[str]]
-    """The sides of a shape in the framework's order of axes."""
+    channels_last: bool
+    """The order of axes of its feature maps."""
+    momentum: Callable[[float], float]
+    """A batch norm's decay in the framework's own unit."""
     tensor: str
     """The type of a tensor."""
+    types: Mapping[str, str]
+    """The types of arguments by kind, beside Python's own."""
+    open_activation: tuple[str, str]
+    """The type of an activation that a user of the model gives, and what it takes in words."""
+    identity: str = ""
+    """A layer that passes its input on."""
+    layer: str = ""
+    """The type of a layer."""
     sequence: tuple[str, str] = ("[", "]")
     """What stands around layers that run one after the other."""
     several: tuple[str, str] = ("[", "]")
@@ -41,6 +51,15 @@ class Language:
     layer_name: Callable[[str, bool], Expression] = _nameless
     """layer_name(name, within) -> the argument that names a layer or a block, where the framework
     asks for one; `within` a block, whose own name goes before."""
+
+    def shape(self, tensor: Tensor) -> list[str]:
+        """The sides of a shape in the framework's order of axes."""
+        return self.ordered(map(str, tensor.shape))
+
+    def ordered(self, axes: Iterable[str]) -> list[str]:
+        """Channels, height and width as the framework has them."""
+        channels, *sides = axes
+        return [*sides, channels] if self.channels_last else [channels, *sides]
 
     @property
     def helpers(self) -> Path:

@@ -5,16 +5,44 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from archc.backends.python.text import Expression
+from archc.backends.python.text import Apply, Expression, apply
 
 
 @dataclass(frozen=True, slots=True)
 class Assign:
-    """`target = value  # comment`."""
+    """`target: annotation = value  # comment`."""
 
     target: str
     value: Expression
     comment: str = ""
+    annotation: str | None = None
+
+    @property
+    def before(self) -> str:
+        annotation = "" if self.annotation is None else f": {self.annotation}"
+        return f"{self.target}{annotation} = "
+
+
+@dataclass(frozen=True, slots=True)
+class Initializer:
+    """A function that gives a layer's kernel its first values."""
+
+    function: str
+    wrapper: str | None = None
+    """The function that calls it, where the kernel's axes are not what it expects."""
+
+
+@dataclass(frozen=True, slots=True)
+class Initialize:
+    """`initializer(layer)`."""
+
+    layer: str
+    initializer: Initializer
+
+    @property
+    def call(self) -> Apply:
+        function, wrapper = self.initializer.function, self.initializer.wrapper
+        return apply(wrapper, function, self.layer) if wrapper else apply(function, self.layer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +82,7 @@ class Rows:
     body: Code
 
 
-Statement = Assign | Return | If | For | Table | Rows
+Statement = Assign | Initialize | Return | If | For | Table | Rows
 Code = tuple[Statement, ...]
 
 
@@ -95,6 +123,8 @@ class Definition:
     """What the class computes; None where that is its sequence."""
     features: Method | None = None
     """What computes the tapped feature maps, into `features`."""
+    rest: Code = ()
+    """What the function of a network computes after the last tapped feature map."""
     sequence: bool = False
     """Whether the class's layers run one after the other, in their order."""
     calls: Mapping[str, Expression] = field(default_factory=dict)
@@ -117,6 +147,9 @@ class Module:
     blocks: Mapping[str, Definition]
     """By the block's name in the spec, in the order in which they are written."""
     network: Definition
+    initializer: str | None
+    """The function that gives every kernel its first values, where it is one for all of them: then
+    no `Initialize` is left in the code."""
     serving: tuple[str, ...]
     """The definitions that serve as activations, and are told their channels."""
     input: str

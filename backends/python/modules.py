@@ -6,15 +6,18 @@ is a sequence, and has no such method.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 
-from archc.backends.python.header import features_doc, model_doc
+from archc.backends.python.header import block_doc, features_doc, model_doc
 from archc.backends.python.model import (
     Assign,
+    Code,
     Definition,
     For,
     If,
+    Initialize,
     Method,
     Parameter,
     Return,
@@ -22,10 +25,9 @@ from archc.backends.python.model import (
     Table,
 )
 from archc.backends.python.names import ModuleNames
-from archc.backends.python.spelling import NOWHERE, constant
-from archc.backends.python.text import Expression, Names
+from archc.backends.python.spelling import NOWHERE, Layer, constant
+from archc.backends.python.text import Choice, Expression, Names
 from archc.backends.python.variables import (
-    first_operand,
     no_mentions,
     operands,
     used_operands,
@@ -52,24 +54,13 @@ def modules(step: Step) -> Iterator[Invoke]:
     return (invoke for invoke in step.call.walk() if is_module(invoke.target))
 
 
-def split(block: Block) -> tuple[list[Step], list[Step]]:
-    """A chain of modules that run one after the other, and the steps on its result.
-
-    Both are empty-handed where the block is no such chain: then all steps are written out.
-    """
-    value = block.inputs[0]
-    chain: list[Step] = []
-    tail: list[Step] = []
-    for step in block.steps:
-        link = is_module(step.call.target) and step.call.operands == (Use(value, NOWHERE),)
-        if link and not tail:
-            chain.append(step)
-            value = step.name
-        else:
-            tail.append(step)
-    inner = {step.name for step in chain[:-1]}
-    broken = any(list(modules(step)) or operands(step) & inner for step in tail)
-    return ([], []) if broken or not chain else (chain, tail)
+def is_sequence(block: Block) -> bool:
+    """Whether a block's steps are modules that run one after the other, and nothing else."""
+    before = [block.inputs[0], *(step.name for step in block.steps)]
+    return all(
+        is_module(step.call.target) and step.call.operands == (Use(value, NOWHERE),)
+        for value, step in zip(before, block.steps, strict=False)
+    )
 
 
 def tensors(names: ModuleNames, *variables: str) -> tuple[Parameter, ...]:
@@ -78,13 +69,25 @@ def tensors(names: ModuleNames, *variables: str) -> tuple[Parameter, ...]:
     return tuple(Parameter(variable, kind) for variable in variables)
 
 
+def bare(layer: Expression) -> Expression:
+    """A layer without what its kernels start with."""
+    return layer.made if isinstance(layer, Layer) else layer
+
+
+def initialized(path: str, layer: Expression) -> Iterator[Initialize]:
+    """What gives a layer's kernels their first values."""
+    if isinstance(layer, Layer):
+        for below, initializer in layer.initial:
+            yield Initialize(f"self.{path}{below}", initializer)
+
+
 class ModuleBlock(BlockWalk):
     """The class of one block definition."""
 
     def __init__(self, names: ModuleNames, block: Block) -> None:
         super().__init__(names, block, lambda name: self.sizes[name])
         self.sizes = self.size_names()
-        self.chain, self.tail = split(block)
+        self.sequence = is_sequence(block)
         self.variables = variables(block, self.inputs, names.taken, no_mentions)
 
     def size_names(self) -> dict[str, str]:
@@ -95,11 +98,11 @@ class ModuleBlock(BlockWalk):
 
     def definition(self) -> Definition:
         first, others = self.parameters()
-        plain = (*map(Parameter, self.sizes.values()), *first)
+        plain = (*(Parameter(size, "int") for size in self.sizes.values()), *first)
         body = tuple(self.init())
         forward = self.forward()
         name = self.names.blocks[self.block]
-        doc, sequence = self.block.doc, bool(self.chain)
+        doc, sequence = block_doc(self.block), self.sequence
         return Definition(
             name, doc, plain, others, body, forward, sequence=sequence, calls=self.calls
         )
@@ -107,33 +110,53 @@ class ModuleBlock(BlockWalk):
     # --------------------------------------------------------------------- construction
 
     def init(self) -> Iterator[Statement]:
-        for when, steps in by_condition(self.block.steps):
-            made = tuple(self.construct(steps))
+        for when, steps in by_condition(self.block.steps, self.flagged):
+            made = tuple(s for step in steps for s in self.construct(step))
+            made += tuple(s for step in steps for s in self.initialize(step))
             if when is None:
                 yield from made
-                continue
-            flag = None if self.implicit(steps) else f"self.{self.flag(steps[0])}"
-            if flag:
+            elif self.sequence:
+                yield If(self.spell(when), made)
+            else:
+                flag = f"self.{self.flag(steps[0])}"
                 yield Assign(flag, self.spell(when))
-            if made:
-                yield If(flag or self.spell(when), made)
+                yield from [If(flag, made)] if made else []
 
-    def implicit(self, steps: list[Step]) -> bool:
-        """Whether leaving out the modules is all it takes: a sequence runs what there is."""
-        return all(step in self.chain for step in steps)
+    def flagged(self, step: Step) -> Node | None:
+        """The condition of a step for which leaving out its module is not all that it takes."""
+        return None if self.replaceable(step) else step.when
+
+    def replaceable(self, step: Step) -> bool:
+        """Whether the identity can stand for a step that is left out."""
+        if self.sequence or not is_module(step.call.target):
+            return False
+        return [o.name for o in used_operands(step.call) if isinstance(o, Use)] == [step.first]
 
     def flag(self, step: Step) -> str:
         """The attribute that says whether a step is there, and its neighbours of one `when`."""
-        first = next(group[0] for _, group in by_condition(self.block.steps) if step in group)
+        groups = by_condition(self.block.steps, self.flagged)
+        first = next(group[0] for _, group in groups if step in group)
         taken = {invoke.name for step in self.block.steps for invoke in modules(step)}
         if first.name not in taken:
             return first.name
         return Names({*taken, *(step.name for step in self.block.steps)}).new(f"has_{first.name}")
 
-    def construct(self, steps: list[Step]) -> Iterator[Statement]:
-        for step in steps:
-            for invoke in modules(step):
-                yield Assign(f"self.{invoke.name}", self.layer(invoke, step.when))
+    def construct(self, step: Step) -> Iterator[Statement]:
+        for invoke in modules(step):
+            layer = bare(self.layer(invoke, step.when))
+            if step.when is not None and self.replaceable(step):
+                language = self.names.language
+                condition = self.spell(step.when)
+                layer = Choice(layer, condition, language.identity, language.layer)
+            yield Assign(f"self.{invoke.name}", layer)
+
+    def initialize(self, step: Step) -> Iterator[Statement]:
+        """What gives the kernels of a step their first values."""
+        made = tuple(s for i in modules(step) for s in initialized(i.name, self.calls[i.name]))
+        if made and step.when is not None and self.replaceable(step):
+            yield If(self.spell(step.when), made)
+        else:
+            yield from made
 
     def layer(self, invoke: Invoke, when: Node | None) -> Expression:
         labels = invoke.target.inputs
@@ -143,11 +166,12 @@ class ModuleBlock(BlockWalk):
             if operand.name in self.face.channels
         }
         if isinstance(invoke.target, Block):
-            sizes = [self.spell(channels[name]) for name in interface(invoke.target).sized]
-            found = self.calls[invoke.name] = self.block_call(invoke, sizes)
+            spell = self.spell.where(when)
+            sizes = [spell(channels[name]) for name in interface(invoke.target).sized]
+            found = self.calls[invoke.name] = self.block_call(invoke, when, sizes)
             return found
         overwrites = self.overwrites(invoke)
-        call = self.op_call(invoke, channels=channels.get("x"), when=when, overwrites=overwrites)
+        call = self.op_call(invoke, when, channels=channels.get("x"), overwrites=overwrites)
         return self.spelled(invoke, call)
 
     def overwrites(self, invoke: Invoke) -> bool:
@@ -166,60 +190,53 @@ class ModuleBlock(BlockWalk):
     # -------------------------------------------------------------------------- forward
 
     def forward(self) -> Method | None:
-        if self.chain and not self.tail:
+        if self.sequence:
             return None
         inputs = tensors(self.names, *(self.variables[name] for name in self.face.used))
-        values = dict(self.variables)
-        body: list[Statement] = []
-        if self.chain:
-            start = f"super().forward({self.variables[self.block.inputs[0]]})"
-            if self.once(self.chain[-1].name):
-                values[self.chain[-1].name] = start
-            else:
-                body.append(Assign(self.variables[self.chain[-1].name], start))
-        body += self.statements(self.tail if self.chain else list(self.block.steps), values)
-        return Method(inputs, tuple(body))
+        last = self.block.steps[-1]
+        returned = {self.variables[last.name]}
+        if isinstance(last.call.target, Op) and last.call.target.operator is not None:
+            returned |= {self.variables[name] for name in operands(last) & self.variables.keys()}
+        return Method(inputs, typed(tuple(self.statements()), inputs, returned))
 
-    def once(self, name: str) -> bool:
-        """Whether a value is used once, always and at once, so that it needs no variable."""
-        step = self.tail[0]
-        return uses(self.block)[name] == 1 and name in operands(step) and step.when is None
-
-    def statements(self, steps: list[Step], values: Mapping[str, str]) -> Iterator[Statement]:
-        last = steps[-1]
-        for when, members in by_condition(steps):
-            flag = f"self.{self.flag(members[0])}"
+    def statements(self) -> Iterator[Statement]:
+        last = self.block.steps[-1]
+        for when, steps in by_condition(self.block.steps, self.flagged):
+            flag = f"self.{self.flag(steps[0])}"
             if when is None:
-                for step in members:
-                    yield self.statement(step, "" if step is last else values[step.name], values)
-            elif members == [last]:
-                passed = values[first_operand(last)]
-                yield Return(f"{self.value(last.call, values)} if {flag} else {passed}")
+                yield from (s for step in steps for s in self.statement(step, step is last))
+            elif steps == [last] and not is_module(last.call.target):
+                value, passed = self.value(last.call), self.variables[last.first]
+                yield Return(Choice(value, flag, passed))
             else:
-                yield from optional(
-                    members, flag, values, lambda s, v: iter([self.statement(s, v, values)])
-                )
-                if members[-1] is last:
-                    yield Return(values[last.name])
+                yield from optional(steps, flag, self.variables, self.assigned)
+                if steps[-1] is last:
+                    yield Return(self.variables[last.name])
 
-    def statement(self, step: Step, variable: str, values: Mapping[str, str]) -> Statement:
-        value = self.value(step.call, values)
-        return Assign(variable, value) if variable else Return(value)
+    def assigned(self, step: Step, variable: str) -> list[Statement]:
+        return [Assign(variable, self.value(step.call))]
 
-    def value(self, call: Invoke | Use, values: Mapping[str, str]) -> str:
+    def statement(self, step: Step, last: bool) -> list[Statement]:
+        """What computes a step; the last one is returned, under a name where it is a module's."""
+        if last and not is_module(step.call.target):
+            return [Return(self.value(step.call))]
+        variable = self.variables[step.name]
+        return self.assigned(step, variable) + ([Return(variable)] if last else [])
+
+    def value(self, call: Invoke | Use) -> str:
         """The expression that computes a call."""
         if isinstance(call, Use):
-            return values[call.name]
+            return self.variables[call.name]
         if is_module(call.target):
-            given = [self.value(operand, values) for operand in used_operands(call)]
+            given = [self.value(operand) for operand in used_operands(call)]
             return f"self.{call.name}({', '.join(given)})"
-        texts = tuple(self.operand(call, i, values) for i in range(len(call.operands)))
-        return str(self.spelled(call, self.op_call(call, inputs=texts)))
+        texts = tuple(self.operand(call, i) for i in range(len(call.operands)))
+        return str(self.spelled(call, self.op_call(call, None, inputs=texts)))
 
-    def operand(self, call: Invoke, index: int, values: Mapping[str, str]) -> str:
+    def operand(self, call: Invoke, index: int) -> str:
         """An operand of an expression, in parentheses where it needs them."""
         operand = call.operands[index]
-        text = self.value(operand, values)
+        text = self.value(operand)
         inner = operand.target if isinstance(operand, Invoke) else None
         outer = call.target
         assert isinstance(outer, Op)
@@ -229,19 +246,38 @@ class ModuleBlock(BlockWalk):
         return f"({text})" if again or (inner.operator, outer.operator) == ("+", "*") else text
 
 
+def typed(body: Code, inputs: Collection[Parameter], variables: Iterable[str]) -> Code:
+    """`body` with the types of `variables` told where they are first assigned: what a module gives
+    has none for a type checker."""
+    known = {each.name: each.annotation for each in inputs}
+    kind, missing = next(iter(known.values())), set(variables) - known.keys()
+    found: list[Statement] = []
+    for each in body:
+        if isinstance(each, Assign) and each.target in missing:
+            missing.remove(each.target)
+            each = replace(each, annotation=kind)
+        found.append(each)
+    return tuple(found)
+
+
 Assigned = Mapping[Row, Assignment]
 
 
-def _parts(rows: list[Row]) -> Iterator[tuple[str | None, list[Row]]]:
-    """The rows, parted after each that is tapped; each part with its tap."""
+def _parts(rows: list[Row]) -> Iterator[list[Row]]:
+    """The rows, parted after each that is tapped."""
     part: list[Row] = []
     for row in rows:
         part.append(row)
         if row.tap is not None:
-            yield row.tap, part
+            yield part
             part = []
     if part:
-        yield None, part
+        yield part
+
+
+def tapped(row: Row) -> list[Statement]:
+    """What keeps a row's feature map, if it is tapped."""
+    return [] if row.tap is None else [Assign(f'features["{row.tap}"]', "x")]
 
 
 class ModuleNetwork(NetworkWalk):
@@ -255,7 +291,7 @@ class ModuleNetwork(NetworkWalk):
 
     def definition(self) -> Definition:
         body = tuple(self.init())
-        doc, plain = model_doc(self.network), tuple(self.parameters())
+        doc, plain = model_doc(self.network, self.names.language), tuple(self.parameters())
         forward, features = self.forward(), self.features()
         return Definition(
             self.names.model, doc, plain, (), body, forward, features, calls=self.calls
@@ -282,12 +318,22 @@ class ModuleNetwork(NetworkWalk):
                 yield self.table(name, rows)
             elif is_module(rows[0].call.body.target) and rows[0].when is None:
                 yield self.made(rows[0])
+        yield from self.initialize(row for row in self.network.rows if row.when is None)
         if self.end:
             yield Assign(f"self.{self.flag}", self.spell(self.when))
-            yield If(f"self.{self.flag}", tuple(map(self.made, self.end)))
+            made = (*map(self.made, self.end), *self.initialize(self.end))
+            yield If(f"self.{self.flag}", made)
+
+    def initialize(self, rows: Iterable[Row]) -> Iterator[Statement]:
+        """What gives the kernels of rows that are ops their first values."""
+        for row in rows:
+            *group, number = row.call.name.split(".")
+            path = f"{group[0]}[{number}]" if group else number
+            if row.call.name in self.calls:
+                yield from initialized(path, self.calls[row.call.name])
 
     def made(self, row: Row) -> Statement:
-        return Assign(f"self.{row.call.name}", self.layer(row), self.shape(row))
+        return Assign(f"self.{row.call.name}", bare(self.layer(row)), self.shape(row))
 
     def shape(self, row: Row) -> str:
         return "x".join(self.names.language.shape(row.call.body.output))
@@ -295,7 +341,7 @@ class ModuleNetwork(NetworkWalk):
     def table(self, name: str, rows: list[Row]) -> Statement:
         language = self.names.language
         opening, closing = language.sequence if self.chained(rows) else language.several
-        made = tuple((self.layer(row), self.shape(row)) for row in rows)
+        made = tuple((bare(self.layer(row)), self.shape(row)) for row in rows)
         return Table(f"self.{name}", opening, made, closing)
 
     def chained(self, rows: list[Row]) -> bool:
@@ -315,43 +361,48 @@ class ModuleNetwork(NetworkWalk):
     # -------------------------------------------------------------------------- forward
 
     def forward(self) -> Method:
-        *lines, last = (
+        lines = (
             s for name, rows in self.groups() for s in self.statements(name, rows, self.assignments)
         )
-        x = tensors(self.names, "x")
-        if isinstance(last, Assign) and last.target == "x":
-            return Method(x, (*lines, Return(last.value)))
-        return Method(x, (*lines, last, Return("x")))
+        return Method(tensors(self.names, "x"), (*lines, Return("x")))
 
     def features(self) -> Method | None:
         """What runs the rows up to the last tap, and keeps the tapped feature maps."""
         if not self.network.taps:
             return None
-        doc = f"Feature maps by name.\n\n{features_doc(self.network, self.names.language)}"
-        left = len(self.network.taps)
+        doc = (
+            f"Feature maps by name.\n\nReturns:\n{features_doc(self.network, self.names.language)}"
+        )
         last = max(i for i, row in enumerate(self.network.rows) if row.tap is not None)
-        assigned = self.assigned(self.network.rows[: last + 1])
+        before = self.network.rows[: last + 1]
+        assigned = self.assigned(before)
         body: list[Statement] = []
         for name, rows in self.groups():
-            start = 0
-            for tap, part in _parts(rows):
-                if left == 0:
-                    break
-                body += self.part(name, rows, start, part, assigned)
-                start += len(part)
-                if tap is not None:
-                    body.append(Assign(f'features["{tap}"]', "x"))
-                    left -= 1
+            part = [row for row in rows if row in assigned]
+            body += self.kept(name, rows, part, assigned) if part else []
         return Method(tensors(self.names, "x"), tuple(body), doc)
 
-    def part(
-        self, name: str | None, rows: list[Row], start: int, part: list[Row], assigned: Assigned
+    def kept(
+        self, name: str | None, rows: list[Row], part: list[Row], assigned: Assigned
     ) -> Iterator[Statement]:
-        """What computes some of the rows of a group, the first of them at `start`."""
-        if name is None or len(part) == len(rows):
+        """What computes the first rows of a group, and keeps what is tapped."""
+        taps = {index: row.tap for index, row in enumerate(part) if row.tap is not None}
+        statements = {self.statement(row, "layer", assigned) for row in part}
+        if len(part) == len(rows) and taps.keys() <= {len(rows) - 1}:
             yield from self.statements(name, rows, assigned)
+            yield from tapped(rows[-1])
+        elif len(statements) == 1 and len(part) > 1:
+            layers = f"self.{name}" if len(part) == len(rows) else f"[*self.{name}][:{len(part)}]"
+            listed = ", ".join(f'{index}: "{tap}"' for index, tap in taps.items())
+            keep = If("index in taps", (Assign("features[taps[index]]", "x"),))
+            yield Assign("taps", f"{{{listed}}}")
+            yield For("index, layer", f"enumerate({layers})", (*statements, keep))
         else:
-            yield from self.loops(f"self.{name}", part, start, len(rows), assigned)
+            start = 0
+            for run in _parts(part):
+                yield from self.loops(f"self.{name}", run, start, len(rows), assigned)
+                yield from tapped(run[-1])
+                start += len(run)
 
     @property
     def when(self) -> Node:

@@ -2,19 +2,40 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection
+
+from archc.backends.python import usage
+from archc.backends.python.arguments import value_of
 from archc.backends.python.helpers import definitions
 from archc.backends.python.language import Language
 from archc.backends.python.text import Names
-from archc.backends.python.usage import bodies, left_open, used_blocks
-from archc.compiler.ir.interface import interface, sized_inputs
-from archc.compiler.ir.network import Block, Network, Op
+from archc.backends.python.usage import bodies, used_blocks
+from archc.compiler.ir import pruning
+from archc.compiler.ir.interface import Argument, interface, sized_inputs
+from archc.compiler.ir.network import Block, Body, Network, Op
+from archc.compiler.language import expressions as ex
+from archc.compiler.language.expressions import Literal, Value
 from archc.compiler.language.names import BUILTINS
+from archc.compiler.language.values import Type
 
 NETWORK_VARIABLES = (
     *("x", "prev", "layer", "inputs", "input_shape"),
-    *("features", "features_only", "outputs"),
+    *("features", "features_only", "outputs", "taps", "index"),
 )
 """Names that the code of a whole network uses itself."""
+
+
+_TYPES = {
+    "int": "int",
+    "float": "float",
+    "bool": "bool",
+    "size": "int | tuple[int, int]",
+    "padding": "str | tuple[int, int, int, int]",
+}
+"""The types of arguments by kind, as Python has them."""
+
+_ORDER = ["int", "float", "bool", "str", "tuple"]
 
 
 class ModuleNames:
@@ -34,8 +55,10 @@ class ModuleNames:
         self.taken = frozenset({*own, self.model, *self.blocks.values()})
         self.inputs = {b: Names(self.taken).every(b.inputs) for b in self.blocks}
         self.arguments = {b: self._arguments(b) for b in self.blocks}
-        self.left_open = left_open(network)
+        self.left_open = usage.left_open(network)
+        self.opened = pruning.left_open(network)
         self.used: set[str] = set()
+        self.calls: dict[Op | Block, list[Body]] = {}
 
     def _arguments(self, block: Block) -> dict[str, str]:
         names = [argument.name for argument in interface(block).arguments]
@@ -45,6 +68,32 @@ class ModuleNames:
         """`name`, which the module's code uses."""
         self.used.add(name)
         return name
+
+    def values(self, block: Block, argument: Argument) -> list[Value]:
+        """What the calls of a block give for an argument, over the whole network."""
+        if not self.calls:
+            for bodies in [*self.seen.values(), [row.call.body for row in self.network.rows]]:
+                for body in bodies:
+                    self.calls.setdefault(body.target, []).append(body)
+        nodes = (value_of(body, argument) for body in self.calls.get(block, ()))
+        return [node.value for node in nodes if isinstance(node, Literal)]
+
+    def annotation(
+        self, type_: Type, optional: bool, opened: bool, values: Collection[Value] = ()
+    ) -> str:
+        """The type of an argument; where its kind does not tell, that of its `values`.
+
+        A user of the model decides what is `opened`.
+        """
+        found = _TYPES.get(type_.kind) or self.language.types.get(type_.kind)
+        if opened and type_.kind == "activation":
+            found = self.language.open_activation[0]
+        kinds = {type(ex.compact(value)).__name__ for value in values if value is not None}
+        found = found or " | ".join(sorted(kinds, key=_ORDER.index)) or "int"
+        for name in self.language.names:
+            if name in re.findall(r"\w+", found):
+                self.use(name)
+        return f"{found} | None" if optional else found
 
     def serving(self) -> set[Block]:
         """The blocks that serve as activations where a block takes one as an argument, and are told

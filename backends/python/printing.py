@@ -18,13 +18,14 @@ from archc.backends.python.model import (
     Code,
     For,
     If,
+    Initialize,
     Module,
     Return,
     Rows,
     Statement,
     Table,
 )
-from archc.backends.python.text import WIDTH, Expression, broken, docstring
+from archc.backends.python.text import WIDTH, Choice, Expression, broken, docstring
 
 
 def print_module(module: Module, folder: Path) -> str:
@@ -93,8 +94,12 @@ def _is_kept(statement: Statement, indent: int) -> bool:
 def _printed(statement: Statement, indent: int) -> list[str]:
     """The lines of a statement that ruff lays out so, too."""
     match statement:
-        case Assign(target, value, comment):
-            return _statement(value, indent, f"{target} = ", comment=comment)
+        case Assign(target, Choice() as choice, comment):
+            return _chosen(target, choice, indent, comment)
+        case Assign(_, value, comment):
+            return _statement(value, indent, statement.before, comment=comment)
+        case Initialize():
+            return _statement(statement.call, indent, "")
         case Return(value):
             return _statement(value, indent, "return ")
         case If() | For():
@@ -113,12 +118,28 @@ def _statement(
     return [f"{first}{_comment(comment)}", *rest]
 
 
+def _chosen(target: str, choice: Choice, indent: int, comment: str) -> list[str]:
+    """A choice that is too long for a line, as what holds otherwise and a condition."""
+    margin = " " * indent
+    line = f"{margin}{target} = {choice}{_comment(comment)}"
+    if len(line) <= WIDTH:
+        return [line]
+    kind = f": {choice.kind}" if choice.kind else ""
+    return [
+        f"{margin}{target}{kind} = {choice.otherwise}{_comment(comment)}",
+        f"{margin}if {choice.condition}:",
+        *broken(choice.then, indent + 4, f"{target} = ", ""),
+    ]
+
+
 def _row(statement: Statement, indent: int) -> Iterator[str]:
     """A statement on a line of its own, however long."""
     margin = " " * indent
     match statement:
-        case Assign(target, value, comment):
-            yield f"{margin}{target} = {value}{_comment(comment)}"
+        case Assign(_, value, comment):
+            yield f"{margin}{statement.before}{value}{_comment(comment)}"
+        case Initialize():
+            yield f"{margin}{statement.call}"
         case Return(value):
             yield f"{margin}return {value}"
         case Table(target, opening, rows, closing):

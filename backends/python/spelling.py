@@ -6,7 +6,9 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from archc.backends.python.text import Apply, Argument, Expression, apply
+from archc.backends.python.model import Initializer
+from archc.backends.python.text import Apply, Argument, Expression, Text, apply
+from archc.compiler.ir.folding import Facts, facts, folded
 from archc.compiler.ir.interface import sized_inputs, with_channels
 from archc.compiler.ir.network import Block, Body
 from archc.compiler.language import expressions as ex
@@ -29,12 +31,24 @@ class Speller:
         channels: Callable[[str], str],
         activation: Callable[[Any], str],
         known: Mapping[str, Node] | None = None,
+        holding: Facts | None = None,
     ) -> None:
         self.name, self.channels, self.activation = name, channels, activation
-        self.known = known or {}
+        self.known, self.holding = known or {}, holding or {}
 
     def __call__(self, node: Node) -> str:
-        return ex.python(with_channels(node, self.known), self.leaf)
+        return ex.python(self.folded(node), self.leaf)
+
+    def folded(self, node: Node) -> Node:
+        """`node` in terms of what code knows, without what is known to hold."""
+        return folded(with_channels(node, self.known), self.holding)
+
+    def where(self, when: Node | None) -> Speller:
+        """The same where a condition is known to hold."""
+        if when is None:
+            return self
+        holding = facts(with_channels(when, self.known))
+        return Speller(self.name, self.channels, self.activation, self.known, holding)
 
     def leaf(self, node: Node) -> str:
         match node:
@@ -98,6 +112,8 @@ class OpCall:
     """Whether it stands in a block, which may be called many times."""
     when: Node | None = None
     """What is known to hold where the op is called."""
+    left_open: bool = False
+    """Whether an argument of the model decides which activation it is."""
     overwrites: bool = False
     """Whether it may write over its input, which nothing else uses."""
 
@@ -155,6 +171,11 @@ class OpCall:
         return activations(self.bodies)
 
     @property
+    def optional(self) -> bool:
+        """Whether there may be no activation."""
+        return self.left_open or not self.bodies or None in self.applied
+
+    @property
     def serving(self) -> bool:
         """Whether it is a block at some call, which has to be told its channels."""
         targets = (body.target for body in self.bodies)
@@ -162,6 +183,17 @@ class OpCall:
 
 
 Spelling = Callable[[OpCall], Expression]
+
+
+@dataclass(frozen=True, slots=True)
+class Layer(Text):
+    """A layer, and how its kernels start: for each the path below the layer, and a function."""
+
+    made: Apply
+    initial: tuple[tuple[str, Initializer], ...]
+
+    def __str__(self) -> str:
+        return str(self.made)
 
 
 def activations(bodies: Collection[Body]) -> set[Value]:

@@ -46,6 +46,21 @@ Expression = str | Text
 Argument = Expression | tuple[str, Expression]
 
 
+@dataclass(frozen=True, slots=True)
+class Choice(Text):
+    """`then if condition else otherwise`."""
+
+    then: Expression
+    condition: str
+    otherwise: str
+    kind: str = ""
+    """The type that both have, where that is told."""
+
+    def __str__(self) -> str:
+        condition = f"({self.condition})" if " if " in self.condition else self.condition
+        return f"{self.then} if {condition} else {self.otherwise}"
+
+
 def apply(callee: str, *arguments: Argument, **named: Expression) -> Apply:
     return Apply(callee, (*arguments, *named.items()))
 
@@ -84,16 +99,25 @@ def _on_list(expression: Apply, indent: int, before: str, after: str) -> Iterato
 
 def docstring(text: str, indent: int = 0) -> list[str]:
     """`text` as a docstring that it cannot close; long lines are wrapped."""
-    width = WIDTH - indent - 6
-    wrapped = (
-        textwrap.fill(plain(line), width, break_long_words=False) for line in text.split("\n")
-    )
+    wrapped = (_wrapped(line, WIDTH - indent - 6) for line in text.split("\n"))
     lines = "\n".join(wrapped).strip().split("\n")
     if lines == [""]:
         return []
     if len(lines) == 1:
         return [f'"""{lines[0]}"""']
     return [f'"""{lines[0]}', *lines[1:], '"""']
+
+
+def _wrapped(line: str, width: int) -> str:
+    """A line of a docstring; what is indented goes on indented further."""
+    lead = line[: len(line) - len(line.lstrip(" "))]
+    return textwrap.fill(
+        plain(line),
+        width,
+        break_long_words=False,
+        initial_indent=lead,
+        subsequent_indent=f"{lead}    " if lead else "",
+    )
 
 
 def plain(text: str) -> str:

@@ -34,7 +34,7 @@ def variables(
     names = Names({*taken, *chain})
     following: list[Step | None] = [*block.steps[1:], None]
     for index, (step, after) in enumerate(zip(block.steps, following, strict=True)):
-        first = first_operand(step)
+        first = step.first
         link = after is None or (count[step.name] == 1 and step.name in operands(after))
         if link and found[first] in chain and last[first] <= index:
             found[step.name] = found[first]
@@ -69,11 +69,3 @@ def operands_named(call: Invoke, names: Container[str] | None) -> list[Use | Inv
 def operands(step: Step) -> set[str]:
     """Names of the values that a step uses."""
     return {o.name for invoke in step.call.walk() for o in invoke.operands if isinstance(o, Use)}
-
-
-def first_operand(step: Step) -> str:
-    """What a step passes through when it is left out."""
-    call: Invoke | Use = step.call
-    while isinstance(call, Invoke):
-        call = call.operands[0]
-    return call.name

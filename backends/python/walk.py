@@ -7,6 +7,7 @@ written in Python: order, names, arguments, conditions, variables, which values 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import Protocol
 
@@ -22,22 +23,21 @@ from archc.backends.python.helpers import needed
 from archc.backends.python.language import Language
 from archc.backends.python.model import (
     Assign,
+    Code,
     Definition,
     If,
+    Initialize,
     Module,
     Parameter,
     Statement,
 )
 from archc.backends.python.names import ModuleNames
-from archc.backends.python.spelling import OpCall, Speller, constant
+from archc.backends.python.spelling import OpCall, Speller, constant, is_literal
 from archc.backends.python.text import Apply, Expression, Names, apply
-from archc.backends.python.variables import first_operand
 from archc.compiler.ir.interface import Argument, Interface, interface
 from archc.compiler.ir.network import Block, Invoke, Network, Row, Step
+from archc.compiler.ir.pruning import pruned
 from archc.compiler.language.expressions import Node
-
-ANNOTATIONS = {"int": "int", "float": "float", "bool": "bool"}
-"""Kinds of parameters whose type generated code names."""
 
 
 class Definable(Protocol):
@@ -57,20 +57,62 @@ def render(
 
     `spec` is the name of the spec's file, for the header.
     """
+    network = pruned(network)
     names = ModuleNames(network, language)
-    blocks = {each.name: block(names, each).definition() for each in names.blocks}
+    blocks: Mapping[str, Definition] = {
+        each.name: block(names, each).definition() for each in names.blocks
+    }
     own = whole(names).definition()
     helpers, used = needed(language.helpers, names.used)
-    doc = header.header(network, language.title, spec)
+    blocks, own, initializer = shared_initializer(blocks, own)
+    doc = header.header(network, language, spec)
     serving = tuple(names.blocks[each] for each in names.blocks if each in names.serving())
     entry = Names(row.call.name for row in network.rows).new("input")
-    return Module(doc, used, helpers, blocks, own, serving, entry, tuple(network.taps))
+    return Module(doc, used, helpers, blocks, own, initializer, serving, entry, tuple(network.taps))
 
 
-def by_condition(steps: Iterable[Step]) -> Iterator[tuple[Node | None, list[Step]]]:
-    """Neighbours of one `when` together."""
-    for when, group in groupby(steps, lambda step: step.when):
+def _when(step: Step) -> Node | None:
+    return step.when
+
+
+def by_condition(
+    steps: Iterable[Step], condition: Callable[[Step], Node | None] = _when
+) -> Iterator[tuple[Node | None, list[Step]]]:
+    """Neighbours of one condition together."""
+    for when, group in groupby(steps, condition):
         yield when, list(group)
+
+
+def shared_initializer(
+    blocks: Mapping[str, Definition], own: Definition
+) -> tuple[Mapping[str, Definition], Definition, str | None]:
+    """The definitions without their initializers where all kernels start alike, and with what."""
+    every = (*blocks.values(), own)
+    found = {each.initializer for definition in every for each in _initialized(definition.body)}
+    if len(found) != 1 or (only := found.pop()).wrapper is not None:
+        return blocks, own, None
+    less = {name: _without(definition) for name, definition in blocks.items()}
+    return less, _without(own), only.function
+
+
+def _initialized(code: Code) -> Iterator[Initialize]:
+    for each in code:
+        if isinstance(each, Initialize):
+            yield each
+        elif isinstance(each, If):
+            yield from _initialized(each.body)
+
+
+def _without(definition: Definition) -> Definition:
+    def less(code: Code) -> Iterator[Statement]:
+        for each in code:
+            if isinstance(each, If):
+                body = tuple(less(each.body))
+                yield from [replace(each, body=body)] if body else []
+            elif not isinstance(each, Initialize):
+                yield each
+
+    return replace(definition, body=tuple(less(definition.body)))
 
 
 class BlockWalk:
@@ -91,33 +133,50 @@ class BlockWalk:
     def parameters(self) -> tuple[tuple[Parameter, ...], tuple[Parameter, ...]]:
         """The argument that calls give by position, if there is one, and the others."""
         first = positional(self.block, self.face)
-        every = [(a.name == first, self.parameter(a)) for a in self.face.arguments]
-        return tuple(p for is_first, p in every if is_first), tuple(p for f, p in every if not f)
+        by_name = {a.name: self.parameter(a) for a in self.face.arguments}
+        plain = [by_name.pop(first)] if first in by_name else []
+        # What has to be given stands before what may be left out.
+        named = sorted(by_name.values(), key=lambda parameter: parameter.default is not None)
+        return tuple(plain), tuple(named)
 
     def parameter(self, argument: Argument) -> Parameter:
         usual = default(self.network, self.block, argument)
         name = self.names.arguments[self.block][argument.name]
-        return Parameter(name, default=None if usual is None else self.spell(usual))
+        values = self.names.values(self.block, argument)
+        optional = usual is not None and is_literal(usual, None)
+        opened = (self.block, argument.name) in self.names.opened
+        optional = optional or None in values
+        annotation = self.names.annotation(argument.type, optional, opened, values)
+        return Parameter(name, annotation, None if usual is None else self.spell(usual))
 
     # ------------------------------------------------------------------------------ calls
 
-    def block_call(self, invoke: Invoke, plain: Iterable[Expression], **more: Expression) -> Apply:
-        """A call of a block within this one."""
+    def block_call(
+        self,
+        invoke: Invoke,
+        when: Node | None,
+        plain: Iterable[Expression],
+        **more: Expression,
+    ) -> Apply:
+        """A call of a block within this one, where a condition holds."""
         assert isinstance(invoke.target, Block)
         given = dict(passed_arguments(self.network, self.face, invoke))
-        return block_call(self.names, invoke.target, plain, given, self.spell, **more)
+        spell = self.spell.where(when)
+        return block_call(self.names, invoke.target, plain, given, spell, **more)
 
-    def op_call(self, invoke: Invoke, **more: object) -> OpCall:
-        """A call of an op within this block."""
+    def op_call(self, invoke: Invoke, when: Node | None, **more: object) -> OpCall:
+        """A call of an op within this block, where a condition holds."""
         passed = dict(self.face.passed[invoke.name])
         return OpCall(
             invoke.name,
             effective(self.network, invoke.target, passed),
-            self.spell,
+            self.spell.where(when),
             self.names.use,
             self.names.seen.get((self.block, invoke.name), ()),
             kinds=self.kinds,
             within=True,
+            when=when,
+            left_open=(self.block, invoke.name) in self.names.left_open,
             **more,  # type: ignore[arg-type]
         )
 
@@ -156,7 +215,7 @@ def optional(
 ) -> Iterator[Statement]:
     """Steps that are left out together: until then each is its first input."""
     for step in steps:
-        passed, own = variables[first_operand(step)], variables[step.name]
+        passed, own = variables[step.first], variables[step.name]
         if passed != own:
             yield Assign(own, passed)
     body = (s for step in steps for s in statements(step, variables[step.name]))
@@ -174,7 +233,8 @@ class NetworkWalk:
     def parameters(self) -> Iterator[Parameter]:
         for kept in self.network.kept:
             assert kept.default is not None
-            annotation = ANNOTATIONS.get(kept.type.kind)
+            optional = kept.type.optional or kept.type.kind == "activation"
+            annotation = self.names.annotation(kept.type, optional, True)
             yield Parameter(kept.name, annotation, self.spell(kept.default))
 
     def op_call(self, row: Row, **more: object) -> OpCall:
@@ -182,8 +242,8 @@ class NetworkWalk:
         body = row.call.body
         values = {name: constant(value) for name, value in body.arguments.items()}
         given = {**values, **row.spelled}
-        name, use = row.call.name, self.names.use
-        return OpCall(name, given, self.spell, use, (body,), **more)  # type: ignore[arg-type]
+        name, use, opened = row.call.name, self.names.use, bool(row.spelled)
+        return OpCall(name, given, self.spell, use, (body,), left_open=opened, **more)  # type: ignore[arg-type]
 
     def spelled(self, row: Row, call: OpCall) -> Expression:
         """How a row's op is spelled, which is remembered."""

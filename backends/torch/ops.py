@@ -6,8 +6,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from archc.backends.python.spelling import NOWHERE, OpCall, Spelling, constant, is_literal, literal
-from archc.backends.python.text import Expression
+from archc.backends.python.model import Initializer
+from archc.backends.python.spelling import (
+    NOWHERE,
+    Layer,
+    OpCall,
+    Spelling,
+    constant,
+    is_literal,
+    literal,
+)
+from archc.backends.python.text import Apply, Choice, Expression
 from archc.compiler.ir.interface import simplify, sized_inputs
 from archc.compiler.ir.network import Block
 from archc.compiler.language import expressions as ex
@@ -72,7 +81,7 @@ def _even_pads(call: OpCall) -> str | None:
     return call.spell(half) if spacings == (1, 1) and call.is_number("kernel") else None
 
 
-def _convolution(call: OpCall, positional: list[str], **named: Expression) -> Expression:
+def _convolution(call: OpCall, positional: list[str], **named: Expression) -> Apply:
     name, padding = _padding(call)
     named = {**call.given(stride="stride", dilation="dilation"), **padding, **named}
     if call.is_("bias", False):
@@ -82,19 +91,21 @@ def _convolution(call: OpCall, positional: list[str], **named: Expression) -> Ex
     return call.apply(name, *positional, **named)
 
 
-def _initialized(call: OpCall, layer: Expression, depthwise: bool = False) -> Expression:
+def _initialized(call: OpCall, layer: Apply, depthwise: bool = False) -> Layer:
     init = call.arguments["init"]
-    name = str(init.value) if isinstance(init, ex.Literal) else call["init"]
+    assert isinstance(init, ex.Literal)
+    name = call.use(str(init.value))
     symmetric = name.startswith("glorot") and call.is_("multiplier", 1) if depthwise else True
-    return call.apply(name, layer) if symmetric else call.apply("as_depthwise", call.use(name), layer)
+    wrapper = None if symmetric else call.use("as_depthwise")
+    return Layer(layer, (("", Initializer(name, wrapper)),))
 
 
-def _conv2d(call: OpCall) -> Expression:
+def _conv2d(call: OpCall) -> Layer:
     positional = [call.in_channels, call["filters"], call["kernel"]]
     return _initialized(call, _convolution(call, positional, **call.given(groups="groups")))
 
 
-def _depthwise(call: OpCall) -> Expression:
+def _depthwise(call: OpCall) -> Layer:
     positional = [call.in_channels, call.spell(_multiplied(call)), call["kernel"]]
     layer = _convolution(call, positional, groups=call.in_channels)
     return _initialized(call, layer, depthwise=True)
@@ -106,18 +117,22 @@ def _multiplied(call: OpCall) -> Node:
     return simplify(ex.Binary("*", call.channels, call.arguments["multiplier"], NOWHERE))
 
 
-def _separable(call: OpCall) -> Expression:
+def _separable(call: OpCall) -> Layer:
     one = constant(1)
     plain: dict[str, Node] = dict.fromkeys(("kernel", "stride", "dilation", "groups"), one)
     plain["padding"] = constant("valid")
     first = {**call.arguments, "bias": constant(False)}
     second = replace(call, arguments={**call.arguments, **plain}, channels=_multiplied(call))
-    return call.apply(
-        "SeparableConv2d", _depthwise(replace(call, arguments=first)), _conv2d(second)
-    )
+    halves = {
+        "depthwise": _depthwise(replace(call, arguments=first)),
+        "pointwise": _conv2d(second),
+    }
+    made = call.apply("SeparableConv2d", *(half.made for half in halves.values()))
+    initial = [(f".{name}", each) for name, half in halves.items() for _, each in half.initial]
+    return Layer(made, tuple(initial))
 
 
-def _dense(call: OpCall) -> Expression:
+def _dense(call: OpCall) -> Layer:
     bias: dict[str, Expression] = {} if call.is_("bias", True) else {"bias": call["bias"]}
     return _initialized(call, call.apply("nn.Linear", call.in_channels, call["units"], **bias))
 
@@ -140,14 +155,21 @@ def _momentum(call: OpCall) -> str:
 
 def _activation(call: OpCall) -> Expression:
     act = call.arguments["act"]
-    inside = "inplace=True" if call.overwrites and call.applied <= IN_PLACE and call.bodies else ""
+    in_place = call.overwrites and call.bodies and call.applied <= IN_PLACE
+    inside = ["inplace=True"] if in_place else []
     if isinstance(act, ex.Literal):
         if isinstance(act.value, Block):
             return call.apply(call["act"], *([call.in_channels] if sized_inputs(act.value) else []))
-        return "nn.Identity()" if act.value is None else f"{call['act']}({inside})"
+        return "nn.Identity()" if act.value is None else call.apply(call["act"], *inside)
     name = call["act"] if isinstance(act, ex.Name) else f"({call['act']})"
-    made = f"{MAKE}({name}, {call.in_channels})" if call.serving else f"{name}({inside})"
-    return made if call.when == act else f"{made} if {name} else nn.Identity()"
+    made = call.apply(name, *inside)
+    if call.serving:
+        made = call.apply(MAKE, name, call.in_channels)
+    elif call.left_open:
+        made = call.apply("as_module", name)
+    if call.when == act or not call.optional:
+        return made
+    return Choice(made, call["act"], "nn.Identity()", "nn.Module")
 
 
 def _pool(stock: str, same: str) -> Spelling:

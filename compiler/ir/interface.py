@@ -174,7 +174,7 @@ class _Analysis:
             with placed(step.place):
                 for invoke in step.call.walk():
                     self.invoke(invoke, optional=step.when is not None)
-                first = self.channels.get(_first(step.call).name)
+                first = self.channels.get(step.first)
                 self.step_channels(step.name, step.call.name, step.when, first)
             self.check_size(step)
         mentioned = list(self.mentioned())
@@ -357,12 +357,6 @@ def _let_type(node: Node) -> tuple[Type, Node | None]:
     if isinstance(node, ex.Compare) or (isinstance(node, ex.Unary) and node.operator == "not"):
         return Type("bool"), ex.Literal(False, _NOWHERE)
     return Type("any", any(n == ex.Literal(None, _NOWHERE) for n in ex.walk(node))), None
-
-
-def _first(invoke: Invoke) -> Use:
-    """What a step passes through when it is left out: the first tensor that it uses."""
-    operand = invoke.operands[0]
-    return operand if isinstance(operand, Use) else _first(operand)
 
 
 def _with_defaults(target: Op | Block, given: dict[str, Node]) -> dict[str, Node]:

@@ -240,6 +240,14 @@ class Step:
     when: Node | None
     place: Place = field(compare=False, repr=False)
 
+    @property
+    def first(self) -> str:
+        """The first tensor that it uses, which it passes through where it is left out."""
+        call: Invoke | Use = self.call
+        while isinstance(call, Invoke):
+            call = call.operands[0]
+        return call.name
+
 
 @dataclass(frozen=True, eq=False)
 class Block(Definition):

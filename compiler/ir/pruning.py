@@ -1,0 +1,285 @@
+"""From a network to the same network, whose blocks have no parameter that no call varies.
+
+In: a network, elaborated. Out: one whose blocks lack the parameters that every call leaves at their
+default, paddings that every call gives alike, and the steps that are left out then. A block that is
+named where an activation belongs stays as it is, with all that it calls: whoever makes a model may
+give another in its place. So does what a kept parameter may reach.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Set
+from dataclasses import dataclass, field, replace
+
+from archc.compiler.ir.folding import folded, truth
+from archc.compiler.ir.network import Block, Body, Call, Invoke, Network, Op, Parameter, Step
+from archc.compiler.language import expressions as ex
+from archc.compiler.language.expressions import Node, Value
+from archc.compiler.language.problems import Place, Source
+
+_NOWHERE = Place(Source("generated", ""), 1, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fixed:
+    """What is alike in every call of a block."""
+
+    constants: Mapping[str, Node] = field(default_factory=dict)
+    """Values of parameters that are none then."""
+    conditions: Mapping[str, bool] = field(default_factory=dict)
+    """Whether a step with a condition is there, by its name."""
+    given: frozenset[str] = frozenset()
+    """Parameters that may be none, and never are."""
+
+
+_NOTHING = _Fixed()
+
+
+def pruned(network: Network) -> Network:
+    """`network` without what no call of a block varies. It computes the same."""
+    pruner = _Pruner(_fixed(network))
+    rows = tuple(
+        replace(row, call=pruner.call(row.call), spelled=pruner.arguments(row.call, row.spelled))
+        for row in network.rows
+    )
+    return replace(network, rows=rows)
+
+
+# ----------------------------------------------------------------------- what no call varies
+
+
+def _fixed(network: Network) -> dict[Block, _Fixed]:
+    serving, opened = _serving(network), left_open(network)
+    calls: dict[Block, list[Body]] = {}
+    for body in _bodies(network):
+        if isinstance(body.target, Block) and body.target not in serving:
+            calls.setdefault(body.target, []).append(body)
+    every = {block: _of(network, block, opened, bodies) for block, bodies in calls.items()}
+    return {block: fixed for block, fixed in every.items() if _can_end(block, fixed)}
+
+
+def _of(network: Network, block: Block, opened: Open, bodies: list[Body]) -> _Fixed:
+    given = [body.arguments for body in bodies]
+    constants = {
+        p.name: ex.Literal(given[0].get(p.name), _NOWHERE)
+        for p in block.parameters
+        if (block, p.name) not in opened and _is_fixed(network, block, p, given)
+    }
+    always = frozenset(
+        p.name
+        for p in block.parameters
+        if (block, p.name) not in opened and all(a.get(p.name) is not None for a in given)
+    )
+    return _Fixed(constants, dict(_conditions(block, opened, bodies)), always)
+
+
+def _conditions(block: Block, opened: Open, bodies: list[Body]) -> Iterator[tuple[str, bool]]:
+    """The steps that every call makes, or none."""
+    made = [{call.name for call in body.calls} for body in bodies]
+    for step in block.steps:
+        if step.when is not None and not _is_open(block, step.when, opened):
+            there = [step.call.name in names for names in made]
+            if all(there) or not any(there):
+                yield step.name, there[0]
+
+
+def _is_open(block: Block, node: Node, opened: Open) -> bool:
+    """Whether an argument of the model may decide an expression, which may mention a `let`."""
+    told = ex.substitute(node, dict(block.lets))
+    return any((block, name) in opened for name in (*_CHANNELS, *ex.names(told)))
+
+
+def _is_fixed(
+    network: Network, block: Block, parameter: Parameter, given: list[Mapping[str, Value]]
+) -> bool:
+    first, *others = (_plain(arguments.get(parameter.name)) for arguments in given)
+    if isinstance(first, ex.Definition) or any(other != first for other in others):
+        return False
+    own = network.defaults.get(block.name, {})
+    if parameter.name in own:
+        return first == _plain(own[parameter.name])
+    usual = parameter.default
+    left = first is None if usual is None else first == _plain(usual.evaluate({}))
+    return parameter.type.kind == "padding" or (left and not parameter.required)
+
+
+def _plain(value: Value) -> tuple[bool, Value]:
+    """A value that equals another only if they are alike: 1 and 1.0 are, 1 and true are not."""
+    return isinstance(value, bool), ex.compact(value)
+
+
+def _bodies(network: Network) -> Iterable[Body]:
+    found: dict[int, Body] = {}
+    pending = [row.call.body for row in network.rows]
+    while pending:
+        body = pending.pop()
+        if id(body) not in found:
+            found[id(body)] = body
+            pending += [call.body for call in body.calls]
+    return found.values()
+
+
+def _serving(network: Network) -> set[Block]:
+    """The blocks that are named where an activation belongs, and what they call."""
+    every = list(_bodies(network))
+    named = [value for body in every for value in body.arguments.values()]
+    named += [value for own in network.defaults.values() for value in own.values()]
+    targets = [body.target for body in every if isinstance(body.target, Block)]
+    named += [other for block in targets for other in _literals(block)]
+    found: set[Block] = set()
+    pending = [value for value in named if isinstance(value, Block)]
+    while pending:
+        block = pending.pop()
+        if block not in found:
+            found.add(block)
+            pending += [*block.names()]
+    return found
+
+
+def _literals(block: Block) -> Iterator[Value]:
+    nodes = [node for _, invoke in block.invokes() for _, node in invoke.arguments]
+    nodes += [p.default for p in block.parameters if p.default is not None]
+    nodes += [node for _, node in block.lets]
+    return (n.value for node in nodes for n in ex.walk(node) if isinstance(n, ex.Literal))
+
+
+Open = Set[tuple[Block, str]]
+"""What an argument of the model may reach: a parameter of a block, by the block."""
+
+_CHANNELS = frozenset({"channels"})
+"""Stands for the channels of a block's inputs."""
+
+
+def left_open(network: Network) -> Open:
+    """What an argument of the model may reach."""
+    found: set[tuple[Block, str]] = set()
+    pending: list[tuple[Op | Block, frozenset[str]]] = [
+        (row.call.body.target, frozenset(row.spelled) | (_CHANNELS if any(row.channels) else set()))
+        for row in network.rows
+    ]
+    while pending:
+        target, names = pending.pop()
+        if isinstance(target, Block) and not {(target, name) for name in names} <= found:
+            found |= {(target, name) for name in names}
+            # What is not written out may depend on it.
+            for _, invoke in target.invokes():
+                own = (name for name, node in invoke.arguments if not ex.is_constant(node))
+                pending.append((invoke.target, frozenset(own) | _CHANNELS))
+    return found
+
+
+def _can_end(block: Block, fixed: _Fixed) -> bool:
+    """Whether the last step is there, or passes on what is computed just before it."""
+    steps, instead = _steps(block, fixed)
+    last = block.steps[-1].name
+    return bool(steps) and steps[-1].name == instead.get(last, last)
+
+
+def _steps(block: Block, fixed: _Fixed) -> tuple[list[Step], dict[str, str]]:
+    """The steps that some call makes, and what stands for the others."""
+    steps: list[Step] = []
+    instead: dict[str, str] = {}
+    for step in block.steps:
+        when = None if step.when is None else _told(step.when, fixed.constants)
+        there = True if when is None else fixed.conditions.get(step.name, truth(when, {}))
+        if there is False:
+            instead[step.name] = instead.get(step.first, step.first)
+        else:
+            steps.append(replace(step, when=None if there else when))
+    return steps, instead
+
+
+# ------------------------------------------------------------------------------- without it
+
+
+class _Pruner:
+    """The same calls and blocks without what is fixed; each is made once."""
+
+    def __init__(self, fixed: Mapping[Block, _Fixed]) -> None:
+        self.fixed = fixed
+        self.blocks: dict[Block, Block] = {}
+        self.bodies: dict[int, Body] = {}
+
+    def call(self, call: Call) -> Call:
+        return replace(call, body=self.body(call.body))
+
+    def body(self, body: Body) -> Body:
+        found = self.bodies.get(id(body))
+        if found is None:
+            calls = tuple(map(self.call, body.calls))
+            found = replace(body, target=self.target(body.target), calls=calls)
+            self.bodies[id(body)] = found
+        return found
+
+    def arguments(self, call: Call, given: Mapping[str, Node]) -> Mapping[str, Node]:
+        fixed = self.of(call.body.target).constants
+        return {name: node for name, node in given.items() if name not in fixed}
+
+    def of(self, target: Op | Block) -> _Fixed:
+        return self.fixed.get(target, _NOTHING) if isinstance(target, Block) else _NOTHING
+
+    def target(self, target: Op | Block) -> Op | Block:
+        if not isinstance(target, Block):
+            return target
+        if target not in self.blocks:
+            self.blocks[target] = self.block(target)
+        return self.blocks[target]
+
+    def block(self, block: Block) -> Block:
+        fixed = self.of(block)
+        targets = [invoke.target for _, invoke in block.invokes()]
+        if fixed == _NOTHING and all(self.target(target) is target for target in targets):
+            return block
+        steps, instead = _steps(block, fixed)
+        said = {**fixed.constants, **_channels(instead)}
+        return replace(
+            block,
+            parameters=tuple(
+                _demanded(p) if p.name in fixed.given else p
+                for p in block.parameters
+                if p.name not in fixed.constants
+            ),
+            lets=tuple((name, _told(node, said)) for name, node in block.lets),
+            steps=tuple(self.step(step, said, instead) for step in steps),
+            channels=None if block.channels is None else _told(block.channels, said),
+        )
+
+    def step(self, step: Step, said: Mapping[str, Node], instead: Mapping[str, str]) -> Step:
+        when = None if step.when is None else _told(step.when, said)
+        return replace(step, call=self.invoke(step.call, said, instead), when=when)
+
+    def invoke(
+        self, invoke: Invoke, said: Mapping[str, Node], instead: Mapping[str, str]
+    ) -> Invoke:
+        fixed = self.of(invoke.target).constants
+        operands = tuple(
+            self.invoke(operand, said, instead)
+            if isinstance(operand, Invoke)
+            else replace(operand, name=instead.get(operand.name, operand.name))
+            for operand in invoke.operands
+        )
+        arguments = tuple(
+            (name, _told(node, said)) for name, node in invoke.arguments if name not in fixed
+        )
+        target = self.target(invoke.target)
+        return replace(invoke, target=target, operands=operands, arguments=arguments)
+
+
+def _demanded(parameter: Parameter) -> Parameter:
+    """A parameter that is never none, without none for a default."""
+    default, type_ = parameter.default, replace(parameter.type, optional=False)
+    none = isinstance(default, ex.Literal) and default.value is None
+    return replace(parameter, type=type_, default=None if none else default)
+
+
+def _told(node: Node, said: Mapping[str, Node]) -> Node:
+    return folded(ex.substitute(node, said), {}) if said else node
+
+
+def _channels(instead: Mapping[str, str]) -> dict[str, Node]:
+    """What is known of a step that is left out is known of what stands for it."""
+    return {
+        f"{name}.{field}": ex.Attribute(other, field, _NOWHERE)
+        for name, other in instead.items()
+        for field in ("channels", "stride", "height", "width")
+    }
