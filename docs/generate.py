@@ -28,7 +28,7 @@ from archc.compiler.language.values import ACTIVATIONS, INITIALIZERS, KINDS, PAD
 from archc.compiler.pipeline import compile_network
 from archc.compiler.printed import schema
 from archc.compiler.printed.resolve import resolve
-from archc.compiler.spec import changes, load, models, reader
+from archc.compiler.spec import changes, kinds, load, models, reader
 
 PAGE = Path(__file__).with_name("language.md")
 FIRST = "tiny.yaml"
@@ -112,7 +112,7 @@ def limits(page: str) -> str:
             ("largest number", f"{expressions.LARGEST:,}"),
             ("files that use or extend each other", f"{load.MAX_FILES} in a row"),
             ("changes of rows, times rows", f"{changes.MAX_WORK:,}"),
-            ("values of a list, such as the rows that one joins", f"{models.MAX_ITEMS:,}"),
+            ("values of a list, such as the rows that one joins", f"{kinds.MAX_ITEMS:,}"),
             ("steps of a block", f"{models.MAX_STEPS:,}"),
             ("values that a block works out or hands on", f"{interface.MAX_ARGUMENTS:,}"),
             ("terms of the channels of a block's steps", f"{interface.MAX_TERMS:,}"),

@@ -13,16 +13,8 @@ from archc.compiler.language.problems import Source, SpecError
 from archc.compiler.printed.schema import DOCS, MAX_COLUMNS, blocks_of, json_schema, shipped_blocks
 from archc.compiler.spec import reader
 from archc.compiler.spec.load import SHIPPED
-from archc.compiler.spec.models import (
-    RESERVED,
-    BlockSpec,
-    ChangeSpec,
-    InputSpec,
-    ParameterSpec,
-    RowSpec,
-    Spec,
-    TableSpec,
-)
+from archc.compiler.spec.models import BlockSpec, InputSpec, ParameterSpec, Spec
+from archc.compiler.spec.rows import ROW_KEYS, ChangeSpec, RowSpec, TableSpec
 
 SCHEMA = json_schema(shipped_blocks())
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
@@ -327,7 +319,7 @@ def test_a_block_of_ones_own_is_known(tmp_path: Path) -> None:
     assert definitions["row.own"]["description"] == "My own."
     assert definitions["own.pad"]["default"] == [0, 1, 0, 1]
     assert "default" not in definitions["own.wide"]
-    assert definitions["row.fuse"]["properties"].keys() == set(RESERVED)
+    assert definitions["row.fuse"]["properties"].keys() == set(ROW_KEYS)
 
 
 def test_the_blocks_of_a_broken_file_are_not_known(tmp_path: Path) -> None:

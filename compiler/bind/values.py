@@ -19,8 +19,9 @@ from archc.compiler.language.problems import (
     suggest,
 )
 from archc.compiler.language.values import KINDS, Type
-from archc.compiler.spec.models import ParameterSpec, TableSpec
+from archc.compiler.spec.models import ParameterSpec
 from archc.compiler.spec.reader import Scalar
+from archc.compiler.spec.rows import TableSpec
 
 BOUNDS = ("min", "max", "above", "below", "usual")
 NUMBERS = ("int", "float", "size", "sides", "shape")

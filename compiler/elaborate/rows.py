@@ -80,8 +80,7 @@ class Rows:
                 raise _not_at_the_end(template, self.end)
             count = 1 if template.repeat is None else self.repeats(template, template.repeat)
             for index in range(count):
-                tapped = template if index == count - 1 else replace(template, tap=None)
-                self.outputs.append(self.output(tapped, index == 0))
+                self.outputs.append(self.output(template, index == 0, index == count - 1))
                 if self.outputs[-1] is FAILED:  # so are those that follow
                     self.outputs += [FAILED] * (count - index - 1)
                     break
@@ -172,8 +171,8 @@ class Rows:
 
     # ------------------------------------------------------------------------------ rows
 
-    def output(self, template: RowTemplate, first: bool) -> Output:
-        """Adds one row; what it gives."""
+    def output(self, template: RowTemplate, first: bool, last: bool) -> Output:
+        """Adds one row, the first or the last of its repeats or neither; what it gives."""
         feeds = self.feeds(template, first)
         joined = template.target.variadic or feeds != (len(self.outputs) - 1,)
         if self.end is not None and joined:
@@ -194,7 +193,12 @@ class Rows:
         except Invalid as invalid:
             self.blame(template, self.named(invalid, feeds), invalid.about)
             return FAILED
-        return self.keep(template, body, feeds, inputs)
+        row = self.worked_out_row(template, body, feeds, inputs)
+        if last and template.row.tap is not None:
+            row = replace(row, tap=self.checked_tap(row, template.row.tap))
+        self.rows.append(row)
+        channels = self.output_channels(template, body, row.spelled, row.channels)
+        return Output(body.output, channels, f"`{row.call.name}`")
 
     def blame(
         self,
@@ -232,9 +236,9 @@ class Rows:
         hint = "; ".join([*([invalid.hint] if invalid.hint else []), ", ".join(said)])
         return Invalid(invalid.code, invalid.message, hint, invalid.about)
 
-    def keep(
+    def worked_out_row(
         self, template: RowTemplate, body: Body, feeds: tuple[int, ...], inputs: tuple[Output, ...]
-    ) -> Output:
+    ) -> Row:
         spelled = self.spelled(template, inputs)
         self.check_undecided(template, body, spelled, inputs)
         name = template.name
@@ -242,25 +246,20 @@ class Rows:
             index = self.counts.get(template.group, 0)
             self.counts[template.group] = index + 1
             name = f"{template.group}.{index}"
-        if template.tap is not None:
-            self.check_tap(name, body.output)
         call = Call(name, body, tuple(feed - 1 for feed in feeds))
         channels = tuple(x.channels for x in inputs)
         when = None if self.end is None else ex.substitute(self.end, self.folded(template.place))
-        self.rows.append(
-            Row(call, spelled, channels, template.group, template.place, when, template.tap)
-        )
-        return Output(
-            body.output, self.output_channels(template, body, spelled, channels), f"`{name}`"
-        )
+        return Row(call, spelled, channels, template.group, template.place, when)
 
-    def check_tap(self, name: str, output: Tensor) -> None:
+    def checked_tap(self, row: Row, tap: str) -> str:
         hint = "tap a row above it"
-        if not output.is_map:
-            message = f"`{name}` gives a vector of {output}, and a tap is of a feature map"
-            raise Invalid("E043", message, hint)
+        if not row.call.body.output.is_map:
+            gives = f"`{row.call.name}` gives a vector of {row.call.body.output}"
+            raise Invalid("E043", f"{gives}, and a tap is of a feature map", hint)
         if self.end is not None:
-            raise Invalid("E024", f"`{name}` may be left out, so it cannot be tapped", hint)
+            message = f"`{row.call.name}` may be left out, so it cannot be tapped"
+            raise Invalid("E024", message, hint)
+        return str(tap)
 
     def arguments(self, template: RowTemplate, x: Tensor | None) -> dict[str, Value] | None:
         """The values of the row's arguments; None where one is wrong or cannot be known."""

@@ -44,6 +44,12 @@ _TOKEN = re.compile(
     r"|(?P<operator>//|==|!=|<=|>=|[-+*/%<>()\[\],.=])|(?P<end>$))"
 )
 _WORD_OPERATORS = ("if", "else", "or", "and", "not")
+_WORD = re.compile(r"[^\W\d]\w*")
+
+
+def is_word(text: str) -> bool:
+    """Whether an expression is a name and nothing else."""
+    return _WORD.fullmatch(text) is not None and text not in (*WORDS, *_WORD_OPERATORS)
 
 
 @dataclass(frozen=True, slots=True)

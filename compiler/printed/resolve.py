@@ -20,7 +20,8 @@ from archc.compiler.pipeline import compile_program
 from archc.compiler.printed import writer
 from archc.compiler.printed.roundings import Roundings
 from archc.compiler.spec import reader
-from archc.compiler.spec.models import FORMAT, BlockSpec, TableSpec
+from archc.compiler.spec.models import FORMAT, BlockSpec
+from archc.compiler.spec.rows import TableSpec
 
 Cells = dict[str, str]
 """A row as it is written: keys and arguments by name."""

@@ -20,7 +20,8 @@ from archc.compiler.language import expressions as ex
 from archc.compiler.language.problems import SpecError, in_reading_order
 from archc.compiler.language.values import ACTIVATIONS, INITIALIZERS, KINDS, PADDINGS
 from archc.compiler.spec.load import SHIPPED, load
-from archc.compiler.spec.models import FORMS, BlockSpec, ParameterSpec, Spec
+from archc.compiler.spec.models import BlockSpec, ParameterSpec, Spec
+from archc.compiler.spec.rows import FORMS, ROW_KEYS, CallSpec, is_value
 
 Schema = dict[str, Any]
 
@@ -63,12 +64,7 @@ DOCS: Mapping[str, Mapping[str, str]] = {
         "doc": "What it means.",
     },
     "RowSpec": {
-        "block": "A block or an op.",
-        "name": "What the row is called in paths; else it goes by its block.",
-        "when": "The row is left out where this is false.",
-        "from": "What feeds the row: rows above by name, or by how far above (-1, -2, ...).",
-        "repeat": "How many times the row stands here.",
-        "tap": "A name for the row's feature map, which the model can then return.",
+        key: CallSpec.model_fields[name].description or "" for key, name in ROW_KEYS.items()
     },
     "TableSpec": {
         "columns": "`block`, and the arguments and other keys of a row that the cells give.",
@@ -343,8 +339,9 @@ def _mapping(properties: Schema, doc: str) -> Schema:
 def _tables(definitions: Schema, targets: Iterable[_Target]) -> None:
     arguments = dict(_columns(definitions, targets))
     row = definitions["RowSpec"]["properties"]
-    words = {name: {**row[name], "type": ["string", "null"]} for name in ("name", "tap")}
-    columns = {"block": row["block"], **row, **arguments, **words}
+    words = [key for key in row if key != "block" and not is_value(key)]
+    texts = {key: {**row[key], "type": ["string", "null"]} for key in words}
+    columns = {"block": row["block"], **row, **arguments, **texts}
     definitions.update({f"column.{name}": column for name, column in columns.items()})
     table = definitions["TableSpec"]
     keys = table["properties"]

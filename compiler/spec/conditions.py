@@ -12,13 +12,13 @@ from dataclasses import replace
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.expressions import Node, Value
 from archc.compiler.language.problems import Place, Problem, SpecError, choices, suggest
-from archc.compiler.spec.models import RowSpec
+from archc.compiler.spec.rows import CallSpec
 
 Cells = Mapping[str, Value]
 """What a row says under each column. An expression is its text."""
 
 
-def row_values(row: RowSpec) -> Cells:
+def row_values(row: CallSpec) -> Cells:
     name = {} if row.name is None else {"name": str(row.name)}
     arguments = {str(key): _value(node) for key, node in row.arguments.items()}
     return {"block": str(row.block), **name, **arguments}
@@ -31,7 +31,7 @@ def _value(node: Node | None) -> Value:
         return ex.text(node)
     try:
         return node.evaluate({})
-    except (SpecError, KeyError):
+    except SpecError:
         return ex.text(node)  # what is wrong with it is reported where the row is bound
 
 
