@@ -82,7 +82,7 @@ class RowBinder:
         self.names.setdefault(name, place)
 
     def claim_tap(self, tap: object) -> None:
-        if not isinstance(tap, Scalar):
+        if not isinstance(tap, ex.Word):
             return
         if tap in self.taps:
             related = ("the other", self.taps[tap])
@@ -165,21 +165,21 @@ class RowBinder:
 
     def has_words(self, row: CallSpec) -> bool:
         """Whether a row says what it calls. Reports cells that are no words where one belongs."""
-        if not isinstance(row.block, Scalar):
+        if not isinstance(row.block, ex.Word):
             place = row.place if row.block is None else row.block.place
             self.values.report("E030", "the column `block` names a block or an op", place)
         for column, what in (("name", "the row"), ("tap", "the row's feature map")):
             said = getattr(row, column)
-            if isinstance(said, Scalar):
+            if isinstance(said, ex.Word):
                 self.check_word(said)
             elif said is not None:
                 hint = "use a word, as in `stem` or `cell_1`"
                 message = f"the column `{column}` names {what}"
                 self.values.report("E013", message, said.place, hint)
-        named = row.name is None or isinstance(row.name, Scalar)
-        return named and isinstance(row.block, Scalar)
+        named = row.name is None or isinstance(row.name, ex.Word)
+        return named and isinstance(row.block, ex.Word)
 
-    def check_word(self, word: Scalar) -> None:
+    def check_word(self, word: ex.Word) -> None:
         try:
             check_module_name(word)
         except Invalid as invalid:

@@ -11,6 +11,7 @@ import operator
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from dataclasses import field as entry
+from typing import Self
 
 from archc.compiler.language.problems import Place, Problem, SpecError, choices, quote, suggest
 
@@ -166,11 +167,11 @@ class Items:
 
 
 class Word(str):
-    """The name of an argument, which knows where it stands."""
+    """A text that knows where it stands, such as the name of an argument."""
 
     place: Place
 
-    def __new__(cls, text: str, place: Place) -> Word:
+    def __new__(cls, text: str, place: Place) -> Self:
         word = super().__new__(cls, text)
         word.place = place
         return word

@@ -22,7 +22,7 @@ from archc.compiler.language.problems import (
     suggest,
 )
 from archc.compiler.spec.conditions import Condition, row_values
-from archc.compiler.spec.reader import Scalar, Sequence
+from archc.compiler.spec.reader import Sequence
 from archc.compiler.spec.rows import CallSpec, ChangeSpec, PatchSpec, TableSpec, row_of
 from archc.compiler.spec.validation import problems_of
 
@@ -304,5 +304,5 @@ def _fixed(table: TableSpec) -> set[str]:
 
 
 def _place(name: object) -> Place:
-    assert isinstance(name, Scalar)
+    assert isinstance(name, ex.Word)
     return name.place

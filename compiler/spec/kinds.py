@@ -83,9 +83,10 @@ def _value(value: Any) -> Node:
     return _node(value)
 
 
-def _word(value: object) -> Scalar | Node:
+def _word(value: object) -> expressions.Word | Node:
     """A word, or the expression that stands in its place: whoever means something by it tells."""
-    return value if isinstance(value, Scalar) and parser.is_word(value) else _node(value)
+    word = parser.word(value, value.place) if isinstance(value, Scalar) else None
+    return _node(value) if word is None else word
 
 
 def _node(value: object) -> Node:

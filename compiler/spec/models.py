@@ -84,10 +84,7 @@ class ParameterSpec(SpecNode):
     @classmethod
     def _short(cls, value: Any, handler: Callable[[Any], Self]) -> Self:
         if isinstance(value, Scalar):
-            mapping = reader.Mapping()
-            mapping[Scalar("type")] = value
-            mapping.place = value.place
-            return handler(mapping)
+            return handler(like(value, {Scalar("type", value.place): value}))
         return handler(value)
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import yaml
 
+from archc.compiler.language.expressions import Word
 from archc.compiler.language.problems import (
     Enough,
     Place,
@@ -52,10 +53,9 @@ _SYNTAX = (
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-class Scalar(str):
+class Scalar(Word):
     """The text of one scalar. `plain` is false where it was quoted."""
 
-    place: Place
     plain: bool
 
 
@@ -213,8 +213,7 @@ class _Reader:
             self.report("E007", message, place, "remove the tag")
 
     def scalar(self, event: Any) -> Scalar:
-        node = Scalar(event.value)
-        node.place = self.place(event.start_mark, event.end_mark)
+        node = Scalar(event.value, self.place(event.start_mark, event.end_mark))
         node.plain = event.style is None or event.style == ""
         if len(node) > MAX_TEXT:
             self.report("E008", f"a text of more than {MAX_TEXT} characters", node.place)

@@ -18,6 +18,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from archc.compiler.language import expressions
 from archc.compiler.language.names import check_name
 from archc.compiler.language.problems import Invalid, Problem, choices, quote
 from archc.compiler.spec import reader
@@ -75,7 +76,7 @@ class CallSpec(SpecNode):
     def is_sound(self) -> bool:
         """Whether there is a word wherever one belongs."""
         words = (self.block, *(word for word in (self.name, self.tap) if word is not None))
-        return all(isinstance(word, Scalar) for word in words)
+        return all(isinstance(word, expressions.Word) for word in words)
 
     @property
     def given(self) -> dict[str, Any]:
