@@ -162,7 +162,8 @@ class _BlockBinder:
             hint = f"use `{call.name}` itself below"
             self.binder.report("E038", f"`{name}` only renames `{call.name}`", call.place, hint)
             return None
-        return None if call is None else Step(name, call, when, spec.name.place)
+        doc = str(spec.doc or "")
+        return None if call is None else Step(name, call, when, spec.name.place, doc)
 
     def returned(self) -> list[Step | None]:
         """`returns` as a last step, named after what it calls."""

@@ -196,6 +196,8 @@ class Rows:
         row = self.worked_out_row(template, body, feeds, inputs)
         if last and template.row.tap is not None:
             row = replace(row, tap=self.checked_tap(row, template.row.tap))
+        if first and template.row.doc is not None:
+            row = replace(row, doc=str(template.row.doc))
         self.rows.append(row)
         channels = self.output_channels(template, body, row.spelled, row.channels)
         return Output(body.output, channels, f"`{row.call.name}`")

@@ -114,6 +114,8 @@ def _row(row: Row, index: int, network: Network) -> Cells:
         cells["when"] = writer.expression(text(row.when))
     if row.tap is not None:
         cells["tap"] = writer.text(row.tap)
+    if row.doc:
+        cells["doc"] = writer.text(row.doc)
     return cells
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from archc.compiler.language import expressions as ex
 from archc.compiler.language.problems import SpecError, in_reading_order
 from archc.compiler.language.values import ACTIVATIONS, INITIALIZERS, KINDS, PADDINGS
 from archc.compiler.spec.load import SHIPPED, load
-from archc.compiler.spec.models import BlockSpec, ParameterSpec, Spec
+from archc.compiler.spec.models import STEP_KEYS, BlockSpec, ParameterSpec, Spec
 from archc.compiler.spec.rows import FORMS, ROW_KEYS, CallSpec, is_value
 
 Schema = dict[str, Any]
@@ -83,6 +84,7 @@ DOCS: Mapping[str, Mapping[str, str]] = {
     },
     "StepSpec": {
         "when": "Where this is false, the step's first tensor is passed through.",
+        "doc": "What is to be said of the step, on one line.",
     },
     "BlockSpec": {
         "doc": "What the block does, in a sentence.",
@@ -456,16 +458,22 @@ def _parameters(definitions: Schema) -> None:
 
 
 def _steps(definitions: Schema) -> None:
-    """A step is `name: expression`, and perhaps `when`."""
+    """A step is `name: expression`, and what may stand beside it."""
     spec = definitions["StepSpec"]
     keys = spec["properties"]
     pattern = keys["name"]["pattern"].removeprefix("^")
+    beside = {key: keys[key] for key in STEP_KEYS}
     spec |= {
-        "properties": {"when": keys["when"]},
-        "patternProperties": {f"^(?!when$){pattern}": {"type": "string"}},
-        "if": {"required": ["when"]},
-        "then": {"minProperties": 2, "maxProperties": 2},
-        "else": {"minProperties": 1, "maxProperties": 1},
+        "properties": beside,
+        "patternProperties": {f"^(?!({'|'.join(beside)})$){pattern}": {"type": "string"}},
+        "oneOf": [_beside(keys) for n in range(3) for keys in combinations(beside, n)],
     }
     del spec["required"]
     definitions["BlockSpec"]["properties"]["returns"]["type"] = "string"
+
+
+def _beside(keys: tuple[str, ...]) -> Schema:
+    """A step with these keys, no other ones and its name."""
+    absent = {key: False for key in STEP_KEYS if key not in keys}
+    size = {"minProperties": len(keys) + 1, "maxProperties": len(keys) + 1}
+    return {"required": [*keys], "properties": absent, **size}

@@ -41,7 +41,7 @@ from archc.compiler.spec.kinds import (
     scalar,
 )
 from archc.compiler.spec.reader import Scalar
-from archc.compiler.spec.rows import ChangeSpec, Entry, check_parameter_name
+from archc.compiler.spec.rows import ChangeSpec, Doc, Entry, check_parameter_name
 
 FORMAT = 1
 """The version of the spec format, which every file names first."""
@@ -106,17 +106,22 @@ class StepSpec(SpecNode):
     name: LayerName
     value: Value
     when: Expression = None
+    doc: Doc = None
 
     @classmethod
     def rewritten(cls, value: reader.Mapping) -> reader.Mapping:
-        names = [key for key in value if key != "when"]
+        names = [key for key in value if key not in STEP_KEYS]
         if len(names) != 1:
             message = f"a step is one `name: expression`, not {len(names)}"
-            hints = [hint for hint in (suggest(name, ["when"]) for name in names) if hint]
+            hints = [hint for hint in (suggest(name, STEP_KEYS) for name in names) if hint]
             hint = hints[0] if hints else cls.example
             raise refusal(Problem("E012", message, value.place, hint))
-        rest = {key: item for key, item in value.items() if key == "when"}
+        rest = {key: item for key, item in value.items() if key in STEP_KEYS}
         return like(value, {"name": names[0], "value": value[names[0]], **rest})
+
+
+STEP_KEYS = ("when", "doc")
+"""What may stand beside the name of a step."""
 
 
 class BlockSpec(SpecNode):

@@ -37,8 +37,32 @@ from archc.compiler.spec.kinds import (
     like,
     misfit,
     refusal,
+    scalar,
 )
 from archc.compiler.spec.reader import Scalar
+
+MAX_DOC = 200
+"""Characters of what a row or a step says of itself: generated code holds it as one comment."""
+
+
+def _doc(value: object) -> expressions.Word | None:
+    """One line of text, or none."""
+    given = scalar(value, "a text")
+    text = given.strip() if is_given(given) else ""
+    if len(text) > MAX_DOC:
+        message, hint = f"a `doc` of more than {MAX_DOC} characters", "say the rest in a comment"
+        raise refusal(Problem("E008", message, given.place, hint))
+    if len(text.splitlines()) > 1:
+        message, hint = "a `doc` of more than one line", "say it on one line"
+        raise refusal(Problem("E012", message, given.place, hint))
+    return expressions.Word(text, given.place) if text else None
+
+
+Doc = Annotated[
+    str | None,
+    PlainValidator(_doc),
+    WithJsonSchema({"type": ["string", "null"], "maxLength": MAX_DOC}),
+]
 
 
 class CallSpec(SpecNode):
@@ -58,6 +82,7 @@ class CallSpec(SpecNode):
     tap: Word = Field(
         None, description="A name for the row's feature map, which the model can then return."
     )
+    doc: Doc = Field(None, description="What is to be said of the row, on one line.")
     arguments: dict[Name, Expression] = Field({})
     _listed: bool = PrivateAttr(False)
 
