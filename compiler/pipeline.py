@@ -14,7 +14,7 @@ from archc.compiler.elaborate.network import elaborate
 from archc.compiler.ir.interface import interface, output_channels
 from archc.compiler.ir.network import Block, Network
 from archc.compiler.language import expressions as ex
-from archc.compiler.language.problems import Enough, Problem, Problems, SpecError, in_reading_order
+from archc.compiler.language.problems import Enough, Problem, Reporter, SpecError, in_reading_order
 from archc.compiler.spec.load import LARGE, Files, load
 from archc.compiler.spec.reader import Scalar
 from archc.compiler.spec.variants import Same
@@ -43,20 +43,18 @@ def check_network(files: Files) -> Result:
 
 def check_interfaces(program: Program) -> Result:
     """The same program, if generated code can spell every block of it."""
-    problems = Problems()
+    reporter = Reporter()
     with suppress(Enough):
         terms = 0
         for block in program.blocks.values():
-            try:
+            with reporter.blaming(block.place):
                 terms += interface(block).terms
-            except SpecError as error:
-                problems.extend(error.problems)
             if terms > MAX_TERMS:
-                problems.append(_too_many_terms(block))
+                reporter.tell([_too_many_terms(block)])
                 break
-    if not problems:
-        problems.extend(_defaults_of_channels(program))
-    return (None if problems else program), problems
+    if not reporter.problems:
+        reporter.tell(_defaults_of_channels(program))
+    return (None if reporter.problems else program), reporter.problems
 
 
 MAX_TERMS = 2**17

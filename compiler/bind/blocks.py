@@ -11,7 +11,7 @@ from archc.compiler.ir.catalogue import CATALOGUE
 from archc.compiler.ir.network import Block, Invoke, Op, Step, Use
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.expressions import Node
-from archc.compiler.language.problems import Invalid, Place, choices, suggest
+from archc.compiler.language.problems import Place, choices, suggest
 from archc.compiler.language.values import ACTIVATIONS, Type
 from archc.compiler.spec.models import BlockSpec, StepSpec
 from archc.compiler.spec.reader import Scalar
@@ -34,11 +34,10 @@ class Blocks:
     def serving(self, name: str, place: Place) -> Block | None:
         """The block of that name where an activation belongs. Reports what cannot be one."""
         block = self.block(name, place)
-        try:
-            return None if block is None else check_serves(block)
-        except Invalid as invalid:
-            self.values.problems.append(invalid.at(place))
-            return block
+        if block is not None:
+            with self.values.blaming(place):
+                check_serves(block)
+        return block
 
     def all(self) -> dict[str, Block]:
         """Every block that is sound, in the order in which they are needed."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 from archc.compiler.bind.blocks import Blocks
 from archc.compiler.bind.values import Scope, ValueBinder
@@ -12,7 +12,7 @@ from archc.compiler.ir.network import Block, Op, Parameter
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.expressions import Node
 from archc.compiler.language.names import check_module_name
-from archc.compiler.language.problems import Invalid, Place, Problem, Source, SpecError, suggest
+from archc.compiler.language.problems import Place, Problem, Source, suggest
 from archc.compiler.language.values import Type
 from archc.compiler.spec.reader import Scalar, Sequence
 from archc.compiler.spec.rows import CallSpec, TableSpec, is_value
@@ -146,11 +146,8 @@ class RowBinder:
         seen = {str(key): given.get(key, none) for key in keys}
         for name, said in table.given.items():
             if name in given or name not in table.columns:
-                try:
+                with self.values.blaming(row.place):
                     given[name] = ex.substitute(said, seen) if is_value(name) else said
-                except SpecError as error:
-                    self.values.problems.extend(error.problems)
-                else:
                     seen |= {name: given[name]} if is_value(name) else {}
         settled = row.saying(given)
         return settled if self.has_words(settled) else None
@@ -171,19 +168,14 @@ class RowBinder:
         for column, what in (("name", "the row"), ("tap", "the row's feature map")):
             said = getattr(row, column)
             if isinstance(said, ex.Word):
-                self.check_word(said)
+                with self.values.blaming(said.place):
+                    check_module_name(said)
             elif said is not None:
                 hint = "use a word, as in `stem` or `cell_1`"
                 message = f"the column `{column}` names {what}"
                 self.values.report("E013", message, said.place, hint)
         named = row.name is None or isinstance(row.name, ex.Word)
         return named and isinstance(row.block, ex.Word)
-
-    def check_word(self, word: ex.Word) -> None:
-        try:
-            check_module_name(word)
-        except Invalid as invalid:
-            self.values.problems.append(invalid.at(word.place))
 
     # ------------------------------------------------------------------------------ rows
 
@@ -211,11 +203,10 @@ class RowBinder:
             return
         related = (("for this row", place),) if table else ()
         given = {key: node for key, node in row.arguments.items() if node is not None}
-        before = len(values.problems)
-        arguments = dict(values.arguments(target, given.items(), self.scope, *related))
-        values.check_given(target, given, place, header)
-        self.check_sources(target, row, sources)
-        values.problems[before:] = [_in_row(p, place) for p in values.problems[before:]]
+        with values.remarking(partial(_in_row, place)):
+            arguments = dict(values.arguments(target, given.items(), self.scope, *related))
+            values.check_given(target, given, place, header)
+            self.check_sources(target, row, sources)
         group = name if numbered or repeat is not None else None
         if group is not None:
             self.check_counted(target, place, repeat)
@@ -263,7 +254,7 @@ class RowBinder:
             self.values.report("E037", message, place)
 
 
-def _in_row(problem: Problem, row: Place) -> Problem:
+def _in_row(row: Place, problem: Problem) -> Problem:
     """A problem of a cell that stands in a variant names the row of its base too."""
     named = any(place is row for _, place in problem.related)
     elsewhere = problem.place.source is not row.source

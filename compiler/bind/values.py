@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 from archc.compiler.ir.network import Block, Op, Parameter
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.expressions import Node
 from archc.compiler.language.names import check_kept_name
 from archc.compiler.language.problems import (
-    Invalid,
     Place,
+    Problem,
     Reporter,
-    SpecError,
     choices,
     nearest,
     suggest,
@@ -49,6 +49,10 @@ class Scope:
 CONSTANT = Scope({}, hint="a block's defaults are constants; work it out under `let`")
 
 
+def _declared(place: Place, problem: Problem) -> Problem:
+    return problem.also(("declared here", place))
+
+
 class ValueBinder(Reporter):
     """Binds expressions, and collects the problems of all binders."""
 
@@ -74,20 +78,16 @@ class ValueBinder(Reporter):
                 spec.keep, False, str(spec.doc), name.place, spec.usual,
             )  # fmt: skip
             if default is not None:
-                before = len(self.problems)
                 known = CONSTANT if constant else Scope(scope)
-                default = self.argument(parameter, default, known)
-                declared = ("declared here", name.place)
-                self.problems[before:] = [p.also(declared) for p in self.problems[before:]]
+                with self.remarking(partial(_declared, name.place)):
+                    default = self.argument(parameter, default, known)
             scope[str(name)] = spec.type
             yield replace(parameter, default=default)
 
     def check_kept(self, name: Scalar) -> None:
         """Reports a name that an argument of a generated model cannot have."""
-        try:
+        with self.blaming(name.place):
             check_kept_name(name)
-        except Invalid as invalid:
-            self.problems.append(invalid.at(name.place))
 
     def check_keys(self, spec: ParameterSpec, of_block: bool) -> None:
         """Reports keys of a parameter that would do nothing."""
@@ -184,19 +184,16 @@ class ValueBinder(Reporter):
         if not isinstance(node, ex.Items):
             return node
         if ex.is_constant(node):
-            try:
+            with self.blaming(node.place):
                 return ex.Literal(ex.compact(node.evaluate({})), node.place)
-            except SpecError as error:
-                self.problems.extend(error.problems)
-                return node
+            return node
         hint = "compare with numbers, as in `[3, 5]`, or compare each by itself"
         self.report("E023", "generated code compares no list of names", node.place, hint)
         return node
 
     def function(self, node: ex.Call, scope: Scope) -> Node:
         misuse = node.misuse()
-        if misuse is not None:
-            self.problems.append(misuse)
+        self.tell([] if misuse is None else [misuse])
         return replace(node, arguments=tuple(self.value(a, scope) for a in node.arguments))
 
     # ------------------------------------------------------------------------- arguments
@@ -208,12 +205,8 @@ class ValueBinder(Reporter):
         before = len(self.problems)
         node = self.value(node, scope, parameter.type)
         if ex.is_constant(node) and len(self.problems) == before:
-            try:
+            with self.blaming(node.place, *related):
                 return ex.Literal(parameter.take(node.evaluate({})), node.place)
-            except Invalid as invalid:
-                self.problems.append(invalid.at(node.place).also(*related))
-            except SpecError as error:
-                self.problems.extend(error.problems)
         return node
 
     def arguments(

@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 
 from archc.compiler.bind.origins import Origins
 from archc.compiler.bind.rows import REPEAT, RowTemplate
-from archc.compiler.elaborate.elaborator import Blame, Elaborator, check_ops, reaching
+from archc.compiler.elaborate.elaborator import Elaborator, check_ops, reaching
 from archc.compiler.elaborate.kept import decided, tested_sizes
 from archc.compiler.ir.interface import called_channels, placed, resolved, spellable
 from archc.compiler.ir.network import Block, Body, Call, Row, Tensor
 from archc.compiler.ir.whole import fraction
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.expressions import Node, Value
-from archc.compiler.language.problems import Invalid, Place, Problem, SpecError
+from archc.compiler.language.problems import Blame, Invalid, Place, Problem, SpecError, Unknown
 from archc.compiler.language.values import Type, show
 
 
@@ -55,13 +55,11 @@ class Rows:
         kept: Mapping[str, Type],
         source: Tensor,
         origins: Origins,
-        problems: list[Problem],
     ) -> None:
         self.elaborator = elaborator
         self.scope = scope
         self.kept, self.kinds = kept.keys(), kept
         self.origins = origins
-        self.problems = problems
         self.rows: list[Row] = []
         self.outputs = [Output(source)]
         self.by_name: dict[str, int] = {}
@@ -84,14 +82,9 @@ class Rows:
                 if self.outputs[-1] is FAILED:  # so are those that follow
                     self.outputs += [FAILED] * (count - index - 1)
                     break
-        except Invalid as invalid:
-            self.problems.append(invalid.at(template.place))
+        except Blame as blame:  # it may need the channels of a row that failed
+            self.origins.tell(blame.at(template.place))
             self.outputs.append(FAILED)
-        except SpecError as error:
-            self.problems.extend(error.problems)
-            self.outputs.append(FAILED)
-        except KeyError:
-            self.outputs.append(FAILED)  # it needs the channels of a row that failed
         self.by_name[template.name] = len(self.outputs) - 1
 
     def holds(self, template: RowTemplate, when: Node) -> bool:
@@ -107,10 +100,9 @@ class Rows:
             hint = "the last rows of a network can, outside of tables, if all have the same `when`"
             raise SpecError([Problem("E024", message, when.place, hint)])
         self.end = when
-        try:
+        with self.origins.tracing(when):
             return ex.holds(when.evaluate(self.scope))
-        except SpecError as error:
-            raise SpecError(self.origins.traced(p, when) for p in error.problems) from None
+        raise Unknown
 
     def mentioned(self) -> set[str]:
         """The parameters that generated code mentions."""
@@ -119,16 +111,10 @@ class Rows:
         return {name for node in nodes for name in ex.names(node)}
 
     def repeats(self, template: RowTemplate, node: Node) -> int:
-        try:
-            value = REPEAT.take(self.fixed(node, "`repeat`"))
-        except Invalid as invalid:
-            problem = invalid.at(node.place).also(*_row_of(template, node))
-            raise SpecError([self.origins.traced(problem, node)]) from None
-        assert isinstance(value, int)
-        return value
-
-    def refused(self, invalid: Invalid, node: Node) -> SpecError:
-        return SpecError([self.origins.traced(invalid.at(node.place), node)])
+        value = self.fixed(node, "`repeat`")
+        with self.origins.tracing(node, *_row_of(template, node)):
+            return int(REPEAT.take(value))  # type: ignore[arg-type]
+        raise Unknown
 
     def fixed(self, node: Node, what: str) -> Value:
         """The value of an expression that a row needs before it is there. Raises `SpecError`."""
@@ -138,10 +124,9 @@ class Rows:
             x = self.outputs[-1]
             self.check_channels(node, what, x)
             scope.update({".x": x.tensor} if x.tensor is not None else {})
-        try:
+        with self.origins.tracing(node):
             return node.evaluate(scope)
-        except SpecError as error:
-            raise SpecError(self.origins.traced(p, node) for p in error.problems) from None
+        raise Unknown
 
     def check_channels(self, node: Node, what: str, x: Output) -> None:
         if x.channels is not None:
@@ -167,7 +152,9 @@ class Rows:
             return self.by_name[back]
         if isinstance(back, int) and not isinstance(back, bool) and -last - 1 <= back <= -1:
             return last + 1 + back
-        raise self.refused(_misplaced(back, last), source)
+        with self.origins.tracing(source):
+            raise _misplaced(back, last)
+        raise Unknown
 
     # ------------------------------------------------------------------------------ rows
 
@@ -186,12 +173,8 @@ class Rows:
         try:
             body = self.elaborator.call(template.target, values, tensors)
             self.ops = check_ops(self.ops + body.ops)
-        except Blame as blame:
-            invalid = self.fed(blame.invalid, template, feeds)
-            self.blame(template, invalid, blame.parameter, ("in its block", blame.place))
-            return FAILED
         except Invalid as invalid:
-            self.blame(template, self.named(invalid, feeds), invalid.about)
+            self.blame(template, invalid, feeds)
             return FAILED
         row = self.worked_out_row(template, body, feeds, inputs)
         if last and template.row.tap is not None:
@@ -202,41 +185,31 @@ class Rows:
         channels = self.output_channels(template, body, row.spelled, row.channels)
         return Output(body.output, channels, f"`{row.call.name}`")
 
-    def blame(
-        self,
-        template: RowTemplate,
-        invalid: Invalid,
-        parameter: str | None,
-        *related: tuple[str, Place],
-    ) -> None:
+    def blame(self, template: RowTemplate, invalid: Invalid, feeds: tuple[int, ...]) -> None:
         """Reports a problem at the user's cell that caused it, or else at the row."""
-        cell = template.arguments.get(parameter or "")
+        hint, place = self.hint(invalid, template, feeds), invalid.place
+        within = () if place is None else (("in its block", place),)
+        cell = template.arguments.get(invalid.about or "")
+        told = Invalid(invalid.code, invalid.message, hint)
         if cell is None:
-            self.problems.append(invalid.at(template.place, *related))
-        else:
-            elsewhere = cell.place.source is not template.place.source
-            row = _row_of(template, cell) if elsewhere else ()
-            problem = invalid.at(cell.place, *row, *related)
-            self.problems.append(self.origins.traced(problem, cell))
+            self.origins.tell(told.at(template.place, *within))
+            return
+        elsewhere = cell.place.source is not template.place.source
+        row = _row_of(template, cell) if elsewhere else ()
+        with self.origins.tracing(cell, *row, *within):
+            raise told
 
-    def named(self, invalid: Invalid, feeds: tuple[int, ...]) -> Invalid:
-        """`invalid` with the rows' names and shapes, where there are several."""
-        if len(feeds) < 2 or invalid.hint:
-            return invalid
-        said = []
-        for x in (self.outputs[feed] for feed in feeds):
-            assert x.tensor is not None
-            said.append(f"{x.name} is {x.tensor} at stride {x.tensor.stride}")
-        return Invalid(invalid.code, invalid.message, ", ".join(said), invalid.about)
-
-    def fed(self, invalid: Invalid, template: RowTemplate, feeds: tuple[int, ...]) -> Invalid:
-        """`invalid` with what feeds the block in which shapes do not fit, where that is several."""
-        if len(feeds) < 2 or invalid.code != "E040":
-            return invalid
-        pairs = zip(template.target.inputs, feeds, strict=True)
-        said = [f"`{name}` is what {self.outputs[feed].name} gives" for name, feed in pairs]
-        hint = "; ".join([*([invalid.hint] if invalid.hint else []), ", ".join(said)])
-        return Invalid(invalid.code, invalid.message, hint, invalid.about)
+    def hint(self, invalid: Invalid, template: RowTemplate, feeds: tuple[int, ...]) -> str | None:
+        """What to do, with what feeds the row, where shapes do not fit and that is several."""
+        inputs = [self.outputs[feed] for feed in feeds]
+        if len(feeds) < 2 or (invalid.hint if invalid.place is None else invalid.code != "E040"):
+            return invalid.hint
+        if invalid.place is None:
+            shapes = [(x.name, x.tensor) for x in inputs if x.tensor is not None]
+            return ", ".join(f"{name} is {x} at stride {x.stride}" for name, x in shapes)
+        pairs = zip(template.target.inputs, inputs, strict=True)
+        said = ", ".join(f"`{name}` is what {x.name} gives" for name, x in pairs)
+        return f"{invalid.hint}; {said}" if invalid.hint else said
 
     def worked_out_row(
         self, template: RowTemplate, body: Body, feeds: tuple[int, ...], inputs: tuple[Output, ...]
@@ -268,15 +241,8 @@ class Rows:
         scope: dict[str, object] = {**self.scope, **({".x": x} if x is not None else {})}
         values: dict[str, Value] = {}
         for name, node in template.arguments.items():
-            try:
+            with self.origins.tracing(node, *_row_of(template, node)):
                 values[name] = template.target.parameter[name].take(node.evaluate(scope))
-            except Invalid as invalid:
-                problem = invalid.at(node.place).also(*_row_of(template, node))
-                self.problems.append(self.origins.traced(problem, node))
-            except SpecError as error:
-                self.problems.extend(self.origins.traced(p, node) for p in error.problems)
-            except KeyError:
-                pass  # it needs the channels of a row that failed
         return values if len(values) == len(template.arguments) else None
 
     # -------------------------------------------------------------------- kept parameters

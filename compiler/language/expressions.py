@@ -13,7 +13,15 @@ from dataclasses import dataclass, replace
 from dataclasses import field as entry
 from typing import Self
 
-from archc.compiler.language.problems import Place, Problem, SpecError, choices, quote, suggest
+from archc.compiler.language.problems import (
+    Place,
+    Problem,
+    SpecError,
+    Unknown,
+    choices,
+    quote,
+    suggest,
+)
 
 
 class Definition:
@@ -57,7 +65,7 @@ class Name:
         return self.id
 
     def evaluate(self, scope: Scope) -> Value:
-        return scope[self.id]  # type: ignore[return-value]
+        return _known(self.id, scope)  # type: ignore[return-value]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +80,13 @@ class Attribute:
         return f"{self.id}.{self.field}"
 
     def evaluate(self, scope: Scope) -> Value:
-        return getattr(scope["." + self.id], self.field)  # type: ignore[no-any-return]
+        return getattr(_known(f".{self.id}", scope), self.field)  # type: ignore[no-any-return]
+
+
+def _known(name: str, scope: Scope) -> object:
+    if name not in scope:
+        raise Unknown(name)
+    return scope[name]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ Each kind takes a node as it was read, or says what belongs there. The models ar
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import (
@@ -24,13 +25,22 @@ from pydantic_core import PydanticCustomError
 from archc.compiler.language import expressions, parser
 from archc.compiler.language.expressions import LARGEST, Node
 from archc.compiler.language.names import check_module_name, check_name
-from archc.compiler.language.problems import Invalid, Place, Problem, SpecError, quote
+from archc.compiler.language.problems import Blame, Place, Problem, quote
 from archc.compiler.spec import reader
 from archc.compiler.spec.reader import Scalar
 
 
 def refusal(*problems: Problem) -> PydanticCustomError:
     return PydanticCustomError("archc", "{problems}", {"problems": problems})
+
+
+@contextmanager
+def refusing(place: Place) -> Iterator[None]:
+    """Hands what goes wrong with the node at `place` on through pydantic."""
+    try:
+        yield
+    except Blame as blame:
+        raise refusal(*blame.at(place)) from None
 
 
 def _kind(value: object) -> str:
@@ -55,10 +65,8 @@ def checked(check: Callable[[str], object], wanted: str) -> PlainValidator:
 
     def validate(value: object) -> Scalar:
         found = scalar(value, wanted)
-        try:
+        with refusing(found.place):
             check(found)
-        except Invalid as invalid:
-            raise refusal(invalid.at(found.place)) from None
         return found
 
     return PlainValidator(validate)
@@ -90,16 +98,14 @@ def _word(value: object) -> expressions.Word | Node:
 
 
 def _node(value: object) -> Node:
-    try:
-        if isinstance(value, reader.Sequence):
-            if len(value) > MAX_ITEMS:
-                message = f"a list of more than {MAX_ITEMS} values"
-                raise refusal(Problem("E008", message, value.place))
-            return expressions.Items(tuple(_node(item) for item in value), value.place)
-        text = scalar(value, "a value")
+    if isinstance(value, reader.Sequence):
+        if len(value) > MAX_ITEMS:
+            message = f"a list of more than {MAX_ITEMS} values"
+            raise refusal(Problem("E008", message, value.place))
+        return expressions.Items(tuple(_node(item) for item in value), value.place)
+    text = scalar(value, "a value")
+    with refusing(text.place):
         return parser.parse(text, text.place)
-    except SpecError as error:
-        raise refusal(error.problems[0]) from None
 
 
 NAME_SCHEMA = {"type": "string", "pattern": "^[A-Za-z][A-Za-z0-9_]*$"}
