@@ -14,10 +14,9 @@ from archc.compiler.elaborate.network import elaborate
 from archc.compiler.ir.interface import interface, output_channels
 from archc.compiler.ir.network import Block, Network
 from archc.compiler.language import expressions as ex
+from archc.compiler.language.identity import Identity
 from archc.compiler.language.problems import Enough, Problem, Reporter, SpecError, in_reading_order
 from archc.compiler.spec.load import LARGE, Files, load
-from archc.compiler.spec.reader import Scalar
-from archc.compiler.spec.variants import Same
 
 Result = tuple[Any, list[Problem]]
 Pass = Callable[[Any], Result]
@@ -35,7 +34,7 @@ def check_network(files: Files) -> Result:
         message, hint = "this is a block library, not a network", "name a file that has a `network`"
         return None, [Problem("E016", message, spec.place, hint)]
     place, where = spec.place, ""
-    if isinstance(spec.extends, Scalar):
+    if spec.extends is not None:
         place, where = spec.extends.place, ", here and in the spec that this one extends"
     every = [Problem("E011", f"the key `{key}` is missing{where}", place) for key in missing]
     return None, every
@@ -139,7 +138,7 @@ def _size(files: Files) -> int:
     return sum(len(spec.place.source.text) for spec in every)
 
 
-class _Key(Same):
+class _Key(Identity):
     """Files under a name, equal where the very same specs stand behind them."""
 
     def __init__(self, files: Files, name: str) -> None:

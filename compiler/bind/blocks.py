@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 
-from archc.compiler.bind.values import Scope, ValueBinder
+from archc.compiler.bind.values import ANY, Scope, ValueBinder
 from archc.compiler.ir.activations import check_serves
 from archc.compiler.ir.catalogue import CATALOGUE
 from archc.compiler.ir.network import Block, Invoke, Op, Step, Use
@@ -127,7 +127,6 @@ class _BlockBinder:
         steps += self.returned()
         if None not in steps:
             self.check_used(steps)
-        assert isinstance(spec.place, Place)
         return Block(
             str(self.name), str(spec.doc), tuple(map(str, spec.inputs)), parameters, lets,
             tuple(step for step in steps if step), channels, self.name_place(),
@@ -137,7 +136,6 @@ class _BlockBinder:
     def on_vectors(self) -> str | None:
         name = self.spec.on_vectors
         if name is not None and name not in ACTIVATIONS:
-            assert isinstance(name, Scalar)
             hint = suggest(name, ACTIVATIONS) or choices(ACTIVATIONS)
             self.binder.report("E031", f"unknown activation `{name}`", name.place, hint)
         return None if name is None else str(name)
@@ -149,10 +147,9 @@ class _BlockBinder:
         for name, node in self.spec.let.items():
             bound = self.binder.value(node, self.scope)
             yield self.take(name, self.taken_values), bound
-            self.values[str(name)] = _let_type(bound)
+            self.values[str(name)] = ANY
 
     def step(self, spec: StepSpec) -> Step | None:
-        assert isinstance(spec.name, Scalar)
         call = self.tensor(spec.value, str(spec.name))
         when = None if spec.when is None else self.binder.value(spec.when, self.scope)
         name = self.take(spec.name, self.taken_tensors)
@@ -267,9 +264,3 @@ class _BlockBinder:
 
 def _labels(target: Op | Block, count: int) -> tuple[str, ...]:
     return tuple(str(i + 1) for i in range(count)) if target.variadic else target.inputs
-
-
-def _let_type(node: Node) -> Type:
-    """The type of a worked-out value: only whether it may be none matters."""
-    optional = any(isinstance(n, ex.Literal) and n.value is None for n in ex.walk(node))
-    return Type("any", optional)

@@ -14,7 +14,7 @@ from archc.compiler.language.expressions import Node
 from archc.compiler.language.names import check_module_name
 from archc.compiler.language.problems import Place, Problem, Source, suggest
 from archc.compiler.language.values import Type
-from archc.compiler.spec.reader import Scalar, Sequence
+from archc.compiler.spec.reader import Sequence
 from archc.compiler.spec.rows import CallSpec, TableSpec, is_value
 
 REPEAT = Parameter("repeat", Type("int"), min=1, max=1000)
@@ -112,7 +112,6 @@ class RowBinder:
         before = len(self.values.problems)
         seen = set()
         for column in table.columns:
-            assert isinstance(column, Scalar)
             if column in seen:
                 message = f"two columns are called `{column}`"
                 self.values.report("E015", message, column.place)

@@ -64,11 +64,10 @@ class ValueBinder(Reporter):
         """How to bind each block, by name, where an activation belongs."""
 
     def parameters(
-        self, specs: Mapping[str, ParameterSpec], scope: dict[str, Type], constant: bool = False
+        self, specs: Mapping[Scalar, ParameterSpec], scope: dict[str, Type], constant: bool = False
     ) -> Iterator[Parameter]:
         """The parameters in order; a default may mention those above it unless it is `constant`."""
         for name, spec in specs.items():
-            assert isinstance(name, Scalar)
             self.check_keys(spec, constant)
             if spec.keep and not constant:
                 self.check_kept(name)
@@ -218,7 +217,7 @@ class ValueBinder(Reporter):
     ) -> Iterator[tuple[str, Node]]:
         for name, node in given:
             parameter = target.parameter.get(name)
-            place = name.place if isinstance(name, Scalar | ex.Word) else node.place
+            place = name.place if isinstance(name, ex.Word) else node.place
             if parameter is None:
                 known = target.parameter
                 hint = suggest(name, known) or (choices(known) if known else "it takes none")
@@ -231,7 +230,7 @@ class ValueBinder(Reporter):
     def check_given(
         self,
         target: Op | Block,
-        given: Mapping[str, object],
+        given: Collection[str],
         place: Place,
         header: TableSpec | None = None,
     ) -> None:
@@ -239,7 +238,7 @@ class ValueBinder(Reporter):
 
         `header` is the table of a row that is a list: what it lacks, its columns lack.
         """
-        surplus = given.keys() - target.parameter.keys()
+        surplus = {*given} - target.parameter.keys()
         meant = {nearest(name, target.parameter) for name in surplus}
         known = {*given, *meant, *self.given.get(target.name, ())}
         for parameter in target.parameters:

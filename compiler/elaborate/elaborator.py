@@ -23,6 +23,19 @@ MAX_OPS = 10_000
 Defaults = Mapping[str, Mapping[str, Value]]
 
 
+def usual(target: Op | Block, defaults: Defaults) -> dict[str, Value]:
+    """The values of parameters where a call gives none, but for those that it has to give."""
+    own, found = defaults.get(target.name, {}), dict[str, Value]()
+    for parameter in target.parameters:
+        if parameter.name in own:
+            found[parameter.name] = own[parameter.name]
+        elif parameter.default is not None:
+            found[parameter.name] = parameter.take(parameter.default.evaluate(found))
+        elif not parameter.required:
+            found[parameter.name] = None
+    return found
+
+
 MAX_BODIES = 2**13
 """Calls, and calls in them, that are remembered before all are forgotten."""
 
@@ -53,7 +66,7 @@ class Elaborator:
             if self.count > MAX_BODIES:
                 self.forget()
             if isinstance(target, Block):
-                body = self.settled(self.block(target, arguments, inputs))
+                body = self.settled(target, self.block(target, arguments, inputs))
             elif target is ACTIVATION and isinstance(arguments["act"], Block):
                 body = self.activation(arguments["act"], inputs[0])
             else:
@@ -71,14 +84,8 @@ class Elaborator:
         """Every parameter's value where a call gives none, in order of declaration."""
         base = self.base.get(target)
         if base is None:
-            own = self.defaults.get(target.name, {})
-            base = {}
-            for parameter in target.parameters:
-                value = own.get(parameter.name)
-                if parameter.name not in own and parameter.default is not None:
-                    value = parameter.take(parameter.default.evaluate(base))
-                base[parameter.name] = value
-            self.base[target] = base
+            found = usual(target, self.defaults)
+            base = self.base[target] = {name: found.get(name) for name in target.parameter}
         return base
 
     def activation(self, block: Block, x: Tensor) -> Body:
@@ -88,19 +95,19 @@ class Elaborator:
         body = self.call(ACTIVATION, {"act": activations.stand_in(block, x)}, (x,))
         return replace(body, instead=block)
 
-    def settled(self, body: Body) -> Body:
+    def settled(self, block: Block, body: Body) -> Body:
         """`body` with stand-ins for the arguments whose activations are all of vectors."""
-        for name, block in activations.asked_for(body).items():
+        for name, act in activations.asked_for(body).items():
             maps = set(activations.applied(body, name))
             if maps == {True, False}:
-                message = f"`{name}` of `{body.target.name}` is for feature maps and for vectors"
-                hint = f"give it a parameter for each: `{block.name}` is for feature maps alone"
+                message = f"`{name}` of `{block.name}` is for feature maps and for vectors"
+                hint = f"give it a parameter for each: `{act.name}` is for feature maps alone"
                 raise Invalid("E049", message, hint, name)
             if maps == {False}:
-                given = {p.name: body.arguments[p.name] for p in body.target.parameters}
-                given[name] = block.on_vectors
-                return replace(self.call(body.target, given, body.inputs), instead=block)
-        _check_written_out(body)
+                given = {key: body.arguments[key] for key in block.parameter}
+                given[name] = act.on_vectors
+                return replace(self.call(block, given, body.inputs), instead=act)
+        _check_written_out(block, body)
         return body
 
     def op(self, op: Op, arguments: Mapping[str, Value], inputs: tuple[Tensor, ...]) -> Body:
@@ -136,10 +143,11 @@ class Elaborator:
 
 def _check_channels(block: Block, output: Tensor, scope: Mapping[str, object]) -> None:
     """Raises `Invalid` (E047) unless the output has the channels that the block says."""
-    said = output.channels if block.channels is None else block.channels.evaluate(scope)
+    if block.channels is None:
+        return
+    said = block.channels.evaluate(scope)
     if said != output.channels:
         message = f"`{block.name}` says that it gives {said} channels, but gives {output.channels}"
-        assert block.channels is not None
         raise Invalid("E047", message, place=block.channels.place)
 
 
@@ -163,11 +171,10 @@ def _check_used(block: Block, calls: tuple[Call, ...], needed: Collection[int]) 
             raise Invalid("E039", message, hint, place=step.place)
 
 
-def _check_written_out(body: Body) -> None:
+def _check_written_out(block: Block, body: Body) -> None:
     """Raises `Invalid` (E049) for a stand-in that no parameter of the block asks for: its code
     would pass the block itself."""
-    assert isinstance(body.target, Block)
-    places = {invoke.name: invoke.place for _, invoke in body.target.invokes()}
+    places = {invoke.name: invoke.place for _, invoke in block.invokes()}
     for call in body.calls:
         if call.body.instead is not None:
             name, other = call.body.instead.name, call.body.instead.on_vectors

@@ -249,7 +249,7 @@ class Rows:
 
     def spelled(self, template: RowTemplate, inputs: tuple[Output, ...]) -> dict[str, Node]:
         """The arguments that mention a kept parameter, with all else in them folded."""
-        open_inputs = [x for x in inputs if x.channels is not None]
+        open_inputs = [x.channels for x in inputs if x.channels is not None]
         if not open_inputs and not template.mentioned & self.kept:
             return {}
         others = self.folded(template.place)
@@ -261,9 +261,9 @@ class Rows:
                 if problem is not None:
                     raise SpecError([self.origins.traced(problem, node)])
         self.check_all_known(template, inputs[0])
-        for x in open_inputs if isinstance(template.target, Block) and template.target.lets else []:
-            assert x.channels is not None
-            check_known(x.channels, self.kept, _let_of(template), template.place)
+        if isinstance(template.target, Block) and template.target.lets:
+            for x in open_inputs:
+                check_known(x, self.kept, _let_of(template), template.place)
         return found
 
     def folded(self, place: Place) -> dict[str, Node]:

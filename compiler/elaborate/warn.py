@@ -286,11 +286,11 @@ def _unread(program: Program, network: Network) -> Iterator[Problem]:
 def _own_source(program: Program) -> Source:
     """The file that was named, not one that it extends."""
     extends = program.spec.extends
-    return (extends if isinstance(extends, Scalar) else program.spec).place.source
+    return (program.spec if extends is None else extends).place.source
 
 
-def _key(mapping: Mapping[str, object], name: str) -> Place | None:
-    return next((key.place for key in mapping if key == name and isinstance(key, Scalar)), None)
+def _key(mapping: Iterable[Scalar], name: str) -> Place | None:
+    return next((key.place for key in mapping if key == name), None)
 
 
 def _said_by(template: RowTemplate) -> Iterator[Node]:

@@ -148,7 +148,8 @@ def blocks_of(paths: Iterable[Path], include: Iterable[Path] = ()) -> dict[str, 
 
 def _block_targets(blocks: Mapping[str, BlockSpec]) -> Iterator[_Target]:
     for name, block in blocks.items():
-        yield _Target(str(name), str(block.doc), block.params)
+        parameters = {str(key): parameter for key, parameter in block.params.items()}
+        yield _Target(str(name), str(block.doc), parameters)
 
 
 def _op_targets() -> Iterator[_Target]:

@@ -22,7 +22,7 @@ from archc.compiler.language.problems import (
     suggest,
 )
 from archc.compiler.spec.conditions import Condition, row_values
-from archc.compiler.spec.reader import Sequence
+from archc.compiler.spec.reader import Scalar, Sequence
 from archc.compiler.spec.rows import CallSpec, ChangeSpec, PatchSpec, TableSpec, row_of
 from archc.compiler.spec.validation import problems_of
 
@@ -137,19 +137,19 @@ class _Changes(Reporter):
         for name in change.remove:
             slot = self.find(name)
             if slot is not None:
-                slot.removed = _place(name)
+                slot.removed = name.place
 
-    def find(self, name: str) -> _Slot | None:
+    def find(self, name: Scalar) -> _Slot | None:
         """The row or table of that name. Reports one that is not there, or not any more."""
         slot = self.by_name.get(str(name))
         if slot is None:
             message = f"no row of the spec that this one extends is called `{name}`"
-            self.report("E060", message, _place(name), self.near(name), self.base())
+            self.report("E060", message, name.place, self.near(name), self.base())
             return None
         gone = slot.gone
         if gone is not None:
             related = ("removed here", gone)
-            self.report("E060", f"`{name}` is removed already", _place(name), None, related)
+            self.report("E060", f"`{name}` is removed already", name.place, None, related)
             return None
         return slot
 
@@ -217,7 +217,7 @@ class _Changes(Reporter):
             self.check_heard(table, slot, patch)
         slot.entry = row.patched(patch)
         name = patch.name or (None if row.name else patch.block)
-        slot.renamed = _place(name) if name else slot.renamed
+        slot.renamed = name.place if name else slot.renamed
 
     def check_heard(self, table: TableSpec, slot: _Slot, patch: PatchSpec) -> None:
         """Reports what the table's `set` gives to every row, whatever the row says."""
@@ -301,8 +301,3 @@ def _fixed(table: TableSpec) -> set[str]:
     """What the table's `set` gives to all rows, whatever their cells say."""
     given = table.given.items()
     return {name for name, said in given if isinstance(said, str) or name not in ex.names(said)}
-
-
-def _place(name: object) -> Place:
-    assert isinstance(name, ex.Word)
-    return name.place

@@ -111,8 +111,9 @@ def _node(value: object) -> Node:
 NAME_SCHEMA = {"type": "string", "pattern": "^[A-Za-z][A-Za-z0-9_]*$"}
 _VALUE_SCHEMA = {"type": ["string", "number", "boolean", "null", "array"]}
 
-Name = Annotated[str, checked(check_name, "a name"), WithJsonSchema(NAME_SCHEMA)]
-LayerName = Annotated[str, checked(check_module_name, "a name"), WithJsonSchema(NAME_SCHEMA)]
+Name = Annotated[Scalar, checked(check_name, "a name"), WithJsonSchema(NAME_SCHEMA)]
+LayerName = Annotated[Scalar, checked(check_module_name, "a name"), WithJsonSchema(NAME_SCHEMA)]
+FileName = Annotated[Scalar, checked(str, "a text"), WithJsonSchema({"type": "string"})]
 Text = Annotated[str, checked(str, "a text"), WithJsonSchema({"type": "string"})]
 Value = Annotated[Any, PlainValidator(_value), WithJsonSchema(_VALUE_SCHEMA)]
 """An expression that must be there."""

@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from archc.compiler.language.names import check_model_name
+from archc.compiler.language.names import check_model_name, check_name
 from archc.compiler.language.problems import Problem, Source, choices, quote, suggest
 from archc.compiler.language.values import KINDS
 from archc.compiler.language.values import Type as ParameterType
@@ -27,6 +27,7 @@ from archc.compiler.spec.kinds import (
     NAME_SCHEMA,
     Count,
     Expression,
+    FileName,
     Flag,
     LayerName,
     Name,
@@ -56,7 +57,10 @@ def _type(value: object) -> ParameterType:
     return ParameterType(kind, optional)
 
 
-ParameterName = Annotated[str, checked(check_parameter_name, "a name"), WithJsonSchema(NAME_SCHEMA)]
+ParameterName = Annotated[
+    Scalar, checked(check_parameter_name, "a name"), WithJsonSchema(NAME_SCHEMA)
+]
+TensorName = Annotated[str, checked(check_name, "a name"), WithJsonSchema(NAME_SCHEMA)]
 ModelName = Annotated[str, checked(check_model_name, "a name"), WithJsonSchema(NAME_SCHEMA)]
 TypeName = Annotated[
     ParameterType,
@@ -128,7 +132,7 @@ class BlockSpec(SpecNode):
     """A block: what it takes, and its steps from input to output."""
 
     doc: Text = ""
-    inputs: tuple[Name, ...] = ("x",)
+    inputs: tuple[TensorName, ...] = ("x",)
     params: dict[ParameterName, ParameterSpec] = Field({})
     let: dict[Name, Value] = Field({})
     steps: Annotated[tuple[StepSpec, ...], BeforeValidator(lambda v: _few(v)), Field(min_length=1)]
@@ -160,8 +164,8 @@ class Spec(SpecNode):
     name: ModelName | None = None
     source: Text = ""
     doc: Text = ""
-    use: tuple[Text, ...] = ()
-    extends: Text | None = None
+    use: tuple[FileName, ...] = ()
+    extends: FileName | None = None
     set: dict[Name, Value] = Field({})
     change: Annotated[tuple[ChangeSpec, ...], Field(min_length=1)] = ()
     params: dict[Name, ParameterSpec] = Field({})
@@ -181,7 +185,7 @@ class Spec(SpecNode):
     def on(self, base: Spec, **update: Any) -> Spec:
         """`base` with `update`, as a spec of this file."""
         merged = base.model_copy(update={"extends": self.extends, **update})
-        own = base.extends.place if isinstance(base.extends, Scalar) else base.place
+        own = base.place if base.extends is None else base.extends.place
         merged._bases = (*base.bases, own.source)
         return merged
 

@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from archc.compiler.language import expressions
-from archc.compiler.language.names import check_name
+from archc.compiler.language.names import check_module_name, check_name
 from archc.compiler.language.problems import Invalid, Problem, choices, quote
 from archc.compiler.spec import reader
 from archc.compiler.spec.kinds import (
@@ -111,7 +111,7 @@ class CallSpec(SpecNode):
 
     def saying(self, given: Mapping[str, Any]) -> CallSpec:
         """What stands in the same place, and says what is `given` instead."""
-        rest = {key: said for key, said in given.items() if key not in ROW_KEYS}
+        rest: Any = {key: said for key, said in given.items() if key not in ROW_KEYS}
         own = {key: said for key, said in given.items() if key not in rest}
         call = CallSpec.model_construct(**own, arguments=rest)
         call._mapping = like(self.mapping, {**given})
@@ -182,7 +182,7 @@ def check_parameter_name(text: str) -> str:
     return check_name(text)
 
 
-Column = Annotated[str, checked(check_column, "a name"), WithJsonSchema(NAME_SCHEMA)]
+Column = Annotated[Scalar, checked(check_column, "a name"), WithJsonSchema(NAME_SCHEMA)]
 
 
 def _table_row(value: Any, info: ValidationInfo) -> CallSpec | reader.Sequence:
@@ -199,6 +199,7 @@ def _set(value: Any) -> CallSpec:
     return call
 
 
+TableName = Annotated[str, checked(check_module_name, "a name"), WithJsonSchema(NAME_SCHEMA)]
 TableRow = Annotated[Any, PlainValidator(_table_row), WithJsonSchema({"type": ["array", "object"]})]
 
 
@@ -208,7 +209,7 @@ class TableSpec(SpecNode):
     columns: Annotated[tuple[Column, ...], Field(min_length=1)]
     rows: Annotated[tuple[TableRow, ...], Field(min_length=1)]
     """Lists of another length than the header are still as they were read."""
-    name: LayerName = "blocks"
+    name: TableName = "blocks"
     set: Annotated[CallSpec | None, PlainValidator(_set), WithJsonSchema({})] = None
     """Arguments and keys of rows; the name of a column stands for the cell."""
 
@@ -239,7 +240,7 @@ def _row_name(text: str) -> str:
 
 
 RowName = Annotated[
-    str,
+    Scalar,
     checked(_row_name, "the name of a row"),
     WithJsonSchema({"type": "string", "pattern": r"^[A-Za-z][A-Za-z0-9_]*(\.[0-9]+)?$"}),
 ]
