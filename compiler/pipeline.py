@@ -129,7 +129,8 @@ def compile_program(
     first, *middle, last = passes(settings or {}, include)
     files = run(path, (first,))
     bound = _bound if _size(files) < LARGE else _bound.__wrapped__
-    program = bound(_Key(files, str(path)), tuple(middle))
+    key = Identity(files.spec, *files.libraries, value=files)
+    program = bound(key, tuple(middle), str(path))
     return program, run(program, (last,), str(path))
 
 
@@ -138,15 +139,6 @@ def _size(files: Files) -> int:
     return sum(len(spec.place.source.text) for spec in every)
 
 
-class _Key(Identity):
-    """Files under a name, equal where the very same specs stand behind them."""
-
-    def __init__(self, files: Files, name: str) -> None:
-        super().__init__(files.spec, *files.libraries)
-        self.files = files
-        self.name = name
-
-
 @lru_cache(maxsize=32)
-def _bound(key: _Key, passes: tuple[Pass, ...]) -> Program:
-    return run(key.files, passes, key.name)  # type: ignore[no-any-return]
+def _bound(files: Identity, passes: tuple[Pass, ...], name: str) -> Program:
+    return run(files.value, passes, name)  # type: ignore[no-any-return]

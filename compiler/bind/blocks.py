@@ -119,9 +119,7 @@ class _BlockBinder:
         for name in spec.params:
             self.take(name, self.taken_values)
         parameters = tuple(self.binder.parameters(spec.params, self.values, constant=True))
-        channels = None
-        if spec.channels is not None:
-            channels = self.binder.value(spec.channels, self.scope)
+        channels = spec.channels and self.binder.value(spec.channels, self.scope)
         lets = tuple(self.lets())
         steps = [self.step(step) for step in spec.steps]
         steps += self.returned()

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from archc.compiler.bind.blocks import Blocks
 from archc.compiler.bind.rows import RowBinder, RowTemplate
 from archc.compiler.bind.values import ANY, Scope, ValueBinder
 from archc.compiler.ir.catalogue import CATALOGUE
-from archc.compiler.ir.network import Block, Op, Parameter
+from archc.compiler.ir.network import Block, Op, Parameter, Row
 from archc.compiler.language.expressions import Literal, Node, walk
 from archc.compiler.language.problems import Enough, Problem
 from archc.compiler.language.values import Type
@@ -35,6 +36,15 @@ class Program:
     rows: tuple[RowTemplate, ...]
     definitions: Mapping[str, BlockSpec]
     """The blocks as they are written."""
+
+    @cached_property
+    def _written(self) -> dict[int, RowTemplate]:
+        """The rows by the identity of their places, which each stand for one."""
+        return {id(template.place): template for template in self.rows}
+
+    def template(self, row: Row) -> RowTemplate:
+        """How a row of the network was written."""
+        return self._written[id(row.place)]
 
     def target(self, name: str) -> Op | Block:
         return CATALOGUE[name] if name in CATALOGUE else self.blocks[name]

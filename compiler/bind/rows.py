@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 
 from archc.compiler.bind.blocks import Blocks
@@ -45,22 +45,20 @@ class RowTemplate:
         return frozenset(name for node in self.arguments.values() for name in ex.names(node))
 
 
+@dataclass(eq=False)
 class RowBinder:
     """Binds the rows of a network, one after another."""
 
-    def __init__(
-        self, values: ValueBinder, blocks: Blocks, scope: Scope, base: Source | None = None
-    ) -> None:
-        """`base` is the file of the network; rows of other files were put in by variants."""
-        self.values = values
-        self.base = base
-        self.blocks = blocks
-        self.scope = scope
-        self.names: dict[str, Place] = {}
-        """Rows and tables so far."""
-        self.taps: dict[str, Place] = {}
-        self.missing: list[tuple[ex.Name, str | None]] = []
-        """Names that `from` does not find above, each with a suggestion."""
+    values: ValueBinder
+    blocks: Blocks
+    scope: Scope
+    base: Source
+    """The file of the network; rows of other files were put in by variants."""
+    names: dict[str, Place] = field(default_factory=dict)
+    """Rows and tables so far."""
+    taps: dict[str, Place] = field(default_factory=dict)
+    missing: list[tuple[ex.Name, str | None]] = field(default_factory=list)
+    """Names that `from` does not find above, each with a suggestion."""
 
     def rows(self, entries: Iterable[TableSpec | CallSpec]) -> Iterator[RowTemplate]:
         for entry in entries:
@@ -198,21 +196,25 @@ class RowBinder:
         if not numbered:
             self.claim(name, (row.name or row.block).place)
         self.claim_tap(row.tap)
-        if target is None:
-            return
-        related = (("for this row", place),) if table else ()
+        if target is not None:
+            with values.remarking(partial(_in_row, place)):
+                arguments = self.arguments(target, row, table, header)
+                self.check_sources(target, row, sources)
+            group = name if numbered or repeat is not None else None
+            if group is not None:
+                self.check_counted(target, place, repeat)
+            yield RowTemplate(
+                row, name, group, target, arguments, sources, repeat, when, place, bool(table)
+            )
+
+    def arguments(
+        self, target: Op | Block, row: CallSpec, table: TableSpec | None, header: TableSpec | None
+    ) -> dict[str, Node]:
         given = {key: node for key, node in row.arguments.items() if node is not None}
-        with values.remarking(partial(_in_row, place)):
-            arguments = dict(values.arguments(target, given.items(), self.scope, *related))
-            values.check_given(target, given, place, header)
-            self.check_sources(target, row, sources)
-        group = name if numbered or repeat is not None else None
-        if group is not None:
-            self.check_counted(target, place, repeat)
-        in_table = table is not None
-        yield RowTemplate(
-            row, name, group, target, arguments, sources, repeat, when, place, in_table
-        )
+        related = [("for this row", row.block.place)] if table else []
+        found = dict(self.values.arguments(target, given.items(), self.scope, *related))
+        self.values.check_given(target, given, row.block.place, header)
+        return found
 
     def check_counted(self, target: Op | Block, place: Place, repeat: Node | None) -> None:
         """Reports an op of several tensors that goes by number: it makes no layer to count."""

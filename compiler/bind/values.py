@@ -10,14 +10,7 @@ from archc.compiler.ir.network import Block, Op, Parameter
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.expressions import Node
 from archc.compiler.language.names import check_kept_name
-from archc.compiler.language.problems import (
-    Place,
-    Problem,
-    Reporter,
-    choices,
-    nearest,
-    suggest,
-)
+from archc.compiler.language.problems import Place, Problem, Reporter, choices, nearest, suggest
 from archc.compiler.language.values import KINDS, Type
 from archc.compiler.spec.models import ParameterSpec
 from archc.compiler.spec.reader import Scalar
@@ -111,18 +104,11 @@ class ValueBinder(Reporter):
             case ex.Attribute():
                 self.attribute(node, scope)
                 return node
-            case ex.Unary():
-                return replace(node, operand=self.value(node.operand, scope))
-            case ex.Binary():
-                left, right = (self.value(side, scope) for side in (node.left, node.right))
-                return replace(node, left=left, right=right)
             case ex.Logic():
-                left = self.value(node.left, scope, expected)
-                return replace(node, left=left, right=self.value(node.right, scope, expected))
+                return ex.mapped(node, lambda side: self.value(side, scope, expected))
             case ex.Compare():
                 kind = self.compared(node, scope)
-                left, right = (self.side(each, scope, kind) for each in (node.left, node.right))
-                return replace(node, left=left, right=right)
+                return ex.mapped(node, lambda side: self.side(side, scope, kind))
             case ex.Conditional():
                 return ex.Conditional(
                     self.value(node.condition, scope),
@@ -130,11 +116,9 @@ class ValueBinder(Reporter):
                     self.value(node.otherwise, scope, expected),
                     node.place,
                 )
-            case ex.Items():
-                return replace(node, items=tuple(self.value(item, scope) for item in node.items))
             case ex.Call():
                 return self.function(node, scope)
-        return node
+        return ex.mapped(node, lambda operand: self.value(operand, scope))
 
     def name(self, node: ex.Name, scope: Scope, expected: Type) -> Node:
         kind = KINDS.get(expected.kind)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from archc.compiler.bind.origins import Origins, Settings
 from archc.compiler.bind.program import Program
 from archc.compiler.elaborate.elaborator import elaborator_for
-from archc.compiler.elaborate.rows import Rows, check_known, unused
+from archc.compiler.elaborate.rows import Output, Rows, check_known, unused
 from archc.compiler.ir.network import Network, Parameter, Tensor
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.expressions import Definition, Node, Value
@@ -36,8 +36,8 @@ def _rows(values: _Values) -> Rows:
     assert spec.input is not None
     source = Tensor(spec.input.channels, spec.input.height, spec.input.width)
     given = tuple((name, tuple(own.items())) for name, own in values.given.items())
-    elaborator = elaborator_for(given)
-    rows = Rows(elaborator, values.known, values.kept, source, values.origins)
+    outputs = [Output(source)]
+    rows = Rows(elaborator_for(given), values.known, values.kept, outputs, values.origins)
     for template in values.program.rows:
         rows.add(template)
     if not rows.rows and not values.problems:

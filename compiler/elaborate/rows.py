@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 
 from archc.compiler.bind.origins import Origins
 from archc.compiler.bind.rows import REPEAT, RowTemplate
 from archc.compiler.elaborate.elaborator import Elaborator, check_ops, reaching
 from archc.compiler.elaborate.kept import decided, tested_sizes
 from archc.compiler.ir.interface import called_channels, placed, resolved, spellable
-from archc.compiler.ir.network import Block, Body, Call, Row, Tensor
+from archc.compiler.ir.network import Block, Body, Call, Op, Row, Tensor
 from archc.compiler.ir.whole import fraction
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.expressions import Node, Value
@@ -42,32 +42,30 @@ def check_known(node: Node, kept: Iterable[str], what: str, place: Place | None 
         raise SpecError([Problem("E024", message, place or node.place, hint)])
 
 
+@dataclass(eq=False)
 class Rows:
     """Builds the rows one by one. After a row that fails, the others' arguments are still checked.
 
     `outputs` holds the network's input and then each row's output, so row n's is number n + 1.
     """
 
-    def __init__(
-        self,
-        elaborator: Elaborator,
-        scope: Mapping[str, Value],
-        kept: Mapping[str, Type],
-        source: Tensor,
-        origins: Origins,
-    ) -> None:
-        self.elaborator = elaborator
-        self.scope = scope
-        self.kept, self.kinds = kept.keys(), kept
-        self.origins = origins
-        self.rows: list[Row] = []
-        self.outputs = [Output(source)]
-        self.by_name: dict[str, int] = {}
-        """The last output of each row by name."""
-        self.counts: dict[str, int] = {}
-        self.ops = 0
-        self.end: Node | None = None
-        """The `when` of the rows at the end that a kept parameter may leave out."""
+    elaborator: Elaborator
+    scope: Mapping[str, Value]
+    kinds: Mapping[str, Type]
+    """The types of the kept parameters."""
+    outputs: list[Output]
+    origins: Origins
+    rows: list[Row] = field(default_factory=list)
+    by_name: dict[str, int] = field(default_factory=dict)
+    """The last output of each row by name."""
+    counts: Counter[str] = field(default_factory=Counter)
+    ops: int = 0
+    end: Node | None = None
+    """The `when` of the rows at the end that a kept parameter may leave out."""
+
+    @property
+    def kept(self) -> Set[str]:
+        return self.kinds.keys()
 
     def add(self, template: RowTemplate) -> None:
         """Adds a row as often as it is repeated, unless its `when` leaves it out."""
@@ -218,9 +216,8 @@ class Rows:
         self.check_undecided(template, body, spelled, inputs)
         name = template.name
         if template.group:
-            index = self.counts.get(template.group, 0)
-            self.counts[template.group] = index + 1
-            name = f"{template.group}.{index}"
+            name = f"{template.group}.{self.counts[template.group]}"
+            self.counts[template.group] += 1
         call = Call(name, body, tuple(feed - 1 for feed in feeds))
         channels = tuple(x.channels for x in inputs)
         when = None if self.end is None else ex.substitute(self.end, self.folded(template.place))
@@ -274,9 +271,8 @@ class Rows:
     def worked_out(self, template: RowTemplate, name: str, node: Node) -> bool:
         """Whether an argument has to be known at compile time."""
         target = template.target
-        fixed = isinstance(target, Block) and name in resolved(target)
-        fixed = fixed or target.parameter[name].fixed or self.tests_sizes(node)
-        return fixed or not spellable(node)
+        fixed = target.parameter[name].fixed or self.tests_sizes(node)
+        return fixed or _decides_a_let(target, name) or not spellable(node)
 
     def tests_sizes(self, node: Node, condition: bool = False) -> bool:
         """Whether `node` compares a kept size, which a caller may write in several ways."""
@@ -300,8 +296,7 @@ class Rows:
     def check_all_known(self, template: RowTemplate, x: Output) -> None:
         """Raises `SpecError` (E024) where what has to be known depends on a kept parameter."""
         for name, node in template.arguments.items():
-            fixed = isinstance(template.target, Block) and name in resolved(template.target)
-            what = _let_of(template) if fixed else f"`{name}`"
+            what = _let_of(template) if _decides_a_let(template.target, name) else f"`{name}`"
             if self.worked_out(template, name, node):
                 check_known(node, self.kept, what)
             if any(isinstance(n, ex.Attribute) for n in ex.walk(node)):
@@ -377,6 +372,10 @@ def _misplaced(source: Value, last: int) -> Invalid:
     hint = f"-1 is the row above, and {-last - 1} the network's input"
     message = near if source >= 0 else far if last else none
     return Invalid("E045", message, hint if last else "-1 is the network's input")
+
+
+def _decides_a_let(target: Op | Block, name: str) -> bool:
+    return isinstance(target, Block) and name in resolved(target)
 
 
 def _let_of(template: RowTemplate) -> str:

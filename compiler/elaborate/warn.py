@@ -60,8 +60,7 @@ def _cell(template: RowTemplate, name: str | None) -> Place:
 
 def _templates(program: Program, network: Network) -> Iterator[tuple[RowTemplate, Row]]:
     """The rows of the network, each with how it was written."""
-    written = {id(template.place): template for template in program.rows}
-    return ((written[id(row.place)], row) for row in network.rows)
+    return ((program.template(row), row) for row in network.rows)
 
 
 # ---------------------------------------------------------------------------------- W001: numbers

@@ -6,10 +6,10 @@ from typing import Any
 
 
 class Identity:
-    """Some objects, equal where they are the very same ones."""
+    """Some objects, equal where they are the very same ones; whatever `value` they come with."""
 
-    def __init__(self, *parts: Any) -> None:
-        self.parts = parts
+    def __init__(self, *parts: Any, value: Any = None) -> None:
+        self.parts, self.value = parts, value
 
     def __hash__(self) -> int:
         return hash(tuple(map(id, self.parts)))

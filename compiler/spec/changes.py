@@ -17,7 +17,6 @@ from archc.compiler.language.problems import (
     Place,
     Problem,
     Reporter,
-    SpecError,
     choices,
     suggest,
 )
@@ -183,18 +182,16 @@ class _Changes(Reporter):
         written = [(slot, slot.row) for slot in rows]
         sound = [(slot, row_values(row), row.place) for slot, row in written if row is not None]
         condition = Condition(change.where, [cells for _, cells, _ in sound])
-        self.problems += condition.problems
+        self.tell(condition.problems)
         if condition.problems:
             return []
-        try:
+        with self.blaming(change.where.place):
             found = [row for row, cells, place in sound if condition.holds(cells, place)]
-        except SpecError as error:
-            self.problems += error.problems
-            return []
-        if not found:
-            message = "no row of the spec that this one extends meets this condition"
-            self.report("E060", message, change.where.place, condition.near(), self.base())
-        return found
+            if not found:
+                message = "no row of the spec that this one extends meets this condition"
+                self.report("E060", message, change.where.place, condition.near(), self.base())
+            return found
+        return []
 
     def set_of_tables(self, slots: Iterable[_Slot], patch: PatchSpec) -> None:
         """Changes what whole tables give to all their rows under `set`."""

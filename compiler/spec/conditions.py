@@ -52,10 +52,8 @@ class Condition:
         match node:
             case ex.Compare() if self.is_column(node.left):
                 return replace(node, right=ex.Literal(_value(node.right), node.right.place))
-            case ex.Logic():
-                return replace(node, left=self.read(node.left), right=self.read(node.right))
-            case ex.Unary():
-                return replace(node, operand=self.read(node.operand))
+            case ex.Logic() | ex.Unary():
+                return ex.mapped(node, self.read)
         return node
 
     def misuses(self, node: Node) -> Iterator[Problem]:

@@ -151,14 +151,12 @@ class PatchSpec(CallSpec):
     tap: LayerName | None = None
 
 
-class RowSpec(CallSpec):
+class RowSpec(PatchSpec):
     """One call in the network: a block or an op, and its arguments by name."""
 
     example = "write `{block: ...}`, or a list of cells under the `rows` of a table"
 
     block: Name
-    name: LayerName | None = None
-    tap: LayerName | None = None
 
 
 def row_of(columns: Sequence[str], cells: reader.Sequence) -> CallSpec | reader.Sequence:
