@@ -5,14 +5,13 @@ A spec that extends another, or a setting, changes a value that rows far away us
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 
 from archc.compiler.bind.program import Program
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.expressions import Node, Value
-from archc.compiler.language.problems import Blame, Place, Problem, Reporter
+from archc.compiler.language.problems import Blame, Catching, Place, Problem, Reporter
 
 Settings = Mapping[str, tuple[Value, Place]]
 
@@ -37,13 +36,13 @@ class Origins(Reporter):
             return node.place
         return next((self.places[name] for name in ex.names(node) if name in self.places), None)
 
-    @contextmanager
-    def tracing(self, node: Node, *related: tuple[str, Place]) -> Iterator[None]:
+    def tracing(self, node: Node, *related: tuple[str, Place]) -> Catching:
         """Reports what goes wrong with `node` at its cause."""
-        try:
-            yield
-        except Blame as blame:
+
+        def tell(blame: Blame) -> None:
             self.tell(self.traced(problem, node) for problem in blame.at(node.place, *related))
+
+        return Catching(tell)
 
     def traced(self, problem: Problem, node: Node) -> Problem:
         """`problem` at the value to which `node`, where it came to light, owes it."""

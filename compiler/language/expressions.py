@@ -65,7 +65,9 @@ class Name:
         return self.id
 
     def evaluate(self, scope: Scope) -> Value:
-        return _known(self.id, scope)  # type: ignore[return-value]
+        if self.id not in scope:
+            raise Unknown
+        return scope[self.id]  # type: ignore[return-value]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +82,10 @@ class Attribute:
         return f"{self.id}.{self.field}"
 
     def evaluate(self, scope: Scope) -> Value:
-        return getattr(_known(f".{self.id}", scope), self.field)  # type: ignore[no-any-return]
-
-
-def _known(name: str, scope: Scope) -> object:
-    if name not in scope:
-        raise Unknown(name)
-    return scope[name]
+        tensor = f".{self.id}"
+        if tensor not in scope:
+            raise Unknown
+        return getattr(scope[tensor], self.field)  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True, slots=True)
@@ -414,9 +413,9 @@ def _too_long(node: Node, what: str) -> SpecError:
 
 def _is_flat(node: Node) -> bool:
     """Whether an expression can be walked by a function that calls itself."""
-    level = [node]
-    for _ in range(MAX_LEVELS):
-        level = [child for above in level for child in children(above)]
+    level, depth = [node], 0
+    while level and depth < MAX_LEVELS:
+        level, depth = [child for above in level for child in children(above)], depth + 1
     return not level
 
 

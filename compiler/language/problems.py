@@ -134,13 +134,26 @@ class Reporter:
         finally:
             self.remarks.pop()
 
-    @contextmanager
-    def blaming(self, place: Place, *related: tuple[str, Place]) -> Iterator[None]:
+    def blaming(self, place: Place, *related: tuple[str, Place]) -> Catching:
         """Reports what goes wrong meanwhile: at `place`, if it does not know its own."""
-        try:
-            yield
-        except Blame as blame:
-            self.tell(blame.at(place, *related))
+        return Catching(lambda blame: self.tell(blame.at(place, *related)))
+
+
+class Catching:
+    """Hands what goes wrong to a function. It is no generator, as every argument has one."""
+
+    __slots__ = ("tell",)
+
+    def __init__(self, tell: Callable[[Blame], None]) -> None:
+        self.tell = tell
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: object, trace: object) -> bool:
+        if isinstance(error, Blame):
+            self.tell(error)
+        return isinstance(error, Blame)
 
 
 class Blame(Exception):
