@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
+from typing import Any
 
 from archc.compiler.bind.values import ANY, Scope, ValueBinder
 from archc.compiler.ir.activations import check_serves
@@ -23,7 +24,8 @@ MAX_NESTING = 32
 class Blocks:
     """Every block by name, bound when it is first asked for."""
 
-    def __init__(self, values: ValueBinder, specs: Mapping[str, BlockSpec]) -> None:
+    def __init__(self, values: ValueBinder, specs: Mapping[Any, BlockSpec]) -> None:
+        """`specs` are the definitions by name, each of which knows its place."""
         self.values = values
         self.specs = specs
         self.bound: dict[str, Block] = {}
@@ -43,10 +45,9 @@ class Blocks:
         """Every block that is sound, in the order in which they are needed."""
         for name in self.specs:
             if name in CATALOGUE:
-                assert isinstance(name, Scalar)
                 message = f"`{name}` is an op of the catalogue already"
                 self.values.report("E015", message, name.place, "rename the block")
-            self.block(name)
+            self.block(name, name.place)
         return self.bound
 
     def target(self, name: str, place: Place) -> Op | Block | None:
@@ -59,13 +60,12 @@ class Blocks:
         self.values.report("E030", f"unknown block or op `{name}`", place, hint)
         return None
 
-    def block(self, name: str, place: Place | None = None) -> Block | None:
+    def block(self, name: str, place: Place) -> Block | None:
         """The bound block; binds what it calls first."""
         if name in self.bound:
             return self.bound[name]
         if name in self.pending:
             circle = " -> ".join([*self.pending[self.pending.index(name) :], name])
-            assert place is not None
             self.values.report("E036", f"the block `{name}` uses itself: {circle}", place)
             return None
         if len(self.pending) == MAX_NESTING:
@@ -81,8 +81,7 @@ class Blocks:
             self.depths[block] = 0
         return block
 
-    def nested_too_deeply(self, place: Place | None) -> None:
-        assert place is not None
+    def nested_too_deeply(self, place: Place) -> None:
         self.values.report("E008", f"blocks nested more than {MAX_NESTING} deep", place)
 
 

@@ -105,13 +105,11 @@ def _entries(slots: Iterable[_Slot]) -> Iterator[Entry]:
     for slot in slots:
         yield from slot.before
         if slot.removed is None:
-            entry = slot.entry
-            if isinstance(entry, TableSpec):
-                rows = tuple(_entries(slot.rows))
-                if rows:
-                    yield entry.model_copy(update={"rows": rows})
-            else:
+            entry, rows = slot.entry, tuple(_entries(slot.rows))
+            if not isinstance(entry, TableSpec):
                 yield entry
+            elif rows:
+                yield entry.model_copy(update={"rows": rows})
         yield from slot.after
 
 

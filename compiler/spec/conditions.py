@@ -6,8 +6,9 @@ word, or an expression as it is written. So `act == act` finds the cells that sa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.expressions import Node, Value
@@ -66,14 +67,10 @@ class Condition:
                 message = f"`{node}` is not known where rows are chosen"
                 yield Problem("E021", message, node.place, "compare what the cells say")
             case ex.Compare() if self.is_column(node.left) or self.is_column(node.right):
-                sides = (node.left, node.right)
-                yield from self.all_misuses(s for s in sides if not isinstance(s, ex.Name))
+                sides = (side for side in ex.children(node) if not isinstance(side, ex.Name))
+                yield from chain.from_iterable(map(self.misuses, sides))
             case _:
-                yield from self.all_misuses(ex.children(node))
-
-    def all_misuses(self, nodes: Iterable[Node]) -> Iterator[Problem]:
-        for node in nodes:
-            yield from self.misuses(node)
+                yield from chain.from_iterable(map(self.misuses, ex.children(node)))
 
     def is_column(self, node: Node) -> bool:
         return isinstance(node, ex.Name) and node.id in self.columns

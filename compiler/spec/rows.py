@@ -123,16 +123,10 @@ class CallSpec(SpecNode):
         return self.saying({key: said for key, said in self.given.items() if key not in new} | new)
 
 
-def _field_names(model: type[SpecNode]) -> dict[str, str]:
-    fields = {field.alias or name: name for name, field in model.model_fields.items()}
-    return {key: name for key, name in fields.items() if key != "arguments"}
-
-
-ROW_KEYS = _field_names(CallSpec)
+_FIELDS = CallSpec.model_fields
+ROW_KEYS = {f.alias or name: name for name, f in _FIELDS.items() if name != "arguments"}
 """Keys of a row, and columns of a table, that are not arguments, each with its field."""
-VALUES = frozenset(
-    key for key, name in ROW_KEYS.items() if EXPRESSION in CallSpec.model_fields[name].metadata
-)
+VALUES = {key for key, name in ROW_KEYS.items() if EXPRESSION in _FIELDS[name].metadata}
 """Those that are values; the others are words and texts."""
 
 
