@@ -91,12 +91,11 @@ class RowBinder:
     # ---------------------------------------------------------------------------- tables
 
     def table(self, table: TableSpec) -> Iterator[RowTemplate]:
-        columns = [str(column) for column in table.columns]
-        named = "name" in {*columns, *table.given}
+        named = "name" in {*table.columns, *table.given}
         named = named or any(getattr(row, "name", None) for row in table.rows)
         if not named:
             self.claim(str(table.name), table.place)
-        if self.bad_columns(table, columns):
+        if self.bad_columns(table):
             return
         every = [(row, self.settled(table, row)) for row in table.rows]
         rows = [(row, settled) for row, settled in every if settled is not None]
@@ -106,18 +105,16 @@ class RowBinder:
             listed = row.listed and row.place.source is table.place.source
             yield from self.row(settled, table, table if listed else None, numbered=not named)
 
-    def bad_columns(self, table: TableSpec, columns: list[str]) -> bool:
-        before = len(self.values.problems)
-        seen = set()
-        for column in table.columns:
-            if column in seen:
-                message = f"two columns are called `{column}`"
-                self.values.report("E015", message, column.place)
-            seen.add(column)
+    def bad_columns(self, table: TableSpec) -> bool:
+        columns = table.columns
+        first = {column: i for i, column in reversed([*enumerate(columns)])}
+        twice = [column for i, column in enumerate(columns) if first[column] < i]
+        for column in twice:
+            self.values.report("E015", f"two columns are called `{column}`", column.place)
         if "block" not in columns:
             message, hint = "a table needs a column `block`", "it names the block or op of each row"
             self.values.report("E011", message, table.key_place("columns"), hint)
-        return len(self.values.problems) > before
+        return bool(twice) or "block" not in columns
 
     def misnamed(self, table: TableSpec, rows: list[CallSpec]) -> bool:
         """Reports a table whose rows have names, but not all of them, or that has one itself."""

@@ -216,11 +216,12 @@ class _Changes(Reporter):
 
     def check_heard(self, table: TableSpec, slot: _Slot, patch: PatchSpec) -> None:
         """Reports what the table's `set` gives to every row, whatever the row says."""
-        for name, node in patch.given.items():
-            if name in _fixed(table) and table.given[name] != node:
+        fixed, given = _fixed(table), table.given
+        for name, said in patch.given.items():
+            if name in fixed and given[name] != said:
                 message = f"the `set` of its table gives `{name}` to every row"
                 hint = f"set it for the whole table: `at: {table.name}`"
-                related = ("given here", table.given[name].place)
+                related = ("given here", given[name].place)
                 self.report("E061", message, patch.key_place(name), hint, related)
 
     # ---------------------------------------------------------------------------- insert
@@ -243,7 +244,7 @@ class _Changes(Reporter):
             try:
                 return row_of(table.columns, entry)
             except ValidationError as error:
-                self.problems += problems_of(entry, error)
+                self.tell(problems_of(entry, error))
         return entry
 
     def fits(self, slot: _Slot, entry: Entry) -> bool:

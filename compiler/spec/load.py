@@ -116,7 +116,7 @@ class _Loader(Reporter):
                 base = self.linked(spec.extends, "extend", path, here)
                 spec = self.specs[key] = self.extended(base, spec, spec.extends)
             else:
-                self.problems.extend(alone(spec))
+                self.tell(alone(spec))
         return spec
 
     def linked(self, name: Scalar, verb: str, user: Path, users: tuple[Path, ...]) -> Spec | None:
@@ -130,7 +130,7 @@ class _Loader(Reporter):
         if not self.folders.hold(key):
             why = "it lies outside of the spec's folder and project"
             hint = "copy it there, or allow the folder that it lies in with `--include`"
-            self.problems.append(link.refused("E018", why, hint))
+            self.tell([link.refused("E018", why, hint)])
         elif key in users:
             circle = [file.name for file in (*users[users.index(key) :], key)]
             message = f"these files {link.verb} each other: {' -> '.join(circle)}"
@@ -155,7 +155,7 @@ class _Loader(Reporter):
         small = len(base.place.source.text) + len(spec.place.source.text) < LARGE
         extend = _extended if small else _extended.__wrapped__
         merged, problems = extend(Identity(base, spec))
-        self.problems.extend(problems)
+        self.tell(problems)
         return None if problems else merged
 
     def read(self, path: Path, name: str, link: _Link | None) -> Spec | None:
@@ -166,18 +166,18 @@ class _Loader(Reporter):
             if link is not None:
                 hint = problem.hint or "it may stand beside this file, or among the shipped specs"
                 problem = link.refused(problem.code, problem.message, hint)
-            self.problems.append(problem)
+            self.tell([problem])
             return None
         self.characters += len(source.text)
         if link is not None and self.characters > reader.MAX_BYTES:
             why = f"all files together are larger than {reader.MAX_BYTES // 2**10} KiB"
-            self.problems.append(link.refused("E008", why, None))
+            self.tell([link.refused("E008", why, None)])
             return None
         parse = _parse if len(source.text) < LARGE else _parse.__wrapped__
         spec, problems = parse(source.name, source.text)
         if problems and not reader.is_spec(source.text):
             problems = self.unquoted(path, source.name, link) or problems
-        self.problems.extend(problems)
+        self.tell(problems)
         return spec
 
     def unquoted(self, path: Path, name: str, link: _Link | None) -> tuple[Problem, ...]:

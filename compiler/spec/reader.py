@@ -131,7 +131,7 @@ def read(source: Source) -> tuple[Node | None, list[Problem]]:
     try:
         reader.run(yaml.parse(source.text, Loader=_LOADER))
     except yaml.MarkedYAMLError as error:
-        reader.problems.append(reader.syntax(error))
+        reader.tell([reader.syntax(error)])
     except (_Stop, Enough):
         pass
     return reader.root, reader.problems
