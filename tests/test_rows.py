@@ -177,6 +177,11 @@ def test_a_row_holds_what_is_said_of_it_and_a_repeated_one_says_it_once(net: Com
     }
 
 
+def test_a_repeated_row_is_tapped_after_the_last_time(net: Compile) -> None:
+    found = net("  - {block: identity, name: cells, repeat: 3, tap: c}\n  - {block: identity}\n")
+    assert [row.tap for row in found.rows] == [None, None, "c", None]
+
+
 def test_what_is_said_of_rows_is_resolved_with_them(net: Compile, tmp_path: Path) -> None:
     said = [row.doc for row in net(DOCS).rows]
     (tmp_path / "flat.yaml").write_text(resolve(tmp_path / "net.yaml"))
