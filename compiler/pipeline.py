@@ -14,10 +14,9 @@ from archc.compiler.elaborate.network import elaborate
 from archc.compiler.ir.interface import interface, output_channels
 from archc.compiler.ir.network import Block, Network
 from archc.compiler.language import expressions as ex
-from archc.compiler.language.problems import Enough, Problem, Problems, SpecError, in_reading_order
+from archc.compiler.language.identity import Identity
+from archc.compiler.language.problems import Enough, Problem, Reporter, SpecError, in_reading_order
 from archc.compiler.spec.load import LARGE, Files, load
-from archc.compiler.spec.reader import Scalar
-from archc.compiler.spec.variants import Same
 
 Result = tuple[Any, list[Problem]]
 Pass = Callable[[Any], Result]
@@ -35,7 +34,7 @@ def check_network(files: Files) -> Result:
         message, hint = "this is a block library, not a network", "name a file that has a `network`"
         return None, [Problem("E016", message, spec.place, hint)]
     place, where = spec.place, ""
-    if isinstance(spec.extends, Scalar):
+    if spec.extends is not None:
         place, where = spec.extends.place, ", here and in the spec that this one extends"
     every = [Problem("E011", f"the key `{key}` is missing{where}", place) for key in missing]
     return None, every
@@ -43,20 +42,18 @@ def check_network(files: Files) -> Result:
 
 def check_interfaces(program: Program) -> Result:
     """The same program, if generated code can spell every block of it."""
-    problems = Problems()
+    reporter = Reporter()
     with suppress(Enough):
         terms = 0
         for block in program.blocks.values():
-            try:
+            with reporter.blaming(block.place):
                 terms += interface(block).terms
-            except SpecError as error:
-                problems.extend(error.problems)
             if terms > MAX_TERMS:
-                problems.append(_too_many_terms(block))
+                reporter.tell([_too_many_terms(block)])
                 break
-    if not problems:
-        problems.extend(_defaults_of_channels(program))
-    return (None if problems else program), problems
+    if not reporter.problems:
+        reporter.tell(_defaults_of_channels(program))
+    return (None if reporter.problems else program), reporter.problems
 
 
 MAX_TERMS = 2**17
@@ -132,7 +129,8 @@ def compile_program(
     first, *middle, last = passes(settings or {}, include)
     files = run(path, (first,))
     bound = _bound if _size(files) < LARGE else _bound.__wrapped__
-    program = bound(_Key(files, str(path)), tuple(middle))
+    key = Identity(files.spec, *files.libraries, value=files)
+    program = bound(key, tuple(middle), str(path))
     return program, run(program, (last,), str(path))
 
 
@@ -141,15 +139,6 @@ def _size(files: Files) -> int:
     return sum(len(spec.place.source.text) for spec in every)
 
 
-class _Key(Same):
-    """Files under a name, equal where the very same specs stand behind them."""
-
-    def __init__(self, files: Files, name: str) -> None:
-        super().__init__(files.spec, *files.libraries)
-        self.files = files
-        self.name = name
-
-
 @lru_cache(maxsize=32)
-def _bound(key: _Key, passes: tuple[Pass, ...]) -> Program:
-    return run(key.files, passes, key.name)  # type: ignore[no-any-return]
+def _bound(files: Identity, passes: tuple[Pass, ...], name: str) -> Program:
+    return run(files.value, passes, name)  # type: ignore[no-any-return]

@@ -29,7 +29,7 @@ from archc.compiler.language.values import ACTIVATIONS, INITIALIZERS, KINDS, PAD
 from archc.compiler.pipeline import compile_network
 from archc.compiler.printed import schema
 from archc.compiler.printed.resolve import resolve
-from archc.compiler.spec import changes, load, models, reader
+from archc.compiler.spec import changes, kinds, load, models, reader, rows
 
 PAGE = Path(__file__).with_name("language.md")
 FIRST = "tiny.yaml"
@@ -106,6 +106,7 @@ def limits(page: str) -> str:
             ("nesting of lists and mappings", f"{reader.MAX_DEPTH} deep"),
             ("length of one text", f"{reader.MAX_TEXT:,} characters"),
             ("length of a name", f"{names.MAX_NAME} characters"),
+            ("length of a `doc` of a row or step", f"{rows.MAX_DOC} characters"),
             ("length of an expression", f"{parser.MAX_LENGTH} characters"),
             ("nesting of an expression", f"{parser.MAX_DEPTH} deep"),
             ("terms of a cell once `set` is worked into it", f"{expressions.MAX_TERMS:,}"),
@@ -113,7 +114,7 @@ def limits(page: str) -> str:
             ("largest number", f"{expressions.LARGEST:,}"),
             ("files that use or extend each other", f"{load.MAX_FILES} in a row"),
             ("changes of rows, times rows", f"{changes.MAX_WORK:,}"),
-            ("values of a list, such as the rows that one joins", f"{models.MAX_ITEMS:,}"),
+            ("values of a list, such as the rows that one joins", f"{kinds.MAX_ITEMS:,}"),
             ("steps of a block", f"{models.MAX_STEPS:,}"),
             ("values that a block works out or hands on", f"{interface.MAX_ARGUMENTS:,}"),
             ("terms of the channels of a block's steps", f"{interface.MAX_TERMS:,}"),

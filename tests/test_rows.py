@@ -1,16 +1,18 @@
 """How rows are wired and counted, and what becomes of specs that extend others."""
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
 from archc.compiler.ir import analysis
-from archc.compiler.ir.network import Network
+from archc.compiler.ir.network import Block, Network
 from archc.compiler.language.expressions import Name, Node, python, show
 from archc.compiler.language.problems import SpecError
 from archc.compiler.pipeline import compile_network
 from archc.compiler.printed import printer
+from archc.compiler.printed.resolve import resolve
 
 SPECS = Path(__file__).parents[1] / "specs"
 HEAD = """\
@@ -143,6 +145,73 @@ def test_the_name_of_a_table_is_its_last_row_and_that_of_a_repeated_row_its_last
         "  - {block: join, name: last, from: [blocks, cells]}\n"
     )
     assert wiring(found)["last"] == ("blocks.2", "cells.2")
+
+
+# --------------------------------------------------------------------------------------------- doc
+
+DOC = "\"It's\" a # [text], and: none of 'yours' \\ = 1 + {x}"
+DOCS = f"""\
+  - {{block: identity, name: alone, doc: {json.dumps(DOC)}}}
+  - columns: [block, repeat, doc]
+    rows:
+      - [identity, 2, repeat + 1 is no expression here]
+      - [identity, ~, ~]
+      - [identity, ~, "~"]
+      - {{block: identity, doc: 12}}
+    set: {{repeat: repeat}}
+    name: some
+  - {{name: last, columns: [block], rows: [[identity]], set: {{doc: block and repeat are words}}}}
+"""
+
+
+def test_a_row_holds_what_is_said_of_it_and_a_repeated_one_says_it_once(net: Compile) -> None:
+    said = {row.call.name: row.doc for row in net(DOCS).rows}
+    assert said == {
+        "alone": DOC,
+        "some.0": "repeat + 1 is no expression here",
+        "some.1": "",
+        "some.2": "",
+        "some.3": "~",
+        "some.4": "12",
+        "last.0": "block and repeat are words",
+    }
+
+
+def test_a_repeated_row_is_tapped_after_the_last_time(net: Compile) -> None:
+    found = net("  - {block: identity, name: cells, repeat: 3, tap: c}\n  - {block: identity}\n")
+    assert [row.tap for row in found.rows] == [None, None, "c", None]
+
+
+def test_what_is_said_of_rows_is_resolved_with_them(net: Compile, tmp_path: Path) -> None:
+    said = [row.doc for row in net(DOCS).rows]
+    (tmp_path / "flat.yaml").write_text(resolve(tmp_path / "net.yaml"))
+    assert [row.doc for row in compile_network(tmp_path / "flat.yaml").rows] == said
+
+
+def test_a_change_may_say_something_of_a_row_or_nothing(net: Compile, tmp_path: Path) -> None:
+    net(DOCS)
+    path = tmp_path / "variant.yaml"
+    path.write_text(
+        "archc: 1\nextends: net.yaml\nchange:\n"
+        "  - {at: alone, set: {doc: another}}\n  - {at: some.0, set: {doc: ~}}\n"
+        "  - {at: last, set: {doc: of a whole table}}\n"
+        "  - {after: some.1, insert: [[identity, ~, new]]}\n"
+    )
+    said = {row.call.name: row.doc for row in compile_network(path).rows}
+    assert said["alone"] == "another"
+    assert (said["some.0"], said["some.3"], said["last.0"]) == ("", "new", "of a whole table")
+
+
+def test_a_step_holds_what_is_said_of_it(tmp_path: Path) -> None:
+    block = f"    steps: [{{a: identity(x), doc: {json.dumps(DOC)}}}, {{b: identity(a)}}]\n"
+    head = "archc: 1\nname: Net\ninput: {channels: 4, height: 8, width: 8}\n"
+    path = tmp_path / "net.yaml"
+    path.write_text(f"{head}network: [{{block: own}}]\nblocks:\n  own:\n{block}")
+    (tmp_path / "flat.yaml").write_text(resolve(path))
+    for name in ("net.yaml", "flat.yaml"):
+        target = compile_network(tmp_path / name).rows[0].call.body.target
+        assert isinstance(target, Block)
+        assert [step.doc for step in target.steps] == [DOC, ""]
 
 
 # ------------------------------------------------------------------------------------------ repeat

@@ -13,16 +13,8 @@ from archc.compiler.language.problems import Source, SpecError
 from archc.compiler.printed.schema import DOCS, MAX_COLUMNS, blocks_of, json_schema, shipped_blocks
 from archc.compiler.spec import reader
 from archc.compiler.spec.load import SHIPPED
-from archc.compiler.spec.models import (
-    RESERVED,
-    BlockSpec,
-    ChangeSpec,
-    InputSpec,
-    ParameterSpec,
-    RowSpec,
-    Spec,
-    TableSpec,
-)
+from archc.compiler.spec.models import BlockSpec, InputSpec, ParameterSpec, Spec
+from archc.compiler.spec.rows import ROW_KEYS, ChangeSpec, RowSpec, TableSpec
 
 SCHEMA = json_schema(shipped_blocks())
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
@@ -53,7 +45,7 @@ network:
       - [left, conv_bn, wide, stem, 2 * 2, ~]
       - [right, conv_bn, 8 * 2, [stem, -1 if alpha > 1 else -2], ~, alpha > 1]
       - {name: side, block: conv_bn, out: 16, from: -2, repeat: 3}
-  - {block: concat, from: [left, right, -1]}
+  - {block: concat, from: [left, right, -1], doc: "all of them, side by side"}
 blocks:
   twice:
     params: {out: int, act: {type: activation, default: mish}}
@@ -62,7 +54,8 @@ blocks:
     steps:
       - a: conv_bn(x, half, act=act)
         when: half != out
-      - b: conv_bn(a, out)
+        doc: Half of them.
+      - {b: "conv_bn(a, out)", doc: ~}
     returns: a + b
 """
 
@@ -249,9 +242,12 @@ def test_a_mistake_in_a_change_is_found_where_it_is(old: str, new: str, where: s
         ("require: [width % 8 == 0, alpha < 4]", "require: width > 8", "$.require"),
         ("require: [width % 8 == 0, alpha < 4]", "require: [{width: 8}]", "$.require[0]"),
         # Blocks
-        ("- b: conv_bn(a, out)", "- {b: conv_bn(a), c: conv_bn(a)}", "$.blocks.twice.steps[1]"),
-        ("- b: conv_bn(a, out)", "- when: out", "$.blocks.twice.steps[1]"),
-        ("- b: conv_bn(a, out)", "- b: [a, out]", "$.blocks.twice.steps[1].b"),
+        ('{b: "conv_bn(a, out)"', "{b: conv_bn(a), c: conv_bn(a)", "$.blocks.twice.steps[1]"),
+        ('{b: "conv_bn(a, out)"', "{when: out", "$.blocks.twice.steps[1]"),
+        ('{b: "conv_bn(a, out)"', "{b: [a, out]", "$.blocks.twice.steps[1].b"),
+        ("doc: Half of them.", "doc: [half, of, them]", "$.blocks.twice.steps[0].doc"),
+        ("doc: Half of them.", f"doc: {'so ' * 70}", "$.blocks.twice.steps[0].doc"),
+        ('doc: "all of', 'docs: "all of', "$.network[3]"),
         ("returns: a + b", "return: a + b", "$.blocks.twice"),
         ("channels: out", "channels: {of: a}", "$.blocks.twice.channels"),
     ],
@@ -327,7 +323,7 @@ def test_a_block_of_ones_own_is_known(tmp_path: Path) -> None:
     assert definitions["row.own"]["description"] == "My own."
     assert definitions["own.pad"]["default"] == [0, 1, 0, 1]
     assert "default" not in definitions["own.wide"]
-    assert definitions["row.fuse"]["properties"].keys() == set(RESERVED)
+    assert definitions["row.fuse"]["properties"].keys() == set(ROW_KEYS)
 
 
 def test_the_blocks_of_a_broken_file_are_not_known(tmp_path: Path) -> None:

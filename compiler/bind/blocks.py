@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
+from typing import Any
 
-from archc.compiler.bind.values import Scope, ValueBinder
+from archc.compiler.bind.values import ANY, Scope, ValueBinder
 from archc.compiler.ir.activations import check_serves
 from archc.compiler.ir.catalogue import CATALOGUE, OPERATORS
 from archc.compiler.ir.network import Block, Invoke, Op, Step, Use
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.expressions import Node
-from archc.compiler.language.problems import Invalid, Place, choices, suggest
+from archc.compiler.language.problems import Place, choices, suggest
 from archc.compiler.language.values import ACTIVATIONS, Type
 from archc.compiler.spec.models import BlockSpec, StepSpec
 from archc.compiler.spec.reader import Scalar
@@ -23,7 +24,8 @@ MAX_NESTING = 32
 class Blocks:
     """Every block by name, bound when it is first asked for."""
 
-    def __init__(self, values: ValueBinder, specs: Mapping[str, BlockSpec]) -> None:
+    def __init__(self, values: ValueBinder, specs: Mapping[Any, BlockSpec]) -> None:
+        """`specs` are the definitions by name, each of which knows its place."""
         self.values = values
         self.specs = specs
         self.bound: dict[str, Block] = {}
@@ -34,20 +36,18 @@ class Blocks:
     def serving(self, name: str, place: Place) -> Block | None:
         """The block of that name where an activation belongs. Reports what cannot be one."""
         block = self.block(name, place)
-        try:
-            return None if block is None else check_serves(block)
-        except Invalid as invalid:
-            self.values.problems.append(invalid.at(place))
-            return block
+        if block is not None:
+            with self.values.blaming(place):
+                check_serves(block)
+        return block
 
     def all(self) -> dict[str, Block]:
         """Every block that is sound, in the order in which they are needed."""
         for name in self.specs:
             if name in CATALOGUE:
-                assert isinstance(name, Scalar)
                 message = f"`{name}` is an op of the catalogue already"
                 self.values.report("E015", message, name.place, "rename the block")
-            self.block(name)
+            self.block(name, name.place)
         return self.bound
 
     def target(self, name: str, place: Place) -> Op | Block | None:
@@ -60,13 +60,12 @@ class Blocks:
         self.values.report("E030", f"unknown block or op `{name}`", place, hint)
         return None
 
-    def block(self, name: str, place: Place | None = None) -> Block | None:
+    def block(self, name: str, place: Place) -> Block | None:
         """The bound block; binds what it calls first."""
         if name in self.bound:
             return self.bound[name]
         if name in self.pending:
             circle = " -> ".join([*self.pending[self.pending.index(name) :], name])
-            assert place is not None
             self.values.report("E036", f"the block `{name}` uses itself: {circle}", place)
             return None
         if len(self.pending) == MAX_NESTING:
@@ -82,8 +81,7 @@ class Blocks:
             self.depths[block] = 0
         return block
 
-    def nested_too_deeply(self, place: Place | None) -> None:
-        assert place is not None
+    def nested_too_deeply(self, place: Place) -> None:
         self.values.report("E008", f"blocks nested more than {MAX_NESTING} deep", place)
 
 
@@ -120,15 +118,12 @@ class _BlockBinder:
         for name in spec.params:
             self.take(name, self.taken_values)
         parameters = tuple(self.binder.parameters(spec.params, self.values, constant=True))
-        channels = None
-        if spec.channels is not None:
-            channels = self.binder.value(spec.channels, self.scope)
+        channels = spec.channels and self.binder.value(spec.channels, self.scope)
         lets = tuple(self.lets())
         steps = [self.step(step) for step in spec.steps]
         steps += self.returned()
         if None not in steps:
             self.check_used(steps)
-        assert isinstance(spec.place, Place)
         return Block(
             str(self.name), str(spec.doc), tuple(map(str, spec.inputs)), parameters, lets,
             tuple(step for step in steps if step), channels, self.name_place(),
@@ -138,7 +133,6 @@ class _BlockBinder:
     def on_vectors(self) -> str | None:
         name = self.spec.on_vectors
         if name is not None and name not in ACTIVATIONS:
-            assert isinstance(name, Scalar)
             hint = suggest(name, ACTIVATIONS) or choices(ACTIVATIONS)
             self.binder.report("E031", f"unknown activation `{name}`", name.place, hint)
         return None if name is None else str(name)
@@ -150,10 +144,9 @@ class _BlockBinder:
         for name, node in self.spec.let.items():
             bound = self.binder.value(node, self.scope)
             yield self.take(name, self.taken_values), bound
-            self.values[str(name)] = _let_type(bound)
+            self.values[str(name)] = ANY
 
     def step(self, spec: StepSpec) -> Step | None:
-        assert isinstance(spec.name, Scalar)
         call = self.tensor(spec.value, str(spec.name))
         when = None if spec.when is None else self.binder.value(spec.when, self.scope)
         name = self.take(spec.name, self.taken_tensors)
@@ -162,7 +155,8 @@ class _BlockBinder:
             hint = f"use `{call.name}` itself below"
             self.binder.report("E038", f"`{name}` only renames `{call.name}`", call.place, hint)
             return None
-        return None if call is None else Step(name, call, when, spec.name.place)
+        doc = str(spec.doc or "")
+        return None if call is None else Step(name, call, when, spec.name.place, doc)
 
     def returned(self) -> list[Step | None]:
         """`returns` as a last step, named after what it calls."""
@@ -266,9 +260,3 @@ class _BlockBinder:
 
 def _labels(target: Op | Block, count: int) -> tuple[str, ...]:
     return tuple(str(i + 1) for i in range(count)) if target.variadic else target.inputs
-
-
-def _let_type(node: Node) -> Type:
-    """The type of a worked-out value: only whether it may be none matters."""
-    optional = any(isinstance(n, ex.Literal) and n.value is None for n in ex.walk(node))
-    return Type("any", optional)

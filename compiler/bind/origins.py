@@ -11,15 +11,17 @@ from dataclasses import replace
 from archc.compiler.bind.program import Program
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.expressions import Node, Value
-from archc.compiler.language.problems import Place, Problem
+from archc.compiler.language.problems import Blame, Catching, Place, Problem, Reporter
 
 Settings = Mapping[str, tuple[Value, Place]]
 
 
-class Origins:
-    """Places of the values that are not the ones of the spec that everything extends."""
+class Origins(Reporter):
+    """Reports problems where values come from: they have places unless the spec that everything
+    extends gives them."""
 
     def __init__(self, program: Program, settings: Settings) -> None:
+        super().__init__()
         self.base = program.spec.place.source
         self.places = {name: place for name, (_, place) in settings.items()}
         defaults = [(p.name, p.default) for p in program.parameters if p.default is not None]
@@ -33,6 +35,14 @@ class Origins:
         if node.place.source is not self.base:
             return node.place
         return next((self.places[name] for name in ex.names(node) if name in self.places), None)
+
+    def tracing(self, node: Node, *related: tuple[str, Place]) -> Catching:
+        """Reports what goes wrong with `node` at its cause."""
+
+        def tell(blame: Blame) -> None:
+            self.tell(self.traced(problem, node) for problem in blame.at(node.place, *related))
+
+        return Catching(tell)
 
     def traced(self, problem: Problem, node: Node) -> Problem:
         """`problem` at the value to which `node`, where it came to light, owes it."""

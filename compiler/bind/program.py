@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from archc.compiler.bind.blocks import Blocks
 from archc.compiler.bind.rows import RowBinder, RowTemplate
 from archc.compiler.bind.values import ANY, Scope, ValueBinder
 from archc.compiler.ir.catalogue import CATALOGUE
-from archc.compiler.ir.network import Block, Op, Parameter
+from archc.compiler.ir.network import Block, Op, Parameter, Row
 from archc.compiler.language.expressions import Literal, Node, walk
 from archc.compiler.language.problems import Enough, Problem
 from archc.compiler.language.values import Type
 from archc.compiler.spec.load import Files
 from archc.compiler.spec.models import BlockSpec, Spec
-from archc.compiler.spec.reader import Scalar
 from archc.compiler.spec.variants import from_extended
 
 
@@ -37,6 +37,15 @@ class Program:
     definitions: Mapping[str, BlockSpec]
     """The blocks as they are written."""
 
+    @cached_property
+    def _written(self) -> dict[int, RowTemplate]:
+        """The rows by the identity of their places, which each stand for one."""
+        return {id(template.place): template for template in self.rows}
+
+    def template(self, row: Row) -> RowTemplate:
+        """How a row of the network was written."""
+        return self._written[id(row.place)]
+
     def target(self, name: str) -> Op | Block:
         return CATALOGUE[name] if name in CATALOGUE else self.blocks[name]
 
@@ -44,7 +53,8 @@ class Program:
 def bind(files: Files) -> tuple[Program | None, list[Problem]]:
     """The program that the files say, and every problem of names and arguments in them."""
     assert files.spec is not None
-    spec, values = files.spec, ValueBinder(files.spec.defaults)
+    spec = files.spec
+    values = ValueBinder({str(name): given for name, given in spec.defaults.items()})
     try:
         program = _program(files, spec, values)
     except Enough:
@@ -70,7 +80,6 @@ def _program(files: Files, spec: Spec, values: ValueBinder) -> Program:
 def _lets(spec: Spec, values: ValueBinder, scope: dict[str, Type]) -> Iterator[tuple[str, Node]]:
     """The network's `let`s in order; each may mention those above it."""
     for name, node in spec.let.items():
-        assert isinstance(name, Scalar)
         if name in scope:
             hint = "call it something else"
             values.report("E015", f"`{name}` is a parameter or a `let` already", name.place, hint)
@@ -83,7 +92,6 @@ def _defaults(
 ) -> dict[str, dict[str, Node]]:
     found: dict[str, dict[str, Node]] = {}
     for name, given in spec.defaults.items():
-        assert isinstance(name, Scalar)
         target = blocks.target(name, name.place)
         if target is not None:
             found[str(name)] = dict(values.arguments(target, given.items(), scope))

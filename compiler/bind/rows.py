@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 
 from archc.compiler.bind.blocks import Blocks
 from archc.compiler.bind.values import Scope, ValueBinder
@@ -12,37 +12,20 @@ from archc.compiler.ir.network import Block, Op, Parameter
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.expressions import Node
 from archc.compiler.language.names import check_module_name
-from archc.compiler.language.problems import Invalid, Place, Problem, Source, SpecError, suggest
+from archc.compiler.language.problems import Place, Problem, Source, suggest
 from archc.compiler.language.values import Type
-from archc.compiler.spec.models import RESERVED, CellsSpec, RowSpec, TableSpec
-from archc.compiler.spec.reader import Scalar
+from archc.compiler.spec.reader import Sequence
+from archc.compiler.spec.rows import CallSpec, TableSpec, is_value
 
 REPEAT = Parameter("repeat", Type("int"), min=1, max=1000)
-
-WORDS = ("block", "name", "tap")
-"""Keys of a row whose cells are words, and no values that the `set` of a table could use."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Line:
-    """A row as it is written, as a mapping or as cells; what is `~` is not given."""
-
-    block: Scalar
-    name: Scalar | None
-    source: Node | None
-    repeat: Node | None
-    when: Node | None
-    arguments: Mapping[str, Node]
-    place: Place
-    tap: Scalar | None = None
-    header: TableSpec | None = None
-    """The table whose columns are to blame for what the row lacks."""
 
 
 @dataclass(frozen=True, eq=False)
 class RowTemplate:
     """A row before its numbers are known."""
 
+    row: CallSpec
+    """As it is written, with the `set` of its table applied."""
     name: str
     group: str | None
     """Where rows go by number: the table, or the row that is repeated."""
@@ -55,7 +38,6 @@ class RowTemplate:
     place: Place
     in_table: bool
     """Whether arguments may come from the `set` of a table."""
-    tap: str | None = None
 
     @cached_property
     def mentioned(self) -> frozenset[str]:
@@ -63,31 +45,24 @@ class RowTemplate:
         return frozenset(name for node in self.arguments.values() for name in ex.names(node))
 
 
+@dataclass(eq=False)
 class RowBinder:
     """Binds the rows of a network, one after another."""
 
-    def __init__(
-        self, values: ValueBinder, blocks: Blocks, scope: Scope, base: Source | None = None
-    ) -> None:
-        """`base` is the file of the network; rows of other files were put in by variants."""
-        self.values = values
-        self.base = base
-        self.blocks = blocks
-        self.scope = scope
-        self.names: dict[str, Place] = {}
-        """Rows and tables so far."""
-        self.taps: dict[str, Place] = {}
-        self.missing: list[tuple[ex.Name, str | None]] = []
-        """Names that `from` does not find above, each with a suggestion."""
+    values: ValueBinder
+    blocks: Blocks
+    scope: Scope
+    base: Source
+    """The file of the network; rows of other files were put in by variants."""
+    names: dict[str, Place] = field(default_factory=dict)
+    """Rows and tables so far."""
+    taps: dict[str, Place] = field(default_factory=dict)
+    missing: list[tuple[ex.Name, str | None]] = field(default_factory=list)
+    """Names that `from` does not find above, each with a suggestion."""
 
-    def rows(self, entries: Iterable[TableSpec | RowSpec]) -> Iterator[RowTemplate]:
+    def rows(self, entries: Iterable[TableSpec | CallSpec]) -> Iterator[RowTemplate]:
         for entry in entries:
-            if isinstance(entry, TableSpec):
-                yield from self.table(entry)
-            else:
-                line = self.read(_given(entry.given), entry.place)
-                if line is not None:
-                    yield from self.row(line)
+            yield from self.table(entry) if isinstance(entry, TableSpec) else self.row(entry)
         for name, near in self.missing:
             rule = "a row can take only from rows above it"
             hint = f"{rule}, and `{name.id}` is not" if name.id in self.names else near or rule
@@ -104,8 +79,8 @@ class RowBinder:
             self.values.report("E015", message, place, "give one a `name`", related)
         self.names.setdefault(name, place)
 
-    def claim_tap(self, tap: Scalar | None) -> None:
-        if tap is None:
+    def claim_tap(self, tap: object) -> None:
+        if not isinstance(tap, ex.Word):
             return
         if tap in self.taps:
             related = ("the other", self.taps[tap])
@@ -116,38 +91,35 @@ class RowBinder:
     # ---------------------------------------------------------------------------- tables
 
     def table(self, table: TableSpec) -> Iterator[RowTemplate]:
-        columns = [str(column) for column in table.columns]
-        named = "name" in {*columns, *table.set}
+        named = "name" in {*table.columns, *table.given}
         named = named or any(getattr(row, "name", None) for row in table.rows)
         if not named:
             self.claim(str(table.name), table.place)
-        if self.bad_columns(table, columns):
+        if self.bad_columns(table):
             return
-        every = [self.line(table, row) for row in table.rows]
-        lines = [line for line in every if line is not None]
-        if named and self.misnamed(table, lines):
+        every = [(row, self.settled(table, row)) for row in table.rows]
+        rows = [(row, settled) for row, settled in every if settled is not None]
+        if named and self.misnamed(table, [settled for _, settled in rows]):
             return
-        for line in lines:
-            yield from self.row(line, table, numbered=not named)
+        for row, settled in rows:
+            listed = row.listed and row.place.source is table.place.source
+            yield from self.row(settled, table, table if listed else None, numbered=not named)
 
-    def bad_columns(self, table: TableSpec, columns: list[str]) -> bool:
-        before = len(self.values.problems)
-        seen = set()
-        for column in table.columns:
-            assert isinstance(column, Scalar)
-            if column in seen:
-                message = f"two columns are called `{column}`"
-                self.values.report("E015", message, column.place)
-            seen.add(column)
+    def bad_columns(self, table: TableSpec) -> bool:
+        columns = table.columns
+        first = {column: i for i, column in reversed([*enumerate(columns)])}
+        twice = [column for i, column in enumerate(columns) if first[column] < i]
+        for column in twice:
+            self.values.report("E015", f"two columns are called `{column}`", column.place)
         if "block" not in columns:
             message, hint = "a table needs a column `block`", "it names the block or op of each row"
             self.values.report("E011", message, table.key_place("columns"), hint)
-        return len(self.values.problems) > before
+        return bool(twice) or "block" not in columns
 
-    def misnamed(self, table: TableSpec, lines: list[_Line]) -> bool:
+    def misnamed(self, table: TableSpec, rows: list[CallSpec]) -> bool:
         """Reports a table whose rows have names, but not all of them, or that has one itself."""
-        unnamed = [line for line in lines if line.name is None]
-        half = 0 < len(unnamed) < len(lines)
+        unnamed = [row for row in rows if row.name is None]
+        half = 0 < len(unnamed) < len(rows)
         if half:
             message = "this row has no name, but others in its table have one"
             hint = "name every row of the table, or none"
@@ -157,102 +129,89 @@ class RowBinder:
             self.values.report("E012", message, table.key_place("name"), "remove it, or theirs")
         return half
 
-    def line(self, table: TableSpec, row: CellsSpec | RowSpec) -> _Line | None:
-        """What a row of a table says, with the table's `set` applied."""
-        cells = row.given if isinstance(row, RowSpec) else self.cells(table, row)
-        if cells is None:
+    def settled(self, table: TableSpec, row: CallSpec | Sequence) -> CallSpec | None:
+        """A row with the `set` of its table applied. Reports one that is broken."""
+        if isinstance(row, Sequence):
+            self.wrong_length(table, row)
             return None
-        header = table if isinstance(row, CellsSpec) else None
-        here = header if row.place.source is table.place.source else None
-        return self.read(self.settled(table, _given(cells), row.place), row.place, here)
+        given = {key: said for key, said in row.given.items() if said is not None}
+        none = ex.Literal(None, row.place)
+        keys = filter(is_value, (*table.columns, *given))
+        seen = {str(key): given.get(key, none) for key in keys}
+        for name, said in table.given.items():
+            if name in given or name not in table.columns:
+                with self.values.blaming(row.place):
+                    given[name] = ex.substitute(said, seen) if is_value(name) else said
+                    seen |= {name: given[name]} if is_value(name) else {}
+        settled = row.saying(given)
+        return settled if self.has_words(settled) else None
 
-    def cells(self, table: TableSpec, row: CellsSpec) -> dict[str, Node | None] | None:
-        """What a row says under the table's columns. Reports one of another length."""
+    def wrong_length(self, table: TableSpec, row: Sequence) -> None:
         columns = table.columns
-        if len(row) == len(columns):
-            return dict(zip(columns, row, strict=True))
         message = f"this row has {len(row)} cells, but the table has {len(columns)} columns"
         related = ("the columns", table.key_place("columns"))
         short = len(row) < len(columns)
         hint = "write `~` where it gives nothing" if short else "remove cells, or name columns"
         self.values.report("E014", message, row.place, hint, related)
-        return None
 
-    def read(
-        self, given: dict[str, Node], place: Place, header: TableSpec | None = None
-    ) -> _Line | None:
-        """The row with its keys set apart from its arguments."""
-        own = {key: given.pop(key, None) for key in RESERVED}
-        block = self.block_cell(own["block"], place)
-        name, tap = (self.name_cell(own[key], key) for key in ("name", "tap"))
-        if block is None or (name is None and own["name"] is not None):
-            return None
-        return _Line(
-            block, name, own["from"], own["repeat"], own["when"], given, place, tap, header
-        )
-
-    def settled(self, table: TableSpec, given: dict[str, Node], place: Place) -> dict[str, Node]:
-        """The cells of a row with the table's `set` applied."""
-        none = ex.Literal(None, place)
-        seen = {key: given.get(key, none) for key in (*table.columns, *given) if key not in WORDS}
-        for name, node in table.set.items():
-            if name in given or name not in table.columns:
-                try:
-                    given[name] = seen[name] = ex.substitute(node, seen)
-                except SpecError as error:
-                    self.values.problems.extend(error.problems)
-        return given
-
-    def block_cell(self, node: Node | None, place: Place) -> Scalar | None:
-        if isinstance(node, ex.Name):
-            return _word(node)
-        place = place if node is None else node.place
-        self.values.report("E030", "the column `block` names a block or an op", place)
-        return None
-
-    def name_cell(self, node: Node | None, column: str) -> Scalar | None:
-        if isinstance(node, ex.Name):
-            try:
-                check_module_name(node.id)
-            except Invalid as invalid:
-                self.values.problems.append(invalid.at(node.place))
-            return _word(node)
-        if node is not None:
-            what = {"name": "the row", "tap": "the row's feature map"}[column]
-            hint = "use a word, as in `stem` or `cell_1`"
-            self.values.report("E013", f"the column `{column}` names {what}", node.place, hint)
-        return None
+    def has_words(self, row: CallSpec) -> bool:
+        """Whether a row says what it calls. Reports cells that are no words where one belongs."""
+        if not isinstance(row.block, ex.Word):
+            place = row.place if row.block is None else row.block.place
+            self.values.report("E030", "the column `block` names a block or an op", place)
+        for column, what in (("name", "the row"), ("tap", "the row's feature map")):
+            said = getattr(row, column)
+            if isinstance(said, ex.Word):
+                with self.values.blaming(said.place):
+                    check_module_name(said)
+            elif said is not None:
+                hint = "use a word, as in `stem` or `cell_1`"
+                message = f"the column `{column}` names {what}"
+                self.values.report("E013", message, said.place, hint)
+        named = row.name is None or isinstance(row.name, ex.Word)
+        return named and isinstance(row.block, ex.Word)
 
     # ------------------------------------------------------------------------------ rows
 
     def row(
-        self, line: _Line, table: TableSpec | None = None, numbered: bool = False
+        self,
+        row: CallSpec,
+        table: TableSpec | None = None,
+        header: TableSpec | None = None,
+        numbered: bool = False,
     ) -> Iterator[RowTemplate]:
-        """The bound row. It goes by number where it is `numbered` in its table, or repeated."""
-        values, place = self.values, line.block.place
-        target = self.blocks.target(line.block, place)
-        when = None if line.when is None else values.value(line.when, self.scope)
-        repeat = None if line.repeat is None else values.argument(REPEAT, line.repeat, self.scope)
-        sources = None if line.source is None else tuple(map(self.source, _items(line.source)))
-        name = str(table.name) if table and numbered else str(line.name or line.block)
+        """The bound row. It goes by number where it is `numbered` in its table, or repeated.
+
+        `header` is the table whose columns are to blame for what the row lacks.
+        """
+        values, place = self.values, row.block.place
+        target = self.blocks.target(row.block, place)
+        when = None if row.when is None else values.value(row.when, self.scope)
+        repeat = None if row.repeat is None else values.argument(REPEAT, row.repeat, self.scope)
+        sources = None if row.source is None else tuple(map(self.source, _items(row.source)))
+        name = str(table.name) if table and numbered else str(row.name or row.block)
         if not numbered:
-            self.claim(name, (line.name or line.block).place)
-        self.claim_tap(line.tap)
-        if target is None:
-            return
-        related = (("for this row", place),) if table else ()
-        before = len(values.problems)
-        arguments = dict(values.arguments(target, line.arguments.items(), self.scope, *related))
-        values.check_given(target, line.arguments, place, line.header)
-        self.check_sources(target, line, sources)
-        values.problems[before:] = [_in_row(p, place) for p in values.problems[before:]]
-        group = name if numbered or repeat is not None else None
-        if group is not None:
-            self.check_counted(target, place, repeat)
-        yield RowTemplate(
-            name, group, target, arguments, sources, repeat, when, place, table is not None,
-            None if line.tap is None else str(line.tap),
-        )  # fmt: skip
+            self.claim(name, (row.name or row.block).place)
+        self.claim_tap(row.tap)
+        if target is not None:
+            with values.remarking(partial(_in_row, place)):
+                arguments = self.arguments(target, row, table, header)
+                self.check_sources(target, row, sources)
+            group = name if numbered or repeat is not None else None
+            if group is not None:
+                self.check_counted(target, place, repeat)
+            yield RowTemplate(
+                row, name, group, target, arguments, sources, repeat, when, place, bool(table)
+            )
+
+    def arguments(
+        self, target: Op | Block, row: CallSpec, table: TableSpec | None, header: TableSpec | None
+    ) -> dict[str, Node]:
+        given = {key: node for key, node in row.arguments.items() if node is not None}
+        related = [("for this row", row.block.place)] if table else []
+        found = dict(self.values.arguments(target, given.items(), self.scope, *related))
+        self.values.check_given(target, given, row.block.place, header)
+        return found
 
     def check_counted(self, target: Op | Block, place: Place, repeat: Node | None) -> None:
         """Reports an op of several tensors that goes by number: it makes no layer to count."""
@@ -279,10 +238,10 @@ class RowBinder:
         return ex.Literal(node.id, node.place)
 
     def check_sources(
-        self, target: Op | Block, line: _Line, sources: tuple[Node, ...] | None
+        self, target: Op | Block, row: CallSpec, sources: tuple[Node, ...] | None
     ) -> None:
         """Reports a `from` that gives another number of tensors than the target takes."""
-        place = line.block.place if line.source is None else line.source.place
+        place = row.block.place if row.source is None else row.source.place
         takes = len(target.inputs)
         if target.variadic and not sources:
             message = f"`{target.name}` needs `from`: the rows that it joins"
@@ -293,22 +252,12 @@ class RowBinder:
             self.values.report("E037", message, place)
 
 
-def _in_row(problem: Problem, row: Place) -> Problem:
+def _in_row(row: Place, problem: Problem) -> Problem:
     """A problem of a cell that stands in a variant names the row of its base too."""
     named = any(place is row for _, place in problem.related)
     elsewhere = problem.place.source is not row.source
     return problem.also(("for this row", row)) if elsewhere and not named else problem
 
 
-def _given(cells: Mapping[str, Node | None]) -> dict[str, Node]:
-    return {name: node for name, node in cells.items() if node is not None}
-
-
 def _items(node: Node) -> tuple[Node, ...]:
     return node.items if isinstance(node, ex.Items) else (node,)
-
-
-def _word(node: ex.Name) -> Scalar:
-    word = Scalar(node.id)
-    word.place = node.place
-    return word

@@ -22,6 +22,7 @@ from archc.compiler.language.problems import (
     Invalid,
     Place,
     Problem,
+    Reporter,
     Source,
     SpecError,
     listed,
@@ -39,22 +40,18 @@ def read_settings(program: Program, given: Given) -> tuple[Settings, list[Proble
     wrong with them (E050, E051, or what a parameter says of a value)."""
     parameters = {p.name: p for p in program.parameters}
     settings: dict[str, tuple[Value, Place]] = {}
-    problems: list[Problem] = []
+    reporter = Reporter()
     for name, value in given.items():
         text = f"{name}={_written(value)}"
         place = Place(Source("--set", text), 1, 1, len(text))
         if name not in parameters:
             known = listed(parameters) or "none"
             hint = suggest(name, parameters) or f"the parameters are {known}"
-            problems.append(Problem("E050", f"unknown parameter {quote(name)}", place, hint))
+            reporter.report("E050", f"unknown parameter {quote(name)}", place, hint)
             continue
-        try:
+        with reporter.blaming(place):
             settings[name] = _setting(parameters[name], value, place, program.blocks), place
-        except Invalid as invalid:
-            problems.append(invalid.at(place))
-        except SpecError as error:
-            problems.extend(replace(problem, code="E051") for problem in error.problems)
-    return settings, problems
+    return settings, reporter.problems
 
 
 def _written(value: object) -> str:
@@ -121,9 +118,17 @@ def _setting(parameter: Parameter, value: object, place: Place, blocks: Mapping[
     if parameter.type.kind == "activation":
         return _activation(parameter, value, blocks)
     at = Place(place.source, 1, len(parameter.name) + 2, len(value))
-    node = parser.parse(value, at)
-    if not ex.is_constant(node):
-        return parameter.take(value)
-    if problems := ex.misuses(node):
-        raise SpecError(problems)
-    return parameter.take(node.evaluate({}))
+    return parameter.take(_worked_out(value, at))
+
+
+def _worked_out(text: str, place: Place) -> Value:
+    """What an expression comes to, or its text if it mentions names. Raises `SpecError` (E051)."""
+    try:
+        node = parser.parse(text, place)
+        if not ex.is_constant(node):
+            return text
+        if problems := ex.misuses(node):
+            raise SpecError(problems)
+        return node.evaluate({})
+    except SpecError as error:
+        raise SpecError(replace(problem, code="E051") for problem in error.problems) from None

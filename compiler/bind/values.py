@@ -4,23 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 from archc.compiler.ir.network import Block, Op, Parameter
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.expressions import Node
 from archc.compiler.language.names import check_kept_name
-from archc.compiler.language.problems import (
-    Invalid,
-    Place,
-    Reporter,
-    SpecError,
-    choices,
-    nearest,
-    suggest,
-)
+from archc.compiler.language.problems import Place, Problem, Reporter, choices, nearest, suggest
 from archc.compiler.language.values import KINDS, Type
-from archc.compiler.spec.models import ParameterSpec, TableSpec
+from archc.compiler.spec.models import ParameterSpec
 from archc.compiler.spec.reader import Scalar
+from archc.compiler.spec.rows import TableSpec
 
 BOUNDS = ("min", "max", "above", "below", "usual")
 NUMBERS = ("int", "float", "size", "sides", "shape")
@@ -48,6 +42,10 @@ class Scope:
 CONSTANT = Scope({}, hint="a block's defaults are constants; work it out under `let`")
 
 
+def _declared(place: Place, problem: Problem) -> Problem:
+    return problem.also(("declared here", place))
+
+
 class ValueBinder(Reporter):
     """Binds expressions, and collects the problems of all binders."""
 
@@ -59,11 +57,10 @@ class ValueBinder(Reporter):
         """How to bind each block, by name, where an activation belongs."""
 
     def parameters(
-        self, specs: Mapping[str, ParameterSpec], scope: dict[str, Type], constant: bool = False
+        self, specs: Mapping[Scalar, ParameterSpec], scope: dict[str, Type], constant: bool = False
     ) -> Iterator[Parameter]:
         """The parameters in order; a default may mention those above it unless it is `constant`."""
         for name, spec in specs.items():
-            assert isinstance(name, Scalar)
             self.check_keys(spec, constant)
             if spec.keep and not constant:
                 self.check_kept(name)
@@ -73,20 +70,16 @@ class ValueBinder(Reporter):
                 spec.keep, False, str(spec.doc), name.place, spec.usual,
             )  # fmt: skip
             if default is not None:
-                before = len(self.problems)
                 known = CONSTANT if constant else Scope(scope)
-                default = self.argument(parameter, default, known)
-                declared = ("declared here", name.place)
-                self.problems[before:] = [p.also(declared) for p in self.problems[before:]]
+                with self.remarking(partial(_declared, name.place)):
+                    default = self.argument(parameter, default, known)
             scope[str(name)] = spec.type
             yield replace(parameter, default=default)
 
     def check_kept(self, name: Scalar) -> None:
         """Reports a name that an argument of a generated model cannot have."""
-        try:
+        with self.blaming(name.place):
             check_kept_name(name)
-        except Invalid as invalid:
-            self.problems.append(invalid.at(name.place))
 
     def check_keys(self, spec: ParameterSpec, of_block: bool) -> None:
         """Reports keys of a parameter that would do nothing."""
@@ -111,18 +104,11 @@ class ValueBinder(Reporter):
             case ex.Attribute():
                 self.attribute(node, scope)
                 return node
-            case ex.Unary():
-                return replace(node, operand=self.value(node.operand, scope))
-            case ex.Binary():
-                left, right = (self.value(side, scope) for side in (node.left, node.right))
-                return replace(node, left=left, right=right)
             case ex.Logic():
-                left = self.value(node.left, scope, expected)
-                return replace(node, left=left, right=self.value(node.right, scope, expected))
+                return ex.mapped(node, lambda side: self.value(side, scope, expected))
             case ex.Compare():
                 kind = self.compared(node, scope)
-                left, right = (self.side(each, scope, kind) for each in (node.left, node.right))
-                return replace(node, left=left, right=right)
+                return ex.mapped(node, lambda side: self.side(side, scope, kind))
             case ex.Conditional():
                 return ex.Conditional(
                     self.value(node.condition, scope),
@@ -130,11 +116,9 @@ class ValueBinder(Reporter):
                     self.value(node.otherwise, scope, expected),
                     node.place,
                 )
-            case ex.Items():
-                return replace(node, items=tuple(self.value(item, scope) for item in node.items))
             case ex.Call():
                 return self.function(node, scope)
-        return node
+        return ex.mapped(node, lambda operand: self.value(operand, scope))
 
     def name(self, node: ex.Name, scope: Scope, expected: Type) -> Node:
         kind = KINDS.get(expected.kind)
@@ -183,19 +167,16 @@ class ValueBinder(Reporter):
         if not isinstance(node, ex.Items):
             return node
         if ex.is_constant(node):
-            try:
+            with self.blaming(node.place):
                 return ex.Literal(ex.compact(node.evaluate({})), node.place)
-            except SpecError as error:
-                self.problems.extend(error.problems)
-                return node
+            return node
         hint = "compare with numbers, as in `[3, 5]`, or compare each by itself"
         self.report("E023", "generated code compares no list of names", node.place, hint)
         return node
 
     def function(self, node: ex.Call, scope: Scope) -> Node:
         misuse = node.misuse()
-        if misuse is not None:
-            self.problems.append(misuse)
+        self.tell([] if misuse is None else [misuse])
         return replace(node, arguments=tuple(self.value(a, scope) for a in node.arguments))
 
     # ------------------------------------------------------------------------- arguments
@@ -207,12 +188,8 @@ class ValueBinder(Reporter):
         before = len(self.problems)
         node = self.value(node, scope, parameter.type)
         if ex.is_constant(node) and len(self.problems) == before:
-            try:
+            with self.blaming(node.place, *related):
                 return ex.Literal(parameter.take(node.evaluate({})), node.place)
-            except Invalid as invalid:
-                self.problems.append(invalid.at(node.place).also(*related))
-            except SpecError as error:
-                self.problems.extend(error.problems)
         return node
 
     def arguments(
@@ -224,7 +201,7 @@ class ValueBinder(Reporter):
     ) -> Iterator[tuple[str, Node]]:
         for name, node in given:
             parameter = target.parameter.get(name)
-            place = name.place if isinstance(name, Scalar | ex.Word) else node.place
+            place = name.place if isinstance(name, ex.Word) else node.place
             if parameter is None:
                 known = target.parameter
                 hint = suggest(name, known) or (choices(known) if known else "it takes none")
@@ -237,7 +214,7 @@ class ValueBinder(Reporter):
     def check_given(
         self,
         target: Op | Block,
-        given: Mapping[str, object],
+        given: Collection[str],
         place: Place,
         header: TableSpec | None = None,
     ) -> None:
@@ -245,7 +222,7 @@ class ValueBinder(Reporter):
 
         `header` is the table of a row that is a list: what it lacks, its columns lack.
         """
-        surplus = given.keys() - target.parameter.keys()
+        surplus = {*given} - target.parameter.keys()
         meant = {nearest(name, target.parameter) for name in surplus}
         known = {*given, *meant, *self.given.get(target.name, ())}
         for parameter in target.parameters:

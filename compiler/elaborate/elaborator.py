@@ -11,7 +11,7 @@ from archc.compiler.ir.network import Block, Body, Call, Cost, Invoke, Op, Tenso
 from archc.compiler.ir.ops.elementwise import ACTIVATION
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.expressions import Node, Value
-from archc.compiler.language.problems import Invalid, Place, SpecError
+from archc.compiler.language.problems import Invalid, SpecError
 
 MAX_ELEMENTS = 2**36
 """A single value of more elements than this is a mistake."""
@@ -23,15 +23,17 @@ MAX_OPS = 10_000
 Defaults = Mapping[str, Mapping[str, Value]]
 
 
-class Blame(Exception):
-    """An `Invalid` on its way out of nested blocks.
-
-    `parameter` is the parameter of the enclosing block whose value is at fault, if one is; `place`
-    is the innermost place.
-    """
-
-    def __init__(self, invalid: Invalid, place: Place, parameter: str | None = None) -> None:
-        self.invalid, self.place, self.parameter = invalid, place, parameter
+def usual(target: Op | Block, defaults: Defaults) -> dict[str, Value]:
+    """The values of parameters where a call gives none, but for those that it has to give."""
+    own, found = defaults.get(target.name, {}), dict[str, Value]()
+    for parameter in target.parameters:
+        if parameter.name in own:
+            found[parameter.name] = own[parameter.name]
+        elif parameter.default is not None:
+            found[parameter.name] = parameter.take(parameter.default.evaluate(found))
+        elif not parameter.required:
+            found[parameter.name] = None
+    return found
 
 
 MAX_BODIES = 2**13
@@ -56,7 +58,7 @@ class Elaborator:
     def call(
         self, target: Op | Block, given: Mapping[str, Value], inputs: tuple[Tensor, ...]
     ) -> Body:
-        """The body of a call. `given` are checked arguments. Raises `Blame`."""
+        """The body of a call. `given` are checked arguments. Raises `Invalid`."""
         arguments = {**self.base_of(target), **given}
         key = (target, tuple(arguments.values()), inputs)
         body = self.bodies.get(key)
@@ -64,7 +66,7 @@ class Elaborator:
             if self.count > MAX_BODIES:
                 self.forget()
             if isinstance(target, Block):
-                body = self.settled(self.block(target, arguments, inputs))
+                body = self.settled(target, self.block(target, arguments, inputs))
             elif target is ACTIVATION and isinstance(arguments["act"], Block):
                 body = self.activation(arguments["act"], inputs[0])
             else:
@@ -82,14 +84,8 @@ class Elaborator:
         """Every parameter's value where a call gives none, in order of declaration."""
         base = self.base.get(target)
         if base is None:
-            own = self.defaults.get(target.name, {})
-            base = {}
-            for parameter in target.parameters:
-                value = own.get(parameter.name)
-                if parameter.name not in own and parameter.default is not None:
-                    value = parameter.take(parameter.default.evaluate(base))
-                base[parameter.name] = value
-            self.base[target] = base
+            found = usual(target, self.defaults)
+            base = self.base[target] = {name: found.get(name) for name in target.parameter}
         return base
 
     def activation(self, block: Block, x: Tensor) -> Body:
@@ -99,19 +95,19 @@ class Elaborator:
         body = self.call(ACTIVATION, {"act": activations.stand_in(block, x)}, (x,))
         return replace(body, instead=block)
 
-    def settled(self, body: Body) -> Body:
+    def settled(self, block: Block, body: Body) -> Body:
         """`body` with stand-ins for the arguments whose activations are all of vectors."""
-        for name, block in activations.asked_for(body).items():
+        for name, act in activations.asked_for(body).items():
             maps = set(activations.applied(body, name))
             if maps == {True, False}:
-                message = f"`{name}` of `{body.target.name}` is for feature maps and for vectors"
-                hint = f"give it a parameter for each: `{block.name}` is for feature maps alone"
+                message = f"`{name}` of `{block.name}` is for feature maps and for vectors"
+                hint = f"give it a parameter for each: `{act.name}` is for feature maps alone"
                 raise Invalid("E049", message, hint, name)
             if maps == {False}:
-                given = {p.name: body.arguments[p.name] for p in body.target.parameters}
-                given[name] = block.on_vectors
-                return replace(self.call(body.target, given, body.inputs), instead=block)
-        _check_written_out(body)
+                given = {key: body.arguments[key] for key in block.parameter}
+                given[name] = act.on_vectors
+                return replace(self.call(block, given, body.inputs), instead=act)
+        _check_written_out(block, body)
         return body
 
     def op(self, op: Op, arguments: Mapping[str, Value], inputs: tuple[Tensor, ...]) -> Body:
@@ -129,10 +125,7 @@ class Elaborator:
         values = dict(arguments)
         scope = _Scope(values, dict(zip(block.inputs, inputs, strict=True)))
         for name, node in block.lets:
-            try:
-                scope[name] = values[name] = ex.whole(node.evaluate(scope))
-            except SpecError as error:
-                raise _blame(error) from None
+            scope[name] = values[name] = ex.whole(_evaluated(node, scope))
         body = _BodyBuilder(self, block, scope)
         for step in block.steps:
             body.step(step.name, step.call, step.when)
@@ -149,12 +142,13 @@ class Elaborator:
 
 
 def _check_channels(block: Block, output: Tensor, scope: Mapping[str, object]) -> None:
-    """Raises `Blame` (E047) unless the output has the channels that the block says."""
-    said = output.channels if block.channels is None else block.channels.evaluate(scope)
+    """Raises `Invalid` (E047) unless the output has the channels that the block says."""
+    if block.channels is None:
+        return
+    said = block.channels.evaluate(scope)
     if said != output.channels:
         message = f"`{block.name}` says that it gives {said} channels, but gives {output.channels}"
-        assert block.channels is not None
-        raise Blame(Invalid("E047", message), block.channels.place)
+        raise Invalid("E047", message, place=block.channels.place)
 
 
 def reaching(calls: Sequence[Call], ends: Iterable[int]) -> set[int]:
@@ -168,25 +162,24 @@ def reaching(calls: Sequence[Call], ends: Iterable[int]) -> set[int]:
 
 
 def _check_used(block: Block, calls: tuple[Call, ...], needed: Collection[int]) -> None:
-    """Raises `Blame` (E039) for a step that only steps use which are left out in this call."""
+    """Raises `Invalid` (E039) for a step that only steps use which are left out in this call."""
     lost = {call.name for index, call in enumerate(calls) if index not in needed}
     for step, invoke in block.invokes() if lost else ():
         if invoke.name in lost:
             message = f"nothing uses the step `{step.name}` where what takes it is left out"
             hint = "give it the `when` of the step that takes it"
-            raise Blame(Invalid("E039", message, hint), step.place)
+            raise Invalid("E039", message, hint, place=step.place)
 
 
-def _check_written_out(body: Body) -> None:
-    """Raises `Blame` (E049) for a stand-in that no parameter of the block asks for: its code would
-    pass the block itself."""
-    assert isinstance(body.target, Block)
-    places = {invoke.name: invoke.place for _, invoke in body.target.invokes()}
+def _check_written_out(block: Block, body: Body) -> None:
+    """Raises `Invalid` (E049) for a stand-in that no parameter of the block asks for: its code
+    would pass the block itself."""
+    places = {invoke.name: invoke.place for _, invoke in block.invokes()}
     for call in body.calls:
         if call.body.instead is not None:
             name, other = call.body.instead.name, call.body.instead.on_vectors
             message = f"`{name}` is for feature maps, and this is a vector"
-            raise Blame(Invalid("E049", message, f"write `{other}` here"), places[call.name])
+            raise Invalid("E049", message, f"write `{other}` here", place=places[call.name])
 
 
 class _Scope(dict[str, object]):
@@ -207,9 +200,13 @@ def check_ops(count: int) -> int:
     return count
 
 
-def _blame(error: SpecError) -> Blame:
-    first = error.problems[0]
-    return Blame(Invalid(first.code, first.message, first.hint), first.place)
+def _evaluated(node: Node, scope: Mapping[str, object]) -> Value:
+    """The value of a node within a block. Raises `Invalid`: whoever calls the block is to hear."""
+    try:
+        return node.evaluate(scope)
+    except SpecError as error:
+        first = error.problems[0]
+        raise Invalid(first.code, first.message, first.hint, place=first.place) from None
 
 
 class _BodyBuilder:
@@ -222,19 +219,13 @@ class _BodyBuilder:
 
     def step(self, name: str, call: Invoke | Use, when: Node | None) -> None:
         assert isinstance(call, Invoke)
-        if when is None or self.condition(when):
+        if when is None or ex.holds(_evaluated(when, self.scope)):
             tensor, feed = self.invoke(call)
         else:
             while isinstance(call, Invoke):
                 call = call.operands[0]
             tensor, feed = self.scope.tensor(call.name), self.feeds[call.name]
         self.scope[f".{name}"], self.feeds[name] = tensor, feed
-
-    def condition(self, when: Node) -> bool:
-        try:
-            return ex.holds(when.evaluate(self.scope))
-        except SpecError as error:
-            raise _blame(error) from None
 
     def invoke(self, invoke: Invoke) -> tuple[Tensor, int]:
         tensors, feeds = [], []
@@ -250,9 +241,7 @@ class _BodyBuilder:
             body = self.elaborator.call(invoke.target, arguments, tuple(tensors))
         except Invalid as invalid:
             cause = self.parameter(dict(invoke.arguments).get(invalid.about or ""))
-            raise Blame(_named(invalid, invoke, tensors), invoke.place, cause) from None
-        except Blame as blame:
-            raise self.outward(blame, invoke) from None
+            raise _named(invalid, invoke, tensors).within(invoke.place, cause) from None
         self.calls.append(Call(invoke.name, body, tuple(feeds)))
         return body.output, len(self.calls) - 1
 
@@ -260,11 +249,11 @@ class _BodyBuilder:
         values = {}
         for name, node in invoke.arguments:
             try:
-                values[name] = invoke.target.parameter[name].take(node.evaluate(self.scope))
+                value = _evaluated(node, self.scope)
+                values[name] = invoke.target.parameter[name].take(value)
             except Invalid as invalid:
-                raise Blame(invalid, node.place, self.parameter(node)) from None
-            except SpecError as error:
-                raise _blame(error) from None
+                cause = None if invalid.place else self.parameter(node)
+                raise invalid.within(node.place, cause) from None
         return values
 
     def parameter(self, node: Node | None) -> str | None:
@@ -273,14 +262,10 @@ class _BodyBuilder:
             return node.id
         return None
 
-    def outward(self, blame: Blame, invoke: Invoke) -> Blame:
-        node = dict(invoke.arguments).get(blame.parameter or "")
-        return Blame(blame.invalid, blame.place, self.parameter(node))
-
 
 def _named(invalid: Invalid, invoke: Invoke, tensors: list[Tensor]) -> Invalid:
-    """`invalid` with the operands' names and shapes, where there are several."""
-    if len(tensors) < 2 or invalid.hint:
+    """`invalid` with the operands' names and shapes, where it is of them and there are several."""
+    if len(tensors) < 2 or invalid.hint or invalid.place:
         return invalid
     said = ", ".join(
         f"`{_spoken(operand)}` is {tensor} at stride {tensor.stride}"

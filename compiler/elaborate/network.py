@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 
 from archc.compiler.bind.origins import Origins, Settings
 from archc.compiler.bind.program import Program
 from archc.compiler.elaborate.elaborator import elaborator_for
-from archc.compiler.elaborate.rows import Rows, check_known, unused
+from archc.compiler.elaborate.rows import Output, Rows, check_known, unused
 from archc.compiler.ir.network import Network, Parameter, Tensor
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.expressions import Definition, Node, Value
-from archc.compiler.language.problems import Enough, Invalid, Place, Problem, Problems, SpecError
+from archc.compiler.language.problems import Blame, Enough, Problem
 from archc.compiler.language.values import show
 from archc.compiler.spec.variants import from_extended
 
@@ -37,15 +36,15 @@ def _rows(values: _Values) -> Rows:
     assert spec.input is not None
     source = Tensor(spec.input.channels, spec.input.height, spec.input.width)
     given = tuple((name, tuple(own.items())) for name, own in values.given.items())
-    elaborator = elaborator_for(given)
-    rows = Rows(elaborator, values.known, values.kept, source, values.origins, values.problems)
+    outputs = [Output(source)]
+    rows = Rows(elaborator_for(given), values.known, values.kept, outputs, values.origins)
     for template in values.program.rows:
         rows.add(template)
     if not rows.rows and not values.problems:
         message, hint = "every row of the network is left out", "at least one `when` must hold"
-        values.problems.append(Problem("E011", message, spec.key_place("network"), hint))
+        values.origins.report("E011", message, spec.key_place("network"), hint)
     if not values.problems:
-        values.problems += unused(rows.rows)
+        values.origins.tell(unused(rows.rows))
     return rows
 
 
@@ -81,29 +80,7 @@ class _Values:
         """Parameters and `let`s."""
         self.given: dict[str, dict[str, Value]] = {}
         """What `defaults` gives, by block or op."""
-        self.problems: list[Problem] = Problems()
-
-    def is_known(self, node: Node, what: str) -> bool:
-        """Whether `what` depends on no kept parameter. Reports it."""
-        try:
-            check_known(node, self.kept, what)
-        except SpecError as error:
-            self.problems.extend(error.problems)
-            return False
-        return True
-
-    @contextmanager
-    def blaming(self, node: Node, *related: tuple[str, Place]) -> Iterator[None]:
-        """Reports what goes wrong with `node` at its cause."""
-        try:
-            yield
-        except Invalid as invalid:
-            problem = invalid.at(node.place).also(*related)
-            self.problems.append(self.origins.traced(problem, node))
-        except SpecError as error:
-            self.problems.extend(self.origins.traced(p, node) for p in error.problems)
-        except KeyError:
-            pass  # it depends on a value whose own problem is reported
+        self.problems = self.origins.problems
 
     def parameters(self) -> None:
         for parameter in self.program.parameters:
@@ -113,29 +90,27 @@ class _Values:
                 self.settings[name] = self.set[name][0]
                 place = self.set[name][1]
             elif default is not None:
-                with self.blaming(default, ("declared here", place)):
+                with self.origins.tracing(default, ("declared here", place)):
                     self.settings[name] = parameter.take(default.evaluate(self.settings))
             elif parameter.required:
-                message, hint = (
-                    f"the parameter `{name}` has no value",
-                    "give it a `default`, or set it",
-                )
-                self.problems.append(Problem("E033", message, place, hint))
+                message = f"the parameter `{name}` has no value"
+                self.origins.report("E033", message, place, "give it a `default`, or set it")
             else:
                 self.settings[name] = None
             if parameter.keep and isinstance(self.settings.get(name), Definition):
                 message = f"`{name}` is kept, so it cannot be the block `{self.settings[name]}`"
                 hint = "name a plain activation, or do not keep the parameter"
-                self.problems.append(Problem("E049", message, place, hint))
+                self.origins.report("E049", message, place, hint)
         self.known = dict(self.settings)
 
     def requirements(self) -> None:
         """Reports each requirement that does not hold, at the value of the first name in it."""
         for node in self.program.requirements:
-            if self.is_known(node, "a requirement"):
-                with self.blaming(node):
+            with self.origins.blaming(node.place):
+                check_known(node, self.kept, "a requirement")
+                with self.origins.tracing(node):
                     if not ex.holds(node.evaluate(self.settings)):
-                        self.problems.append(self.broken(node))
+                        self.origins.tell([self.broken(node)])
 
     def broken(self, node: Node) -> Problem:
         mentioned = ex.names(node)
@@ -152,8 +127,9 @@ class _Values:
 
     def lets(self) -> None:
         for name, node in self.program.lets:
-            if self.is_known(node, f"`{name}`"):
-                with self.blaming(node):
+            with self.origins.blaming(node.place):
+                check_known(node, self.kept, f"`{name}`")
+                with self.origins.tracing(node):
                     self.known[name] = ex.whole(node.evaluate(self.known))
 
     def defaults(self) -> None:
@@ -161,8 +137,9 @@ class _Values:
             target = self.program.target(target_name)
             found = self.given[target_name] = {}
             for name, node in given.items():
-                if self.is_known(node, "a default"):
-                    with self.blaming(node):
+                with self.origins.blaming(node.place):
+                    check_known(node, self.kept, "a default")
+                    with self.origins.tracing(node):
                         found[name] = target.parameter[name].take(node.evaluate(self.known))
 
     def differs(self, parameter: Parameter) -> bool:
@@ -170,7 +147,7 @@ class _Values:
         default = parameter.default
         try:
             usual = None if default is None else parameter.take(default.evaluate(self.settings))
-        except (Invalid, SpecError):
+        except Blame:
             return True
         return usual != self.settings[parameter.name]
 

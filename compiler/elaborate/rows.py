@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 
 from archc.compiler.bind.origins import Origins
 from archc.compiler.bind.rows import REPEAT, RowTemplate
-from archc.compiler.elaborate.elaborator import Blame, Elaborator, check_ops, reaching
+from archc.compiler.elaborate.elaborator import Elaborator, check_ops, reaching
 from archc.compiler.elaborate.kept import decided, tested_sizes
 from archc.compiler.ir.interface import called_channels, placed, resolved, spellable
-from archc.compiler.ir.network import Block, Body, Call, Row, Tensor
+from archc.compiler.ir.network import Block, Body, Call, Op, Row, Tensor
 from archc.compiler.ir.whole import fraction
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.expressions import Node, Value
-from archc.compiler.language.problems import Invalid, Place, Problem, SpecError
+from archc.compiler.language.problems import Blame, Invalid, Place, Problem, SpecError, Unknown
 from archc.compiler.language.values import Type, show
 
 
@@ -42,34 +42,30 @@ def check_known(node: Node, kept: Iterable[str], what: str, place: Place | None 
         raise SpecError([Problem("E024", message, place or node.place, hint)])
 
 
+@dataclass(eq=False)
 class Rows:
     """Builds the rows one by one. After a row that fails, the others' arguments are still checked.
 
     `outputs` holds the network's input and then each row's output, so row n's is number n + 1.
     """
 
-    def __init__(
-        self,
-        elaborator: Elaborator,
-        scope: Mapping[str, Value],
-        kept: Mapping[str, Type],
-        source: Tensor,
-        origins: Origins,
-        problems: list[Problem],
-    ) -> None:
-        self.elaborator = elaborator
-        self.scope = scope
-        self.kept, self.kinds = kept.keys(), kept
-        self.origins = origins
-        self.problems = problems
-        self.rows: list[Row] = []
-        self.outputs = [Output(source)]
-        self.by_name: dict[str, int] = {}
-        """The last output of each row by name."""
-        self.counts: dict[str, int] = {}
-        self.ops = 0
-        self.end: Node | None = None
-        """The `when` of the rows at the end that a kept parameter may leave out."""
+    elaborator: Elaborator
+    scope: Mapping[str, Value]
+    kinds: Mapping[str, Type]
+    """The types of the kept parameters."""
+    outputs: list[Output]
+    origins: Origins
+    rows: list[Row] = field(default_factory=list)
+    by_name: dict[str, int] = field(default_factory=dict)
+    """The last output of each row by name."""
+    counts: Counter[str] = field(default_factory=Counter)
+    ops: int = 0
+    end: Node | None = None
+    """The `when` of the rows at the end that a kept parameter may leave out."""
+
+    @property
+    def kept(self) -> Set[str]:
+        return self.kinds.keys()
 
     def add(self, template: RowTemplate) -> None:
         """Adds a row as often as it is repeated, unless its `when` leaves it out."""
@@ -80,19 +76,13 @@ class Rows:
                 raise _not_at_the_end(template, self.end)
             count = 1 if template.repeat is None else self.repeats(template, template.repeat)
             for index in range(count):
-                tapped = template if index == count - 1 else replace(template, tap=None)
-                self.outputs.append(self.output(tapped, index == 0))
+                self.outputs.append(self.output(template, index == 0, index == count - 1))
                 if self.outputs[-1] is FAILED:  # so are those that follow
                     self.outputs += [FAILED] * (count - index - 1)
                     break
-        except Invalid as invalid:
-            self.problems.append(invalid.at(template.place))
+        except Blame as blame:  # it may need the channels of a row that failed
+            self.origins.tell(blame.at(template.place))
             self.outputs.append(FAILED)
-        except SpecError as error:
-            self.problems.extend(error.problems)
-            self.outputs.append(FAILED)
-        except KeyError:
-            self.outputs.append(FAILED)  # it needs the channels of a row that failed
         self.by_name[template.name] = len(self.outputs) - 1
 
     def holds(self, template: RowTemplate, when: Node) -> bool:
@@ -108,10 +98,9 @@ class Rows:
             hint = "the last rows of a network can, outside of tables, if all have the same `when`"
             raise SpecError([Problem("E024", message, when.place, hint)])
         self.end = when
-        try:
+        with self.origins.tracing(when):
             return ex.holds(when.evaluate(self.scope))
-        except SpecError as error:
-            raise SpecError(self.origins.traced(p, when) for p in error.problems) from None
+        raise Unknown
 
     def mentioned(self) -> set[str]:
         """The parameters that generated code mentions."""
@@ -120,16 +109,10 @@ class Rows:
         return {name for node in nodes for name in ex.names(node)}
 
     def repeats(self, template: RowTemplate, node: Node) -> int:
-        try:
-            value = REPEAT.take(self.fixed(node, "`repeat`"))
-        except Invalid as invalid:
-            problem = invalid.at(node.place).also(*_row_of(template, node))
-            raise SpecError([self.origins.traced(problem, node)]) from None
-        assert isinstance(value, int)
-        return value
-
-    def refused(self, invalid: Invalid, node: Node) -> SpecError:
-        return SpecError([self.origins.traced(invalid.at(node.place), node)])
+        value = self.fixed(node, "`repeat`")
+        with self.origins.tracing(node, *_row_of(template, node)):
+            return int(REPEAT.take(value))  # type: ignore[arg-type]
+        raise Unknown
 
     def fixed(self, node: Node, what: str) -> Value:
         """The value of an expression that a row needs before it is there. Raises `SpecError`."""
@@ -139,10 +122,9 @@ class Rows:
             x = self.outputs[-1]
             self.check_channels(node, what, x)
             scope.update({".x": x.tensor} if x.tensor is not None else {})
-        try:
+        with self.origins.tracing(node):
             return node.evaluate(scope)
-        except SpecError as error:
-            raise SpecError(self.origins.traced(p, node) for p in error.problems) from None
+        raise Unknown
 
     def check_channels(self, node: Node, what: str, x: Output) -> None:
         if x.channels is not None:
@@ -168,12 +150,14 @@ class Rows:
             return self.by_name[back]
         if isinstance(back, int) and not isinstance(back, bool) and -last - 1 <= back <= -1:
             return last + 1 + back
-        raise self.refused(_misplaced(back, last), source)
+        with self.origins.tracing(source):
+            raise _misplaced(back, last)
+        raise Unknown
 
     # ------------------------------------------------------------------------------ rows
 
-    def output(self, template: RowTemplate, first: bool) -> Output:
-        """Adds one row; what it gives."""
+    def output(self, template: RowTemplate, first: bool, last: bool) -> Output:
+        """Adds one row, the first or the last of its repeats or neither; what it gives."""
         feeds = self.feeds(template, first)
         joined = template.target.variadic or feeds != (len(self.outputs) - 1,)
         if self.end is not None and joined:
@@ -187,102 +171,82 @@ class Rows:
         try:
             body = self.elaborator.call(template.target, values, tensors)
             self.ops = check_ops(self.ops + body.ops)
-        except Blame as blame:
-            invalid = self.fed(blame.invalid, template, feeds)
-            self.blame(template, invalid, blame.parameter, ("in its block", blame.place))
-            return FAILED
         except Invalid as invalid:
-            self.blame(template, self.named(invalid, feeds), invalid.about)
+            self.blame(template, invalid, feeds)
             return FAILED
-        return self.keep(template, body, feeds, inputs)
+        row = self.worked_out_row(template, body, feeds, inputs)
+        if last and template.row.tap is not None:
+            row = replace(row, tap=self.checked_tap(row, template.row.tap))
+        if first and template.row.doc is not None:
+            row = replace(row, doc=str(template.row.doc))
+        self.rows.append(row)
+        channels = self.output_channels(template, body, row.spelled, row.channels)
+        return Output(body.output, channels, f"`{row.call.name}`")
 
-    def blame(
-        self,
-        template: RowTemplate,
-        invalid: Invalid,
-        parameter: str | None,
-        *related: tuple[str, Place],
-    ) -> None:
+    def blame(self, template: RowTemplate, invalid: Invalid, feeds: tuple[int, ...]) -> None:
         """Reports a problem at the user's cell that caused it, or else at the row."""
-        cell = template.arguments.get(parameter or "")
+        hint, place = self.hint(invalid, template, feeds), invalid.place
+        within = () if place is None else (("in its block", place),)
+        cell = template.arguments.get(invalid.about or "")
+        told = Invalid(invalid.code, invalid.message, hint)
         if cell is None:
-            self.problems.append(invalid.at(template.place, *related))
-        else:
-            elsewhere = cell.place.source is not template.place.source
-            row = _row_of(template, cell) if elsewhere else ()
-            problem = invalid.at(cell.place, *row, *related)
-            self.problems.append(self.origins.traced(problem, cell))
+            self.origins.tell(told.at(template.place, *within))
+            return
+        elsewhere = cell.place.source is not template.place.source
+        row = _row_of(template, cell) if elsewhere else ()
+        with self.origins.tracing(cell, *row, *within):
+            raise told
 
-    def named(self, invalid: Invalid, feeds: tuple[int, ...]) -> Invalid:
-        """`invalid` with the rows' names and shapes, where there are several."""
-        if len(feeds) < 2 or invalid.hint:
-            return invalid
-        said = []
-        for x in (self.outputs[feed] for feed in feeds):
-            assert x.tensor is not None
-            said.append(f"{x.name} is {x.tensor} at stride {x.tensor.stride}")
-        return Invalid(invalid.code, invalid.message, ", ".join(said), invalid.about)
+    def hint(self, invalid: Invalid, template: RowTemplate, feeds: tuple[int, ...]) -> str | None:
+        """What to do, with what feeds the row, where shapes do not fit and that is several."""
+        inputs = [self.outputs[feed] for feed in feeds]
+        if len(feeds) < 2 or (invalid.hint if invalid.place is None else invalid.code != "E040"):
+            return invalid.hint
+        if invalid.place is None:
+            shapes = [(x.name, x.tensor) for x in inputs if x.tensor is not None]
+            return ", ".join(f"{name} is {x} at stride {x.stride}" for name, x in shapes)
+        pairs = zip(template.target.inputs, inputs, strict=True)
+        said = ", ".join(f"`{name}` is what {x.name} gives" for name, x in pairs)
+        return f"{invalid.hint}; {said}" if invalid.hint else said
 
-    def fed(self, invalid: Invalid, template: RowTemplate, feeds: tuple[int, ...]) -> Invalid:
-        """`invalid` with what feeds the block in which shapes do not fit, where that is several."""
-        if len(feeds) < 2 or invalid.code != "E040":
-            return invalid
-        pairs = zip(template.target.inputs, feeds, strict=True)
-        said = [f"`{name}` is what {self.outputs[feed].name} gives" for name, feed in pairs]
-        hint = "; ".join([*([invalid.hint] if invalid.hint else []), ", ".join(said)])
-        return Invalid(invalid.code, invalid.message, hint, invalid.about)
-
-    def keep(
+    def worked_out_row(
         self, template: RowTemplate, body: Body, feeds: tuple[int, ...], inputs: tuple[Output, ...]
-    ) -> Output:
+    ) -> Row:
         spelled = self.spelled(template, inputs)
         self.check_undecided(template, body, spelled, inputs)
         name = template.name
         if template.group:
-            index = self.counts.get(template.group, 0)
-            self.counts[template.group] = index + 1
-            name = f"{template.group}.{index}"
-        if template.tap is not None:
-            self.check_tap(name, body.output)
+            name = f"{template.group}.{self.counts[template.group]}"
+            self.counts[template.group] += 1
         call = Call(name, body, tuple(feed - 1 for feed in feeds))
         channels = tuple(x.channels for x in inputs)
         when = None if self.end is None else ex.substitute(self.end, self.folded(template.place))
-        self.rows.append(
-            Row(call, spelled, channels, template.group, template.place, when, template.tap)
-        )
-        return Output(
-            body.output, self.output_channels(template, body, spelled, channels), f"`{name}`"
-        )
+        return Row(call, spelled, channels, template.group, template.place, when)
 
-    def check_tap(self, name: str, output: Tensor) -> None:
+    def checked_tap(self, row: Row, tap: str) -> str:
         hint = "tap a row above it"
-        if not output.is_map:
-            message = f"`{name}` gives a vector of {output}, and a tap is of a feature map"
-            raise Invalid("E043", message, hint)
+        if not row.call.body.output.is_map:
+            gives = f"`{row.call.name}` gives a vector of {row.call.body.output}"
+            raise Invalid("E043", f"{gives}, and a tap is of a feature map", hint)
         if self.end is not None:
-            raise Invalid("E024", f"`{name}` may be left out, so it cannot be tapped", hint)
+            message = f"`{row.call.name}` may be left out, so it cannot be tapped"
+            raise Invalid("E024", message, hint)
+        return str(tap)
 
     def arguments(self, template: RowTemplate, x: Tensor | None) -> dict[str, Value] | None:
         """The values of the row's arguments; None where one is wrong or cannot be known."""
         scope: dict[str, object] = {**self.scope, **({".x": x} if x is not None else {})}
         values: dict[str, Value] = {}
         for name, node in template.arguments.items():
-            try:
+            with self.origins.tracing(node, *_row_of(template, node)):
                 values[name] = template.target.parameter[name].take(node.evaluate(scope))
-            except Invalid as invalid:
-                problem = invalid.at(node.place).also(*_row_of(template, node))
-                self.problems.append(self.origins.traced(problem, node))
-            except SpecError as error:
-                self.problems.extend(self.origins.traced(p, node) for p in error.problems)
-            except KeyError:
-                pass  # it needs the channels of a row that failed
         return values if len(values) == len(template.arguments) else None
 
     # -------------------------------------------------------------------- kept parameters
 
     def spelled(self, template: RowTemplate, inputs: tuple[Output, ...]) -> dict[str, Node]:
         """The arguments that mention a kept parameter, with all else in them folded."""
-        open_inputs = [x for x in inputs if x.channels is not None]
+        open_inputs = [x.channels for x in inputs if x.channels is not None]
         if not open_inputs and not template.mentioned & self.kept:
             return {}
         others = self.folded(template.place)
@@ -294,9 +258,9 @@ class Rows:
                 if problem is not None:
                     raise SpecError([self.origins.traced(problem, node)])
         self.check_all_known(template, inputs[0])
-        for x in open_inputs if isinstance(template.target, Block) and template.target.lets else []:
-            assert x.channels is not None
-            check_known(x.channels, self.kept, _let_of(template), template.place)
+        if isinstance(template.target, Block) and template.target.lets:
+            for x in open_inputs:
+                check_known(x, self.kept, _let_of(template), template.place)
         return found
 
     def folded(self, place: Place) -> dict[str, Node]:
@@ -307,9 +271,8 @@ class Rows:
     def worked_out(self, template: RowTemplate, name: str, node: Node) -> bool:
         """Whether an argument has to be known at compile time."""
         target = template.target
-        fixed = isinstance(target, Block) and name in resolved(target)
-        fixed = fixed or target.parameter[name].fixed or self.tests_sizes(node)
-        return fixed or not spellable(node)
+        fixed = target.parameter[name].fixed or self.tests_sizes(node)
+        return fixed or _decides_a_let(target, name) or not spellable(node)
 
     def tests_sizes(self, node: Node, condition: bool = False) -> bool:
         """Whether `node` compares a kept size, which a caller may write in several ways."""
@@ -333,8 +296,7 @@ class Rows:
     def check_all_known(self, template: RowTemplate, x: Output) -> None:
         """Raises `SpecError` (E024) where what has to be known depends on a kept parameter."""
         for name, node in template.arguments.items():
-            fixed = isinstance(template.target, Block) and name in resolved(template.target)
-            what = _let_of(template) if fixed else f"`{name}`"
+            what = _let_of(template) if _decides_a_let(template.target, name) else f"`{name}`"
             if self.worked_out(template, name, node):
                 check_known(node, self.kept, what)
             if any(isinstance(n, ex.Attribute) for n in ex.walk(node)):
@@ -410,6 +372,10 @@ def _misplaced(source: Value, last: int) -> Invalid:
     hint = f"-1 is the row above, and {-last - 1} the network's input"
     message = near if source >= 0 else far if last else none
     return Invalid("E045", message, hint if last else "-1 is the network's input")
+
+
+def _decides_a_let(target: Op | Block, name: str) -> bool:
+    return isinstance(target, Block) and name in resolved(target)
 
 
 def _let_of(template: RowTemplate) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from archc.compiler.elaborate.elaborator import Blame, elaborator_for
+from archc.compiler.elaborate.elaborator import elaborator_for
 from archc.compiler.ir.analysis import weights
 from archc.compiler.ir.network import Network, Row, Tensor
 from archc.compiler.language.problems import Invalid
@@ -22,8 +22,7 @@ def at_size(network: Network, height: int, width: int) -> Network:
         arguments = {p.name: old.arguments[p.name] for p in old.target.parameters}
         try:
             body = elaborator.call(old.target, arguments, inputs)
-        except (Invalid, Blame) as error:
-            invalid = error.invalid if isinstance(error, Blame) else error
+        except Invalid as invalid:
             raise Invalid(invalid.code, f"{row.call.name}: {invalid.message}") from None
         outputs.append(body.output)
         rows.append(replace(row, call=replace(row.call, body=body)))

@@ -61,8 +61,7 @@ def _cell(template: RowTemplate, name: str | None) -> Place:
 
 def _templates(program: Program, network: Network) -> Iterator[tuple[RowTemplate, Row]]:
     """The rows of the network, each with how it was written."""
-    written = {id(template.place): template for template in program.rows}
-    return ((written[id(row.place)], row) for row in network.rows)
+    return ((program.template(row), row) for row in network.rows)
 
 
 # ---------------------------------------------------------------------------------- W001: numbers
@@ -289,11 +288,11 @@ def _unread(program: Program, network: Network) -> Iterator[Problem]:
 def _own_source(program: Program) -> Source:
     """The file that was named, not one that it extends."""
     extends = program.spec.extends
-    return (extends if isinstance(extends, Scalar) else program.spec).place.source
+    return (program.spec if extends is None else extends).place.source
 
 
-def _key(mapping: Mapping[str, object], name: str) -> Place | None:
-    return next((key.place for key in mapping if key == name and isinstance(key, Scalar)), None)
+def _key(mapping: Iterable[Scalar], name: str) -> Place | None:
+    return next((key.place for key in mapping if key == name), None)
 
 
 def _said_by(template: RowTemplate) -> Iterator[Node]:

@@ -39,7 +39,7 @@ def truth(node: Node, known: Facts) -> bool | None:
 
 def folded(node: Node, known: Facts) -> Node:
     """`node` without the conditions that are decided by constants and by what is `known`."""
-    node = ex.with_children(node, lambda child: folded(child, known))
+    node = ex.mapped(node, lambda child: folded(child, known))
     match node:
         case ex.Conditional(condition=condition):
             decided = truth(condition, known)

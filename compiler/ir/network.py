@@ -239,6 +239,8 @@ class Step:
     call: Invoke
     when: Node | None
     place: Place = field(compare=False, repr=False)
+    doc: str = ""
+    """What the spec says of it, on one line."""
 
     @property
     def first(self) -> str:
@@ -349,6 +351,8 @@ class Row:
     """The condition on kept parameters without which the model leaves the row out."""
     tap: str | None = None
     """What its feature map is called among those that the model can return."""
+    doc: str = ""
+    """What the spec says of it, on one line; of a repeated row, the first repeat has it."""
 
 
 @dataclass(frozen=True, eq=False)

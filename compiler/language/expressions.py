@@ -11,8 +11,17 @@ import operator
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from dataclasses import field as entry
+from typing import Self
 
-from archc.compiler.language.problems import Place, Problem, SpecError, choices, quote, suggest
+from archc.compiler.language.problems import (
+    Place,
+    Problem,
+    SpecError,
+    Unknown,
+    choices,
+    quote,
+    suggest,
+)
 
 
 class Definition:
@@ -56,6 +65,8 @@ class Name:
         return self.id
 
     def evaluate(self, scope: Scope) -> Value:
+        if self.id not in scope:
+            raise Unknown
         return scope[self.id]  # type: ignore[return-value]
 
 
@@ -71,7 +82,10 @@ class Attribute:
         return f"{self.id}.{self.field}"
 
     def evaluate(self, scope: Scope) -> Value:
-        return getattr(scope["." + self.id], self.field)  # type: ignore[no-any-return]
+        tensor = f".{self.id}"
+        if tensor not in scope:
+            raise Unknown
+        return getattr(scope[tensor], self.field)  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,11 +180,11 @@ class Items:
 
 
 class Word(str):
-    """The name of an argument, which knows where it stands."""
+    """A text that knows where it stands, such as the name of an argument."""
 
     place: Place
 
-    def __new__(cls, text: str, place: Place) -> Word:
+    def __new__(cls, text: str, place: Place) -> Self:
         word = super().__new__(cls, text)
         word.place = place
         return word
@@ -351,11 +365,11 @@ def rewrite(node: Node, leaf: Callable[[Name | Attribute], Node]) -> Node:
     """`node` with each name and attribute in it replaced by what `leaf` makes of it."""
     if isinstance(node, Name | Attribute):
         return leaf(node)
-    return with_children(node, lambda child: rewrite(child, leaf))
+    return mapped(node, lambda child: rewrite(child, leaf))
 
 
-def with_children(node: Node, inner: Callable[[Node], Node]) -> Node:
-    """`node` with each direct operand replaced by what `inner` makes of it."""
+def mapped(node: Node, inner: Callable[[Node], Node]) -> Node:
+    """`node` with each of its direct operands replaced by what `inner` makes of it."""
     match node:
         case Unary():
             return replace(node, operand=inner(node.operand))
@@ -399,9 +413,9 @@ def _too_long(node: Node, what: str) -> SpecError:
 
 def _is_flat(node: Node) -> bool:
     """Whether an expression can be walked by a function that calls itself."""
-    level = [node]
-    for _ in range(MAX_LEVELS):
-        level = [child for above in level for child in children(above)]
+    level, depth = [node], 0
+    while level and depth < MAX_LEVELS:
+        level, depth = [child for above in level for child in children(above)], depth + 1
     return not level
 
 

@@ -9,9 +9,6 @@ from archc.compiler.language.problems import Invalid, quote
 
 MAX_NAME = 64
 
-ROW_KEYS = ("block", "name", "when", "from", "repeat", "tap")
-"""Keys of a row, and columns of a table, that are not arguments."""
-
 FEATURES = "forward_features"
 """The method of a generated module that returns its taps."""
 
@@ -88,14 +85,6 @@ def check_name(text: str) -> str:
     if len(text) > MAX_NAME:
         raise Invalid("E013", f"{quote(text)} is longer than {MAX_NAME} characters")
     return text
-
-
-def check_parameter_name(text: str) -> str:
-    """`text` if a parameter of a block may be called so. Raises `Invalid` (E013)."""
-    if text in ROW_KEYS:
-        message = f"`{text}` cannot name a parameter: a row has a key called so"
-        raise Invalid("E013", message, f"try `{text}_`")
-    return check_name(text)
 
 
 def check_model_name(text: str) -> str:

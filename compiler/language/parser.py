@@ -44,6 +44,7 @@ _TOKEN = re.compile(
     r"|(?P<operator>//|==|!=|<=|>=|[-+*/%<>()\[\],.=])|(?P<end>$))"
 )
 _WORD_OPERATORS = ("if", "else", "or", "and", "not")
+_WORD = re.compile(r"\s*([^\W\d]\w*)\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,25 +66,35 @@ def parse(text: str, place: Place) -> Node:
     return node
 
 
+def word(text: str, place: Place) -> Word | None:
+    """The name that `text`, which stands at `place`, is if it is nothing else."""
+    match = _WORD.fullmatch(text)
+    if match is None or match[1] in (*WORDS, *_WORD_OPERATORS) or len(text) > MAX_LENGTH:
+        return None
+    return Word(match[1], _within(text, place, *match.span(1)))
+
+
+def _within(text: str, place: Place, start: int, end: int) -> Place:
+    """The place of a stretch of `text`; all of it where the file has line breaks or escapes."""
+    quotes = place.length - len(text)
+    return place.at(start + quotes // 2, max(1, end - start)) if quotes in (0, 2) else place
+
+
 def _fail(message: str, place: Place, hint: str | None = None) -> SpecError:
     return SpecError([Problem("E020", message, place, hint)])
 
 
 def _tokens(text: str, place: Place) -> list[_Token]:
-    quotes = place.length - len(text)
-
-    def here(start: int, end: int) -> Place:
-        """The place of a stretch of `text`; all of it where the file has line breaks or escapes."""
-        return place.at(start + quotes // 2, max(1, end - start)) if quotes in (0, 2) else place
-
     tokens, position = [], 0
     while True:
         match = _TOKEN.match(text, position)
         if match is None:
             start = len(text) - len(text[position:].lstrip())
-            raise _fail(f"unexpected {quote(text[start])} in an expression", here(start, start + 1))
+            here = _within(text, place, start, start + 1)
+            raise _fail(f"unexpected {quote(text[start])} in an expression", here)
         kind = match.lastgroup or "end"
-        tokens.append(_Token(kind, match[kind], here(*match.span(kind))))
+        here = _within(text, place, *match.span(kind))
+        tokens.append(_Token(kind, match[kind], here))
         if kind == "end":
             return tokens
         position = match.end()

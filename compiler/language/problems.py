@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import os
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
@@ -98,11 +99,15 @@ class Problems(list[Problem]):
         return self
 
 
+Remark = Callable[[Problem], Problem]
+
+
 class Reporter:
     """Collects problems."""
 
     def __init__(self) -> None:
         self.problems: list[Problem] = Problems()
+        self.remarks: list[Remark] = []
 
     def report(
         self,
@@ -112,10 +117,62 @@ class Reporter:
         hint: str | None = None,
         *related: tuple[str, Place],
     ) -> None:
-        self.problems.append(Problem(code, message, place, hint, related))
+        self.tell([Problem(code, message, place, hint, related)])
+
+    def tell(self, problems: Iterable[Problem]) -> None:
+        for problem in problems:
+            for remark in reversed(self.remarks):
+                problem = remark(problem)
+            self.problems.append(problem)
+
+    @contextmanager
+    def remarking(self, remark: Remark) -> Iterator[None]:
+        """Problems that are reported meanwhile are as `remark` makes them."""
+        self.remarks.append(remark)
+        try:
+            yield
+        finally:
+            self.remarks.pop()
+
+    def blaming(self, place: Place, *related: tuple[str, Place]) -> Catching:
+        """Reports what goes wrong meanwhile: at `place`, if it does not know its own."""
+        return Catching(lambda blame: self.tell(blame.at(place, *related)))
 
 
-class SpecError(Exception):
+class Catching:
+    """Hands what goes wrong to a function. It is no generator, as every argument has one."""
+
+    __slots__ = ("tell",)
+
+    def __init__(self, tell: Callable[[Blame], None]) -> None:
+        self.tell = tell
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: object, trace: object) -> bool:
+        if isinstance(error, Blame):
+            self.tell(error)
+        return isinstance(error, Blame)
+
+
+class Blame(Exception):
+    """What is wrong, on its way to whoever reports it.
+
+    Whatever the compiler raises is one. Where it comes to light, its place may not be known, or it
+    may be that a value is missing because something else is wrong: see the kinds below.
+    """
+
+    def at(self, place: Place, *related: tuple[str, Place]) -> Iterable[Problem]:
+        """The problems; at `place` with what is `related`, if they do not know their own."""
+        return ()
+
+
+class Unknown(Blame):
+    """A value could not be worked out, and why is told already. Never leaves the compiler."""
+
+
+class SpecError(Blame):
     """A spec is wrong. Carries the problems found, the user's own file first, but no more than a
     hundred, and how many `more` there are."""
 
@@ -125,23 +182,37 @@ class SpecError(Exception):
         self.more = more + len(every[SHOWN:])
         super().__init__("\n".join([*map(render, self.problems), *self.rest()]))
 
+    def at(self, place: Place, *related: tuple[str, Place]) -> Iterable[Problem]:
+        return self.problems
+
     def rest(self) -> list[str]:
         """What is said of the problems that are not shown."""
         return [f"... and at least {self.more:,} more problems"] if self.more else []
 
 
-class Invalid(Exception):
-    """Tells the pass that knows the place what is wrong with a value. Never leaves the compiler."""
+class Invalid(Blame):
+    """A value is wrong that does not know where it stands. Never leaves the compiler."""
 
     def __init__(
-        self, code: str, message: str, hint: str | None = None, about: str | None = None
+        self,
+        code: str,
+        message: str,
+        hint: str | None = None,
+        about: str | None = None,
+        place: Place | None = None,
     ) -> None:
-        """`about` is the parameter to blame, where the value is that of a whole call."""
+        """`about` is the parameter to blame, where the value is that of a whole call. `place` is
+        the innermost one, where it is within blocks."""
         super().__init__(message)
-        self.code, self.message, self.hint, self.about = code, message, hint, about
+        self.code, self.message, self.hint = code, message, hint
+        self.about, self.place = about, place
 
-    def at(self, place: Place, *related: tuple[str, Place]) -> Problem:
-        return Problem(self.code, self.message, place, self.hint, related)
+    def at(self, place: Place, *related: tuple[str, Place]) -> Iterable[Problem]:
+        return [Problem(self.code, self.message, self.place or place, self.hint).also(*related)]
+
+    def within(self, place: Place, about: str | None) -> Invalid:
+        """The same for the block that the call is in: `about` is a parameter of that block."""
+        return Invalid(self.code, self.message, self.hint, about, self.place or place)
 
 
 LONGEST_WORD, MOST_PAIRS = 64, 2**15

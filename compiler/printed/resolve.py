@@ -12,6 +12,7 @@ from textwrap import indent
 
 from archc.compiler.bind.program import Program
 from archc.compiler.bind.settings import Given
+from archc.compiler.elaborate.elaborator import usual
 from archc.compiler.ir.catalogue import CATALOGUE
 from archc.compiler.ir.network import Block, Body, Network, Op, Parameter, Row
 from archc.compiler.language.expressions import Literal, Value, show, spell, spell_alone, text
@@ -20,10 +21,11 @@ from archc.compiler.pipeline import compile_program
 from archc.compiler.printed import writer
 from archc.compiler.printed.roundings import Roundings
 from archc.compiler.spec import reader
-from archc.compiler.spec.models import FORMAT, BlockSpec, TableSpec
+from archc.compiler.spec.models import FORMAT, BlockSpec
+from archc.compiler.spec.rows import TableSpec
 
 Cells = dict[str, str]
-"""A row as it is written: keys and arguments by name."""
+"""The text of a row by key and argument."""
 
 
 def resolve(path: Path, settings: Given | None = None, include: Iterable[Path] = ()) -> str:
@@ -101,11 +103,11 @@ def _row(row: Row, index: int, network: Network) -> Cells:
     cells = {"block": writer.text(target.name)}
     if row.group is None and row.call.name != target.name:
         cells["name"] = writer.text(row.call.name)
-    usual = _usual(row, network)
+    given = usual(target, network.defaults)
     for name in target.parameter:
         if name in row.spelled:
             cells[name] = writer.expression(text(row.spelled[name]))
-        elif name not in usual or usual[name] != body.arguments[name]:
+        elif name not in given or given[name] != body.arguments[name]:
             cells[name] = writer.value(body.arguments[name])
     if target.variadic or row.call.feeds != tuple(index - 1 - n for n in range(len(target.inputs))):
         cells["from"] = writer.value(tuple(feed - index for feed in row.call.feeds))
@@ -113,21 +115,9 @@ def _row(row: Row, index: int, network: Network) -> Cells:
         cells["when"] = writer.expression(text(row.when))
     if row.tap is not None:
         cells["tap"] = writer.text(row.tap)
+    if row.doc:
+        cells["doc"] = writer.text(row.doc)
     return cells
-
-
-def _usual(row: Row, network: Network) -> dict[str, Value]:
-    """The values of arguments that are not given."""
-    target = row.call.body.target
-    own, found = network.defaults.get(target.name, {}), dict[str, Value]()
-    for parameter in target.parameters:
-        if parameter.name in own:
-            found[parameter.name] = own[parameter.name]
-        elif parameter.default is not None:
-            found[parameter.name] = parameter.take(parameter.default.evaluate(found))
-        elif parameter.type.optional:
-            found[parameter.name] = None
-    return found
 
 
 def _alone(rows: Iterable[Cells], notes: Iterable[str]) -> Iterator[str]:
@@ -142,8 +132,8 @@ def _table(group: str, rows: Sequence[Cells], notes: Sequence[str]) -> Iterator[
     indented = len("- columns: [") - len("    - [")
     head[0] = head[0].rjust(len(head[0]) + indented)
     widths = [max(map(len, column)) for column in zip(head, *lines, strict=True)]
-    usual = group == TableSpec.model_fields["name"].default
-    name = "" if usual else f"name: {writer.text(group)}\n    "
+    unnamed = group == TableSpec.model_fields["name"].default
+    name = "" if unnamed else f"name: {writer.text(group)}\n    "
     yield f"  - {name}columns: [{_aligned(head, widths)[indented:]}]"
     yield "    rows:"
     written = [f"[{_aligned(line, widths)}]" for line in lines]

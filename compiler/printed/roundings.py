@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from archc.compiler.bind.program import Program
-from archc.compiler.bind.rows import RowTemplate
 from archc.compiler.ir.network import Block, Body, Network, Row
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.expressions import Node, show
@@ -22,8 +21,6 @@ class Roundings:
         for name, node in program.lets:
             self.scope[name] = node.evaluate(self.scope)
         self.set = set(network.changed)
-        self.templates: dict[int, RowTemplate] = {id(row.place): row for row in program.rows}
-        """By the identity of their places, which each stand for one row."""
 
     def of_values(self) -> Iterator[str]:
         """Those in the network's `let`s, and in its parameters where they have their defaults."""
@@ -37,7 +34,7 @@ class Roundings:
         """Those in the row's arguments, and in the `let`s of its block and of blocks within it."""
         body = row.call.body
         scope = {**self.scope, ".x": body.inputs[0]}
-        for name, node in self.templates[id(row.place)].arguments.items():
+        for name, node in self.program.template(row).arguments.items():
             if name not in row.spelled:
                 yield from _named(name, node, scope)
         yield from _within(body, "")

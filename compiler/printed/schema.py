@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from archc.compiler.language import expressions as ex
 from archc.compiler.language.problems import SpecError, in_reading_order
 from archc.compiler.language.values import ACTIVATIONS, INITIALIZERS, KINDS, PADDINGS
 from archc.compiler.spec.load import SHIPPED, load
-from archc.compiler.spec.models import FORMS, BlockSpec, ParameterSpec, Spec
+from archc.compiler.spec.models import STEP_KEYS, BlockSpec, ParameterSpec, Spec
+from archc.compiler.spec.rows import FORMS, ROW_KEYS, CallSpec, is_value
 
 Schema = dict[str, Any]
 
@@ -63,12 +65,7 @@ DOCS: Mapping[str, Mapping[str, str]] = {
         "doc": "What it means.",
     },
     "RowSpec": {
-        "block": "A block or an op.",
-        "name": "What the row is called in paths; else it goes by its block.",
-        "when": "The row is left out where this is false.",
-        "from": "What feeds the row: rows above by name, or by how far above (-1, -2, ...).",
-        "repeat": "How many times the row stands here.",
-        "tap": "A name for the row's feature map, which the model can then return.",
+        key: CallSpec.model_fields[name].description or "" for key, name in ROW_KEYS.items()
     },
     "TableSpec": {
         "columns": "`block`, and the arguments and other keys of a row that the cells give.",
@@ -87,6 +84,7 @@ DOCS: Mapping[str, Mapping[str, str]] = {
     },
     "StepSpec": {
         "when": "Where this is false, the step's first tensor is passed through.",
+        "doc": "What is to be said of the step, on one line.",
     },
     "BlockSpec": {
         "doc": "What the block does, in a sentence.",
@@ -150,7 +148,8 @@ def blocks_of(paths: Iterable[Path], include: Iterable[Path] = ()) -> dict[str, 
 
 def _block_targets(blocks: Mapping[str, BlockSpec]) -> Iterator[_Target]:
     for name, block in blocks.items():
-        yield _Target(str(name), str(block.doc), block.params)
+        parameters = {str(key): parameter for key, parameter in block.params.items()}
+        yield _Target(str(name), str(block.doc), parameters)
 
 
 def _op_targets() -> Iterator[_Target]:
@@ -343,8 +342,9 @@ def _mapping(properties: Schema, doc: str) -> Schema:
 def _tables(definitions: Schema, targets: Iterable[_Target]) -> None:
     arguments = dict(_columns(definitions, targets))
     row = definitions["RowSpec"]["properties"]
-    words = {name: {**row[name], "type": ["string", "null"]} for name in ("name", "tap")}
-    columns = {"block": row["block"], **row, **arguments, **words}
+    words = [key for key in row if key != "block" and not is_value(key)]
+    texts = {key: {**row[key], "type": ["string", "null"]} for key in words}
+    columns = {"block": row["block"], **row, **arguments, **texts}
     definitions.update({f"column.{name}": column for name, column in columns.items()})
     table = definitions["TableSpec"]
     keys = table["properties"]
@@ -459,16 +459,22 @@ def _parameters(definitions: Schema) -> None:
 
 
 def _steps(definitions: Schema) -> None:
-    """A step is `name: expression`, and perhaps `when`."""
+    """A step is `name: expression`, and what may stand beside it."""
     spec = definitions["StepSpec"]
     keys = spec["properties"]
     pattern = keys["name"]["pattern"].removeprefix("^")
+    beside = {key: keys[key] for key in STEP_KEYS}
     spec |= {
-        "properties": {"when": keys["when"]},
-        "patternProperties": {f"^(?!when$){pattern}": {"type": "string"}},
-        "if": {"required": ["when"]},
-        "then": {"minProperties": 2, "maxProperties": 2},
-        "else": {"minProperties": 1, "maxProperties": 1},
+        "properties": beside,
+        "patternProperties": {f"^(?!({'|'.join(beside)})$){pattern}": {"type": "string"}},
+        "oneOf": [_beside(keys) for n in range(3) for keys in combinations(beside, n)],
     }
     del spec["required"]
     definitions["BlockSpec"]["properties"]["returns"]["type"] = "string"
+
+
+def _beside(keys: tuple[str, ...]) -> Schema:
+    """A step with these keys, no other ones and its name."""
+    absent = {key: False for key in STEP_KEYS if key not in keys}
+    size = {"minProperties": len(keys) + 1, "maxProperties": len(keys) + 1}
+    return {"required": [*keys], "properties": absent, **size}

@@ -12,7 +12,7 @@ import yaml
 
 from archc.compiler.language.expressions import Value, spell
 from archc.compiler.spec import reader
-from archc.compiler.spec.models import NOT_GIVEN
+from archc.compiler.spec.kinds import is_given
 
 _TAG = "tag:yaml.org,2002:"
 _PLAIN = {_TAG + kind for kind in ("int", "float", "bool")}
@@ -51,7 +51,7 @@ def _mapping(items: Iterable[tuple[yaml.Node, yaml.Node]], flow: bool) -> yaml.N
 def _node(node: reader.Node, lines: bool = False) -> yaml.Node:
     """A node as it was read. On one line where it holds scalars alone, unless `lines` are asked."""
     if isinstance(node, reader.Scalar):
-        if node.plain and node in NOT_GIVEN:
+        if not is_given(node):
             return yaml.ScalarNode(f"{_TAG}null", "~")
         return _expression(node) if node.plain else _text(node)
     flow = not lines and all(isinstance(child, reader.Scalar) for child in _children(node))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from pydantic_core import ValidationError
 
@@ -18,24 +17,16 @@ from archc.compiler.language.problems import (
     Place,
     Problem,
     Reporter,
-    SpecError,
     choices,
     suggest,
 )
 from archc.compiler.spec.conditions import Condition, row_values
-from archc.compiler.spec.models import (
-    NOT_GIVEN,
-    RESERVED,
-    CellsSpec,
-    ChangeSpec,
-    PatchSpec,
-    RowSpec,
-    TableSpec,
-    like,
-)
-from archc.compiler.spec.reader import Node, Scalar
+from archc.compiler.spec.reader import Scalar, Sequence
+from archc.compiler.spec.rows import CallSpec, ChangeSpec, PatchSpec, TableSpec, row_of
+from archc.compiler.spec.validation import problems_of
 
-Entry = TableSpec | RowSpec | CellsSpec
+Entry = TableSpec | CallSpec | Sequence
+"""A list of cells is one of another length than its table has columns."""
 
 MAX_WORK = 2**17
 """Changes times rows; more would take long, and is no table that a person edits."""
@@ -56,11 +47,6 @@ class _Slot:
     renamed: Place | None = None
 
     @property
-    def columns(self) -> tuple[str, ...]:
-        table = self.table.entry if self.table else None
-        return table.columns if isinstance(table, TableSpec) else ()
-
-    @property
     def gone(self) -> Place | None:
         """Where the row, or the table that it stands in, is removed."""
         return self.removed or (self.table.removed if self.table else None)
@@ -70,32 +56,15 @@ class _Slot:
         rows = self.rows if isinstance(self.entry, TableSpec) else [self]
         return [row for row in rows if row.removed is None]
 
-    def written(self) -> RowSpec | None:
-        """The row as a mapping, which has a key for each column; None for one that is broken."""
-        row = self.entry
-        if isinstance(row, RowSpec):
-            return row
-        if not isinstance(row, CellsSpec) or len(row) != len(self.columns):
-            return None
-        cells = zip(self.columns, row.written, strict=True)
-        given = {k: cell for k, cell in cells if k not in RESERVED or not _is_empty(cell)}
-        return _row(row.written, given)
-
-
-def _is_empty(cell: object) -> bool:
-    return isinstance(cell, Scalar) and cell.plain and cell in NOT_GIVEN
-
-
-def _row(written: Node, cells: dict[Any, Any]) -> RowSpec | None:
-    try:
-        return RowSpec.model_validate(like(written, cells))
-    except ValidationError:
-        return None  # it is reported where the row is bound
+    @property
+    def row(self) -> CallSpec | None:
+        """The row; None for a table, and for a broken row, which is told of where it is bound."""
+        return self.entry if isinstance(self.entry, CallSpec) and self.entry.is_sound else None
 
 
 def changed(
-    network: Iterable[TableSpec | RowSpec], changes: Iterable[ChangeSpec], known: Iterable[str]
-) -> tuple[tuple[TableSpec | RowSpec, ...], list[Problem]]:
+    network: Iterable[TableSpec | CallSpec], changes: Iterable[ChangeSpec], known: Iterable[str]
+) -> tuple[tuple[TableSpec | CallSpec, ...], list[Problem]]:
     """The rows of `network` with all changes, and what is wrong with these.
 
     `known` are the names that `from` finds where no row is called so.
@@ -109,7 +78,7 @@ def changed(
             change.make(each)
         except Enough:
             return (), change.problems
-    entries = tuple(e for e in _entries(change.slots) if not isinstance(e, CellsSpec))
+    entries = tuple(e for e in _entries(change.slots) if not isinstance(e, Sequence))
     if not entries:
         change.check_left()
     elif not change.problems:
@@ -117,19 +86,17 @@ def changed(
     return entries, change.problems
 
 
-def _slots(network: Iterable[TableSpec | RowSpec]) -> Iterator[_Slot]:
+def _slots(network: Iterable[TableSpec | CallSpec]) -> Iterator[_Slot]:
     for entry in network:
-        if isinstance(entry, RowSpec):
+        if isinstance(entry, CallSpec):
             yield _Slot(str(entry.name or entry.block), entry)
             continue
         table = _Slot(str(entry.name), entry)
         table.rows = [_Slot("", row, table) for row in entry.rows]
-        written = [row.written() for row in table.rows]
-        named = any(row is not None and row.name for row in written)
-        for number, (slot, row) in enumerate(zip(table.rows, written, strict=True)):
-            own = str((row and row.name) or "")
-            slot.name = own if named else f"{table.name}.{number}"
-        table.name = "" if named else table.name
+        names = [str((slot.row and slot.row.name) or "") for slot in table.rows]
+        for number, (slot, name) in enumerate(zip(table.rows, names, strict=True)):
+            slot.name = name if any(names) else f"{table.name}.{number}"
+        table.name = "" if any(names) else table.name
         yield table
 
 
@@ -138,20 +105,18 @@ def _entries(slots: Iterable[_Slot]) -> Iterator[Entry]:
     for slot in slots:
         yield from slot.before
         if slot.removed is None:
-            entry = slot.entry
-            if isinstance(entry, TableSpec):
-                rows = tuple(_entries(slot.rows))
-                if rows:
-                    yield entry.model_copy(update={"rows": rows})
-            else:
+            entry, rows = slot.entry, tuple(_entries(slot.rows))
+            if not isinstance(entry, TableSpec):
                 yield entry
+            elif rows:
+                yield entry.model_copy(update={"rows": rows})
         yield from slot.after
 
 
 class _Changes(Reporter):
     """Makes changes one after another. Rows go by what the base calls them all the while."""
 
-    def __init__(self, network: Iterable[TableSpec | RowSpec]) -> None:
+    def __init__(self, network: Iterable[TableSpec | CallSpec]) -> None:
         super().__init__()
         self.slots = list(_slots(network))
         every = [row for slot in self.slots for row in (slot, *slot.rows)]
@@ -169,19 +134,19 @@ class _Changes(Reporter):
         for name in change.remove:
             slot = self.find(name)
             if slot is not None:
-                slot.removed = _place(name)
+                slot.removed = name.place
 
-    def find(self, name: str) -> _Slot | None:
+    def find(self, name: Scalar) -> _Slot | None:
         """The row or table of that name. Reports one that is not there, or not any more."""
         slot = self.by_name.get(str(name))
         if slot is None:
             message = f"no row of the spec that this one extends is called `{name}`"
-            self.report("E060", message, _place(name), self.near(name), self.base())
+            self.report("E060", message, name.place, self.near(name), self.base())
             return None
         gone = slot.gone
         if gone is not None:
             related = ("removed here", gone)
-            self.report("E060", f"`{name}` is removed already", _place(name), None, related)
+            self.report("E060", f"`{name}` is removed already", name.place, None, related)
             return None
         return slot
 
@@ -212,21 +177,19 @@ class _Changes(Reporter):
             self.patch(row, patch)
 
     def matching(self, change: ChangeSpec, rows: list[_Slot]) -> list[_Slot]:
-        written = [(row, row.written()) for row in rows]
-        sound = [(row, row_values(spec), spec.place) for row, spec in written if spec is not None]
+        written = [(slot, slot.row) for slot in rows]
+        sound = [(slot, row_values(row), row.place) for slot, row in written if row is not None]
         condition = Condition(change.where, [cells for _, cells, _ in sound])
-        self.problems += condition.problems
+        self.tell(condition.problems)
         if condition.problems:
             return []
-        try:
+        with self.blaming(change.where.place):
             found = [row for row, cells, place in sound if condition.holds(cells, place)]
-        except SpecError as error:
-            self.problems += error.problems
-            return []
-        if not found:
-            message = "no row of the spec that this one extends meets this condition"
-            self.report("E060", message, change.where.place, condition.near(), self.base())
-        return found
+            if not found:
+                message = "no row of the spec that this one extends meets this condition"
+                self.report("E060", message, change.where.place, condition.near(), self.base())
+            return found
+        return []
 
     def set_of_tables(self, slots: Iterable[_Slot], patch: PatchSpec) -> None:
         """Changes what whole tables give to all their rows under `set`."""
@@ -234,28 +197,31 @@ class _Changes(Reporter):
             if not isinstance(slot.entry, TableSpec):
                 continue
             fixed = _fixed(slot.entry) & patch.given.keys()
-            given = {k: v for k, v in slot.entry.set.items() if k not in fixed}
+            given = {k: v for k, v in slot.entry.given.items() if k not in fixed}
             given |= {k: v for k, v in patch.given.items() if k in fixed and v is not None}
-            slot.entry = slot.entry.model_copy(update={"set": given})
+            if slot.entry.set is not None:
+                changed = slot.entry.set.saying(given)
+                slot.entry = slot.entry.model_copy(update={"set": changed})
 
     def patch(self, slot: _Slot, patch: PatchSpec) -> None:
         """Gives a row the keys and arguments of `patch`."""
-        row, table = slot.written(), slot.table and slot.table.entry
+        row, table = slot.row, slot.table and slot.table.entry
         if row is None:
             return
         if isinstance(table, TableSpec):
             self.check_heard(table, slot, patch)
         slot.entry = row.patched(patch)
         name = patch.name or (None if row.name else patch.block)
-        slot.renamed = _place(name) if name else slot.renamed
+        slot.renamed = name.place if name else slot.renamed
 
     def check_heard(self, table: TableSpec, slot: _Slot, patch: PatchSpec) -> None:
         """Reports what the table's `set` gives to every row, whatever the row says."""
-        for name, node in patch.given.items():
-            if name in _fixed(table) and table.set[name] != node:
+        fixed, given = _fixed(table), table.given
+        for name, said in patch.given.items():
+            if name in fixed and given[name] != said:
                 message = f"the `set` of its table gives `{name}` to every row"
                 hint = f"set it for the whole table: `at: {table.name}`"
-                related = ("given here", table.set[name].place)
+                related = ("given here", given[name].place)
                 self.report("E061", message, patch.key_place(name), hint, related)
 
     # ---------------------------------------------------------------------------- insert
@@ -268,12 +234,23 @@ class _Changes(Reporter):
             slot = self.find(name)
         fits = [slot is not None and self.fits(slot, entry) for entry in entries]
         if slot is not None and all(fits):
+            entries = tuple(self.placed(slot, entry) for entry in entries)
             (slot.before if change.before else slot.after).extend(entries)
+
+    def placed(self, slot: _Slot, entry: Entry) -> Entry:
+        """An entry beside a row, whose table says what cells are. Reports those that are wrong."""
+        table = slot.table and slot.table.entry
+        if isinstance(entry, Sequence) and isinstance(table, TableSpec):
+            try:
+                return row_of(table.columns, entry)
+            except ValidationError as error:
+                self.tell(problems_of(entry, error))
+        return entry
 
     def fits(self, slot: _Slot, entry: Entry) -> bool:
         """Whether an entry may stand beside a row: cells need a table, and tables do not nest."""
         place = ("beside this row", slot.entry.place)
-        if isinstance(entry, CellsSpec) and slot.table is None:
+        if isinstance(entry, Sequence) and slot.table is None:
             message, hint = "cells outside a table", "write `{block: ...}`"
             self.report(
                 "E061", f"{message}: `{slot.name}` stands in none", entry.place, hint, place
@@ -293,7 +270,7 @@ class _Changes(Reporter):
         place = [place for place in gone if place is not None][-1]
         self.report("E061", "no row is left", place, "insert one, or keep one", self.base())
 
-    def check_needed(self, entries: Iterable[TableSpec | RowSpec], known: Iterable[str]) -> None:
+    def check_needed(self, entries: Iterable[TableSpec | CallSpec], known: Iterable[str]) -> None:
         """Reports rows that are gone, or called otherwise, though `from` names them."""
         rows = [*_rows(entries)]
         names = {str(row.name or row.block) for row in rows} | {*known}
@@ -310,22 +287,13 @@ class _Changes(Reporter):
                 self.report("E061", message, place, hint, ("taken here", node.place))
 
 
-def _rows(entries: Iterable[TableSpec | RowSpec]) -> Iterator[RowSpec]:
+def _rows(entries: Iterable[TableSpec | CallSpec]) -> Iterator[CallSpec]:
     for entry in entries:
-        if isinstance(entry, RowSpec):
-            yield entry
-            continue
-        table = _Slot("", entry)
-        for row in (_Slot("", row, table).written() for row in entry.rows):
-            if row is not None:
-                yield row
+        rows = entry.rows if isinstance(entry, TableSpec) else [entry]
+        yield from (row for row in rows if isinstance(row, CallSpec) and row.is_sound)
 
 
 def _fixed(table: TableSpec) -> set[str]:
     """What the table's `set` gives to all rows, whatever their cells say."""
-    return {name for name, node in table.set.items() if name not in ex.names(node)}
-
-
-def _place(name: object) -> Place:
-    assert isinstance(name, Scalar)
-    return name.place
+    given = table.given.items()
+    return {name for name, said in given if isinstance(said, str) or name not in ex.names(said)}

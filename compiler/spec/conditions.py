@@ -6,19 +6,20 @@ word, or an expression as it is written. So `act == act` finds the cells that sa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.expressions import Node, Value
 from archc.compiler.language.problems import Place, Problem, SpecError, choices, suggest
-from archc.compiler.spec.models import RowSpec
+from archc.compiler.spec.rows import CallSpec
 
 Cells = Mapping[str, Value]
 """What a row says under each column. An expression is its text."""
 
 
-def row_values(row: RowSpec) -> Cells:
+def row_values(row: CallSpec) -> Cells:
     name = {} if row.name is None else {"name": str(row.name)}
     arguments = {str(key): _value(node) for key, node in row.arguments.items()}
     return {"block": str(row.block), **name, **arguments}
@@ -31,7 +32,7 @@ def _value(node: Node | None) -> Value:
         return ex.text(node)
     try:
         return node.evaluate({})
-    except (SpecError, KeyError):
+    except SpecError:
         return ex.text(node)  # what is wrong with it is reported where the row is bound
 
 
@@ -52,10 +53,8 @@ class Condition:
         match node:
             case ex.Compare() if self.is_column(node.left):
                 return replace(node, right=ex.Literal(_value(node.right), node.right.place))
-            case ex.Logic():
-                return replace(node, left=self.read(node.left), right=self.read(node.right))
-            case ex.Unary():
-                return replace(node, operand=self.read(node.operand))
+            case ex.Logic() | ex.Unary():
+                return ex.mapped(node, self.read)
         return node
 
     def misuses(self, node: Node) -> Iterator[Problem]:
@@ -68,14 +67,10 @@ class Condition:
                 message = f"`{node}` is not known where rows are chosen"
                 yield Problem("E021", message, node.place, "compare what the cells say")
             case ex.Compare() if self.is_column(node.left) or self.is_column(node.right):
-                sides = (node.left, node.right)
-                yield from self.all_misuses(s for s in sides if not isinstance(s, ex.Name))
+                sides = (side for side in ex.children(node) if not isinstance(side, ex.Name))
+                yield from chain.from_iterable(map(self.misuses, sides))
             case _:
-                yield from self.all_misuses(ex.children(node))
-
-    def all_misuses(self, nodes: Iterable[Node]) -> Iterator[Problem]:
-        for node in nodes:
-            yield from self.misuses(node)
+                yield from chain.from_iterable(map(self.misuses, ex.children(node)))
 
     def is_column(self, node: Node) -> bool:
         return isinstance(node, ex.Name) and node.id in self.columns

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from archc.compiler.language.problems import Enough, Place, Problem, Problems, choices, suggest
 from archc.compiler.spec.models import BlockSpec, Spec
-from archc.compiler.spec.reader import Scalar
 
 Specs = Mapping[Path, Spec | None]
 Links = Mapping[Path, Sequence[Path]]
@@ -33,15 +32,14 @@ def blocks_of(specs: Specs, links: Links) -> tuple[dict[str, BlockSpec], list[Pr
     for path, spec in specs.items():
         below = frozenset(_below(path, links))
         for name, block in spec.blocks.items() if spec else ():
-            assert isinstance(name, Scalar)
             every.setdefault(name, {})[path] = _Definition(block, name.place, below)
     found: dict[str, BlockSpec] = {}
     problems = Problems()
     with suppress(Enough):
-        for name, own in every.items():
+        for key, own in every.items():
             standing = _standing(own)
-            found[name] = own[standing[0]].block
-            problems += [*_clashes(name, own, standing), *_misfits(name, own, specs)]
+            found[key] = own[standing[0]].block
+            problems += [*_clashes(key, own, standing), *_misfits(key, own, specs)]
     return found, problems
 
 
@@ -104,17 +102,12 @@ def _difference(name: str, old: BlockSpec, new: BlockSpec) -> tuple[str, Place] 
         given = list(new.params.items())[index : index + 1]
         if [k for k, _ in given] != [key]:
             message = f"parameter {index + 1} of the replaced `{name}` is `{key}`"
-            return message, _place(given[0][0]) if given else new.key_place("params")
+            return message, given[0][0].place if given else new.key_place("params")
         if given[0][1].type != wanted.type:
-            return f"`{key}` of the replaced `{name}` is of type {wanted.type}", _place(given[0][0])
+            return f"`{key}` of the replaced `{name}` is of type {wanted.type}", given[0][0].place
         if wanted.default is not None and given[0][1].default is None:
-            return f"`{key}` of the replaced `{name}` has a default", _place(given[0][0])
+            return f"`{key}` of the replaced `{name}` has a default", given[0][0].place
     for key, more in list(new.params.items())[len(old.params) :]:
         if more.default is None and not more.type.optional:
-            return f"the replaced `{name}` has no parameter `{key}`", _place(key)
+            return f"the replaced `{name}` has no parameter `{key}`", key.place
     return None
-
-
-def _place(name: str) -> Place:
-    assert isinstance(name, Scalar)
-    return name.place

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
+from archc.compiler.language.identity import Identity
 from archc.compiler.language.problems import (
     Enough,
     Place,
@@ -24,7 +25,7 @@ from archc.compiler.spec.libraries import blocks_of
 from archc.compiler.spec.models import BlockSpec, Spec
 from archc.compiler.spec.reader import Scalar
 from archc.compiler.spec.validation import validate
-from archc.compiler.spec.variants import Same, alone, extended
+from archc.compiler.spec.variants import alone, extended
 
 MAX_FILES = 16
 """How many files may use or extend each other in a row."""
@@ -71,6 +72,11 @@ def _parse(name: str, text: str) -> tuple[Spec | None, tuple[Problem, ...]]:
     return spec, tuple(problems)
 
 
+@lru_cache(maxsize=64)
+def _extended(key: Identity) -> tuple[Spec, tuple[Problem, ...]]:
+    return extended(*key.parts)
+
+
 @dataclass(frozen=True, slots=True)
 class _Link:
     """The name of a file in another one, which means to `use` or to `extend` it."""
@@ -108,13 +114,12 @@ class _Loader(Reporter):
                 self.linked(used, "use", path, here)
             if spec.extends is not None:
                 base = self.linked(spec.extends, "extend", path, here)
-                spec = self.specs[key] = self.extended(base, spec)
+                spec = self.specs[key] = self.extended(base, spec, spec.extends)
             else:
-                self.problems.extend(alone(spec))
+                self.tell(alone(spec))
         return spec
 
-    def linked(self, name: str, verb: str, user: Path, users: tuple[Path, ...]) -> Spec | None:
-        assert isinstance(name, Scalar)
+    def linked(self, name: Scalar, verb: str, user: Path, users: tuple[Path, ...]) -> Spec | None:
         found = _find(name, user)
         self.links.setdefault(users[-1], []).append(Path(os.path.realpath(found)))
         return self.file(found, str(found), users, _Link(name, verb))
@@ -125,7 +130,7 @@ class _Loader(Reporter):
         if not self.folders.hold(key):
             why = "it lies outside of the spec's folder and project"
             hint = "copy it there, or allow the folder that it lies in with `--include`"
-            self.problems.append(link.refused("E018", why, hint))
+            self.tell([link.refused("E018", why, hint)])
         elif key in users:
             circle = [file.name for file in (*users[users.index(key) :], key)]
             message = f"these files {link.verb} each other: {' -> '.join(circle)}"
@@ -138,19 +143,19 @@ class _Loader(Reporter):
             return True
         return False
 
-    def extended(self, base: Spec | None, spec: Spec) -> Spec | None:
-        """`spec` with what it does not say itself as `base` says it."""
-        assert isinstance(spec.extends, Scalar)
+    def extended(self, base: Spec | None, spec: Spec, name: Scalar) -> Spec | None:
+        """`spec` with what it does not say itself as `base`, of that name, says it."""
         if base is None:
             return None
         if base.network is None:
-            message = f"{quote(spec.extends)} is no network"
+            message = f"{quote(name)} is no network"
             hint = "name a spec with a `network`, or `use` a block library"
-            self.report("E017", message, spec.extends.place, hint)
+            self.report("E017", message, name.place, hint)
             return None
         small = len(base.place.source.text) + len(spec.place.source.text) < LARGE
-        merged, problems = (extended if small else extended.__wrapped__)(Same(base, spec))
-        self.problems.extend(problems)
+        extend = _extended if small else _extended.__wrapped__
+        merged, problems = extend(Identity(base, spec))
+        self.tell(problems)
         return None if problems else merged
 
     def read(self, path: Path, name: str, link: _Link | None) -> Spec | None:
@@ -161,18 +166,18 @@ class _Loader(Reporter):
             if link is not None:
                 hint = problem.hint or "it may stand beside this file, or among the shipped specs"
                 problem = link.refused(problem.code, problem.message, hint)
-            self.problems.append(problem)
+            self.tell([problem])
             return None
         self.characters += len(source.text)
         if link is not None and self.characters > reader.MAX_BYTES:
             why = f"all files together are larger than {reader.MAX_BYTES // 2**10} KiB"
-            self.problems.append(link.refused("E008", why, None))
+            self.tell([link.refused("E008", why, None)])
             return None
         parse = _parse if len(source.text) < LARGE else _parse.__wrapped__
         spec, problems = parse(source.name, source.text)
         if problems and not reader.is_spec(source.text):
             problems = self.unquoted(path, source.name, link) or problems
-        self.problems.extend(problems)
+        self.tell(problems)
         return spec
 
     def unquoted(self, path: Path, name: str, link: _Link | None) -> tuple[Problem, ...]:

@@ -17,11 +17,12 @@ from typing import Any
 
 import yaml
 
+from archc.compiler.language.expressions import Word
 from archc.compiler.language.problems import (
     Enough,
     Place,
     Problem,
-    Problems,
+    Reporter,
     Source,
     SpecError,
     quote,
@@ -52,10 +53,9 @@ _SYNTAX = (
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-class Scalar(str):
+class Scalar(Word):
     """The text of one scalar. `plain` is false where it was quoted."""
 
-    place: Place
     plain: bool
 
 
@@ -131,7 +131,7 @@ def read(source: Source) -> tuple[Node | None, list[Problem]]:
     try:
         reader.run(yaml.parse(source.text, Loader=_LOADER))
     except yaml.MarkedYAMLError as error:
-        reader.problems.append(reader.syntax(error))
+        reader.tell([reader.syntax(error)])
     except (_Stop, Enough):
         pass
     return reader.root, reader.problems
@@ -147,22 +147,19 @@ class _Stop(Exception):
     """The rest of the file is not worth reading, or not safe to read."""
 
 
-class _Reader:
+class _Reader(Reporter):
     """Builds nodes from parser events, with a stack of its own: depth is bounded in time."""
 
     def __init__(self, source: Source) -> None:
+        super().__init__()
         self.source = source
         self.root: Node | None = None
-        self.problems: list[Problem] = Problems()
         self.stack: list[Sequence | Mapping] = []
         self.keys: list[Scalar | None] = []
 
     def place(self, mark: Any, end: Any = None) -> Place:
         length = end.column - mark.column if end is not None and end.line == mark.line else 1
         return Place(self.source, mark.line + 1, mark.column + 1, max(1, length))
-
-    def report(self, code: str, message: str, place: Place, hint: str | None = None) -> None:
-        self.problems.append(Problem(code, message, place, hint))
 
     def run(self, events: Iterable[Any]) -> None:
         for event in events:
@@ -213,8 +210,7 @@ class _Reader:
             self.report("E007", message, place, "remove the tag")
 
     def scalar(self, event: Any) -> Scalar:
-        node = Scalar(event.value)
-        node.place = self.place(event.start_mark, event.end_mark)
+        node = Scalar(event.value, self.place(event.start_mark, event.end_mark))
         node.plain = event.style is None or event.style == ""
         if len(node) > MAX_TEXT:
             self.report("E008", f"a text of more than {MAX_TEXT} characters", node.place)
@@ -263,6 +259,5 @@ class _Reader:
         first = next((known for known in mapping if known == key), None) if key in mapping else None
         if first is not None:
             message = f"the key {quote(key)} stands twice"
-            related = (("first here", first.place),)
-            self.problems.append(Problem("E005", message, key.place, "remove one", related))
+            self.report("E005", message, key.place, "remove one", ("first here", first.place))
         return key

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic_core import ValidationError
 
 from archc.compiler.language.problems import MOST, Problem, choices, nearest, quote, suggest
 from archc.compiler.spec import reader
-from archc.compiler.spec.models import (
-    BlockSpec,
-    ChangeSpec,
-    InputSpec,
-    ParameterSpec,
-    Spec,
-    SpecNode,
-    TableSpec,
-    misfit,
-)
+from archc.compiler.spec.kinds import SpecNode, misfit
+from archc.compiler.spec.models import BlockSpec, InputSpec, ParameterSpec, Spec
 from archc.compiler.spec.reader import Scalar
+from archc.compiler.spec.rows import ChangeSpec, TableSpec
 
 
 def validate(node: reader.Node) -> tuple[Spec | None, list[Problem]]:
@@ -26,7 +20,12 @@ def validate(node: reader.Node) -> tuple[Spec | None, list[Problem]]:
     try:
         return Spec.model_validate(node), []
     except ValidationError as error:
-        return None, [_problem(node, details) for details in _own_errors(error)]
+        return None, problems_of(node, error)
+
+
+def problems_of(node: reader.Node, error: ValidationError) -> list[Problem]:
+    """What is wrong with the structure of a node."""
+    return [problem for details in _own_errors(error) for problem in _problems(node, details)]
 
 
 def _own_errors(error: ValidationError) -> list[dict[str, Any]]:
@@ -42,15 +41,13 @@ def _own_errors(error: ValidationError) -> list[dict[str, Any]]:
     return [one for one in every if one["loc"] not in explained.get(one["type"], ())]
 
 
-def _problem(root: reader.Node, details: dict[str, Any]) -> Problem:
-    if "problem" in details.get("ctx", {}):
-        problem: Problem = details["ctx"]["problem"]
-        return problem
-    return _structural(root, details)
+def _problems(root: reader.Node, details: dict[str, Any]) -> Iterable[Problem]:
+    """Those that an error carries, or else pydantic's own complaint in the words of a spec."""
+    carried: tuple[Problem, ...] = details.get("ctx", {}).get("problems", ())
+    return carried or [_structural(root, details)]
 
 
 def _structural(root: reader.Node, details: dict[str, Any]) -> Problem:
-    """pydantic's own complaint in the words of a spec."""
     path, limits = details["loc"], details.get("ctx", {})
     node, key = _find(root, path)
     hint: str | None

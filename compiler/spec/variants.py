@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
 from typing import Any
 
 from archc.compiler.language.problems import Place, Problem, choices, suggest
@@ -30,25 +29,8 @@ def alone(spec: Spec) -> Iterator[Problem]:
             yield Problem("E011", message, spec.key_place(key), hint)
 
 
-class Same:
-    """Some objects as a key: equal where they are the very same ones."""
-
-    def __init__(self, *parts: object) -> None:
-        self.parts = parts
-
-    def __hash__(self) -> int:
-        return hash(tuple(map(id, self.parts)))
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Same) and [*map(id, self.parts)] == [*map(id, other.parts)]
-
-
-@lru_cache(maxsize=64)
-def extended(key: Same) -> tuple[Spec, tuple[Problem, ...]]:
-    """The second spec of `key` on top of the first, and what does not fit there."""
-    base, spec = key.parts
-    assert isinstance(base, Spec)
-    assert isinstance(spec, Spec)
+def extended(base: Spec, spec: Spec) -> tuple[Spec, tuple[Problem, ...]]:
+    """`spec` on top of `base`, and what does not fit there."""
     params, problems = _parameters(base, spec)
     defaults = {op: {**base.defaults.get(op, {}), **new} for op, new in spec.defaults.items()}
     own = {key: getattr(spec, key) for key in ("name", "source", "doc", "input")}
@@ -64,11 +46,10 @@ def extended(key: Same) -> tuple[Spec, tuple[Problem, ...]]:
     return spec.on(base, **update), (*problems, *more)
 
 
-def _parameters(base: Spec, spec: Spec) -> tuple[dict[str, ParameterSpec], list[Problem]]:
+def _parameters(base: Spec, spec: Spec) -> tuple[dict[Scalar, ParameterSpec], list[Problem]]:
     """The parameters of both; `set` gives the base's new defaults."""
     params, problems = dict(base.params), []
     for name, value in spec.set.items():
-        assert isinstance(name, Scalar)
         if name in params:
             params[name] = params[name].model_copy(update={"default": value})
             continue
@@ -93,7 +74,7 @@ def _network(base: Spec, spec: Spec, known: Iterable[str]) -> tuple[Any, list[Pr
 
 def from_extended(spec: Spec, problems: Iterable[Problem]) -> list[Problem]:
     """The problems; those in a spec that `spec` extends say from where."""
-    if not isinstance(spec.extends, Scalar):
+    if spec.extends is None:
         return list(problems)
     here: tuple[str, Place] = ("extended here", spec.extends.place)
     return [p.also(here) if p.place.source in spec.bases else p for p in problems]

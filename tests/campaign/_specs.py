@@ -20,6 +20,8 @@ from archc.compiler.language.values import ACTIVATIONS, INITIALIZERS
 from archc.compiler.pipeline import compile_network
 
 Rows = list[dict[str, Any]]
+DOCS = ("as in the paper", "x + 1", "~", "12", 'It\'s "so" # [p. 4], {x}', '""" ends in \\')
+"""What may be said of a row or a step."""
 NETWORK = "net.yaml"
 BASE = "base.yaml"
 
@@ -303,7 +305,7 @@ class Maker:
             block["on_vectors"] = self.word(ACTIVATIONS)
         if self.chance(0.15):
             last = block["steps"].pop()
-            block["returns"] = next(value for key, value in last.items() if key != "when")
+            block["returns"] = next(v for key, v in last.items() if key not in ("when", "doc"))
         return block
 
     def block_params(
@@ -338,7 +340,8 @@ class Maker:
             when = when if when and self.chance(0.5) else None
             if when is None and self.chance(0.3):
                 when = self.flag(scope, 2)
-            steps.append(step | ({"when": when} if when else {}))
+            doc = {"doc": self.pick(*DOCS)} if self.chance(0.15) else {}
+            steps.append(step | ({"when": when} if when else {}) | doc)
             unused = [t for t in unused if t not in used] + [name]
             scope.tensors.append(name)
         if len(unused) > 1:
@@ -426,6 +429,8 @@ class Maker:
         entry: Rows = getattr(self, f"a_{form}")()
         if self.chance(0.15):
             entry[-1]["tap"] = self.name("tap")
+        if self.chance(0.15):
+            entry[-1]["doc"] = self.pick(*DOCS)
         return entry
 
     def a_row(self) -> Rows:
@@ -503,7 +508,7 @@ class Maker:
         return [table]
 
     def decorate(self, table: dict[str, Any]) -> None:
-        """Keys of rows as columns: from, repeat, tap."""
+        """Keys of rows as columns: repeat, tap, doc."""
         if self.chance(0.25):
             table["columns"].append("repeat")
             for row in table["rows"]:
@@ -516,6 +521,10 @@ class Maker:
             for row in table["rows"][:-1]:
                 row.append(None)
             table["rows"][-1].append(self.name("tap"))
+        if self.chance(0.15):
+            table["columns"].append("doc")
+            for row in table["rows"]:
+                row.append(self.pick(None, *DOCS))
 
     # ------------------------------------------------------------------------------ the rest
 

@@ -24,9 +24,10 @@ from archc.compiler.elaborate.sizes import comparable
 from archc.compiler.ir import analysis
 from archc.compiler.ir.catalogue import CATALOGUE
 from archc.compiler.ir.network import Arguments, Network
-from archc.compiler.language.names import GENERATED, check_module_name, check_parameter_name
+from archc.compiler.language.names import GENERATED, check_module_name
 from archc.compiler.language.problems import Invalid
 from archc.compiler.printed.resolve import resolve
+from archc.compiler.spec.rows import check_parameter_name
 from archc.live import interpreter
 from archc.live.check import compare
 from archc.live.numeric import Arrays, random_batch, random_weights
