@@ -297,6 +297,7 @@ def NASNetA7at1920(
     prev, x = x, normal_cell(x, prev, 80, name="cells_1-5")  # 42x42x480
     prev, x = x, normal_cell(x, prev, 80, name="cells_1-6")  # 42x42x480
     # fmt: on
+    # what the next cell takes for prev goes by skip_reduction
     x = reduction_cell(x, prev, 160, name="reduction_1")  # 21x21x640
     # fmt: off
     prev, x = x, normal_cell(x, prev, 160, p_larger=True, name="cells_2-0")  # 21x21x960
@@ -307,6 +308,7 @@ def NASNetA7at1920(
     prev, x = x, normal_cell(x, prev, 160, name="cells_2-5")  # 21x21x960
     prev, x = x, normal_cell(x, prev, 160, name="cells_2-6")  # 21x21x960
     # fmt: on
+    # what the next cell takes for prev goes by skip_reduction
     x = reduction_cell(x, prev, 320, name="reduction_2")  # 11x11x1280
     # fmt: off
     prev, x = x, normal_cell(x, prev, 320, p_larger=True, name="cells_3-0")  # 11x11x1920

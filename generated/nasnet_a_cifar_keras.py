@@ -292,6 +292,7 @@ def NASNetACifar(
     prev, x = x, normal_cell(x, prev, 32, name="cells_1-4")  # 32x32x192
     prev, x = x, normal_cell(x, prev, 32, name="cells_1-5")  # 32x32x192
     # fmt: on
+    # what the next cell takes for prev goes by skip_reduction
     prev, x = x, reduction_cell(x, prev, 64, name="reduction_1")  # 16x16x256
     # fmt: off
     prev, x = x, normal_cell(x, prev, 64, p_larger=True, name="cells_2-0")  # 16x16x384
@@ -301,6 +302,7 @@ def NASNetACifar(
     prev, x = x, normal_cell(x, prev, 64, name="cells_2-4")  # 16x16x384
     prev, x = x, normal_cell(x, prev, 64, name="cells_2-5")  # 16x16x384
     # fmt: on
+    # what the next cell takes for prev goes by skip_reduction
     prev, x = x, reduction_cell(x, prev, 128, name="reduction_2")  # 8x8x512
     # fmt: off
     prev, x = x, normal_cell(x, prev, 128, p_larger=True, name="cells_3-0")  # 8x8x768

@@ -468,9 +468,11 @@ class NASNetACifar(nn.Module):
         prev, x = x, self.cells_1[0](x, x)
         for layer in self.cells_1[1:]:
             prev, x = x, layer(x, prev)
+        # what the next cell takes for prev goes by skip_reduction
         prev, x = x, self.reduction_1(x, prev)
         for layer in self.cells_2:
             prev, x = x, layer(x, prev)
+        # what the next cell takes for prev goes by skip_reduction
         prev, x = x, self.reduction_2(x, prev)
         for layer in self.cells_3:
             prev, x = x, layer(x, prev)

@@ -296,6 +296,7 @@ def NASNetALarge(
     prev, x = x, normal_cell(x, prev, 168, name="cells_1-4")  # 42x42x1008
     prev, x = x, normal_cell(x, prev, 168, name="cells_1-5")  # 42x42x1008
     # fmt: on
+    # what the next cell takes for prev goes by skip_reduction
     x = reduction_cell(x, prev, 336, name="reduction_1")  # 21x21x1344
     # fmt: off
     prev, x = x, normal_cell(x, prev, 336, p_larger=True, name="cells_2-0")  # 21x21x2016
@@ -305,6 +306,7 @@ def NASNetALarge(
     prev, x = x, normal_cell(x, prev, 336, name="cells_2-4")  # 21x21x2016
     prev, x = x, normal_cell(x, prev, 336, name="cells_2-5")  # 21x21x2016
     # fmt: on
+    # what the next cell takes for prev goes by skip_reduction
     x = reduction_cell(x, prev, 672, name="reduction_2")  # 11x11x2688
     # fmt: off
     prev, x = x, normal_cell(x, prev, 672, p_larger=True, name="cells_3-0")  # 11x11x4032

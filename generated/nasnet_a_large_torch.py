@@ -489,9 +489,11 @@ class NASNetALarge(nn.Module):
         prev, x = x, self.stem_2(x, prev)
         for layer in self.cells_1:
             prev, x = x, layer(x, prev)
+        # what the next cell takes for prev goes by skip_reduction
         x = self.reduction_1(x, prev)
         for layer in self.cells_2:
             prev, x = x, layer(x, prev)
+        # what the next cell takes for prev goes by skip_reduction
         x = self.reduction_2(x, prev)
         for layer in self.cells_3:
             prev, x = x, layer(x, prev)

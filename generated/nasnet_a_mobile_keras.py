@@ -294,6 +294,7 @@ def NASNetAMobile(
     prev, x = x, normal_cell(x, prev, 44, name="cells_1-2")  # 28x28x264
     prev, x = x, normal_cell(x, prev, 44, name="cells_1-3")  # 28x28x264
     # fmt: on
+    # what the next cell takes for prev goes by skip_reduction
     prev, x = x, reduction_cell(x, prev, 88, name="reduction_1")  # 14x14x352
     # fmt: off
     prev, x = x, normal_cell(x, prev, 88, p_larger=True, name="cells_2-0")  # 14x14x528
@@ -301,6 +302,7 @@ def NASNetAMobile(
     prev, x = x, normal_cell(x, prev, 88, name="cells_2-2")  # 14x14x528
     prev, x = x, normal_cell(x, prev, 88, name="cells_2-3")  # 14x14x528
     # fmt: on
+    # what the next cell takes for prev goes by skip_reduction
     prev, x = x, reduction_cell(x, prev, 176, name="reduction_2")  # 7x7x704
     # fmt: off
     prev, x = x, normal_cell(x, prev, 176, p_larger=True, name="cells_3-0")  # 7x7x1056

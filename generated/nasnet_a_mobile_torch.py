@@ -483,9 +483,11 @@ class NASNetAMobile(nn.Module):
         prev, x = x, self.stem_2(x, prev)
         for layer in self.cells_1:
             prev, x = x, layer(x, prev)
+        # what the next cell takes for prev goes by skip_reduction
         prev, x = x, self.reduction_1(x, prev)
         for layer in self.cells_2:
             prev, x = x, layer(x, prev)
+        # what the next cell takes for prev goes by skip_reduction
         prev, x = x, self.reduction_2(x, prev)
         for layer in self.cells_3:
             prev, x = x, layer(x, prev)

@@ -77,7 +77,7 @@ class FunctionBlock(BlockWalk):
         """A statement for each call of the step, the innermost first."""
         yield from self.nested(step.call, step.when)
         value = self.value(step.call, step.when)
-        yield Assign(variable, value) if variable else Return(value)
+        yield Assign(variable, value, doc=step.doc) if variable else Return(value, step.doc)
 
     def nested(self, call: Invoke, when: Node | None) -> Iterator[Statement]:
         for operand in self.operands(call):
@@ -151,7 +151,7 @@ class FunctionNetwork(NetworkWalk):
         assignment = self.assignments[row]
         call = self.call(row, assignment.operands)
         shape = "x".join(self.names.language.shape(row.call.body.output))
-        yield Assign(assignment.target, assignment.value(call), shape)
+        yield Assign(assignment.target, assignment.value(call), shape, doc=row.doc)
         if row.tap is not None:
             yield Assign(f'features["{row.tap}"]', "x")
 

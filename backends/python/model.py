@@ -16,6 +16,8 @@ class Assign:
     value: Expression
     comment: str = ""
     annotation: str | None = None
+    doc: str = ""
+    """What stands above it as a comment."""
 
     @property
     def before(self) -> str:
@@ -48,6 +50,7 @@ class Initialize:
 @dataclass(frozen=True, slots=True)
 class Return:
     value: Expression
+    doc: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,8 @@ class Table:
 
     target: str
     opening: str
-    rows: tuple[tuple[Expression, str], ...]
+    rows: tuple[Assign, ...]
+    """Each for its value and what is said of it; it is assigned to nothing."""
     closing: str
 
 

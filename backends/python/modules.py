@@ -148,7 +148,8 @@ class ModuleBlock(BlockWalk):
                 language = self.names.language
                 condition = self.spell(step.when)
                 layer = Choice(layer, condition, language.identity, language.layer)
-            yield Assign(f"self.{invoke.name}", layer)
+            doc = step.doc if self.sequence else ""
+            yield Assign(f"self.{invoke.name}", layer, doc=doc)
 
     def initialize(self, step: Step) -> Iterator[Statement]:
         """What gives the kernels of a step their first values."""
@@ -207,19 +208,19 @@ class ModuleBlock(BlockWalk):
                 yield from (s for step in steps for s in self.statement(step, step is last))
             elif steps == [last] and not is_module(last.call.target):
                 value, passed = self.value(last.call), self.variables[last.first]
-                yield Return(Choice(value, flag, passed))
+                yield Return(Choice(value, flag, passed), last.doc)
             else:
                 yield from optional(steps, flag, self.variables, self.assigned)
                 if steps[-1] is last:
                     yield Return(self.variables[last.name])
 
     def assigned(self, step: Step, variable: str) -> list[Statement]:
-        return [Assign(variable, self.value(step.call))]
+        return [Assign(variable, self.value(step.call), doc=step.doc)]
 
     def statement(self, step: Step, last: bool) -> list[Statement]:
         """What computes a step; the last one is returned, under a name where it is a module's."""
         if last and not is_module(step.call.target):
-            return [Return(self.value(step.call))]
+            return [Return(self.value(step.call), step.doc)]
         variable = self.variables[step.name]
         return self.assigned(step, variable) + ([Return(variable)] if last else [])
 
@@ -341,7 +342,9 @@ class ModuleNetwork(NetworkWalk):
     def table(self, name: str, rows: list[Row]) -> Statement:
         language = self.names.language
         opening, closing = language.sequence if self.chained(rows) else language.several
-        made = tuple((bare(self.layer(row)), self.shape(row)) for row in rows)
+        made = tuple(
+            Assign("", bare(self.layer(row)), self.shape(row), doc=row.doc) for row in rows
+        )
         return Table(f"self.{name}", opening, made, closing)
 
     def chained(self, rows: list[Row]) -> bool:
@@ -424,7 +427,8 @@ class ModuleNetwork(NetworkWalk):
         if rows[0] in self.end[:1]:
             yield If(f"not self.{self.flag}", (Return("x"),))
         if name is None:
-            yield self.statement(rows[0], f"self.{rows[0].call.name}", assigned)
+            statement = self.statement(rows[0], f"self.{rows[0].call.name}", assigned)
+            yield replace(statement, doc=rows[0].doc)
         elif self.chained(rows):
             yield Assign("x", f"self.{name}(x)")
         else:

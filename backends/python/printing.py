@@ -7,6 +7,7 @@ and what cannot be broken, stay on a line of their own, and ruff is told so arou
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import cache
 from itertools import groupby
 from pathlib import Path
@@ -25,7 +26,7 @@ from archc.backends.python.model import (
     Statement,
     Table,
 )
-from archc.backends.python.text import WIDTH, Choice, Expression, broken, docstring
+from archc.backends.python.text import WIDTH, Choice, Expression, broken, docstring, remark
 
 
 def print_module(module: Module, folder: Path) -> str:
@@ -94,14 +95,16 @@ def _is_kept(statement: Statement, indent: int) -> bool:
 def _printed(statement: Statement, indent: int) -> list[str]:
     """The lines of a statement that ruff lays out so, too."""
     match statement:
+        case Assign(doc=str(said)) if said:
+            return [*remark(said, indent), *_printed(replace(statement, doc=""), indent)]
         case Assign(target, Choice() as choice, comment):
             return _chosen(target, choice, indent, comment)
         case Assign(_, value, comment):
             return _statement(value, indent, statement.before, comment=comment)
         case Initialize():
             return _statement(statement.call, indent, "")
-        case Return(value):
-            return _statement(value, indent, "return ")
+        case Return(value, said):
+            return [*remark(said, indent), *_statement(value, indent, "return ")]
         case If() | For():
             opening = f"{' ' * indent}{_opening(statement)}"
             return [opening, *_lines(statement.body, indent + 4)]
@@ -136,15 +139,19 @@ def _row(statement: Statement, indent: int) -> Iterator[str]:
     """A statement on a line of its own, however long."""
     margin = " " * indent
     match statement:
-        case Assign(_, value, comment):
+        case Assign(_, value, comment, _, said):
+            yield from remark(said, indent)
             yield f"{margin}{statement.before}{value}{_comment(comment)}"
         case Initialize():
             yield f"{margin}{statement.call}"
-        case Return(value):
+        case Return(value, said):
+            yield from remark(said, indent)
             yield f"{margin}return {value}"
         case Table(target, opening, rows, closing):
             yield f"{margin}{target} = {opening}"
-            yield from (f"{margin}    {value},{_comment(comment)}" for value, comment in rows)
+            for row in rows:
+                yield from remark(row.doc, indent + 4)
+                yield f"{margin}    {row.value},{_comment(row.comment)}"
             yield f"{margin}{closing}"
         case If() | For():
             yield f"{margin}{_opening(statement)}"

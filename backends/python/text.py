@@ -108,6 +108,17 @@ def docstring(text: str, indent: int = 0) -> list[str]:
     return [f'"""{lines[0]}', *lines[1:], '"""']
 
 
+_PRAGMA = re.compile(r"[\w.]+: ?\w|noqa|nosec|pragma|-\*-", re.IGNORECASE)
+
+
+def remark(text: str, indent: int) -> Iterator[str]:
+    """`text` as comments that no tool takes for an instruction."""
+    said = plain(text).replace("#", "")
+    said = f"Note: {said}" if _PRAGMA.match(said) else said
+    margin = f"{' ' * indent}# "
+    yield from textwrap.wrap(said, WIDTH, initial_indent=margin, subsequent_indent=margin)
+
+
 def _wrapped(line: str, width: int) -> str:
     """A line of a docstring; what is indented goes on indented further."""
     lead = line[: len(line) - len(line.lstrip(" "))]
