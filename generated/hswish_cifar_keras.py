@@ -15,6 +15,12 @@ import keras
 from keras import layers
 
 
+def require_channels_last() -> None:
+    """Refuse a Keras that is set to another order of axes than this file's."""
+    if keras.config.image_data_format() != "channels_last":
+        raise ValueError("channels stand last here: see keras.config.image_data_format")
+
+
 def activate(
     x: keras.KerasTensor,
     act: str | Callable[..., keras.KerasTensor] | None,
@@ -60,8 +66,7 @@ def HardSwishCifar(
             function of tensors
         input_shape: (height, width, channels); height and width may be None
     """
-    if keras.config.image_data_format() != "channels_last":
-        raise ValueError("channels stand last here: see keras.config.image_data_format")
+    require_channels_last()
     inputs = keras.Input(input_shape, name="input")
     # fmt: off
     x = conv_act(inputs, 64, act="hard_swish", name="blocks-0")  # 32x32x64

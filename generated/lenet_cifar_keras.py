@@ -15,6 +15,12 @@ import keras
 from keras import layers
 
 
+def require_channels_last() -> None:
+    """Refuse a Keras that is set to another order of axes than this file's."""
+    if keras.config.image_data_format() != "channels_last":
+        raise ValueError("channels stand last here: see keras.config.image_data_format")
+
+
 def activate(
     x: keras.KerasTensor,
     act: str | Callable[..., keras.KerasTensor] | None,
@@ -48,8 +54,7 @@ def LeNetCifar(
             function of tensors
         input_shape: (height, width, channels); height and width may be None
     """
-    if keras.config.image_data_format() != "channels_last":
-        raise ValueError("channels stand last here: see keras.config.image_data_format")
+    require_channels_last()
     inputs = keras.Input(input_shape, name="input")
     x = layers.Conv2D(6, 5, name="conv_1")(inputs)  # 28x28x6
     x = layers.Activation("relu", name="act_1--relu")(x)  # 28x28x6

@@ -28,10 +28,11 @@ class Flatten(nn.Module):
         return x.movedim(1, -1).flatten(1)
 
 
-def glorot_uniform(layer: nn.Conv2d | nn.Linear) -> None:
-    """A Glorot-uniform kernel and a zero bias."""
-    nn.init.xavier_uniform_(layer.weight)
-    zero_bias(layer)
+def glorot_uniform(layer: nn.Module) -> None:
+    """A Glorot-uniform kernel and a zero bias, for a layer that has them."""
+    if isinstance(layer, nn.Conv2d | nn.Linear):
+        nn.init.xavier_uniform_(layer.weight)
+        zero_bias(layer)
 
 
 def zero_bias(layer: nn.Conv2d | nn.Linear) -> None:
@@ -75,9 +76,7 @@ class LeNetCifar(nn.Module):
             self.scores: nn.Module = nn.Identity()  # 10
             if classifier_activation:
                 self.scores = as_module(classifier_activation)
-        for layer in self.modules():
-            if isinstance(layer, nn.Conv2d | nn.Linear):
-                glorot_uniform(layer)
+        self.apply(glorot_uniform)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv_1(x)

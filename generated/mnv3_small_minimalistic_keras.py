@@ -18,6 +18,12 @@ import keras
 from keras import layers
 
 
+def require_channels_last() -> None:
+    """Refuse a Keras that is set to another order of axes than this file's."""
+    if keras.config.image_data_format() != "channels_last":
+        raise ValueError("channels stand last here: see keras.config.image_data_format")
+
+
 def activate(
     x: keras.KerasTensor,
     act: str | Callable[..., keras.KerasTensor] | None,
@@ -147,8 +153,7 @@ def MobileNetV3SmallMinimalistic(
         c4: 14x14x48 at stride 16
         c5: 7x7x576 at stride 32
     """
-    if keras.config.image_data_format() != "channels_last":
-        raise ValueError("channels stand last here: see keras.config.image_data_format")
+    require_channels_last()
     inputs = keras.Input(input_shape, name="input")
     features = {}
     x = conv_bn(inputs, 16, kernel=3, stride=2, act="relu", name="stem")  # 112x112x16

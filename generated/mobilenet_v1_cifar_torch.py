@@ -81,10 +81,11 @@ class GlobalAvgPool2d(nn.Module):
         return x.mean((2, 3))
 
 
-def glorot_uniform(layer: nn.Conv2d | nn.Linear) -> None:
-    """A Glorot-uniform kernel and a zero bias."""
-    nn.init.xavier_uniform_(layer.weight)
-    zero_bias(layer)
+def glorot_uniform(layer: nn.Module) -> None:
+    """A Glorot-uniform kernel and a zero bias, for a layer that has them."""
+    if isinstance(layer, nn.Conv2d | nn.Linear):
+        nn.init.xavier_uniform_(layer.weight)
+        zero_bias(layer)
 
 
 def zero_bias(layer: nn.Conv2d | nn.Linear) -> None:
@@ -223,9 +224,7 @@ class MobileNetV1Cifar(nn.Module):
                 dropout=dropout,
                 out_act=classifier_activation,
             )
-        for layer in self.modules():
-            if isinstance(layer, nn.Conv2d | nn.Linear):
-                glorot_uniform(layer)
+        self.apply(glorot_uniform)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)

@@ -15,6 +15,35 @@ import keras
 from keras import layers
 
 
+def require_channels_last() -> None:
+    """Refuse a Keras that is set to another order of axes than this file's."""
+    if keras.config.image_data_format() != "channels_last":
+        raise ValueError("channels stand last here: see keras.config.image_data_format")
+
+
+def pair(value: int | tuple[int, int]) -> tuple[int, int]:
+    """A height and a width: one number stands for both."""
+    return (value, value) if isinstance(value, int) else value
+
+
+def pool_over_zeros(
+    x: keras.KerasTensor,
+    pool: type[layers.Layer],
+    kernel: int | tuple[int, int],
+    stride: int | tuple[int, int],
+    *,
+    name: str,
+) -> keras.KerasTensor:
+    """Pooling padded as "same", by zeros that count: whole strides of zeros go around the input,
+    and what the windows on them alone give is cut off."""
+    sizes = [*zip(pair(kernel), pair(stride), strict=True)]
+    margins = [-(-(k - 1) // s) for k, s in sizes]
+    zeros = [margin * s for margin, (_, s) in zip(margins, sizes, strict=True)]
+    x = layers.ZeroPadding2D(zeros, name=f"{name}-zeros")(x)
+    x = pool(kernel, strides=stride, padding="same", name=f"{name}-pool")(x)
+    return layers.Cropping2D(margins, name=name)(x)
+
+
 def activate(
     x: keras.KerasTensor,
     act: str | Callable[..., keras.KerasTensor] | None,
@@ -167,27 +196,6 @@ def separable(
     )(x)
 
 
-def max_pool(x: keras.KerasTensor, *, name: str) -> keras.KerasTensor:
-    """3x3 max pooling at stride 2, over zeros that can win or over what is there. At
-    any size.
-    """
-    x = layers.ZeroPadding2D(((2, 2), (2, 2)), name=f"{name}-pad")(x)
-    x = layers.MaxPooling2D(3, strides=2, padding="same", name=f"{name}-pool")(x)
-    return layers.Cropping2D(((1, 1), (1, 1)), name=f"{name}-crop")(x)
-
-
-def avg_pool(x: keras.KerasTensor, *, name: str) -> keras.KerasTensor:
-    """3x3 average pooling at stride 2 over zeros, which count. At any size."""
-    x = layers.ZeroPadding2D(((2, 2), (2, 2)), name=f"{name}-pad")(x)
-    x = layers.AveragePooling2D(3, strides=2, padding="same", name=f"{name}-pool")(x)
-    return layers.Cropping2D(((1, 1), (1, 1)), name=f"{name}-crop")(x)
-
-
-def mean(x: keras.KerasTensor, *, name: str) -> keras.KerasTensor:
-    """3x3 average pooling."""
-    return layers.AveragePooling2D(3, strides=1, padding="same", name=f"{name}-pool")(x)
-
-
 def reduction_cell(
     x: keras.KerasTensor,
     prev: keras.KerasTensor,
@@ -205,16 +213,21 @@ def reduction_cell(
     y1_left = separable(h, filters, kernel=5, stride=2, name=f"{name}-y1_left")
     y1_right = separable(p, filters, kernel=7, stride=2, name=f"{name}-y1_right")
     y1 = layers.Add(name=f"{name}-y1")([y1_left, y1_right])
-    y2_left = max_pool(h, name=f"{name}-y2_left")
+    y2_left = pool_over_zeros(h, layers.MaxPooling2D, 3, 2, name=f"{name}-y2_left")
     y2_right = separable(p, filters, kernel=7, stride=2, name=f"{name}-y2_right")
     y2 = layers.Add(name=f"{name}-y2")([y2_left, y2_right])
-    y3_left = avg_pool(h, name=f"{name}-y3_left")
+    y3_left = pool_over_zeros(h, layers.AveragePooling2D, 3, 2, name=f"{name}-y3_left")
     y3_right = separable(p, filters, kernel=5, stride=2, name=f"{name}-y3_right")
     y3 = layers.Add(name=f"{name}-y3")([y3_left, y3_right])
-    y4_right = mean(y1, name=f"{name}-y4_right")
+    y4_right = layers.AveragePooling2D(
+        3,
+        strides=1,
+        padding="same",
+        name=f"{name}-y4_right",
+    )(y1)
     y4 = layers.Add(name=f"{name}-y4")([y2, y4_right])
     y5_left = separable(y1, filters, kernel=3, name=f"{name}-y5_left")
-    y5_right = max_pool(h, name=f"{name}-y5_right")
+    y5_right = pool_over_zeros(h, layers.MaxPooling2D, 3, 2, name=f"{name}-y5_right")
     y5 = layers.Add(name=f"{name}-y5")([y5_left, y5_right])
     return layers.Concatenate(name=f"{name}-concat")([y2, y3, y4, y5])
 
@@ -236,10 +249,25 @@ def normal_cell(
     y2_left = separable(p, filters, kernel=5, name=f"{name}-y2_left")
     y2_right = separable(p, filters, kernel=3, name=f"{name}-y2_right")
     y2 = layers.Add(name=f"{name}-y2")([y2_left, y2_right])
-    y3_left = mean(h, name=f"{name}-y3_left")
+    y3_left = layers.AveragePooling2D(
+        3,
+        strides=1,
+        padding="same",
+        name=f"{name}-y3_left",
+    )(h)
     y3 = layers.Add(name=f"{name}-y3")([y3_left, p])
-    y4_left = mean(p, name=f"{name}-y4_left")
-    y4_right = mean(p, name=f"{name}-y4_right")
+    y4_left = layers.AveragePooling2D(
+        3,
+        strides=1,
+        padding="same",
+        name=f"{name}-y4_left",
+    )(p)
+    y4_right = layers.AveragePooling2D(
+        3,
+        strides=1,
+        padding="same",
+        name=f"{name}-y4_right",
+    )(p)
     y4 = layers.Add(name=f"{name}-y4")([y4_left, y4_right])
     y5_left = separable(h, filters, kernel=3, name=f"{name}-y5_left")
     y5 = layers.Add(name=f"{name}-y5")([y5_left, h])
@@ -282,8 +310,7 @@ def NASNetAMobile(
             function of tensors
         input_shape: (height, width, channels); height and width may be None
     """
-    if keras.config.image_data_format() != "channels_last":
-        raise ValueError("channels stand last here: see keras.config.image_data_format")
+    require_channels_last()
     inputs = keras.Input(input_shape, name="input")
     x = stem(inputs, 32, stride=2, name="stem")  # 111x111x32
     prev, x = x, reduction_cell(x, x, 11, first=True, name="stem_1")  # 56x56x44

@@ -82,40 +82,47 @@ def pair(value: int | tuple[int, int]) -> tuple[int, int]:
 
 
 class MaxPool2dSame(nn.MaxPool2d):
-    """MaxPool2d with TensorFlow's "same" padding, of minus infinity."""
+    """MaxPool2d with TensorFlow's "same" padding: of minus infinity, or of zeros that may win."""
 
     def __init__(
         self,
         kernel: int | tuple[int, int],
         stride: int | tuple[int, int],
+        zeros: bool = False,
     ) -> None:
         super().__init__(pair(kernel), pair(stride))
         self.window = pair(kernel), pair(stride)
+        self.outside = 0.0 if zeros else -math.inf
 
     def forward(self, x: Tensor) -> Tensor:
         kernel, stride = self.window
-        x = pad_same(x, list(kernel), list(stride), [1, 1], -math.inf)
+        x = pad_same(x, list(kernel), list(stride), [1, 1], self.outside)
         x = F.max_pool2d(x, kernel, stride)
         return x
 
 
 class AvgPool2dSame(nn.AvgPool2d):
-    """AvgPool2d with TensorFlow's "same" padding, which does not count in the mean."""
+    """AvgPool2d with TensorFlow's "same" padding: not in the mean, or of zeros that count."""
 
     def __init__(
         self,
         kernel: int | tuple[int, int],
         stride: int | tuple[int, int],
+        zeros: bool = False,
     ) -> None:
         super().__init__(pair(kernel), pair(stride))
         self.window = pair(kernel), pair(stride)
+        self.zeros = zeros
 
     def forward(self, x: Tensor) -> Tensor:
         kernel, stride = self.window
-        ones = torch.ones_like(x[:1, :1])
         total = pad_same(x, list(kernel), list(stride), [1, 1])
+        mean = F.avg_pool2d(total, kernel, stride)
+        if self.zeros:
+            return mean
+        ones = torch.ones_like(x[:1, :1])
         share = pad_same(ones, list(kernel), list(stride), [1, 1])
-        return F.avg_pool2d(total, kernel, stride) / F.avg_pool2d(share, kernel, stride)
+        return mean / F.avg_pool2d(share, kernel, stride)
 
 
 def as_module(act: nn.Module | Callable[..., nn.Module]) -> nn.Module:
@@ -143,16 +150,18 @@ class Crop2d(nn.Module):
         return F.pad(x, list(self.pads))
 
 
-def glorot_uniform(layer: nn.Conv2d | nn.Linear) -> None:
-    """A Glorot-uniform kernel and a zero bias."""
-    nn.init.xavier_uniform_(layer.weight)
-    zero_bias(layer)
+def glorot_uniform(layer: nn.Module) -> None:
+    """A Glorot-uniform kernel and a zero bias, for a layer that has them."""
+    if isinstance(layer, nn.Conv2d | nn.Linear):
+        nn.init.xavier_uniform_(layer.weight)
+        zero_bias(layer)
 
 
-def he_normal(layer: nn.Conv2d | nn.Linear) -> None:
-    """A truncated He-normal kernel and a zero bias."""
-    truncated_normal(layer.weight, 2.0, fans(layer.weight)[0])
-    zero_bias(layer)
+def he_normal(layer: nn.Module) -> None:
+    """A truncated He-normal kernel and a zero bias, for a layer that has them."""
+    if isinstance(layer, nn.Conv2d | nn.Linear):
+        truncated_normal(layer.weight, 2.0, fans(layer.weight)[0])
+        zero_bias(layer)
 
 
 def zero_bias(layer: nn.Conv2d | nn.Linear) -> None:
@@ -281,36 +290,6 @@ class Separable(nn.Sequential):
         glorot_uniform(self.conv_2.pointwise)
 
 
-class MaxPool(nn.Sequential):
-    """3x3 max pooling at stride 2, over zeros that can win or over what is there. At
-    any size.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.pad = nn.ZeroPad2d((2, 2, 2, 2))
-        self.pool = MaxPool2dSame(3, 2)
-        self.crop = Crop2d(1, 1, 1, 1)
-
-
-class AvgPool(nn.Sequential):
-    """3x3 average pooling at stride 2 over zeros, which count. At any size."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.pad = nn.ZeroPad2d((2, 2, 2, 2))
-        self.pool = AvgPool2dSame(3, 2)
-        self.crop = Crop2d(1, 1, 1, 1)
-
-
-class Mean(nn.Sequential):
-    """3x3 average pooling."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.pool = nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
-
-
 class ReductionCell(nn.Module):
     """Reduction cell (Figure 4, right); halves the size."""
 
@@ -335,23 +314,23 @@ class ReductionCell(nn.Module):
             kernel=7,
             stride=2,
         )
-        self.y2_left = MaxPool()
+        self.y2_left = MaxPool2dSame(3, 2, zeros=True)
         self.y2_right = Separable(
             filters if not first else prev_channels,
             filters,
             kernel=7,
             stride=2,
         )
-        self.y3_left = AvgPool()
+        self.y3_left = AvgPool2dSame(3, 2, zeros=True)
         self.y3_right = Separable(
             filters if not first else prev_channels,
             filters,
             kernel=5,
             stride=2,
         )
-        self.y4_right = Mean()
+        self.y4_right = nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
         self.y5_left = Separable(filters, filters, kernel=3)
-        self.y5_right = MaxPool()
+        self.y5_right = MaxPool2dSame(3, 2, zeros=True)
 
     def forward(self, x: Tensor, prev: Tensor) -> Tensor:
         p = self.p(prev)
@@ -382,9 +361,9 @@ class NormalCell(nn.Module):
         self.y1_right = Separable(filters, filters, kernel=3)
         self.y2_left = Separable(filters, filters, kernel=5)
         self.y2_right = Separable(filters, filters, kernel=3)
-        self.y3_left = Mean()
-        self.y4_left = Mean()
-        self.y4_right = Mean()
+        self.y3_left = nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
+        self.y4_left = nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
+        self.y4_right = nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
         self.y5_left = Separable(filters, filters, kernel=3)
 
     def forward(self, x: Tensor, prev: Tensor) -> Tensor:

@@ -80,6 +80,16 @@ ROWS = {
         (-1, -2, -3, -4),
         (-1, -3),
     ),
+    "mean over zeros": (
+        "{block: avg_pool2d, kernel: [3, 1], stride: [2, 1], padding: zeros}",
+        (1, 2, 6, 4),
+        (3, 10 / 3),
+    ),
+    "zeros may win": (
+        "{block: max_pool2d, kernel: [3, 1], stride: [2, 1], padding: zeros}",
+        (-1, -2, -3, -4),
+        (-1, 0),
+    ),
     "crop": ("{block: crop2d, cropping: [2, 1, 0, 0]}", (1, 2, 3, 4, 5), (3, 4)),
     "zeros": ("{block: zero_pad2d, padding: [2, 1, 0, 0]}", (7,), (0, 0, 7, 0)),
     "rescale": ("{block: rescale, scale: 2, offset: -1}", (1, 2), (1, 3)),

@@ -118,9 +118,13 @@ def windows(x: Array, a: Mapping[str, Any], fill: float) -> Array:
     return every[:, :, ::row, ::column, ::down, ::across]
 
 
+def outside(a: Mapping[str, Any], otherwise: float) -> float:
+    return 0.0 if a["padding"] == "zeros" else otherwise
+
+
 def sides(padding: Any, axis: int, n: int, k: int, s: int, d: int) -> tuple[int, int]:
     """Zeros before and after. `same` as tf.nn's notes on padding give it."""
-    if padding == "same":
+    if padding in ("same", "zeros"):
         reach = (k - 1) * d + 1
         total = max(reach - s, 0) if n % s == 0 else max(reach - n % s, 0)
         return total // 2, total - total // 2
@@ -171,8 +175,8 @@ REFERENCES: Mapping[str, Callable[..., Array]] = {
     "separable_conv2d": separable_conv2d,
     "dense": lambda x, a, weight, bias=0.0: x @ weight.T + bias,
     "batch_norm": batch_norm,
-    "max_pool2d": lambda x, a: windows(x, a, -np.inf).max((-1, -2)),
-    "avg_pool2d": lambda x, a: np.nanmean(windows(x, a, np.nan), (-1, -2)),
+    "max_pool2d": lambda x, a: windows(x, a, outside(a, -np.inf)).max((-1, -2)),
+    "avg_pool2d": lambda x, a: np.nanmean(windows(x, a, outside(a, np.nan)), (-1, -2)),
     "global_avg_pool2d": lambda x, a: x.mean((2, 3), keepdims=a["keepdims"]),
     "global_max_pool2d": lambda x, a: x.max((2, 3), keepdims=a["keepdims"]),
     "zero_pad2d": lambda x, a: np.pad(x, [(0, 0)] * 2 + [a["padding"][:2], a["padding"][2:]]),

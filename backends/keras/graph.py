@@ -78,6 +78,11 @@ def _layers(body: Body, name: str, spelled: Apply, inputs: tuple[_Node, ...]) ->
     helper = _HELPERS.get(spelled.callee)
     if helper is not None:
         return helper(body, name, inputs)
+    if spelled.callee == "pool_over_zeros":
+        kind = next(a for a in spelled.arguments if str(a).startswith("layers."))
+        x = _Node("ZeroPadding2D", f"{name}-zeros", inputs)
+        x = _Node(str(kind).removeprefix("layers."), f"{name}-pool", (x,))
+        return _Node("Cropping2D", name, (x,))
     own = dict(a for a in spelled.arguments if isinstance(a, tuple))["name"]
     assert isinstance(own, LayerName)
     kind = spelled.callee.removeprefix("layers.")

@@ -30,6 +30,24 @@ def pad(
     return layers.ZeroPadding2D(((top, bottom), (left, right)), name=name)(x)
 
 
+def pool_over_zeros(
+    x: keras.KerasTensor,
+    pool: type[layers.Layer],
+    kernel: int | tuple[int, int],
+    stride: int | tuple[int, int],
+    *,
+    name: str,
+) -> keras.KerasTensor:
+    """Pooling padded as "same", by zeros that count: whole strides of zeros go around the input,
+    and what the windows on them alone give is cut off."""
+    sizes = [*zip(pair(kernel), pair(stride), strict=True)]
+    margins = [-(-(k - 1) // s) for k, s in sizes]
+    zeros = [margin * s for margin, (_, s) in zip(margins, sizes, strict=True)]
+    x = layers.ZeroPadding2D(zeros, name=f"{name}-zeros")(x)
+    x = pool(kernel, strides=stride, padding="same", name=f"{name}-pool")(x)
+    return layers.Cropping2D(margins, name=name)(x)
+
+
 def activate(
     x: keras.KerasTensor,
     act: str | Callable[..., keras.KerasTensor] | None,

@@ -99,6 +99,10 @@ def _dense(call: OpCall) -> Apply:
 
 def _pool(class_name: str) -> Spelling:
     def spell(call: OpCall) -> Apply:
+        if call.is_("padding", "zeros"):
+            name, size = LayerName(call.name, call.within), (call["kernel"], call["stride"])
+            kind = f"layers.{class_name}"
+            return call.apply("pool_over_zeros", *call.inputs, kind, *size, name=name)
         named = {"strides": call["stride"], "padding": call["padding"]}
         return _layer(call, class_name, call["kernel"], **named)
 

@@ -111,40 +111,47 @@ def pair(value: int | tuple[int, int]) -> tuple[int, int]:
 
 
 class MaxPool2dSame(nn.MaxPool2d):
-    """MaxPool2d with TensorFlow's "same" padding, of minus infinity."""
+    """MaxPool2d with TensorFlow's "same" padding: of minus infinity, or of zeros that may win."""
 
     def __init__(
         self,
         kernel: int | tuple[int, int],
         stride: int | tuple[int, int],
+        zeros: bool = False,
     ) -> None:
         super().__init__(pair(kernel), pair(stride))
         self.window = pair(kernel), pair(stride)
+        self.outside = 0.0 if zeros else -math.inf
 
     def forward(self, x: Tensor) -> Tensor:
         kernel, stride = self.window
-        x = pad_same(x, list(kernel), list(stride), [1, 1], -math.inf)
+        x = pad_same(x, list(kernel), list(stride), [1, 1], self.outside)
         x = F.max_pool2d(x, kernel, stride)
         return x
 
 
 class AvgPool2dSame(nn.AvgPool2d):
-    """AvgPool2d with TensorFlow's "same" padding, which does not count in the mean."""
+    """AvgPool2d with TensorFlow's "same" padding: not in the mean, or of zeros that count."""
 
     def __init__(
         self,
         kernel: int | tuple[int, int],
         stride: int | tuple[int, int],
+        zeros: bool = False,
     ) -> None:
         super().__init__(pair(kernel), pair(stride))
         self.window = pair(kernel), pair(stride)
+        self.zeros = zeros
 
     def forward(self, x: Tensor) -> Tensor:
         kernel, stride = self.window
-        ones = torch.ones_like(x[:1, :1])
         total = pad_same(x, list(kernel), list(stride), [1, 1])
+        mean = F.avg_pool2d(total, kernel, stride)
+        if self.zeros:
+            return mean
+        ones = torch.ones_like(x[:1, :1])
         share = pad_same(ones, list(kernel), list(stride), [1, 1])
-        return F.avg_pool2d(total, kernel, stride) / F.avg_pool2d(share, kernel, stride)
+        return mean / F.avg_pool2d(share, kernel, stride)
 
 
 class BatchNorm(nn.BatchNorm2d):
@@ -231,40 +238,46 @@ class Rescale(nn.Module):
         return x * self.scale + self.offset
 
 
-def glorot_uniform(layer: nn.Conv2d | nn.Linear) -> None:
-    """A Glorot-uniform kernel and a zero bias."""
-    nn.init.xavier_uniform_(layer.weight)
-    zero_bias(layer)
+def glorot_uniform(layer: nn.Module) -> None:
+    """A Glorot-uniform kernel and a zero bias, for a layer that has them."""
+    if isinstance(layer, nn.Conv2d | nn.Linear):
+        nn.init.xavier_uniform_(layer.weight)
+        zero_bias(layer)
 
 
-def glorot_normal(layer: nn.Conv2d | nn.Linear) -> None:
-    """A truncated Glorot-normal kernel and a zero bias."""
-    truncated_normal(layer.weight, 2.0, sum(fans(layer.weight)))
-    zero_bias(layer)
+def glorot_normal(layer: nn.Module) -> None:
+    """A truncated Glorot-normal kernel and a zero bias, for a layer that has them."""
+    if isinstance(layer, nn.Conv2d | nn.Linear):
+        truncated_normal(layer.weight, 2.0, sum(fans(layer.weight)))
+        zero_bias(layer)
 
 
-def he_uniform(layer: nn.Conv2d | nn.Linear) -> None:
-    """A He-uniform kernel and a zero bias."""
-    nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")
-    zero_bias(layer)
+def he_uniform(layer: nn.Module) -> None:
+    """A He-uniform kernel and a zero bias, for a layer that has them."""
+    if isinstance(layer, nn.Conv2d | nn.Linear):
+        nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")
+        zero_bias(layer)
 
 
-def he_normal(layer: nn.Conv2d | nn.Linear) -> None:
-    """A truncated He-normal kernel and a zero bias."""
-    truncated_normal(layer.weight, 2.0, fans(layer.weight)[0])
-    zero_bias(layer)
+def he_normal(layer: nn.Module) -> None:
+    """A truncated He-normal kernel and a zero bias, for a layer that has them."""
+    if isinstance(layer, nn.Conv2d | nn.Linear):
+        truncated_normal(layer.weight, 2.0, fans(layer.weight)[0])
+        zero_bias(layer)
 
 
-def lecun_uniform(layer: nn.Conv2d | nn.Linear) -> None:
-    """A LeCun-uniform kernel and a zero bias."""
-    nn.init.kaiming_uniform_(layer.weight, nonlinearity="linear")
-    zero_bias(layer)
+def lecun_uniform(layer: nn.Module) -> None:
+    """A LeCun-uniform kernel and a zero bias, for a layer that has them."""
+    if isinstance(layer, nn.Conv2d | nn.Linear):
+        nn.init.kaiming_uniform_(layer.weight, nonlinearity="linear")
+        zero_bias(layer)
 
 
-def lecun_normal(layer: nn.Conv2d | nn.Linear) -> None:
-    """A truncated LeCun-normal kernel and a zero bias."""
-    truncated_normal(layer.weight, 1.0, fans(layer.weight)[0])
-    zero_bias(layer)
+def lecun_normal(layer: nn.Module) -> None:
+    """A truncated LeCun-normal kernel and a zero bias, for a layer that has them."""
+    if isinstance(layer, nn.Conv2d | nn.Linear):
+        truncated_normal(layer.weight, 1.0, fans(layer.weight)[0])
+        zero_bias(layer)
 
 
 def zero_bias(layer: nn.Conv2d | nn.Linear) -> None:
@@ -286,7 +299,7 @@ def fans(weight: Tensor) -> tuple[int, int]:
     return weight.shape[1] * area, weight.shape[0] * area
 
 
-def as_depthwise(initialize: Callable[[nn.Conv2d], None], layer: nn.Conv2d) -> None:
+def as_depthwise(initialize: Callable[[nn.Module], None], layer: nn.Conv2d) -> None:
     """`initialize` with the fans of Keras, whose depthwise kernels are (..., in, multiplier)."""
     weight = layer.weight
     transposed = weight.detach().view(-1, layer.in_channels, *layer.kernel_size)

@@ -177,10 +177,14 @@ def _pool(stock: str, same: str) -> Spelling:
         kernel, stride = call.pair("kernel"), call.pair("stride")
         if call.is_("padding", "valid"):
             return call.apply(stock, call["kernel"], stride=call["stride"])
-        if kernel is None or stride != (1, 1) or not all(size % 2 for size in kernel):
-            return call.apply(same, call["kernel"], call["stride"])
+        zeros = call.is_("padding", "zeros")
+        stock_pads = stock == "nn.AvgPool2d" or not zeros
+        uneven = kernel is None or stride != (1, 1) or not all(size % 2 for size in kernel)
+        if kernel is None or uneven or not stock_pads:
+            over: dict[str, Expression] = {"zeros": "True"} if zeros else {}
+            return call.apply(same, call["kernel"], call["stride"], **over)
         pads: dict[str, Expression] = {"padding": literal((kernel[0] // 2, kernel[1] // 2))}
-        if stock == "nn.AvgPool2d":
+        if stock == "nn.AvgPool2d" and not zeros:
             pads["count_include_pad"] = "False"
         return call.apply(stock, call["kernel"], stride="1", **pads)
 

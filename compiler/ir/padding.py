@@ -21,7 +21,7 @@ def pads(
 ) -> tuple[int, int]:
     """(before, after) of a `padding` value; `side` is 0 for rows and 1 for columns."""
     match padding:
-        case "same":
+        case "same" | "zeros":
             return same(size, kernel, stride, dilation)
         case "symmetric":
             return dilation * (kernel // 2), dilation * (kernel // 2)

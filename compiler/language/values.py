@@ -17,6 +17,7 @@ PADDINGS = {
 
 POOL_PADDINGS = {
     "same": "ceil(n / stride) outputs; padded cells never win a maximum or count in a mean",
+    "zeros": "as `same`, of zeros that may win a maximum and count in a mean",
     "valid": "no padding",
 }
 
@@ -159,8 +160,8 @@ KINDS = {
         "`same`, `symmetric`, `valid` or `[top, bottom, left, right]`", _padding, tuple(PADDINGS)
     ),
     "pool_padding": Kind(
-        "`same` or `valid`",
-        _word(POOL_PADDINGS, "E034", "`same` or `valid`"),
+        "`same`, `zeros` or `valid`",
+        _word(POOL_PADDINGS, "E034", choices(POOL_PADDINGS)),
         tuple(POOL_PADDINGS),
     ),
     "activation": Kind(

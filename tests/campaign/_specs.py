@@ -208,7 +208,7 @@ class Maker:
         if self.chance(0.5):
             words = ["same", "same", "valid"]
             sides = [[0, 1, 0, 1], [1, 1, 1, 1], [1, 0, 2, 1], [1, 1, 2, 2], [0, 0, 0, 0]]
-            words += [] if pool else ["symmetric", *sides, *self.of_type("padding")]
+            words += ["zeros"] if pool else ["symmetric", *sides, *self.of_type("padding")]
             given["padding"] = self.random.choice(words)
         if not pool and self.chance(0.15):
             given["dilation"] = self.pick(1, 2, [2, 1], [1, 3])

@@ -16,6 +16,12 @@ import keras
 from keras import layers
 
 
+def require_channels_last() -> None:
+    """Refuse a Keras that is set to another order of axes than this file's."""
+    if keras.config.image_data_format() != "channels_last":
+        raise ValueError("channels stand last here: see keras.config.image_data_format")
+
+
 def conv(
     x: keras.KerasTensor,
     out: int,
@@ -201,8 +207,7 @@ def Blocks(input_shape: tuple[int | None, ...] = (12, 9, 6)) -> keras.Model:
     Args:
         input_shape: (height, width, channels); height and width may be None
     """
-    if keras.config.image_data_format() != "channels_last":
-        raise ValueError("channels stand last here: see keras.config.image_data_format")
+    require_channels_last()
     inputs = keras.Input(input_shape, name="input")
     x = nested(inputs, 2, name="nested")  # 12x9x6
     x = layers.Activation("tanh", name="activation--tanh")(x)  # 12x9x6

@@ -16,10 +16,11 @@ import torch
 from torch import Tensor, nn
 
 
-def glorot_uniform(layer: nn.Conv2d | nn.Linear) -> None:
-    """A Glorot-uniform kernel and a zero bias."""
-    nn.init.xavier_uniform_(layer.weight)
-    zero_bias(layer)
+def glorot_uniform(layer: nn.Module) -> None:
+    """A Glorot-uniform kernel and a zero bias, for a layer that has them."""
+    if isinstance(layer, nn.Conv2d | nn.Linear):
+        nn.init.xavier_uniform_(layer.weight)
+        zero_bias(layer)
 
 
 def zero_bias(layer: nn.Conv2d | nn.Linear) -> None:
@@ -259,9 +260,7 @@ class Blocks(nn.Module):
             first_two_hidden=8,
             second_one_hidden=3,
         )
-        for layer in self.modules():
-            if isinstance(layer, nn.Conv2d | nn.Linear):
-                glorot_uniform(layer)
+        self.apply(glorot_uniform)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.nested(x)

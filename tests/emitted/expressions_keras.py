@@ -15,6 +15,12 @@ import keras
 from keras import layers
 
 
+def require_channels_last() -> None:
+    """Refuse a Keras that is set to another order of axes than this file's."""
+    if keras.config.image_data_format() != "channels_last":
+        raise ValueError("channels stand last here: see keras.config.image_data_format")
+
+
 def pair(value: int | tuple[int, int]) -> tuple[int, int]:
     """A height and a width: one number stands for both."""
     return (value, value) if isinstance(value, int) else value
@@ -137,8 +143,7 @@ def Expressions(
         rate: as in the spec
         input_shape: (height, width, channels); height and width may be None
     """
-    if keras.config.image_data_format() != "channels_last":
-        raise ValueError("channels stand last here: see keras.config.image_data_format")
+    require_channels_last()
     inputs = keras.Input(input_shape, name="input")
     x = computed(inputs, 2, act=None, name="computed")  # 48x13x4
     x = computed(x, 3, wide=False, name="narrow")  # 28x2x6

@@ -16,6 +16,12 @@ import keras
 from keras import layers
 
 
+def require_channels_last() -> None:
+    """Refuse a Keras that is set to another order of axes than this file's."""
+    if keras.config.image_data_format() != "channels_last":
+        raise ValueError("channels stand last here: see keras.config.image_data_format")
+
+
 def conv(
     x: keras.KerasTensor,
     out: int,
@@ -65,8 +71,7 @@ def Rows(
         prev: a name that the generated code likes too
         input_shape: (height, width, channels); height and width may be None
     """
-    if keras.config.image_data_format() != "channels_last":
-        raise ValueError("channels stand last here: see keras.config.image_data_format")
+    require_channels_last()
     inputs = keras.Input(input_shape, name="input")
     x = conv(inputs, 8, name="stem")  # 13x10x8
     stem, x = x, conv(inputs, 8, kernel=3, name="side")  # 13x10x8

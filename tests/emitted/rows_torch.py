@@ -23,10 +23,11 @@ class GlobalMaxPool2d(nn.Module):
         return x.amax((2, 3))
 
 
-def glorot_uniform(layer: nn.Conv2d | nn.Linear) -> None:
-    """A Glorot-uniform kernel and a zero bias."""
-    nn.init.xavier_uniform_(layer.weight)
-    zero_bias(layer)
+def glorot_uniform(layer: nn.Module) -> None:
+    """A Glorot-uniform kernel and a zero bias, for a layer that has them."""
+    if isinstance(layer, nn.Conv2d | nn.Linear):
+        nn.init.xavier_uniform_(layer.weight)
+        zero_bias(layer)
 
 
 def zero_bias(layer: nn.Conv2d | nn.Linear) -> None:
@@ -101,9 +102,7 @@ class Rows(nn.Module):
         self.skipped = Second(4, 8)  # 4x13x10
         self.global_max_pool2d = GlobalMaxPool2d()  # 4
         self.dense = nn.Linear(4, prev)  # 4
-        for layer in self.modules():
-            if isinstance(layer, nn.Conv2d | nn.Linear):
-                glorot_uniform(layer)
+        self.apply(glorot_uniform)
 
     def forward(self, x: Tensor) -> Tensor:
         prev, x = x, self.stem(x)

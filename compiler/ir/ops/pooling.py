@@ -11,7 +11,7 @@ from archc.compiler.ir.ops.parts import KERNEL, STRIDE, need_map, pair, paramete
 _PADDING = parameter(
     "padding",
     "pool_padding",
-    "what is added around the input; write zeros with `zero_pad2d`",
+    "what is added around the input",
     "same",
     fixed=True,
 )

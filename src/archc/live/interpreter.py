@@ -141,7 +141,7 @@ def _sides(padding: Any, axis: int, n: int, k: int, s: int, d: int) -> tuple[int
         return 0, 0
     if padding == "symmetric":
         return d * (k // 2), d * (k // 2)
-    if padding == "same":
+    if padding in ("same", "zeros"):
         count = math.ceil(n / s)
         lacking = max(0, (count - 1) * s + (k - 1) * d + 1 - n)
         return lacking // 2, lacking - lacking // 2
@@ -224,13 +224,15 @@ def _batch_norm(a: Given, w: Weights, x: Array) -> Array:
 
 
 def _max_pool2d(a: Given, w: Weights, x: Array) -> Array:
-    return np.asarray(np.max([seen for _, _, seen in _taps(a, x, -math.inf)], axis=0))
+    outside = 0.0 if a["padding"] == "zeros" else -math.inf
+    return np.asarray(np.max([seen for _, _, seen in _taps(a, x, outside)], axis=0))
 
 
 def _avg_pool2d(a: Given, w: Weights, x: Array) -> Array:
-    """The mean of the window's real cells: what is padded does not count."""
+    """The mean of the window's real cells: what is padded does not count, but for `zeros`."""
     total: Any = sum(seen for _, _, seen in _taps(a, x))
-    count: Any = sum(seen for _, _, seen in _taps(a, np.ones_like(x)))
+    outside = 1.0 if a["padding"] == "zeros" else 0.0
+    count: Any = sum(seen for _, _, seen in _taps(a, np.ones_like(x), outside))
     return np.asarray(total / count)
 
 
