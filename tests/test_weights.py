@@ -21,8 +21,8 @@ import archc
 from archc import Net, backends, cli
 from archc.backends.keras.graph import snake_case, stored_layers
 from archc.backends.storage import tensors
+from archc.commands import weights as commands
 from archc.live.numeric import random_weights
-from archc.weights import commands
 
 torch = pytest.importorskip("torch")
 keras = pytest.importorskip("keras")

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from archc import backends, streams
+from archc import backends
 from archc.api import Net
 from archc.backends.storage import tensors
 from archc.compiler.ir.analysis import layers
@@ -212,35 +212,6 @@ def _reference(
     return points, live.outputs(
         built, batch, {point.reference for point in points if point.reference}
     )
-
-
-# ---- The table
-
-
-def print_table(verdicts: list[Verdict], tolerance: float) -> None:
-    """Prints a line for each row: the largest and the mean difference, and the scale."""
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    sides = list(next((v.differences for v in reversed(verdicts) if v.differences), {}))
-    for column in ("row", "block", "compared with"):
-        table.add_column(column, no_wrap=True)
-    for column in ("scale", *(f"{side} {what}" for side in sides for what in ("max", "mean"))):
-        table.add_column(column, justify="right", no_wrap=True)
-    for verdict in verdicts:
-        style = "red" if verdict.worst() > tolerance else None
-        table.add_row(*_cells(verdict, sides), style=style)
-    streams.console(140).print(table)
-
-
-def _cells(verdict: Verdict, sides: list[str]) -> list[str]:
-    point, found = verdict.point, verdict.differences
-    if not found:
-        return [point.row, point.block, "-"]
-    pairs = [(found[side].max, found[side].mean) if side in found else () for side in sides]
-    figures = [cell for p in pairs for cell in (map("{:.1e}".format, p) if p else ("-", "-"))]
-    scale = f"{next(iter(found.values())).scale:.3g}"
-    return [point.row, point.block, point.reference or "the output", scale, *figures]
 
 
 def divergences(verdicts: list[Verdict], tolerance: float) -> list[str]:

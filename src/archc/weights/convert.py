@@ -25,9 +25,9 @@ from archc.backends.storage import (
 )
 from archc.compiler.language.expressions import Definition, show
 from archc.compiler.language.problems import printable
-from archc.replacing import replacing
 from archc.weights import files
 from archc.weights.fit import require
+from archc.weights.replacing import replacing
 
 T = TypeVar("T")
 Progress = Callable[[Iterable[T], int], Iterable[T]]

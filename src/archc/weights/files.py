@@ -24,7 +24,7 @@ from archc.backends.storage import (
     require_size,
     shown,
 )
-from archc.replacing import require_regular
+from archc.weights.replacing import require_regular
 
 COUNTER = "num_batches_tracked"
 """What PyTorch counts in batch norms, and published files hold; no weight."""

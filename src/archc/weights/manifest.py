@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from archc import backends, streams
+from archc import backends
 from archc.api import Net
 from archc.backends.storage import DTYPE, Tensor, tensors
 
@@ -53,24 +53,3 @@ def _entry(tensor: Tensor) -> dict[str, Any]:
 
 def as_json(net: Net, names: Sequence[str]) -> dict[str, Any]:
     return {"name": net.name, "params": net.params._asdict(), "tensors": manifest(net, names)}
-
-
-def print_table(net: Net, names: Sequence[str]) -> None:
-    """Prints a line for each tensor."""
-    from rich.table import Table
-
-    entries = manifest(net, names)
-    table = Table(box=None, pad_edge=False)
-    for column in ("tensor", "role", "shape", *(x for name in names for x in (name, "layout", ""))):
-        table.add_column(column, no_wrap=True)
-    for entry in entries:
-        cells = [_cells(entry["backends"][name]) for name in names]
-        shape = "x".join(map(str, entry["shape"]))
-        table.add_row(entry["path"], entry["role"], shape, *(cell for row in cells for cell in row))
-    console = streams.console(200)
-    console.print(table)
-    console.print(f"\n{net.name}: {len(entries):,} tensors, {net.params.total:,} numbers, {DTYPE}")
-
-
-def _cells(entry: dict[str, Any]) -> tuple[str, str, str]:
-    return entry["name"], entry["layout"], "x".join(map(str, entry["shape"]))

@@ -8,17 +8,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from archc import streams
 from archc.api import load_with
-from archc.backends import WeightsError
+from archc.backends import WeightsError, storage
+from archc.commands import options, streams
 from archc.compiler.language.problems import printable
-from archc.options import BackendChoice
-from archc.options import include as include_option
-from archc.options import settings as settings_option
 
 if TYPE_CHECKING:
     from archc.api import Net
@@ -26,9 +23,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 FILE = click.Path(path_type=Path)
-Settings = Sequence[tuple[str, str]]
 Given = Iterable[tuple[str, object]]
-Folders = Sequence[Path]
 
 spec_option = click.option(
     "--spec", required=True, type=click.Path(), help="The spec of the network."
@@ -57,12 +52,18 @@ def weights() -> None:
 
 @weights.command("list")
 @click.argument("spec", type=click.Path())
-@click.option("--backend", "-b", type=BackendChoice(), default="all", help="All, if none is named.")
+@click.option(
+    "--backend", "-b", type=options.BackendChoice(), default="all", help="All, if none is named."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@settings_option
-@include_option
+@options.settings
+@options.include
 def list_(
-    spec: str, backend: list[str], as_json: bool, settings: Settings, include: Folders
+    spec: str,
+    backend: list[str],
+    as_json: bool,
+    settings: options.Settings,
+    include: options.Folders,
 ) -> None:
     """Print every tensor of SPEC.
 
@@ -74,19 +75,46 @@ def list_(
     if as_json:
         click.echo(json.dumps(manifest.as_json(net, backend), indent=2))
     else:
-        manifest.print_table(net, backend)
+        _print_table(net, backend)
+
+
+def _print_table(net: Net, names: Sequence[str]) -> None:
+    """Prints a line for each tensor."""
+    from archc.weights.manifest import manifest
+
+    entries = manifest(net, names)
+    columns = (column for name in names for column in (name, "layout", ""))
+    table = streams.table(("tensor", "role", "shape", *columns))
+    for entry in entries:
+        cells = [_cells(entry["backends"][name]) for name in names]
+        shape = "x".join(map(str, entry["shape"]))
+        table.add_row(entry["path"], entry["role"], shape, *(cell for row in cells for cell in row))
+    console = streams.console(200)
+    console.print(table)
+    console.print(
+        f"\n{net.name}: {len(entries):,} tensors, {net.params.total:,} numbers, {storage.DTYPE}"
+    )
+
+
+def _cells(entry: dict[str, Any]) -> tuple[str, str, str]:
+    return entry["name"], entry["layout"], "x".join(map(str, entry["shape"]))
 
 
 @weights.command()
 @click.argument("source", metavar="SRC", type=FILE)
 @click.argument("target", metavar="DST", type=FILE)
 @spec_option
-@settings_option
-@include_option
+@options.settings
+@options.include
 @force_option
 @installed()
 def convert(
-    source: Path, target: Path, spec: str, settings: Settings, include: Folders, force: bool
+    source: Path,
+    target: Path,
+    spec: str,
+    settings: options.Settings,
+    include: options.Folders,
+    force: bool,
 ) -> None:
     """Write the weights in SRC to DST.
 
@@ -105,7 +133,7 @@ def convert(
     net = load_with(spec, dict(settings), include)
     done = convert(net, source, target, progress)
     if not done.noted:
-        _say_assumed(source, net, settings)
+        say_assumed(source, net, settings)
     report(target, done)
 
 
@@ -113,16 +141,16 @@ def convert(
 @click.argument("source")
 @click.argument("paths", metavar="[FILE] DST", nargs=-1, required=True, type=FILE)
 @spec_option
-@settings_option
-@include_option
+@options.settings
+@options.include
 @force_option
 @installed()
 def import_(
     source: str,
     paths: Sequence[Path],
     spec: str,
-    settings: Settings,
-    include: Folders,
+    settings: options.Settings,
+    include: options.Folders,
     force: bool,
 ) -> None:
     """Write a published model's weights to DST.
@@ -160,7 +188,7 @@ def _say_needed(target: Path, spec: str, settings: str) -> None:
         click.echo(printable(f"{said} archc build {spec}{_flags(settings)}"), err=True)
 
 
-def _say_assumed(source: Path, net: Net, settings: Given) -> None:
+def say_assumed(source: Path, net: Net, settings: Given) -> None:
     """Warns where neither a file nor the user says what decides the numbers of a network."""
     from archc.weights.convert import assumed
 
@@ -208,52 +236,3 @@ def progress(items: Iterable[T], count: int) -> Iterator[T]:
             bar.update(task, completed=number + 1)
             if not bar.live.is_started and monotonic() - start > 1:
                 stack.enter_context(bar)
-
-
-@click.command()
-@click.argument("spec", type=click.Path())
-@click.option("--weights", type=FILE, help="Weights of SPEC; random ones, if no file is named.")
-@click.option("--against", metavar="SOURCE", help="keras.applications.NAME, timm:NAME, ...")
-@click.option("--tolerance", type=float, default=1e-4, show_default=True, help="Share of scale.")
-@settings_option
-@include_option
-@installed()
-def verify(
-    spec: str,
-    weights: Path | None,
-    against: str | None,
-    tolerance: float,
-    settings: Settings,
-    include: Folders,
-) -> None:
-    """Compare SPEC's models with a published one.
-
-    Both backends' models and the reference get the same weights and inputs, and the outputs of
-    every block are compared. Without --against, the reference is what the definitions of the ops
-    give, computed in float64 without any framework. Fails if any difference, as a share of the
-    largest value of the block's output, is above the tolerance, and names the first such block.
-
-    \b
-    Examples:
-      archc verify specs/mnv3_large.yaml --against keras.applications.MobileNetV3Large
-      archc verify specs/mnv3_large.yaml --against timm:mobilenetv3_large_100 --weights mine.pt
-    """
-    from archc.live import verify as verification
-    from archc.options import working
-    from archc.weights import importing, rules
-    from archc.weights.convert import says
-
-    model = rules.find(against) if against else None
-    given = dict(settings)
-    net = (
-        importing.network(spec, model, given, include) if model else load_with(spec, given, include)
-    )
-    if weights and not says(net, weights):
-        _say_assumed(weights, net, [*given.items(), *(model.needs.items() if model else ())])
-    with working(f"{Path(spec).name}: ") as step:
-        verdicts = verification.verify(net, model, weights, step)
-    verification.print_table(verdicts, tolerance)
-    wrong = verification.divergences(verdicts, tolerance)
-    for line in wrong:
-        click.echo(f"{printable(spec)}: {printable(line)}", err=True)
-    sys.exit(1 if wrong else 0)

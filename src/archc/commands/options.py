@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,8 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from archc import backends, streams
+from archc import backends
+from archc.commands import streams
 
 
 class BackendChoice(click.ParamType):  # type: ignore[type-arg]
@@ -49,6 +50,8 @@ class Setting(click.ParamType):  # type: ignore[type-arg]
 
 
 Command = Callable[..., Any]
+Settings = Sequence[tuple[str, str]]
+Folders = Sequence[Path]
 
 
 def specs(command: Command) -> Command:
