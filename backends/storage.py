@@ -103,6 +103,9 @@ class Format:
     """
     write: Callable[[Path, Any, Contents, Notes], None] | None
     """write(path, net, contents, notes); None where archc only reads such files."""
+    checked: bool = False
+    """Whether such weights meet no model that they were not made for: archc puts them there, or
+    the file holds the model too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +118,10 @@ class Storage:
     """tensor_name(path of the layer, canonical name of the array, slot) -> the framework's name."""
     formats: Mapping[str, Format]
     """By the ending of the file's name."""
+    canonical: bool = False
+    """Whether its names and layouts are archc's own, which the neutral format has too."""
+    counters: tuple[str, ...] = ()
+    """How names end of what its files hold besides weights."""
 
 
 ROOM = 8, 2**28

@@ -18,7 +18,7 @@ from archc.live.numeric import deviation
 from archc.weights.fit import require
 from archc.weights.importing import names
 from archc.weights.rules import find
-from archc.weights.zoo import stored
+from archc.weights.zoo import references
 
 Array = np.ndarray[Any, Any]
 
@@ -175,7 +175,7 @@ def torch_logits(model: Any, batch: Array) -> Array:
 def imported(net: Net, source: str, model: Any) -> dict[str, Array]:
     """A reference's arrays under archc's names; no array of either side is left over."""
     rules = find(source)
-    wanted, found = names(net, rules), stored(rules, model)
+    wanted, found = names(net, rules), references(net, rules).stored(model)
     require(source, net.name, wanted, found)
     return {
         tensor.path: tensor.slot.restore(found[name].read().reshape(tensor.shape))

@@ -19,9 +19,9 @@ import archc
 from archc import Net
 from archc.backends.python.execute import execute
 from archc.live.numeric import Array, deviation, random_batch, random_weights
+from archc.weights import zoo
 from archc.weights.importing import names
 from archc.weights.rules import find
-from archc.weights.zoo import fill
 
 from . import reference_models as references
 
@@ -48,8 +48,7 @@ def settled(model: Any, net: Net, source: str, batch: Array) -> dict[str, Array]
     With any statistics at all, signals would die on their way through so many layers.
     """
     weights, rules = random_weights(net.network), find(source)
-    fill(
-        rules,
+    zoo.references(net, rules).fill(
         model,
         {
             name: tensor.slot.store(weights[tensor.path], tensor.shape)

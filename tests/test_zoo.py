@@ -170,7 +170,7 @@ def test_every_source_fits_its_spec_exactly(name: str) -> None:
     rule = rules.find(name)
     net = importing.network(str(spec_of(name)), rule, {})
     model, _ = zoo.build(net, rule, 64, 64)
-    wanted, found = importing.names(net, rule), zoo.stored(rule, model)
+    wanted, found = importing.names(net, rule), zoo.references(net, rule).stored(model)
     assert wanted.keys() == found.keys()
 
 

@@ -195,4 +195,10 @@ def _own(array: Array) -> Array:
 
 
 _FORMAT = Format(KIND, _torch, _read, _write)
-STORAGE = Storage(SLOTS, tensor_name, {".pt": _FORMAT, ".pth": _FORMAT})
+STORAGE = Storage(
+    SLOTS,
+    tensor_name,
+    {".pt": _FORMAT, ".pth": _FORMAT},
+    canonical=True,
+    counters=(COUNTER,),
+)

@@ -31,7 +31,7 @@ class BackendChoice(click.ParamType):  # type: ignore[type-arg]
         return [CompletionItem(word) for word in words if word.startswith(incomplete)]
 
     def get_metavar(self, param: Any, ctx: Any = None) -> str:
-        return "torch|keras|all"
+        return "|".join([*backends.names(), "all"])
 
 
 class Setting(click.ParamType):  # type: ignore[type-arg]

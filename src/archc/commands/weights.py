@@ -181,9 +181,9 @@ def import_(
 
 def _say_needed(target: Path, spec: str, settings: str) -> None:
     """Warns where a framework would load the weights into a model of other settings."""
-    from archc.weights.files import CHECKED
+    from archc.weights.files import find
 
-    if settings and not target.name.endswith(CHECKED):
+    if settings and not find(target, writing=True)[1].checked:
         said = f"{target}: warning: these weights give right numbers only in models made with"
         click.echo(printable(f"{said} archc build {spec}{_flags(settings)}"), err=True)
 

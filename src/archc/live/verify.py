@@ -12,7 +12,6 @@ import numpy as np
 
 from archc import backends
 from archc.api import Net
-from archc.backends.storage import tensors
 from archc.compiler.ir.analysis import layers
 from archc.compiler.ir.network import Block, Row
 from archc.live import interpreter
@@ -20,7 +19,7 @@ from archc.live.numeric import Array, Arrays, random_batch, with_blocks
 from archc.live.random import settled_weights
 from archc.weights import zoo
 from archc.weights.convert import load
-from archc.weights.importing import reference_name
+from archc.weights.importing import names
 from archc.weights.rules import ZooModel
 
 TOLERANCE = 1e-4
@@ -199,16 +198,13 @@ def _reference(
     net: Net, model: ZooModel, weights: Arrays, batch: Array
 ) -> tuple[list[Point], Arrays]:
     built, live = zoo.build(net, model, *batch.shape[2:])
-    storage = backends.get(model.framework).storage()
     theirs = {
-        reference_name(net, model, storage, tensor): tensor.slot.store(
-            weights[tensor.path], tensor.shape
-        )
-        for tensor in tensors(net.network, storage)
+        name: tensor.slot.store(weights[tensor.path], tensor.shape)
+        for name, tensor in names(net, model).items()
     }
-    zoo.fill(model, built, theirs)
-    places = zoo.places(model, built)
-    points = _points(net, model, places.__contains__)
+    references = zoo.references(net, model)
+    references.fill(built, theirs)
+    points = _points(net, model, references.places(built).__contains__)
     return points, live.outputs(
         built, batch, {point.reference for point in points if point.reference}
     )

@@ -107,18 +107,14 @@ def import_(
 def _arrays(net: Net, model: ZooModel, source: Path | None) -> Iterator[Arrays]:
     """The reference's arrays by its own names."""
     if source is None:
-        from archc.weights.zoo import pretrained
+        from archc.weights.zoo import build, references
 
-        yield pretrained(net, model)
+        size = net.network.input
+        live, _ = build(net, model, size.height or 1, size.width or 1, pretrained=True)
+        yield references(net, model).stored(live)
         return
     storage, format = files.find(source)
-    if _framework(storage) != model.framework:
+    if storage.slots is not backends.get(model.framework).storage().slots:
         raise WeightsError(f"{shown(source)}: {model.name} has no such files")
     with files.opened(source, format, net.params.total * BYTES) as opened:
         yield {model.spelled(name): array for name, array in opened.arrays.items()}
-
-
-def _framework(storage: Storage) -> str:
-    """Whose layouts a file has: the neutral format has PyTorch's."""
-    keras = backends.get("keras").storage()
-    return "keras" if storage.slots is keras.slots else "torch"

@@ -8,6 +8,7 @@ from typing import Any
 from archc import backends
 from archc.api import Net
 from archc.backends.storage import DTYPE, Tensor, tensors
+from archc.compiler.ir.analysis import weights
 
 BATCH_NORM = {
     "weight": "scale",
@@ -17,11 +18,11 @@ BATCH_NORM = {
 }
 
 
-def role(tensor: Tensor) -> str:
+def role(op: str, weight: str) -> str:
     """What an array does in its layer: `kernel`, `bias`, `scale`, ..."""
-    if tensor.op == "batch_norm":
-        return BATCH_NORM[tensor.weight]
-    return tensor.weight.replace("weight", "kernel").replace(".", " ")
+    if op == "batch_norm":
+        return BATCH_NORM[weight]
+    return weight.replace("weight", "kernel").replace(".", " ")
 
 
 def manifest(net: Net, names: Sequence[str]) -> list[dict[str, Any]]:
@@ -31,18 +32,17 @@ def manifest(net: Net, names: Sequence[str]) -> list[dict[str, Any]]:
     C channels, M multiplier).
     """
     columns = {name: tensors(net.network, backends.get(name).storage()) for name in names}
-    canonical = tensors(net.network, backends.get("torch").storage())
     return [
         {
-            "path": tensor.path,
-            "role": role(tensor),
-            "op": tensor.op,
-            "shape": list(tensor.shape),
+            "path": path,
+            "role": role(layer.op, weight.name),
+            "op": layer.op,
+            "shape": list(weight.shape),
             "dtype": DTYPE,
-            "trainable": tensor.trainable,
+            "trainable": weight.trainable,
             "backends": {name: _entry(next(column)) for name, column in columns.items()},
         }
-        for tensor in canonical
+        for path, layer, weight in weights(net.network)
     ]
 
 

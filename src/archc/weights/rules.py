@@ -63,7 +63,8 @@ class Rules(Kind):
 
     archc: Literal[1]
     doc: str
-    framework: Literal["keras", "torch"]
+    framework: str
+    """The backend that drives them."""
     sources: Mapping[str, SourceRules]
     kinds: Mapping[str, Kind] = {}
     spelling: tuple[Pair, ...] = ()
