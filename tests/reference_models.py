@@ -151,10 +151,15 @@ def zoo(name: str, batch: Array, **options: Any) -> Any:
 def settle_torch(model: Any, batch: Array, random: np.random.Generator) -> None:
     import torch
 
-    from archc.backends.torch.live import settle
-
-    settle(model, batch)
-    for norm in (module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)):
+    norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    usual = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 1.0
+    with torch.no_grad():
+        model.train()(torch.from_numpy(batch))
+    model.eval()
+    for norm, momentum in zip(norms, usual, strict=True):
+        norm.momentum = momentum
         averages = norm.running_mean, norm.running_var
         settled = random_statistics(*(average.numpy() for average in averages), random)
         for average, value in zip(averages, settled, strict=True):

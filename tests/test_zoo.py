@@ -16,7 +16,7 @@ import pytest
 import archc
 from archc import Net, cli
 from archc.compiler.ir.network import Block
-from archc.live.numeric import deviation, random_batch
+from archc.live.numeric import deviation, difference, random_batch
 from archc.live.verify import divergences, verify
 from archc.weights import importing, rules, zoo
 
@@ -428,8 +428,6 @@ def test_the_tolerance_is_the_users(run: Run) -> None:
 
 def test_verify_reports_nothing_as_equal_that_is_no_number(tmp_path: Path) -> None:
     net = archc.load(SMALL)
-    from archc.live.verify import difference
-
     assert difference(np.array([np.nan]), np.array([1.0])).relative == float("inf")
     assert difference(np.array([1.0]), np.array([np.nan])).relative == float("inf")
     assert difference(np.zeros(3), np.zeros(4)).relative == float("inf")
@@ -472,8 +470,6 @@ def test_verify_measures_by_the_scale_of_the_values(
 
 @pytest.mark.parametrize("scale", [1e-30, 1e-9, 1.0, 1e9, 1e30])
 def test_a_difference_is_a_share_of_the_references_largest_value(scale: float) -> None:
-    from archc.live.verify import difference
-
     theirs = scale * np.array([[1.0, -2.0], [0.5, 0.0]])
     found = difference(theirs + scale * np.array([[0.0, 0.0], [0.0, 0.02]]), theirs)
     assert found.relative == pytest.approx(0.01)

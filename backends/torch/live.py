@@ -36,19 +36,6 @@ def load(model: nn.Module, weights: Mapping[str, np.ndarray[Any, Any]]) -> None:
     model.load_state_dict({**state, **counters}, strict=True)
 
 
-def settle(model: nn.Module, batch: np.ndarray[Any, Any]) -> None:
-    """Gives batch norms the averages of `batch`, and no others. The model stays in evaluation."""
-    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
-    usual = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.momentum = 1.0
-    with torch.no_grad():
-        model.train()(torch.from_numpy(batch))
-    for norm, momentum in zip(norms, usual, strict=True):
-        norm.momentum = momentum
-    model.eval()
-
-
 def outputs(
     model: nn.Module, batch: np.ndarray[Any, Any], paths: Container[str] | None = None
 ) -> dict[str, np.ndarray[Any, Any]]:

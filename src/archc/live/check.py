@@ -9,21 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from archc.api import Net
 from archc.backends.python.execute import statement
 from archc.compiler.elaborate.sizes import comparable
-from archc.compiler.ir.analysis import layers
+from archc.compiler.ir import analysis
 from archc.compiler.ir.network import Body, Network
 from archc.live import interpreter
 from archc.live.numeric import (
     TOLERANCE,
     Array,
     Arrays,
-    check_shapes,
-    check_weights,
     deviation,
     random_batch,
     random_weights,
@@ -81,7 +80,7 @@ def compare(
     for network in sizes.networks if numeric else sizes.networks[:1]:
         size = f"{network.input.height}x{network.input.width}"
         report.sizes.append(size)
-        batch = random_batch(network, network.input.height or 1, network.input.width or 1)
+        batch = random_batch(network)
         found = {}
         for backend in backends:
             step(f"{backend} at {size}")
@@ -111,13 +110,36 @@ def _outputs(
         net.live(backend).load(model, weights)
         outputs = net.live(backend).outputs(model, batch)
         differences = list(check_shapes(network, backend, outputs))
-    report.differences += map(str, differences)
+    report.differences += differences
     return outputs
+
+
+def check_weights(net: Net, backend: str, model: Any) -> Iterator[str]:
+    """Where the model's arrays differ by name or shape from what the IR says, layer by layer."""
+    expected = {name: weight.shape for name, _, weight in analysis.weights(net.network)}
+    found = {name: array.shape for name, array in net.live(backend).arrays(model).items()}
+    for name in [*expected, *(name for name in found if name not in expected)]:
+        said, real = expected.get(name), found.get(name)
+        if said != real:
+            yield f"{name}: archc says {_shape(said)}, {backend} has {_shape(real)}"
+
+
+def _shape(shape: Sequence[int] | None) -> str:
+    return "nothing" if shape is None else "x".join(map(str, shape))
+
+
+def check_shapes(network: Network, backend: str, outputs: Arrays) -> Iterator[str]:
+    """Where a layer's output has another shape than the IR says."""
+    for layer in analysis.layers(network):
+        found = outputs.get(layer.path)
+        if found is not None and found.shape[1:] != layer.output.shape:
+            shape = _shape(found.shape[1:])
+            yield f"{layer.path}: archc says {layer.output}, {backend} gives {shape}"
 
 
 def _unseen(network: Network, found: Mapping[str, Arrays]) -> Iterator[str]:
     """Values that a backend computes without a layer that shows them, such as a sum in PyTorch."""
-    paths = [layer.path for layer in layers(network)][:-1]
+    paths = [layer.path for layer in analysis.layers(network)][:-1]
     for backend, outputs in found.items():
         shown = with_blocks(network, outputs)
         unseen = [path for path in paths if path not in shown] if outputs else []

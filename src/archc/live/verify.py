@@ -6,17 +6,24 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from archc import backends
 from archc.api import Net
 from archc.compiler.ir.analysis import layers
-from archc.compiler.ir.network import Block, Row
+from archc.compiler.ir.network import Row
 from archc.live import interpreter
-from archc.live.numeric import Array, Arrays, random_batch, with_blocks
-from archc.live.random import settled_weights
+from archc.live.numeric import (
+    Array,
+    Arrays,
+    Difference,
+    difference,
+    random_batch,
+    result,
+    settled_weights,
+    with_blocks,
+)
 from archc.weights import zoo
 from archc.weights.convert import load
 from archc.weights.importing import names
@@ -25,21 +32,6 @@ from archc.weights.rules import ZooModel
 TOLERANCE = 1e-4
 """Largest difference, as a share of the largest absolute value of the block's output."""
 Step = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """How far two outputs of one block are apart. Absolute values; `scale` is the largest one."""
-
-    max: float
-    mean: float
-    scale: float
-
-    @property
-    def relative(self) -> float:
-        """The largest one as a share of the scale; infinite where there is no number."""
-        share = self.max / (self.scale or 1.0)
-        return share if share == share else float("inf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +69,7 @@ def verify(
     """
     batch = inputs(net)
     step("weights")
-    arrays = load(net, weights) if weights else settled_weights(net, batch)
+    arrays = load(net, weights) if weights else settled_weights(net.network, batch)
     if model is None:
         points = [_own_point(row) for row in _rows(net)]
         step("the definitions of the ops")
@@ -91,8 +83,7 @@ def verify(
 
 def inputs(net: Net) -> Array:
     """A random batch of two: pixels in [0, 255] where the model scales them, else about 0."""
-    height, width = net.network.input.height or 1, net.network.input.width or 1
-    batch = random_batch(net.network, height, width)
+    batch = random_batch(net.network)
     if any(layer.op == "rescale" for layer in layers(net.network)):
         return np.clip(127.5 + 60.0 * batch, 0.0, 255.0).astype(np.float32)
     return batch
@@ -103,20 +94,13 @@ def _verdicts(points: list[Point], reference: Arrays, ours: Mapping[str, Arrays]
     for point in points:
         # A sum of rows is no module of its own in PyTorch: the row below it shows what it gave.
         theirs = None if point.reference is None else reference.get(point.reference)
-        sides = {n: arrays[point.path] for n, arrays in ours.items() if point.path in arrays}
-        compared = {} if theirs is None else sides
-        differences = {name: difference(array, theirs) for name, array in compared.items()}
+        differences = {
+            name: difference(arrays[point.path], theirs)
+            for name, arrays in ours.items()
+            if theirs is not None and point.path in arrays
+        }
         found.append(Verdict(point, differences))
     return found
-
-
-def difference(ours: Array, theirs: Any) -> Difference:
-    """Between arrays (batch, ...). Those of different sizes differ infinitely."""
-    scale = float(np.abs(theirs).max())
-    if ours.size != theirs.size:
-        return Difference(float("inf"), float("inf"), scale)
-    apart = np.abs(ours.reshape(theirs.shape).astype(np.float64) - theirs)
-    return Difference(float(apart.max()), float(apart.mean()), scale)
 
 
 # ---- Places
@@ -124,11 +108,7 @@ def difference(ours: Array, theirs: Any) -> Difference:
 
 def _rows(net: Net) -> list[Row]:
     """Rows that compute something."""
-    return [row for row in net.network.rows if _output(row) or not _is_block(row)]
-
-
-def _is_block(row: Row) -> bool:
-    return isinstance(row.call.body.target, Block)
+    return [row for row in net.network.rows if _output(row)]
 
 
 def _block(row: Row) -> str:
@@ -137,13 +117,7 @@ def _block(row: Row) -> str:
 
 def _output(row: Row) -> str:
     """The path of the op that gives a row's output; "" where the row passes its input on."""
-    call, path = row.call, row.call.name
-    while isinstance(call.body.target, Block):
-        if call.body.result < 0:
-            return ""
-        call = call.body.calls[call.body.result]
-        path = f"{path}.{call.name}"
-    return path
+    return result(row.call, row.call.name)
 
 
 def _own_point(row: Row) -> Point:
