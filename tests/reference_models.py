@@ -16,9 +16,8 @@ from archc import Net, backends
 from archc.backends.keras.weights import SLOTS
 from archc.live.numeric import deviation
 from archc.weights.fit import require
-from archc.weights.importing import names
+from archc.weights.importing import names, references
 from archc.weights.rules import find
-from archc.weights.zoo import references
 
 Array = np.ndarray[Any, Any]
 

@@ -558,6 +558,18 @@ def test_each_backend_says_how_it_keeps_what_each_op_owns(name: str) -> None:
     }
 
 
+WITHOUT = """
+import sys
+class Without:
+    def find_spec(self, name, *_):
+        if name.partition(".")[0] == {0!r}:
+            raise ModuleNotFoundError(f"No module named '{{name}}'", name=name)
+sys.meta_path.insert(0, Without())
+from archc.cli import main
+main(sys.argv[1:])
+"""
+
+
 @pytest.mark.parametrize(
     "command",
     [
@@ -572,8 +584,7 @@ def test_what_is_not_installed_is_named(
 ) -> None:
     for name in ("a.pt", "a.safetensors"):
         save(tiny, given(tiny), name)
-    code = f"import sys; sys.modules[{missing!r}] = None; sys.path.insert(0, 'src')\n"
-    code += "from archc.cli import main; main(sys.argv[1:])"
+    code = WITHOUT.format(missing)
     done = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, text=True)
     assert "Traceback" not in done.stderr
     if done.returncode:

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import click
 
-from archc.api import Net
 from archc.backends import SourceFile
 from archc.commands import options
-from archc.commands.loading import load
+from archc.commands.loading import Net, load
 from archc.commands.streams import colour, safe, shown
 from archc.compiler.language.problems import quote
 

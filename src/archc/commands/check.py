@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from archc import backends
-from archc.api import Net
 from archc.commands import options
-from archc.commands.loading import load
+from archc.commands.loading import Net, load
 from archc.commands.streams import safe, shown
 
 if TYPE_CHECKING:

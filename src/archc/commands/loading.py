@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import click
 
-from archc.api import Net, load_with
+from archc.api import Net as Net
+from archc.api import load_with as load_with
 from archc.commands import options
 from archc.commands.streams import colour, shown
 from archc.compiler.language.problems import Problem, SpecError, render

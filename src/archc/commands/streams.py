@@ -13,7 +13,7 @@ from io import TextIOWrapper
 from typing import TYPE_CHECKING
 
 from archc.backends.storage import shown as shown
-from archc.compiler.language.problems import printable
+from archc.compiler.language.problems import printable as printable
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -15,7 +15,7 @@ from archc.compiler.language.values import show
 
 
 @click.command()
-@click.argument("spec", type=click.Path())
+@options.spec
 @options.settings
 @options.include
 @click.option("--json", "for_programs", is_flag=True, help="Print JSON.")

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from archc.api import load_with
 from archc.commands import options, streams
+from archc.commands.loading import load_with
+from archc.commands.streams import printable
 from archc.commands.weights import FILE, installed, say_assumed
-from archc.compiler.language.problems import printable
 
 if TYPE_CHECKING:
     from archc.live.verify import Verdict
 
 
 @click.command()
-@click.argument("spec", type=click.Path())
+@options.spec
 @click.option("--weights", type=FILE, help="Weights of SPEC; random ones, if no file is named.")
 @click.option("--against", metavar="SOURCE", help="keras.applications.NAME, timm:NAME, ...")
 @click.option("--tolerance", type=float, default=1e-4, show_default=True, help="Share of scale.")
@@ -46,16 +46,16 @@ def verify(
       archc verify specs/mnv3_large.yaml --against timm:mobilenetv3_large_100 --weights mine.pt
     """
     from archc.live import verify as verification
-    from archc.weights import importing, rules
+    from archc.weights import importing
     from archc.weights.convert import says
 
-    model = rules.find(against) if against else None
+    model = importing.find(against) if against else None
     given = dict(settings)
     net = (
         importing.network(spec, model, given, include) if model else load_with(spec, given, include)
     )
     if weights and not says(net, weights):
-        say_assumed(weights, net, [*given.items(), *(model.needs.items() if model else ())])
+        say_assumed(weights, net, {**given, **(model.needs if model else {})})
     with options.working(f"{Path(spec).name}: ") as step:
         verdicts = verification.verify(net, model, weights, step)
     _print_table(verdicts, tolerance)

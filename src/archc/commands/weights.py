@@ -12,18 +12,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from archc.api import load_with
-from archc.backends import WeightsError, storage
+from archc.backends.storage import DTYPE, WeightsError
 from archc.commands import options, streams
-from archc.compiler.language.problems import printable
+from archc.commands.loading import load_with
+from archc.commands.streams import printable
 
 if TYPE_CHECKING:
-    from archc.api import Net
+    from archc.commands.loading import Net
     from archc.weights.convert import Report
 
 T = TypeVar("T")
 FILE = click.Path(path_type=Path)
-Given = Iterable[tuple[str, object]]
 
 spec_option = click.option(
     "--spec", required=True, type=click.Path(), help="The spec of the network."
@@ -51,7 +50,7 @@ def weights() -> None:
 
 
 @weights.command("list")
-@click.argument("spec", type=click.Path())
+@options.spec
 @click.option(
     "--backend", "-b", type=options.BackendChoice(), default="all", help="All, if none is named."
 )
@@ -91,9 +90,7 @@ def _print_table(net: Net, names: Sequence[str]) -> None:
         table.add_row(entry["path"], entry["role"], shape, *(cell for row in cells for cell in row))
     console = streams.console(200)
     console.print(table)
-    console.print(
-        f"\n{net.name}: {len(entries):,} tensors, {net.params.total:,} numbers, {storage.DTYPE}"
-    )
+    console.print(f"\n{net.name}: {len(entries):,} tensors, {net.params.total:,} numbers, {DTYPE}")
 
 
 def _cells(entry: dict[str, Any]) -> tuple[str, str, str]:
@@ -133,7 +130,7 @@ def convert(
     net = load_with(spec, dict(settings), include)
     done = convert(net, source, target, progress)
     if not done.noted:
-        say_assumed(source, net, settings)
+        say_assumed(source, net, dict(settings))
     report(target, done)
 
 
@@ -166,33 +163,32 @@ def import_(
       archc weights import keras.applications.MobileNetV3Large mine.pt \\
         --spec specs/mnv3_large.yaml --set alpha=0.75
     """
-    from archc.weights import importing, rules
+    from archc.weights import importing
 
     if len(paths) > 2:
         raise click.UsageError("At most a FILE and a DST follow the SOURCE.")
     *file, target = paths
     _refuse_existing(target, force)
-    model = rules.find(source)
+    model = importing.find(source)
     net = importing.network(spec, model, dict(settings), include)
     done = importing.import_(net, model, file[0] if file else None, target, progress)
     report(target, done, importing.settings_of(net, model))
-    _say_needed(target, spec, importing.unusual(net, include))
+    if not done.checked:
+        _say_needed(target, spec, importing.unusual(net, include))
 
 
 def _say_needed(target: Path, spec: str, settings: str) -> None:
     """Warns where a framework would load the weights into a model of other settings."""
-    from archc.weights.files import find
-
-    if settings and not find(target, writing=True)[1].checked:
+    if settings:
         said = f"{target}: warning: these weights give right numbers only in models made with"
         click.echo(printable(f"{said} archc build {spec}{_flags(settings)}"), err=True)
 
 
-def say_assumed(source: Path, net: Net, settings: Given) -> None:
+def say_assumed(source: Path, net: Net, given: Iterable[str]) -> None:
     """Warns where neither a file nor the user says what decides the numbers of a network."""
     from archc.weights.convert import assumed
 
-    taken = assumed(net, dict(settings))
+    taken = assumed(net, given)
     if taken:
         said = f"{source}: warning: it does not say its settings; taken for"
         click.echo(printable(f"{said}{_flags(taken)}"), err=True)

@@ -24,10 +24,9 @@ from archc.live.numeric import (
     settled_weights,
     with_blocks,
 )
-from archc.weights import zoo
+from archc.weights import importing
 from archc.weights.convert import load
-from archc.weights.importing import names
-from archc.weights.rules import ZooModel
+from archc.weights.importing import ZooModel
 
 TOLERANCE = 1e-4
 """Largest difference, as a share of the largest absolute value of the block's output."""
@@ -67,6 +66,8 @@ def verify(
     All models get the weights in a file, or random ones, and the same random batch of two at the
     declared size. Without a reference, the interpreter of the IR is the one. Raises `WeightsError`.
     """
+    for name in backends.names():
+        net.live(name)  # says what is not installed before anything takes its time
     batch = inputs(net)
     step("weights")
     arrays = load(net, weights) if weights else settled_weights(net.network, batch)
@@ -171,12 +172,12 @@ def _defined(net: Net, weights: Arrays, batch: Array, points: list[Point]) -> Ar
 def _reference(
     net: Net, model: ZooModel, weights: Arrays, batch: Array
 ) -> tuple[list[Point], Arrays]:
-    built, live = zoo.build(net, model, *batch.shape[2:])
+    built, live = importing.build(net, model, *batch.shape[2:])
     theirs = {
         name: tensor.slot.store(weights[tensor.path], tensor.shape)
-        for name, tensor in names(net, model).items()
+        for name, tensor in importing.names(net, model).items()
     }
-    references = zoo.references(net, model)
+    references = importing.references(net, model)
     references.fill(built, theirs)
     points = _points(net, model, references.places(built).__contains__)
     return points, live.outputs(

@@ -60,6 +60,8 @@ class Report:
     """Tensors that hold infinities or what is no number."""
     noted: bool = True
     """Whether the file that they come from says which parameters they are for."""
+    checked: bool = False
+    """Whether the file that they went to is kept from models of other parameters."""
 
 
 def convert(net: Net, source: Path, target: Path, progress: Progress[Tensor] = silent) -> Report:
@@ -136,7 +138,8 @@ def write(
     """Writes `arrays`, which are by canonical name and laid out as in `storage`."""
     laid_out, format = files.find(target, writing=True)
     assert format.write is not None
-    report = Report(sum(1 for _ in tensors(net.network, storage)), net.params.total)
+    count = sum(1 for _ in tensors(net.network, storage))
+    report = Report(count, net.params.total, checked=format.checked)
     contents = _contents(net, arrays, storage, laid_out, report, progress)
     try:
         with replacing(target) as temporary:

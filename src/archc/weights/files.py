@@ -78,10 +78,15 @@ def _neutral(canonical: Storage) -> Storage:
 # ---- All formats
 
 
+def storage(backend: str) -> Storage:
+    """How a backend's framework keeps weights."""
+    return backends.get(backend).storage()
+
+
 def storages() -> list[Storage]:
     """How each kind of file keeps weights; the neutral format comes first."""
-    frameworks = [backends.get(name).storage() for name in backends.names()]
-    return [*(_neutral(storage) for storage in frameworks if storage.canonical), *frameworks]
+    frameworks = [storage(name) for name in backends.names()]
+    return [*(_neutral(known) for known in frameworks if known.canonical), *frameworks]
 
 
 def find(path: Path, writing: bool = False) -> tuple[Storage, Format]:

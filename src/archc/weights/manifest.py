@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from archc import backends
 from archc.api import Net
 from archc.backends.storage import DTYPE, Tensor, tensors
 from archc.compiler.ir.analysis import weights
+from archc.weights import files
 
 BATCH_NORM = {
     "weight": "scale",
@@ -31,7 +31,7 @@ def manifest(net: Net, names: Sequence[str]) -> list[dict[str, Any]]:
     Shapes are lists; a layout has a letter for each axis (O outputs, I inputs, H height, W width,
     C channels, M multiplier).
     """
-    columns = {name: tensors(net.network, backends.get(name).storage()) for name in names}
+    columns = {name: tensors(net.network, files.storage(name)) for name in names}
     return [
         {
             "path": path,
