@@ -27,16 +27,17 @@ DTYPE, BYTES = "float32", 4
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One array of a layer: the framework's name for it, and how it gets there and back."""
+    """One array of a layer: the framework's name for it, and how it gets there and back; unless
+    told, as it is."""
 
     name: str
     axes: str
     """A letter for each axis: O outputs, I inputs, H height, W width, C channels, M multiplier."""
-    shape: Callable[[Shape, int], Shape]
+    shape: Callable[[Shape, int], Shape] = lambda shape, channels: shape
     """shape(canonical shape, channels of the layer's input) -> the framework's."""
-    store: Callable[[Array, Shape], Array]
+    store: Callable[[Array, Shape], Array] = lambda array, shape: array
     """store(canonical array, the framework's shape) -> the framework's array."""
-    restore: Callable[[Array], Array]
+    restore: Callable[[Array], Array] = lambda array: array
     """restore(the framework's array) -> the canonical one."""
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from archc.backends import Live, References
+from archc.backends.storage import Array
 from archc.backends.torch.weights import COUNTER, stored
 from archc.compiler.ir.network import Network
 
@@ -23,13 +24,13 @@ def build(
     return constructor().eval()
 
 
-def arrays(model: nn.Module) -> dict[str, np.ndarray[Any, Any]]:
+def arrays(model: nn.Module) -> dict[str, Array]:
     """Every parameter and running average by canonical name, which is PyTorch's own."""
     state = model.state_dict()
     return {k: v.detach().numpy() for k, v in state.items() if not k.endswith(COUNTER)}
 
 
-def load(model: nn.Module, weights: Mapping[str, np.ndarray[Any, Any]]) -> None:
+def load(model: nn.Module, weights: Mapping[str, Array]) -> None:
     """Copies the arrays into the model. Raises `RuntimeError` unless names and shapes match."""
     state = {name: torch.from_numpy(np.array(array)) for name, array in weights.items()}
     counters = {k: v for k, v in model.state_dict().items() if k.endswith(COUNTER)}
@@ -37,10 +38,10 @@ def load(model: nn.Module, weights: Mapping[str, np.ndarray[Any, Any]]) -> None:
 
 
 def outputs(
-    model: nn.Module, batch: np.ndarray[Any, Any], paths: Container[str] | None = None
-) -> dict[str, np.ndarray[Any, Any]]:
+    model: nn.Module, batch: Array, paths: Container[str] | None = None
+) -> dict[str, Array]:
     """The output of every module by path, or of those in `paths`; the model's own is ""."""
-    found: dict[str, np.ndarray[Any, Any]] = {}
+    found: dict[str, Array] = {}
 
     def remember(path: str) -> Callable[..., None]:
         def hook(module: nn.Module, inputs: Any, output: Tensor) -> None:
@@ -86,7 +87,7 @@ def _torchvision(
     return model.eval()
 
 
-def fill(model: nn.Module, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
+def fill(model: nn.Module, arrays: Mapping[str, Array]) -> None:
     """Copies the arrays into the model, by its own names."""
     state = model.state_dict()
     with torch.no_grad():

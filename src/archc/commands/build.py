@@ -15,6 +15,7 @@ from archc.commands import options
 from archc.commands.loading import Net, load
 from archc.commands.streams import colour, safe, shown
 from archc.compiler.language.problems import quote
+from archc.weights.replacing import replacing, require_regular
 
 
 @click.command()
@@ -30,8 +31,7 @@ from archc.compiler.language.problems import quote
     show_default=True,
     help="The folder to write into.",
 )
-@options.settings
-@options.include
+@options.network
 @click.option("--stdout", "to_stdout", is_flag=True, help="Print the source; write no file.")
 @click.option("--check", is_flag=True, help="Write nothing; fail with a diff if a file is stale.")
 @options.strict
@@ -102,8 +102,6 @@ def _refuse_place(out: Path, name: str) -> None:
 
 def _read(path: Path) -> bytes | None:
     """What is in the file, or None where there is none. Raises `OSError`."""
-    from archc.weights.replacing import require_regular
-
     try:
         require_regular(path)
         return path.read_bytes()
@@ -135,8 +133,6 @@ def _write(path: Path, text: str) -> str:
     old = _read(path)
     if old == text.encode("utf-8"):
         return "unchanged"
-    from archc.weights.replacing import replacing
-
     with replacing(path) as temporary:
         temporary.write_bytes(text.encode("utf-8"))
     return "created" if old is None else "changed"

@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     "--backend", "-b", type=options.BackendChoice(), help="Also build live models and compare."
 )
 @click.option("--numeric", is_flag=True, help="Compare numbers from random weights too.")
-@options.settings
-@options.include
+@options.network
 @options.strict
 def check(
     specs: Sequence[str],

@@ -65,6 +65,7 @@ settings = click.option(
     type=Setting(),
     help="Give a parameter of the spec a value, as in --set alpha=0.75. Can be repeated.",
 )
+strict = click.option("--strict", is_flag=True, help="Take warnings for errors.")
 include = click.option(
     "--include",
     metavar="FOLDER",
@@ -72,7 +73,11 @@ include = click.option(
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Let specs use files in FOLDER too. Can be repeated.",
 )
-strict = click.option("--strict", is_flag=True, help="Take warnings for errors.")
+
+
+def network(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of whatever makes a network of a spec: `settings` and `include`."""
+    return settings(include(command))
 
 
 @contextmanager

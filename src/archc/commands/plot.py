@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from archc.commands.streams import shown
+from archc.weights.replacing import replacing
 
 PANELS = (
     ("relu", "relu6", "leaky_relu", "elu"),
@@ -42,8 +43,6 @@ def activations(out: Path) -> None:
     """
     if out.suffix not in (".png", ".svg"):
         raise click.BadParameter(f"{str(out)!r} ends in neither .png nor .svg.", param_hint="-o")
-    from archc.weights.replacing import replacing
-
     try:
         with replacing(out) as temporary:
             draw(temporary, out.suffix[1:])

@@ -13,8 +13,7 @@ from archc.commands import options
 
 @click.command()
 @click.argument("spec", type=click.Path(path_type=Path))
-@options.settings
-@options.include
+@options.network
 def resolve(spec: Path, settings: options.Settings, include: options.Folders) -> None:
     """Print SPEC as one flat spec, with every number worked out.
 

@@ -16,8 +16,7 @@ from archc.compiler.language.values import show
 
 @click.command()
 @options.spec
-@options.settings
-@options.include
+@options.network
 @click.option("--json", "for_programs", is_flag=True, help="Print JSON.")
 @click.option("--blocks", is_flag=True, help="One line for each row of the spec, not for each op.")
 def summary(

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 @click.option("--weights", type=FILE, help="Weights of SPEC; random ones, if no file is named.")
 @click.option("--against", metavar="SOURCE", help="keras.applications.NAME, timm:NAME, ...")
 @click.option("--tolerance", type=float, default=1e-4, show_default=True, help="Share of scale.")
-@options.settings
-@options.include
+@options.network
 @installed()
 def verify(
     spec: str,

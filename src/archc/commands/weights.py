@@ -55,8 +55,7 @@ def weights() -> None:
     "--backend", "-b", type=options.BackendChoice(), default="all", help="All, if none is named."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@options.settings
-@options.include
+@options.network
 def list_(
     spec: str,
     backend: list[str],
@@ -101,8 +100,7 @@ def _cells(entry: dict[str, Any]) -> tuple[str, str, str]:
 @click.argument("source", metavar="SRC", type=FILE)
 @click.argument("target", metavar="DST", type=FILE)
 @spec_option
-@options.settings
-@options.include
+@options.network
 @force_option
 @installed()
 def convert(
@@ -138,8 +136,7 @@ def convert(
 @click.argument("source")
 @click.argument("paths", metavar="[FILE] DST", nargs=-1, required=True, type=FILE)
 @spec_option
-@options.settings
-@options.include
+@options.network
 @force_option
 @installed()
 def import_(

@@ -14,6 +14,7 @@ from archc.api import Net
 from archc.compiler.ir.analysis import layers
 from archc.compiler.ir.network import Row
 from archc.live import interpreter
+from archc.live.check import Step
 from archc.live.numeric import (
     Array,
     Arrays,
@@ -27,10 +28,6 @@ from archc.live.numeric import (
 from archc.weights import importing
 from archc.weights.convert import load
 from archc.weights.importing import ZooModel
-
-TOLERANCE = 1e-4
-"""Largest difference, as a share of the largest absolute value of the block's output."""
-Step = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
