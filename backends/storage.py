@@ -137,7 +137,14 @@ def shown(path: Path) -> str:
     return printable(str(path))
 
 
+def first(names: list[str], count: int = 3) -> str:
+    """The first few of many names."""
+    more = len(names) - count
+    return ", ".join(names[:count]) + (f" and {more:,} more" if more > 0 else "")
+
+
 def broken(path: Path, kind: str) -> WeightsError:
+    """What is raised for a file that is none of its kind."""
     return WeightsError(f"{shown(path)}: not a {kind}, or truncated or corrupt")
 
 
@@ -160,6 +167,7 @@ def parsed_notes(path: Path, text: object) -> Notes:
 
 
 def checked_notes(path: Path, notes: object) -> Notes:
+    """The notes of a file. Raises `WeightsError` where they are no names with texts."""
     if isinstance(notes, dict) and all(isinstance(x, str) for pair in notes.items() for x in pair):
         return notes
     raise WeightsError(

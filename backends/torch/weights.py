@@ -56,6 +56,7 @@ SLOTS: Mapping[str, Mapping[str, Slot]] = {
 
 
 def tensor_name(layer: str, weight: str, slot: Slot) -> str:
+    """`stem.conv`, `weight` -> `stem.conv.weight`."""
     return f"{layer}.{weight}"
 
 

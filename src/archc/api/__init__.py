@@ -78,6 +78,7 @@ class Net:
 
     @property
     def name(self) -> str:
+        """What the spec calls it."""
         return self.network.name
 
     @property
@@ -92,6 +93,7 @@ class Net:
 
     @cached_property
     def totals(self) -> Totals:
+        """Parameters, MACs and other operations of the whole network, batch 1."""
         return analysis.totals(self.network)
 
     @property

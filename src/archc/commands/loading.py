@@ -43,6 +43,7 @@ def load(
 
 
 def complain(error: SpecError) -> None:
+    """Prints every problem on stderr, with its place and an excerpt of the file."""
     for problem in error.problems:
         place, _, rest = render(problem).partition(": ")
         first, _, excerpt = rest.partition("\n")

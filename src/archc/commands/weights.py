@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from archc.backends.storage import DTYPE, WeightsError
+from archc.backends.storage import DTYPE, WeightsError, first
 from archc.commands import options, streams
 from archc.commands.loading import load_with
 from archc.commands.streams import printable
@@ -202,8 +202,6 @@ def _refuse_existing(target: Path, force: bool) -> None:
 
 def report(target: Path, done: Report, settings: str = "") -> None:
     """Says on stdout what was written, and warns on stderr of what is no number."""
-    from archc.weights.fit import first
-
     if done.unfinite:
         names = first(done.unfinite)
         said = f"{target}: warning: infinities, or what is no number, in {names}"

@@ -112,7 +112,7 @@ class _Machine:
         own = {w.name: self.weight(f"{path}.{w.name}") for w in body.cost.weights}
         if self.training is not None and name == "batch_norm":
             own |= statistics(inputs[0])
-            self.average(arguments, path, inputs[0])
+            self.average(self.training, arguments["decay"], path, inputs[0])
         if self.training is not None and name == "dropout" and arguments["rate"]:
             kept = self.training.masks[path]
             return np.asarray(inputs[0] * kept / (1.0 - arguments["rate"]))
@@ -121,13 +121,11 @@ class _Machine:
     def weight(self, name: str) -> Array:
         return np.asarray(self.weights[name], np.float64)
 
-    def average(self, a: Given, path: str, x: Array) -> None:
+    def average(self, training: Training, decay: float, path: str, x: Array) -> None:
         """Moves a batch norm's running averages on, by the statistics of the batch `x`."""
-        assert self.training is not None
-        decay = a["decay"]
-        for name, fresh in statistics(x, self.training.ddof).items():
+        for name, fresh in statistics(x, training.ddof).items():
             old = self.weight(f"{path}.{name}")
-            self.training.averages[f"{path}.{name}"] = decay * old + (1.0 - decay) * fresh
+            training.averages[f"{path}.{name}"] = decay * old + (1.0 - decay) * fresh
 
 
 def statistics(x: Array, ddof: int = 0) -> dict[str, Array]:

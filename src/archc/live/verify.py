@@ -52,6 +52,7 @@ class Verdict:
     differences: Mapping[str, Difference]
 
     def worst(self) -> float:
+        """The largest difference of any backend, as a share of the scale."""
         return max((d.relative for d in self.differences.values()), default=0.0)
 
 

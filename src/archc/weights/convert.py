@@ -47,6 +47,7 @@ CONVENTIONS = (
 
 
 def silent(items: Iterable[T], count: int) -> Iterable[T]:
+    """A `Progress` that says nothing."""
     return items
 
 

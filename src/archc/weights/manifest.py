@@ -52,4 +52,5 @@ def _entry(tensor: Tensor) -> dict[str, Any]:
 
 
 def as_json(net: Net, names: Sequence[str]) -> dict[str, Any]:
+    """The manifest with the network's name and its numbers of parameters, as plain data."""
     return {"name": net.name, "params": net.params._asdict(), "tensors": manifest(net, names)}

@@ -90,11 +90,13 @@ class ZooModel:
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
+        """All that says something of it: what says more stands later."""
         shared = (self.rules.kinds[self.source.kind],) if self.source.kind else ()
         return (self.rules, *shared, self.source)
 
     @property
     def framework(self) -> str:
+        """The backend that drives it."""
         return self.rules.framework
 
     @property
@@ -104,6 +106,7 @@ class ZooModel:
 
     @property
     def convention(self) -> str:
+        """What has to be so for the numbers to be the reference's."""
         return next(kind.convention for kind in reversed(self.kinds) if kind.convention)
 
     def options(self, settings: Words) -> dict[str, Any]:
