@@ -6,10 +6,9 @@ Exit codes: 0 all is well, 1 a check failed, 2 the input or the usage is wrong.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
-from types import MappingProxyType
 
 import click
 
@@ -18,18 +17,8 @@ from archc.commands import streams
 from archc.commands.loading import complain
 from archc.compiler.language.problems import SpecError, printable
 
-MODULES: Mapping[str, str] = MappingProxyType(
-    {
-        "build": "build",
-        "check": "check",
-        "plot": "plot",
-        "resolve": "printed",
-        "schema": "printed",
-        "summary": "summary",
-        "verify": "verify",
-        "weights": "weights",
-    }
-)
+ALIKE = ("build", "check", "plot", "summary", "verify", "weights")
+MODULES = {**{name: name for name in ALIKE}, "resolve": "printed", "schema": "printed"}
 """Of `archc.commands`, by the name of a command; each is imported when it is asked for."""
 
 
@@ -37,7 +26,7 @@ class Commands(click.Group):
     """Those of `MODULES`."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(MODULES)
+        return sorted(MODULES)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in MODULES:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from time import monotonic
@@ -84,16 +84,16 @@ def _print_table(net: Net, names: Sequence[str]) -> None:
     columns = (column for name in names for column in (name, "layout", ""))
     table = streams.table(("tensor", "role", "shape", *columns))
     for entry in entries:
-        cells = [_cells(entry["backends"][name]) for name in names]
-        shape = "x".join(map(str, entry["shape"]))
-        table.add_row(entry["path"], entry["role"], shape, *(cell for row in cells for cell in row))
+        sides = (entry["backends"][name] for name in names)
+        cells = (cell for side in sides for cell in (side["name"], side["layout"], _shape(side)))
+        table.add_row(entry["path"], entry["role"], _shape(entry), *cells)
     console = streams.console(200)
     console.print(table)
     console.print(f"\n{net.name}: {len(entries):,} tensors, {net.params.total:,} numbers, {DTYPE}")
 
 
-def _cells(entry: dict[str, Any]) -> tuple[str, str, str]:
-    return entry["name"], entry["layout"], "x".join(map(str, entry["shape"]))
+def _shape(entry: dict[str, Any]) -> str:
+    return "x".join(map(str, entry["shape"]))
 
 
 @weights.command()
@@ -181,12 +181,11 @@ def _say_needed(target: Path, spec: str, settings: str) -> None:
         click.echo(printable(f"{said} archc build {spec}{_flags(settings)}"), err=True)
 
 
-def say_assumed(source: Path, net: Net, given: Iterable[str]) -> None:
+def say_assumed(source: Path, net: Net, given: Collection[str]) -> None:
     """Warns where neither a file nor the user says what decides the numbers of a network."""
     from archc.weights.convert import assumed
 
-    taken = assumed(net, given)
-    if taken:
+    if taken := assumed(net, given):
         said = f"{source}: warning: it does not say its settings; taken for"
         click.echo(printable(f"{said}{_flags(taken)}"), err=True)
 

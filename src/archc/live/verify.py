@@ -70,7 +70,7 @@ def verify(
     step("weights")
     arrays = load(net, weights) if weights else settled_weights(net.network, batch)
     if model is None:
-        points = [_own_point(row) for row in _rows(net)]
+        points = [Point(r.call.name, _block(r), _output(r), _output(r)) for r in _rows(net)]
         step("the definitions of the ops")
         reference = _defined(net, arrays, batch, points)
     else:
@@ -117,11 +117,6 @@ def _block(row: Row) -> str:
 def _output(row: Row) -> str:
     """The path of the op that gives a row's output; "" where the row passes its input on."""
     return result(row.call, row.call.name)
-
-
-def _own_point(row: Row) -> Point:
-    """Where a backend's output is compared with what the definitions give."""
-    return Point(row.call.name, _block(row), _output(row), _output(row))
 
 
 def _points(net: Net, model: ZooModel, exists: Callable[[str], bool]) -> list[Point]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -193,8 +193,6 @@ def says(net: Net, path: Path) -> bool:
         return SETTINGS in notes
 
 
-def assumed(net: Net, given: Iterable[str]) -> str:
+def assumed(net: Net, given: Collection[str]) -> str:
     """The network's conventions that nobody gave, of a file that notes none: `padding=same`."""
-    ours = conventions(net)
-    left = ours.keys() - set(given)
-    return " ".join(f"{name}={value}" for name, value in ours.items() if name in left)
+    return " ".join(f"{n}={value}" for n, value in conventions(net).items() if n not in given)

@@ -65,6 +65,8 @@ class Rules(Kind):
     doc: str
     framework: str
     """The backend that drives them."""
+    tagged: bool = False
+    """Whether a name may also say which checkpoint, after a dot."""
     sources: Mapping[str, SourceRules]
     kinds: Mapping[str, Kind] = {}
     spelling: tuple[Pair, ...] = ()
@@ -205,12 +207,10 @@ def every() -> dict[str, ZooModel]:
 
 
 def find(name: str) -> ZooModel:
-    """The model of that name; a timm name may also say which checkpoint, after a dot.
-
-    Raises `WeightsError`.
-    """
+    """The model of that name, which may be tagged. Raises `WeightsError`."""
     known = every()
-    plain = name.partition(".")[0] if name.startswith("timm:") else name
+    tagged = (plain for plain, model in known.items() if model.rules.tagged)
+    plain = next((plain for plain in tagged if name.startswith(f"{plain}.")), name)
     if plain in known:
         return ZooModel(name, known[plain].rules, known[plain].source)
     hint = suggest(plain, known) or f"there are rules for {', '.join(sorted(known))}"
