@@ -139,6 +139,7 @@ def write(
     """Writes `arrays`, which are by canonical name and laid out as in `storage`."""
     laid_out, format = files.find(target, writing=True)
     assert format.write is not None
+    format.prepare()  # an import that is interrupted leaves no temporary file then
     count = sum(1 for _ in tensors(net.network, storage))
     report = Report(count, net.params.total, checked=format.checked)
     contents = _contents(net, arrays, storage, laid_out, report, progress)
