@@ -349,14 +349,13 @@ def is_constant(node: Node) -> bool:
 
 def rewrite(node: Node, leaf: Callable[[Name | Attribute], Node]) -> Node:
     """`node` with each name and attribute in it replaced by what `leaf` makes of it."""
-    if isinstance(node, Name | Attribute):
-        return leaf(node)
-    return with_children(node, lambda child: rewrite(child, leaf))
 
+    def inner(child: Node) -> Node:
+        return rewrite(child, leaf)
 
-def with_children(node: Node, inner: Callable[[Node], Node]) -> Node:
-    """`node` with each direct operand replaced by what `inner` makes of it."""
     match node:
+        case Name() | Attribute():
+            return leaf(node)
         case Unary():
             return replace(node, operand=inner(node.operand))
         case Binary() | Compare() | Logic():
