@@ -13,7 +13,7 @@ from archc.compiler.ir.network import Network
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-    from archc.backends.storage import Storage
+    from archc.backends.storage import Storage, Stored
 
 GROUP = "archc.backends"
 """The entry-point group under which a backend registers its `Backend`."""
@@ -67,6 +67,24 @@ class Live:
     outputs: Callable[..., dict[str, Any]]
     """outputs(model, batch, paths=None) -> the output of every layer by path, or of those in
     `paths`, and of the model as ""."""
+    references: References | None = None
+    """How to drive models of the framework that others published."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class References:
+    """How to make published models, and to drive them by their own names and layouts. Their outputs
+    are had as those of archc's models are."""
+
+    makers: Mapping[str, Callable[[str, Mapping[str, Any], tuple[int, int], bool], Any]]
+    """By the library that a source's name starts with: maker(source, options, (height, width),
+    pretrained) -> a model in evaluation mode that gives logits."""
+    stored: Callable[[Any], Mapping[str, Stored]]
+    """stored(model) -> all its weights."""
+    fill: Callable[[Any, Mapping[str, Any]], None]
+    """fill(model, arrays): gives it all its weights, in any shape of the right size."""
+    places: Callable[[Any], set[str]]
+    """places(model) -> names of layers whose outputs can be had."""
 
 
 class BackendError(Exception):

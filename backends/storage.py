@@ -27,16 +27,17 @@ DTYPE, BYTES = "float32", 4
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One array of a layer: the framework's name for it, and how it gets there and back."""
+    """One array of a layer: the framework's name for it, and how it gets there and back; unless
+    told, as it is."""
 
     name: str
     axes: str
     """A letter for each axis: O outputs, I inputs, H height, W width, C channels, M multiplier."""
-    shape: Callable[[Shape, int], Shape]
+    shape: Callable[[Shape, int], Shape] = lambda shape, channels: shape
     """shape(canonical shape, channels of the layer's input) -> the framework's."""
-    store: Callable[[Array, Shape], Array]
+    store: Callable[[Array, Shape], Array] = lambda array, shape: array
     """store(canonical array, the framework's shape) -> the framework's array."""
-    restore: Callable[[Array], Array]
+    restore: Callable[[Array], Array] = lambda array: array
     """restore(the framework's array) -> the canonical one."""
 
 
@@ -51,8 +52,6 @@ class Tensor:
     op: str
     weight: str
     """The array's canonical name within the layer: `weight`, `depthwise.weight`."""
-    role: str
-    """What the array does in its layer: `kernel`, `bias`, `scale`, ..."""
     name: str
     """The framework's name: `stem.conv.weight`, `stem-conv/kernel`."""
     shape: Shape
@@ -105,6 +104,9 @@ class Format:
     """
     write: Callable[[Path, Any, Contents, Notes], None] | None
     """write(path, net, contents, notes); None where archc only reads such files."""
+    checked: bool = False
+    """Whether such weights meet no model that they were not made for: archc puts them there, or
+    the file holds the model too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,10 @@ class Storage:
     """tensor_name(path of the layer, canonical name of the array, slot) -> the framework's name."""
     formats: Mapping[str, Format]
     """By the ending of the file's name."""
+    canonical: bool = False
+    """Whether its names and layouts are archc's own, which the neutral format has too."""
+    counters: tuple[str, ...] = ()
+    """How names end of what its files hold besides weights."""
 
 
 ROOM = 8, 2**28
@@ -131,7 +137,14 @@ def shown(path: Path) -> str:
     return printable(str(path))
 
 
+def first(names: list[str], count: int = 3) -> str:
+    """The first few of many names."""
+    more = len(names) - count
+    return ", ".join(names[:count]) + (f" and {more:,} more" if more > 0 else "")
+
+
 def broken(path: Path, kind: str) -> WeightsError:
+    """What is raised for a file that is none of its kind."""
     return WeightsError(f"{shown(path)}: not a {kind}, or truncated or corrupt")
 
 
@@ -154,6 +167,7 @@ def parsed_notes(path: Path, text: object) -> Notes:
 
 
 def checked_notes(path: Path, notes: object) -> Notes:
+    """The notes of a file. Raises `WeightsError` where they are no names with texts."""
     if isinstance(notes, dict) and all(isinstance(x, str) for pair in notes.items() for x in pair):
         return notes
     raise WeightsError(
@@ -172,7 +186,6 @@ def tensors(network: Network, storage: Storage) -> Iterator[Tensor]:
             layer.path,
             layer.op,
             weight.name,
-            weight.role,
             storage.tensor_name(layer.path, weight.name, slot),
             slot.shape(weight.shape, channels),
             weight.trainable,

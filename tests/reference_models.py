@@ -16,9 +16,8 @@ from archc import Net, backends
 from archc.backends.keras.weights import SLOTS
 from archc.live.numeric import deviation
 from archc.weights.fit import require
-from archc.weights.importing import names
+from archc.weights.importing import names, references
 from archc.weights.rules import find
-from archc.weights.zoo import stored
 
 Array = np.ndarray[Any, Any]
 
@@ -151,10 +150,15 @@ def zoo(name: str, batch: Array, **options: Any) -> Any:
 def settle_torch(model: Any, batch: Array, random: np.random.Generator) -> None:
     import torch
 
-    from archc.backends.torch.live import settle
-
-    settle(model, batch)
-    for norm in (module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)):
+    norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    usual = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 1.0
+    with torch.no_grad():
+        model.train()(torch.from_numpy(batch))
+    model.eval()
+    for norm, momentum in zip(norms, usual, strict=True):
+        norm.momentum = momentum
         averages = norm.running_mean, norm.running_var
         settled = random_statistics(*(average.numpy() for average in averages), random)
         for average, value in zip(averages, settled, strict=True):
@@ -175,7 +179,7 @@ def torch_logits(model: Any, batch: Array) -> Array:
 def imported(net: Net, source: str, model: Any) -> dict[str, Array]:
     """A reference's arrays under archc's names; no array of either side is left over."""
     rules = find(source)
-    wanted, found = names(net, rules), stored(rules, model)
+    wanted, found = names(net, rules), references(net, rules).stored(model)
     require(source, net.name, wanted, found)
     return {
         tensor.path: tensor.slot.restore(found[name].read().reshape(tensor.shape))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,10 @@ import archc
 from archc import Net, backends
 from archc.backends.python.execute import execute
 from archc.cli import main
+from archc.commands.plot import PANELS
 from archc.compiler.language.values import ACTIVATIONS
 from archc.live.check import compare
 from archc.live.numeric import deviation, random_batch, random_weights
-from archc.plot import FORMULAS, PANELS
 
 pytest.importorskip("keras")
 torch = pytest.importorskip("torch")
@@ -27,6 +29,31 @@ SPECS = Path(__file__).parents[1] / "specs"
 TOLERANCE = 1e-6
 CLASSES = {"swish": "SiLU", "gelu_tanh": "GELUTanh"}
 """What PyTorch, or a generated file, calls an activation where it is not our name in capitals."""
+
+_normal = np.vectorize(lambda x: (1 + math.erf(x / math.sqrt(2))) / 2, otypes=[float])
+
+Formula = Callable[[Any], Any]
+
+_sigmoid: Formula = lambda x: 1 / (1 + np.exp(-x))  # noqa: E731
+_hard_sigmoid: Formula = lambda x: np.clip(x + 3, 0, 6) / 6  # noqa: E731
+_inner: Formula = lambda x: math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)  # noqa: E731
+
+
+FORMULAS: Mapping[str, Formula] = {
+    "relu": lambda x: np.maximum(x, 0),
+    "relu6": lambda x: np.clip(x, 0, 6),
+    "leaky_relu": lambda x: np.where(x > 0, x, 0.01 * x),
+    "elu": lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))),
+    "gelu": lambda x: x * _normal(x),
+    "gelu_tanh": lambda x: x * (1 + np.tanh(_inner(x))) / 2,
+    "sigmoid": _sigmoid,
+    "hard_sigmoid": _hard_sigmoid,
+    "tanh": np.tanh,
+    "swish": lambda x: x * _sigmoid(x),
+    "hard_swish": lambda x: x * _hard_sigmoid(x),
+    "mish": lambda x: x * np.tanh(np.logaddexp(0, x)),
+}
+"""Every activation of single numbers, for float64 arrays; `softmax` is of whole vectors."""
 
 
 def network(folder: Path, rows: str, blocks: str = "{}") -> Net:

@@ -28,7 +28,8 @@ HEAD = "archc: 1\nname: Net\ninput: {channels: 3, height: 8, width: 8}\n"
 
 STEPS = """
 import sys
-from archc import backends, summary
+from archc import backends
+from archc.commands import summary
 from archc.api import load
 from archc.compiler.language.problems import SpecError
 from archc.compiler.printed.resolve import resolve

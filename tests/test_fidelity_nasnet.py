@@ -19,9 +19,8 @@ import archc
 from archc import Net
 from archc.backends.python.execute import execute
 from archc.live.numeric import Array, deviation, random_batch, random_weights
-from archc.weights.importing import names
+from archc.weights import importing
 from archc.weights.rules import find
-from archc.weights.zoo import fill
 
 from . import reference_models as references
 
@@ -48,12 +47,11 @@ def settled(model: Any, net: Net, source: str, batch: Array) -> dict[str, Array]
     With any statistics at all, signals would die on their way through so many layers.
     """
     weights, rules = random_weights(net.network), find(source)
-    fill(
-        rules,
+    importing.references(net, rules).fill(
         model,
         {
             name: tensor.slot.store(weights[tensor.path], tensor.shape)
-            for name, tensor in names(net, rules).items()
+            for name, tensor in importing.names(net, rules).items()
         },
     )
     references.settle_keras(model, batch, np.random.default_rng(0))

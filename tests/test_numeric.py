@@ -18,8 +18,8 @@ from archc.api import load
 from archc.backends import Live
 from archc.live import interpreter
 from archc.live.check import Report, compare
-from archc.live.numeric import TOLERANCE, deviation, random_weights
-from archc.live.verify import Difference, Point, Verdict, divergences
+from archc.live.numeric import TOLERANCE, Difference, deviation, random_weights
+from archc.live.verify import Point, Verdict, divergences
 
 SPEC = """\
 archc: 1

@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from archc import cli, streams
-from archc.replacing import replacing
+from archc import cli
+from archc.commands import streams
+from archc.weights.replacing import replacing
 
 SPEC = """\
 archc: 1

@@ -22,8 +22,8 @@ from archc import Net, backends, cli
 from archc.backends.keras.graph import snake_case, stored_layers
 from archc.backends.keras.language import module
 from archc.backends.storage import tensors
+from archc.commands import weights as commands
 from archc.live.numeric import random_weights
-from archc.weights import commands
 
 torch = pytest.importorskip("torch")
 keras = pytest.importorskip("keras")
@@ -559,6 +559,18 @@ def test_each_backend_says_how_it_keeps_what_each_op_owns(name: str) -> None:
     }
 
 
+WITHOUT = """
+import sys
+class Without:
+    def find_spec(self, name, *_):
+        if name.partition(".")[0] == {0!r}:
+            raise ModuleNotFoundError(f"No module named '{{name}}'", name=name)
+sys.meta_path.insert(0, Without())
+from archc.cli import main
+main(sys.argv[1:])
+"""
+
+
 @pytest.mark.parametrize(
     "command",
     [
@@ -573,8 +585,7 @@ def test_what_is_not_installed_is_named(
 ) -> None:
     for name in ("a.pt", "a.safetensors"):
         save(tiny, given(tiny), name)
-    code = f"import sys; sys.modules[{missing!r}] = None; sys.path.insert(0, 'src')\n"
-    code += "from archc.cli import main; main(sys.argv[1:])"
+    code = WITHOUT.format(missing)
     done = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, text=True)
     assert "Traceback" not in done.stderr
     if done.returncode:

@@ -16,9 +16,9 @@ import pytest
 import archc
 from archc import Net, cli
 from archc.compiler.ir.network import Block
-from archc.live.numeric import deviation, random_batch
+from archc.live.numeric import deviation, difference, random_batch
 from archc.live.verify import divergences, verify
-from archc.weights import importing, rules, zoo
+from archc.weights import importing, rules
 
 from . import reference_models as references
 
@@ -127,7 +127,7 @@ FILES = [
 def reference(name: str, net: Net, batch: Array) -> tuple[Any, Array]:
     """The published model with random weights, and its logits."""
     library(name)
-    model, live = zoo.build(net, rules.find(name), *batch.shape[2:])
+    model, live = importing.build(net, rules.find(name), *batch.shape[2:])
     random = np.random.default_rng(0)
     if name.startswith("keras"):
         references.settle_keras(model, batch, random)
@@ -169,8 +169,8 @@ def test_every_source_fits_its_spec_exactly(name: str) -> None:
     library(name)
     rule = rules.find(name)
     net = importing.network(str(spec_of(name)), rule, {})
-    model, _ = zoo.build(net, rule, 64, 64)
-    wanted, found = importing.names(net, rule), zoo.stored(rule, model)
+    model, _ = importing.build(net, rule, 64, 64)
+    wanted, found = importing.names(net, rule), importing.references(net, rule).stored(model)
     assert wanted.keys() == found.keys()
 
 
@@ -220,7 +220,7 @@ def test_a_conflict_of_settings(run: Run) -> None:
 def test_another_number_of_classes(run: Run) -> None:
     library(TIMM)
     net = importing.network(SMALL, rules.find(TIMM), {"classes": 7})
-    model, _ = zoo.build(net, rules.find(TIMM), 64, 64)
+    model, _ = importing.build(net, rules.find(TIMM), 64, 64)
     save_state(model, "seven.pth")
     command = ("weights", "import", TIMM, "seven.pth", "out.pt", "--spec", SMALL)
     code, _, err = run(*command)
@@ -250,7 +250,7 @@ def test_a_spec_without_a_parameter_that_matters(run: Run) -> None:
 def test_tensors_of_either_side_that_are_left_over(run: Run) -> None:
     library(TIMM)
     net = importing.network(SMALL, rules.find(TIMM), {})
-    model, _ = zoo.build(net, rules.find(TIMM), 64, 64)
+    model, _ = importing.build(net, rules.find(TIMM), 64, 64)
     state = model.state_dict()
     state["extra.weight"] = state.pop("blocks.1.0.conv_dw.weight")
     torch.save(state, "a.pth")
@@ -299,7 +299,8 @@ def test_without_a_file_the_library_is_asked(
 ) -> None:
     """The library's function stands in for its download: it is asked for pretrained weights."""
     library(name)
-    model, _ = zoo.build(importing.network(SMALL, rules.find(name), {}), rules.find(name), 224, 224)
+    rule = rules.find(name)
+    model, _ = importing.build(importing.network(SMALL, rule, {}), rule, 224, 224)
     asked: dict[str, Any] = {}
 
     def load(*_: Any, **options: Any) -> Any:
@@ -355,7 +356,7 @@ def test_verify_without_a_reference(run: Run) -> None:
 def test_verify_with_weights(run: Run) -> None:
     library(TIMM)
     net = importing.network(SMALL, rules.find(TIMM), {})
-    weights = zoo.build(net, rules.find(TIMM), 64, 64)[0].state_dict()
+    weights = importing.build(net, rules.find(TIMM), 64, 64)[0].state_dict()
     torch.save(weights, "theirs.pth")
     assert run("weights", "import", TIMM, "theirs.pth", "mine.pt", "--spec", SMALL)[0] == 0
     assert run("verify", SMALL, "--against", TIMM, "--weights", "mine.pt")[0] == 0
@@ -428,8 +429,6 @@ def test_the_tolerance_is_the_users(run: Run) -> None:
 
 def test_verify_reports_nothing_as_equal_that_is_no_number(tmp_path: Path) -> None:
     net = archc.load(SMALL)
-    from archc.live.verify import difference
-
     assert difference(np.array([np.nan]), np.array([1.0])).relative == float("inf")
     assert difference(np.array([1.0]), np.array([np.nan])).relative == float("inf")
     assert difference(np.zeros(3), np.zeros(4)).relative == float("inf")
@@ -472,8 +471,6 @@ def test_verify_measures_by_the_scale_of_the_values(
 
 @pytest.mark.parametrize("scale", [1e-30, 1e-9, 1.0, 1e9, 1e30])
 def test_a_difference_is_a_share_of_the_references_largest_value(scale: float) -> None:
-    from archc.live.verify import difference
-
     theirs = scale * np.array([[1.0, -2.0], [0.5, 0.0]])
     found = difference(theirs + scale * np.array([[0.0, 0.0], [0.0, 0.02]]), theirs)
     assert found.relative == pytest.approx(0.01)

@@ -223,7 +223,7 @@ STORAGE = Storage(
     tensor_name,
     {
         ".weights.h5": Format(KIND, _h5py, _read_h5, _write_h5),
-        ".keras": Format(KIND, _h5py, _read_keras, _write_keras),
+        ".keras": Format(KIND, _h5py, _read_keras, _write_keras, checked=True),
         ".h5": Format(KIND, _h5py, _read_h5, None),
     },
 )

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from archc.backends import Live
+from archc.backends import Live, References
 from archc.backends.keras.names import path
 from archc.backends.keras.weights import SLOTS
-from archc.backends.storage import Array, Slot
+from archc.backends.storage import Array, Slot, Stored
 from archc.compiler.ir.network import Network
 
 
@@ -97,4 +97,41 @@ def _channels_first(value: Any) -> Array:
     return array.transpose(0, 3, 1, 2) if array.ndim == 4 else array
 
 
-LIVE = Live(build, arrays, load, outputs)
+# ---- Published models
+
+
+def _application(source: str, options: Mapping[str, Any], size: tuple[int, int], get: bool) -> Any:
+    """`keras.applications.NAME`, or that and a variant after a colon."""
+    function = source.partition(":")[0].rpartition(".")[2]
+    return getattr(keras.applications, function)(
+        input_shape=(*size, 3),
+        weights="imagenet" if get else None,
+        classifier_activation=None,
+        **options,
+    )
+
+
+def _named(model: Any) -> dict[str, Any]:
+    """Every variable by the name of its layer and its own: `conv/kernel`."""
+    return {f"{layer.name}/{v.name}": v for layer in model.layers for v in layer.weights}
+
+
+def stored(model: Any) -> dict[str, Stored]:
+    """All its weights, by its own names and in its own layouts."""
+    return {
+        name: Stored(tuple(variable.shape), str(variable.dtype), variable.numpy)
+        for name, variable in _named(model).items()
+    }
+
+
+def fill(model: Any, arrays: Mapping[str, Array]) -> None:
+    """Copies the arrays into the model, by its own names."""
+    variables = _named(model)
+    for name, array in arrays.items():
+        variables[name].assign(array.reshape(variables[name].shape))
+
+
+REFERENCES = References(
+    {"keras": _application}, stored, fill, lambda model: {layer.name for layer in model.layers}
+)
+LIVE = Live(build, arrays, load, outputs, REFERENCES)

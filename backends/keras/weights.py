@@ -9,14 +9,6 @@ from archc.backends.keras.names import layer_name
 from archc.backends.storage import Array, Shape, Slot
 
 
-def _same(array: Array, shape: Shape = ()) -> Array:
-    return array
-
-
-def _as_it_is(shape: Shape, channels: int) -> Shape:
-    return shape
-
-
 def _convolution_shape(shape: Shape, channels: int) -> Shape:
     outputs, inputs, height, width = shape
     return height, width, inputs, outputs
@@ -46,10 +38,6 @@ def _from_depthwise(array: Array) -> Array:
     return array.transpose(2, 3, 0, 1).reshape(channels * multiplier, 1, height, width)
 
 
-def _transposed_shape(shape: Shape, channels: int) -> Shape:
-    return shape[::-1]
-
-
 def _convolution_slot(name: str) -> Slot:
     return Slot(name, "HWIO", _convolution_shape, _convolution, _from_convolution)
 
@@ -58,12 +46,8 @@ def _depthwise_slot(name: str) -> Slot:
     return Slot(name, "HWCM", _depthwise_shape, _depthwise, _from_depthwise)
 
 
-def _vector(name: str, axes: str = "C") -> Slot:
-    return Slot(name, axes, _as_it_is, _same, _same)
-
-
-_DENSE = Slot("kernel", "IO", _transposed_shape, lambda a, shape: a.T, lambda a: a.T)
-_BIAS = _vector("bias", "O")
+_DENSE = Slot("kernel", "IO", lambda s, channels: s[::-1], lambda a, shape: a.T, lambda a: a.T)
+_BIAS = Slot("bias", "O")
 
 SLOTS: Mapping[str, Mapping[str, Slot]] = MappingProxyType(
     {
@@ -76,10 +60,10 @@ SLOTS: Mapping[str, Mapping[str, Slot]] = MappingProxyType(
         },
         "Dense": {"weight": _DENSE, "bias": _BIAS},
         "BatchNormalization": {
-            "weight": _vector("gamma"),
-            "bias": _vector("beta"),
-            "running_mean": _vector("moving_mean"),
-            "running_var": _vector("moving_variance"),
+            "weight": Slot("gamma", "C"),
+            "bias": Slot("beta", "C"),
+            "running_mean": Slot("moving_mean", "C"),
+            "running_var": Slot("moving_variance", "C"),
         },
     }
 )

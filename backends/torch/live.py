@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping
+from importlib import import_module
 from traceback import walk_tb
 from typing import Any
 
@@ -10,11 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from archc.backends import Live
+from archc.backends import Live, References
+from archc.backends.storage import Array
+from archc.backends.torch.weights import COUNTER, stored
 from archc.compiler.ir.network import Network
-
-NOT_WEIGHTS = ".num_batches_tracked"
-"""A counter in the state of every batch norm, which is no parameter."""
 
 
 def build(
@@ -24,37 +24,24 @@ def build(
     return constructor().eval()
 
 
-def arrays(model: nn.Module) -> dict[str, np.ndarray[Any, Any]]:
+def arrays(model: nn.Module) -> dict[str, Array]:
     """Every parameter and running average by canonical name, which is PyTorch's own."""
     state = model.state_dict()
-    return {k: v.detach().numpy() for k, v in state.items() if not k.endswith(NOT_WEIGHTS)}
+    return {k: v.detach().numpy() for k, v in state.items() if not k.endswith(COUNTER)}
 
 
-def load(model: nn.Module, weights: Mapping[str, np.ndarray[Any, Any]]) -> None:
+def load(model: nn.Module, weights: Mapping[str, Array]) -> None:
     """Copies the arrays into the model. Raises `RuntimeError` unless names and shapes match."""
     state = {name: torch.from_numpy(np.array(array)) for name, array in weights.items()}
-    counters = {k: v for k, v in model.state_dict().items() if k.endswith(NOT_WEIGHTS)}
+    counters = {k: v for k, v in model.state_dict().items() if k.endswith(COUNTER)}
     model.load_state_dict({**state, **counters}, strict=True)
 
 
-def settle(model: nn.Module, batch: np.ndarray[Any, Any]) -> None:
-    """Gives batch norms the averages of `batch`, and no others. The model stays in evaluation."""
-    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
-    usual = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.momentum = 1.0
-    with torch.no_grad():
-        model.train()(torch.from_numpy(batch))
-    for norm, momentum in zip(norms, usual, strict=True):
-        norm.momentum = momentum
-    model.eval()
-
-
 def outputs(
-    model: nn.Module, batch: np.ndarray[Any, Any], paths: Container[str] | None = None
-) -> dict[str, np.ndarray[Any, Any]]:
+    model: nn.Module, batch: Array, paths: Container[str] | None = None
+) -> dict[str, Array]:
     """The output of every module by path, or of those in `paths`; the model's own is ""."""
-    found: dict[str, np.ndarray[Any, Any]] = {}
+    found: dict[str, Array] = {}
 
     def remember(path: str) -> Callable[..., None]:
         def hook(module: nn.Module, inputs: Any, output: Tensor) -> None:
@@ -83,4 +70,35 @@ def _running(model: nn.Module, error: Exception) -> str:
     return "".join([paths[module] for module in running if module in paths][-1:])
 
 
-LIVE = Live(build, arrays, load, outputs)
+# ---- Published models
+
+
+def _timm(source: str, options: Mapping[str, Any], size: tuple[int, int], get: bool) -> nn.Module:
+    create = import_module("timm").create_model
+    model: nn.Module = create(source.partition(":")[2], pretrained=get, **options)
+    return model.eval()
+
+
+def _torchvision(
+    source: str, options: Mapping[str, Any], size: tuple[int, int], get: bool
+) -> nn.Module:
+    function = getattr(import_module("torchvision.models"), source.partition(":")[2])
+    model: nn.Module = function(weights="DEFAULT" if get else None, **options)
+    return model.eval()
+
+
+def fill(model: nn.Module, arrays: Mapping[str, Array]) -> None:
+    """Copies the arrays into the model, by its own names."""
+    state = model.state_dict()
+    with torch.no_grad():
+        for name, array in arrays.items():
+            state[name].copy_(torch.from_numpy(array).reshape(state[name].shape))
+
+
+REFERENCES = References(
+    {"timm": _timm, "torchvision": _torchvision},
+    lambda model: stored(model.state_dict()),
+    fill,
+    lambda model: {name for name, _ in model.named_modules()},
+)
+LIVE = Live(build, arrays, load, outputs, REFERENCES)

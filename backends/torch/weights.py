@@ -38,34 +38,25 @@ COUNTER = "num_batches_tracked"
 """A batch norm's counter of training steps: no weight, but a strict `load_state_dict` wants it."""
 
 
-def _slot(name: str, axes: str) -> Slot:
-    return Slot(
-        name,
-        axes,
-        lambda shape, channels: shape,
-        lambda array, shape: array,
-        lambda array: array,
-    )
-
-
-_BIAS = _slot("bias", "O")
-_CONVOLUTION = {"weight": _slot("weight", "OIHW"), "bias": _BIAS}
+_BIAS = Slot("bias", "O")
+_CONVOLUTION = {"weight": Slot("weight", "OIHW"), "bias": _BIAS}
 SLOTS: Mapping[str, Mapping[str, Slot]] = {
     "conv2d": _CONVOLUTION,
     "depthwise_conv2d": _CONVOLUTION,
     "separable_conv2d": {
-        "depthwise.weight": _slot("depthwise.weight", "OIHW"),
-        "pointwise.weight": _slot("pointwise.weight", "OIHW"),
-        "pointwise.bias": _slot("pointwise.bias", "O"),
+        "depthwise.weight": Slot("depthwise.weight", "OIHW"),
+        "pointwise.weight": Slot("pointwise.weight", "OIHW"),
+        "pointwise.bias": Slot("pointwise.bias", "O"),
     },
-    "dense": {"weight": _slot("weight", "OI"), "bias": _BIAS},
+    "dense": {"weight": Slot("weight", "OI"), "bias": _BIAS},
     "batch_norm": {
-        name: _slot(name, "C") for name in ("weight", "bias", "running_mean", "running_var")
+        name: Slot(name, "C") for name in ("weight", "bias", "running_mean", "running_var")
     },
 }
 
 
 def tensor_name(layer: str, weight: str, slot: Slot) -> str:
+    """`stem.conv`, `weight` -> `stem.conv.weight`."""
     return f"{layer}.{weight}"
 
 
@@ -195,4 +186,10 @@ def _own(array: Array) -> Array:
 
 
 _FORMAT = Format(KIND, _torch, _read, _write)
-STORAGE = Storage(SLOTS, tensor_name, {".pt": _FORMAT, ".pth": _FORMAT})
+STORAGE = Storage(
+    SLOTS,
+    tensor_name,
+    {".pt": _FORMAT, ".pth": _FORMAT},
+    canonical=True,
+    counters=(COUNTER,),
+)

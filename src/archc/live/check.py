@@ -9,27 +9,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-
-import numpy as np
+from functools import cached_property
+from typing import Any
 
 from archc.api import Net
 from archc.backends.python.execute import statement
+from archc.backends.storage import first
 from archc.compiler.elaborate.sizes import comparable
-from archc.compiler.ir.analysis import layers
-from archc.compiler.ir.network import Body, Network
+from archc.compiler.ir import analysis
+from archc.compiler.ir.network import Network
 from archc.live import interpreter
 from archc.live.numeric import (
     TOLERANCE,
     Array,
     Arrays,
-    check_shapes,
-    check_weights,
+    carried,
     deviation,
     random_batch,
     random_weights,
     with_blocks,
 )
-from archc.weights.fit import first
 
 Step = Callable[[str], None]
 """Is told what is being done."""
@@ -45,6 +44,7 @@ class Agreement:
     where: str = ""
 
     def see(self, path: str, size: str, found: float) -> None:
+        """Takes note of how far a layer's output is from what the definitions give."""
         if found >= self.worst:
             self.worst, self.where = found, f"{path} at {size}"
 
@@ -70,54 +70,89 @@ class Report:
         yield from (f"skipped: {what}" for what in self.skipped)
 
 
+@dataclass(frozen=True)
+class _Case:
+    """One size: what all models get, and what becomes of it."""
+
+    net: Net
+    network: Network
+    """The net's own at that size."""
+    weights: Arrays
+    report: Report
+
+    @cached_property
+    def batch(self) -> Array:
+        return random_batch(self.network)
+
+    @property
+    def size(self) -> str:
+        return f"{self.network.input.height}x{self.network.input.width}"
+
+
 def compare(
     net: Net, backends: Sequence[str], numeric: bool, step: Step = lambda text: None
 ) -> Report:
     """Where the backends' live models differ from the IR, and with `numeric` from what its
-    definitions compute."""
-    report = Report()
-    weights = random_weights(net.network)
-    sizes = comparable(net.network)
+    definitions compute, at the declared size and at an odd one."""
+    report, weights, sizes = Report(), random_weights(net.network), comparable(net.network)
     for network in sizes.networks if numeric else sizes.networks[:1]:
-        size = f"{network.input.height}x{network.input.width}"
-        report.sizes.append(size)
-        batch = random_batch(network, network.input.height or 1, network.input.width or 1)
+        case = _Case(net, network, weights, report)
+        report.sizes.append(case.size)
         found = {}
         for backend in backends:
-            step(f"{backend} at {size}")
+            step(f"{backend} at {case.size}")
             try:
-                found[backend] = _outputs(net, network, backend, weights, batch, report)
+                found[backend] = _outputs(case, backend)
             except Exception as error:
-                report.differences.append(_failed(backend, size, error))
+                report.differences.append(_failed(backend, case.size, error))
         if numeric:
-            step(f"the definitions at {size}")
-            _hold(network, weights, batch, found, report)
-            if network is net.network:
-                report.skipped += _unseen(network, found)
+            step(f"the definitions at {case.size}")
+            _hold(case, found)
     if numeric and sizes.skipped:
         report.skipped.append(sizes.skipped)
     report.differences = list(dict.fromkeys(report.differences))
     return report
 
 
-def _outputs(
-    net: Net, network: Network, backend: str, weights: Arrays, batch: Array, report: Report
-) -> Arrays:
+def _outputs(case: _Case, backend: str) -> Arrays:
     """What a fresh live model gives, layer by layer; nothing where its arrays are others."""
-    model = net.build(backend, *batch.shape[2:])
-    differences = list(check_weights(net, backend, model))
+    live, model = case.net.live(backend), case.net.build(backend, *case.batch.shape[2:])
+    differences = list(check_weights(case.net, backend, model))
     outputs: Arrays = {}
     if not differences:
-        net.live(backend).load(model, weights)
-        outputs = net.live(backend).outputs(model, batch)
-        differences = list(check_shapes(network, backend, outputs))
-    report.differences += map(str, differences)
+        live.load(model, case.weights)
+        outputs = live.outputs(model, case.batch)
+        differences = list(check_shapes(case.network, backend, outputs))
+    case.report.differences += differences
     return outputs
+
+
+def check_weights(net: Net, backend: str, model: Any) -> Iterator[str]:
+    """Where the model's arrays differ by name or shape from what the IR says, layer by layer."""
+    expected = {name: weight.shape for name, _, weight in analysis.weights(net.network)}
+    found = {name: array.shape for name, array in net.live(backend).arrays(model).items()}
+    for name in [*expected, *(name for name in found if name not in expected)]:
+        said, real = expected.get(name), found.get(name)
+        if said != real:
+            yield f"{name}: archc says {_shape(said)}, {backend} has {_shape(real)}"
+
+
+def _shape(shape: Sequence[int] | None) -> str:
+    return "nothing" if shape is None else "x".join(map(str, shape))
+
+
+def check_shapes(network: Network, backend: str, outputs: Arrays) -> Iterator[str]:
+    """Where a layer's output has another shape than the IR says."""
+    for layer in analysis.layers(network):
+        found = outputs.get(layer.path)
+        if found is not None and found.shape[1:] != layer.output.shape:
+            shape = _shape(found.shape[1:])
+            yield f"{layer.path}: archc says {layer.output}, {backend} gives {shape}"
 
 
 def _unseen(network: Network, found: Mapping[str, Arrays]) -> Iterator[str]:
     """Values that a backend computes without a layer that shows them, such as a sum in PyTorch."""
-    paths = [layer.path for layer in layers(network)][:-1]
+    paths = [layer.path for layer in analysis.layers(network)][:-1]
     for backend, outputs in found.items():
         shown = with_blocks(network, outputs)
         unseen = [path for path in paths if path not in shown] if outputs else []
@@ -136,15 +171,9 @@ def _failed(backend: str, size: str, error: Exception) -> str:
     return f"{said}, in `{code}`" if code else said
 
 
-def _hold(
-    network: Network,
-    weights: Arrays,
-    batch: Array,
-    found: Mapping[str, Arrays],
-    report: Report,
-) -> None:
+def _hold(case: _Case, found: Mapping[str, Arrays]) -> None:
     """Holds the backends' outputs against the interpreter's; names the first that is off."""
-    size = f"{network.input.height}x{network.input.width}"
+    report = case.report
     off: dict[str, dict[str, float]] = {backend: {} for backend in found}
 
     def look(path: str, value: Array) -> None:
@@ -152,56 +181,25 @@ def _hold(
             if path in outputs:
                 far = deviation(outputs[path], value)
                 agreement = report.agreements.setdefault(backend, Agreement())
-                agreement.layers += size == report.sizes[0]
+                agreement.layers += len(report.sizes) == 1
                 if far <= TOLERANCE:
-                    agreement.see(path or "the output", size, far)
+                    agreement.see(path or "the output", case.size, far)
                 else:
                     off[backend][path] = far
 
-    look("", interpreter.run(network, weights, batch, look))
-    carried = _carried(network, weights, batch) if any(off.values()) else {}
+    look("", interpreter.run(case.network, case.weights, case.batch, look))
+    moved = carried(case.network, case.weights, case.batch) if any(off.values()) else {}
     for backend, every in off.items():
-        _tell(backend, size, every, carried, report)
+        _tell(case, backend, every, moved)
+    if len(report.sizes) == 1:
+        report.skipped += _unseen(case.network, found)
 
 
-def _carried(network: Network, weights: Arrays, batch: Array) -> dict[str, float]:
-    """How far each value moves, as a share of its scale, where every op is off by a little.
-
-    A difference of two nearly equal values moves by many times what they do: there rounding
-    decides, and no comparison tells right from wrong.
-    """
-    random = np.random.default_rng(0)
-
-    def disturb(body: Body, value: Array) -> Array:
-        size = np.abs(value).max() * _rounded(body)
-        return np.asarray(value + size * random.uniform(-1.0, 1.0, value.shape))
-
-    exact = interpreter.outputs(network, weights, batch)
-    moved: dict[str, float] = {}
-
-    def look(path: str, value: Array) -> None:
-        moved[path] = deviation(value, exact[path])
-
-    look("", interpreter.run(network, weights, batch, look, disturb=disturb))
-    return moved
-
-
-def _rounded(body: Body) -> float:
-    """How far an op may be off in float32, as a share of its scale.
-
-    TensorFlow's softmax of one channel is 1 - 1.5e-5, and PyTorch adds up its powers one after
-    another, which costs up to 6e-8 for each channel.
-    """
-    if body.arguments.get("act") == "softmax":
-        return 2e-5 + 6e-8 * body.output.channels
-    return 1e-6
-
-
-def _tell(
-    backend: str, size: str, off: Mapping[str, float], carried: Mapping[str, float], report: Report
-) -> None:
-    """Reports the first value that is off, and those of which rounding may be the reason."""
-    real = [path for path, far in off.items() if not far <= 3 * carried[path]]
+def _tell(case: _Case, backend: str, off: Mapping[str, float], moved: Mapping[str, float]) -> None:
+    """Reports the first value that is off, and those of which rounding may be the reason, which
+    alone has `moved` them so far."""
+    report, size = case.report, case.size
+    real = [path for path, far in off.items() if not far <= 3 * moved[path]]
     if real:
         where = real[0] or "the output"
         report.agreements[backend].see(where, size, off[real[0]])

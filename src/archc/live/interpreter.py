@@ -51,12 +51,14 @@ def run(
     observe: Observer = lambda path, value: None,
     training: Training | None = None,
     disturb: Callable[[Body, Array], Array] = lambda body, value: value,
+    before: Callable[[Body, str, Sequence[Array]], None] = lambda body, path, inputs: None,
 ) -> Array:
     """What `network` makes of a batch (count, channels, height, width); in evaluation mode, unless
     a step of `training` is given. `disturb` is what becomes of the value of every op, given its
-    call, to see how far small errors are carried. Raises `KeyError` where a weight or a mask is
-    missing."""
-    machine = _Machine(weights, observe, training, disturb)
+    call, to see how far small errors are carried. `before` is told the call, the path and the
+    inputs of every op before its weights are looked up. Raises `KeyError` where a weight or a mask
+    is missing."""
+    machine = _Machine(weights, observe, training, disturb, before)
     values = {-1: np.asarray(batch, np.float64)}
     last_use = {feed: index for index, row in enumerate(network.rows) for feed in row.call.feeds}
     for index, row in enumerate(network.rows):
@@ -80,6 +82,7 @@ class _Machine:
     observe: Observer
     training: Training | None
     disturb: Callable[[Body, Array], Array]
+    before: Callable[[Body, str, Sequence[Array]], None]
 
     def call(self, call: Call, path: str, inputs: Sequence[Array]) -> Array:
         """The value of a call of a block or an op at `path`."""
@@ -104,11 +107,12 @@ class _Machine:
         return fed(body.result)
 
     def op(self, body: Body, path: str, inputs: Sequence[Array]) -> Array:
+        self.before(body, path, inputs)
         name, arguments = body.target.name, dict[str, Any](body.arguments)
         own = {w.name: self.weight(f"{path}.{w.name}") for w in body.cost.weights}
         if self.training is not None and name == "batch_norm":
-            own |= _batch_statistics(inputs[0])
-            self.average(arguments, path, inputs[0])
+            own |= statistics(inputs[0])
+            self.average(self.training, arguments["decay"], path, inputs[0])
         if self.training is not None and name == "dropout" and arguments["rate"]:
             kept = self.training.masks[path]
             return np.asarray(inputs[0] * kept / (1.0 - arguments["rate"]))
@@ -117,16 +121,15 @@ class _Machine:
     def weight(self, name: str) -> Array:
         return np.asarray(self.weights[name], np.float64)
 
-    def average(self, a: Given, path: str, x: Array) -> None:
+    def average(self, training: Training, decay: float, path: str, x: Array) -> None:
         """Moves a batch norm's running averages on, by the statistics of the batch `x`."""
-        assert self.training is not None
-        decay = a["decay"]
-        for name, fresh in _batch_statistics(x, self.training.ddof).items():
+        for name, fresh in statistics(x, training.ddof).items():
             old = self.weight(f"{path}.{name}")
-            self.training.averages[f"{path}.{name}"] = decay * old + (1.0 - decay) * fresh
+            training.averages[f"{path}.{name}"] = decay * old + (1.0 - decay) * fresh
 
 
-def _batch_statistics(x: Array, ddof: int = 0) -> dict[str, Array]:
+def statistics(x: Array, ddof: int = 0) -> dict[str, Array]:
+    """The mean and the variance of each channel of a batch, as a batch norm names its averages."""
     axes = (0, 2, 3)[: x.ndim - 1]
     return {"running_mean": x.mean(axes), "running_var": x.var(axes, ddof=ddof)}
 

@@ -1,18 +1,17 @@
-"""Holds live models against the IR, and their numbers against other numbers."""
+"""Numbers drawn at random, and how far two sets of them are apart."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from archc.api import Net
 from archc.compiler.ir import analysis
-from archc.compiler.ir.network import Block, Call, Network, Weight
+from archc.compiler.ir.network import Block, Body, Call, Network, Weight
+from archc.live import interpreter
+from archc.live.interpreter import Array as Array
 
-Array = np.ndarray[Any, Any]
 Arrays = Mapping[str, Array]
 
 TOLERANCE = 3e-5
@@ -23,15 +22,21 @@ SMALLEST = float(np.finfo(np.float32).tiny) / TOLERANCE
 """Scales below this count as this one: float32 takes smaller numbers for zero."""
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One thing on which two sides disagree."""
+# ---- Drawn at random
 
-    path: str
-    message: str
 
-    def __str__(self) -> str:
-        return f"{self.path or 'the output'}: {self.message}"
+def random_batch(
+    network: Network,
+    height: int | None = None,
+    width: int | None = None,
+    count: int = 2,
+    seed: int = 1,
+) -> Array:
+    """A batch of standard normal float32 inputs: (count, channels, height, width), of the declared
+    size if no other is given."""
+    size = network.input
+    shape = (count, size.channels, height or size.height or 1, width or size.width or 1)
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
 
 def random_weights(network: Network, seed: int = 0) -> dict[str, Array]:
@@ -56,33 +61,106 @@ def _random(weight: Weight, random: np.random.Generator) -> Array:
     return values.astype(np.float32)
 
 
-def random_batch(network: Network, height: int, width: int, count: int = 2, seed: int = 1) -> Array:
-    """A batch of standard normal float32 inputs: (count, channels, height, width)."""
-    shape = (count, network.input.channels, height, width)
-    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+def settled_weights(network: Network, batch: Array, seed: int = 0) -> dict[str, Array]:
+    """Random weights with running averages near those of `batch`, for networks of any depth.
+
+    With any averages at all, signals would die or blow up on their way through many layers. These
+    let them reach the limits of relu6 and hard_swish, and make them positive on the whole: else
+    every layer would multiply the rounding errors.
+    """
+    weights, random = random_weights(network, seed), np.random.default_rng(seed)
+
+    def settle(body: Body, path: str, inputs: Sequence[Array]) -> None:
+        if any(weight.name == "running_var" for weight in body.cost.weights):
+            mean, variance = interpreter.statistics(inputs[0]).values()
+            spread = np.sqrt(variance) / random.uniform(0.6, 1.8, variance.shape)
+            shift = spread * random.normal(0.5, 0.5, mean.shape)
+            weights[f"{path}.running_mean"] = (mean - shift).astype(np.float32)
+            weights[f"{path}.running_var"] = (spread**2).astype(np.float32)
+
+    interpreter.run(network, weights, batch, before=settle)
+    return weights
 
 
-def check_weights(net: Net, backend: str, model: Any) -> Iterator[Difference]:
-    """Where the model's arrays differ by name or shape from what the IR says, layer by layer."""
-    expected = {name: weight.shape for name, _, weight in analysis.weights(net.network)}
-    found = {name: array.shape for name, array in net.live(backend).arrays(model).items()}
-    for name in [*expected, *(name for name in found if name not in expected)]:
-        said, real = expected.get(name), found.get(name)
-        if said != real:
-            yield Difference(name, f"archc says {_shape(said)}, {backend} has {_shape(real)}")
+# ---- Compared
 
 
-def _shape(shape: Sequence[int] | None) -> str:
-    return "nothing" if shape is None else "x".join(map(str, shape))
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How far two outputs are apart. Absolute values; `scale` is the largest one."""
+
+    max: float
+    mean: float
+    scale: float
+
+    @property
+    def relative(self) -> float:
+        """The largest one as a share of the scale; infinite where there is no number."""
+        share = self.max / max(self.scale or 1.0, SMALLEST)
+        return share if share == share else float("inf")
 
 
-def check_shapes(network: Network, backend: str, outputs: Arrays) -> Iterator[Difference]:
-    """Where a layer's output has another shape than the IR says."""
-    for layer in analysis.layers(network):
-        found = outputs.get(layer.path)
-        if found is not None and found.shape[1:] != layer.output.shape:
-            message = f"archc says {layer.output}, {backend} gives {_shape(found.shape[1:])}"
-            yield Difference(layer.path, message)
+def difference(ours: Array, theirs: Array) -> Difference:
+    """Between arrays of as many numbers, on the scale of `theirs`. Others differ infinitely."""
+    scale = float(np.abs(theirs).max())
+    if ours.size != theirs.size:
+        return Difference(float("inf"), float("inf"), scale)
+    apart = np.abs(ours.reshape(theirs.shape).astype(np.float64) - theirs)
+    return Difference(float(apart.max()), float(apart.mean()), scale)
+
+
+def deviation(left: Array, right: Array) -> float:
+    """Largest difference as a share of the largest absolute value of `right`.
+
+    Infinite where shapes differ, or where either side has what is no number.
+    """
+    return difference(left, right).relative if left.shape == right.shape else float("inf")
+
+
+def carried(network: Network, weights: Arrays, batch: Array) -> dict[str, float]:
+    """How far each value moves, as a share of its scale, where every op is off by a little.
+
+    A difference of two nearly equal values moves by many times what they do: there rounding
+    decides, and no comparison tells right from wrong.
+    """
+    random = np.random.default_rng(0)
+
+    def disturb(body: Body, value: Array) -> Array:
+        size = np.abs(value).max() * _rounded(body)
+        return np.asarray(value + size * random.uniform(-1.0, 1.0, value.shape))
+
+    exact = interpreter.outputs(network, weights, batch)
+    moved: dict[str, float] = {}
+
+    def look(path: str, value: Array) -> None:
+        moved[path] = deviation(value, exact[path])
+
+    look("", interpreter.run(network, weights, batch, look, disturb=disturb))
+    return moved
+
+
+def _rounded(body: Body) -> float:
+    """How far an op may be off in float32, as a share of its scale.
+
+    TensorFlow's softmax of one channel is 1 - 1.5e-5, and PyTorch adds up its powers one after
+    another, which costs up to 6e-8 for each channel.
+    """
+    if body.arguments.get("act") == "softmax":
+        return 2e-5 + 6e-8 * body.output.channels
+    return 1e-6
+
+
+# ---- Named
+
+
+def result(call: Call, path: str) -> str:
+    """The path of the op that gives what `call` at `path` does; "" where it passes an input on."""
+    while isinstance(call.body.target, Block):
+        if call.body.result < 0:
+            return ""
+        call = call.body.calls[call.body.result]
+        path = f"{path}.{call.name}"
+    return path
 
 
 def with_blocks(network: Network, outputs: Arrays) -> dict[str, Array]:
@@ -92,41 +170,14 @@ def with_blocks(network: Network, outputs: Arrays) -> dict[str, Array]:
     """
     found = dict(outputs)
     for row in network.rows:
-        for path, last in _results(row.call, row.call.name):
+        for call, path in _calls(row.call, row.call.name):
             if path in outputs:
-                found.setdefault(last, outputs[path])
+                found.setdefault(result(call, path), outputs[path])
     return found
 
 
-def _results(call: Call, path: str) -> Iterator[tuple[str, str]]:
-    """Each block below `call` with the path of the call that gives its output."""
-    if not isinstance(call.body.target, Block):
-        return
+def _calls(call: Call, path: str) -> Iterator[tuple[Call, str]]:
+    """`call` and all below it, with their paths."""
+    yield call, path
     for inner in call.body.calls:
-        yield from _results(inner, f"{path}.{inner.name}")
-    if call.body.result >= 0:
-        yield path, f"{path}.{call.body.calls[call.body.result].name}"
-
-
-def deviation(left: Array, right: Array) -> float:
-    """Largest difference as a share of the largest absolute value of `right`.
-
-    Infinite where shapes differ, or where either side has what is no number.
-    """
-    if left.shape != right.shape:
-        return float("inf")
-    scale = max(float(np.abs(right).max()) or 1.0, SMALLEST)
-    found = float(np.abs(left.astype(np.float64) - right).max()) / scale
-    return found if found == found else float("inf")
-
-
-def check_outputs(
-    network: Network, left: Arrays, right: Arrays, tolerance: float = TOLERANCE
-) -> Iterator[Difference]:
-    """Layers whose outputs differ by more than `tolerance`, in order; the model's own last."""
-    left, right = with_blocks(network, left), with_blocks(network, right)
-    paths = [layer.path for layer in analysis.layers(network)]
-    for path in [*(p for p in paths if p in left and p in right), ""]:
-        found = deviation(left[path], right[path])
-        if not found <= tolerance:
-            yield Difference(path, f"differs by {found:.1e} of its scale")
+        yield from _calls(inner, f"{path}.{inner.name}")

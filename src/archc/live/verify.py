@@ -6,41 +6,28 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from archc import backends, streams
+from archc import backends
 from archc.api import Net
-from archc.backends.storage import tensors
 from archc.compiler.ir.analysis import layers
-from archc.compiler.ir.network import Block, Row
+from archc.compiler.ir.network import Row
 from archc.live import interpreter
-from archc.live.numeric import Array, Arrays, random_batch, with_blocks
-from archc.live.random import settled_weights
-from archc.weights import zoo
+from archc.live.check import Step
+from archc.live.numeric import (
+    Array,
+    Arrays,
+    Difference,
+    difference,
+    random_batch,
+    result,
+    settled_weights,
+    with_blocks,
+)
+from archc.weights import importing
 from archc.weights.convert import load
-from archc.weights.importing import reference_name
-from archc.weights.rules import ZooModel
-
-TOLERANCE = 1e-4
-"""Largest difference, as a share of the largest absolute value of the block's output."""
-Step = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """How far two outputs of one block are apart. Absolute values; `scale` is the largest one."""
-
-    max: float
-    mean: float
-    scale: float
-
-    @property
-    def relative(self) -> float:
-        """The largest one as a share of the scale; infinite where there is no number."""
-        share = self.max / (self.scale or 1.0)
-        return share if share == share else float("inf")
+from archc.weights.importing import ZooModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +52,7 @@ class Verdict:
     differences: Mapping[str, Difference]
 
     def worst(self) -> float:
+        """The largest difference of any backend, as a share of the scale."""
         return max((d.relative for d in self.differences.values()), default=0.0)
 
 
@@ -76,11 +64,13 @@ def verify(
     All models get the weights in a file, or random ones, and the same random batch of two at the
     declared size. Without a reference, the interpreter of the IR is the one. Raises `WeightsError`.
     """
+    for name in backends.names():
+        net.live(name)  # says what is not installed before anything takes its time
     batch = inputs(net)
     step("weights")
-    arrays = load(net, weights) if weights else settled_weights(net, batch)
+    arrays = load(net, weights) if weights else settled_weights(net.network, batch)
     if model is None:
-        points = [_own_point(row) for row in _rows(net)]
+        points = [Point(r.call.name, _block(r), _output(r), _output(r)) for r in _rows(net)]
         step("the definitions of the ops")
         reference = _defined(net, arrays, batch, points)
     else:
@@ -92,8 +82,7 @@ def verify(
 
 def inputs(net: Net) -> Array:
     """A random batch of two: pixels in [0, 255] where the model scales them, else about 0."""
-    height, width = net.network.input.height or 1, net.network.input.width or 1
-    batch = random_batch(net.network, height, width)
+    batch = random_batch(net.network)
     if any(layer.op == "rescale" for layer in layers(net.network)):
         return np.clip(127.5 + 60.0 * batch, 0.0, 255.0).astype(np.float32)
     return batch
@@ -104,20 +93,13 @@ def _verdicts(points: list[Point], reference: Arrays, ours: Mapping[str, Arrays]
     for point in points:
         # A sum of rows is no module of its own in PyTorch: the row below it shows what it gave.
         theirs = None if point.reference is None else reference.get(point.reference)
-        sides = {n: arrays[point.path] for n, arrays in ours.items() if point.path in arrays}
-        compared = {} if theirs is None else sides
-        differences = {name: difference(array, theirs) for name, array in compared.items()}
+        differences = {
+            name: difference(arrays[point.path], theirs)
+            for name, arrays in ours.items()
+            if theirs is not None and point.path in arrays
+        }
         found.append(Verdict(point, differences))
     return found
-
-
-def difference(ours: Array, theirs: Any) -> Difference:
-    """Between arrays (batch, ...). Those of different sizes differ infinitely."""
-    scale = float(np.abs(theirs).max())
-    if ours.size != theirs.size:
-        return Difference(float("inf"), float("inf"), scale)
-    apart = np.abs(ours.reshape(theirs.shape).astype(np.float64) - theirs)
-    return Difference(float(apart.max()), float(apart.mean()), scale)
 
 
 # ---- Places
@@ -125,11 +107,7 @@ def difference(ours: Array, theirs: Any) -> Difference:
 
 def _rows(net: Net) -> list[Row]:
     """Rows that compute something."""
-    return [row for row in net.network.rows if _output(row) or not _is_block(row)]
-
-
-def _is_block(row: Row) -> bool:
-    return isinstance(row.call.body.target, Block)
+    return [row for row in net.network.rows if _output(row)]
 
 
 def _block(row: Row) -> str:
@@ -138,18 +116,7 @@ def _block(row: Row) -> str:
 
 def _output(row: Row) -> str:
     """The path of the op that gives a row's output; "" where the row passes its input on."""
-    call, path = row.call, row.call.name
-    while isinstance(call.body.target, Block):
-        if call.body.result < 0:
-            return ""
-        call = call.body.calls[call.body.result]
-        path = f"{path}.{call.name}"
-    return path
-
-
-def _own_point(row: Row) -> Point:
-    """Where a backend's output is compared with what the definitions give."""
-    return Point(row.call.name, _block(row), _output(row), _output(row))
+    return result(row.call, row.call.name)
 
 
 def _points(net: Net, model: ZooModel, exists: Callable[[str], bool]) -> list[Point]:
@@ -198,49 +165,17 @@ def _defined(net: Net, weights: Arrays, batch: Array, points: list[Point]) -> Ar
 def _reference(
     net: Net, model: ZooModel, weights: Arrays, batch: Array
 ) -> tuple[list[Point], Arrays]:
-    built, live = zoo.build(net, model, *batch.shape[2:])
-    storage = backends.get(model.framework).storage()
+    built, live = importing.build(net, model, *batch.shape[2:])
     theirs = {
-        reference_name(net, model, storage, tensor): tensor.slot.store(
-            weights[tensor.path], tensor.shape
-        )
-        for tensor in tensors(net.network, storage)
+        name: tensor.slot.store(weights[tensor.path], tensor.shape)
+        for name, tensor in importing.names(net, model).items()
     }
-    zoo.fill(model, built, theirs)
-    places = zoo.places(model, built)
-    points = _points(net, model, places.__contains__)
+    references = importing.references(net, model)
+    references.fill(built, theirs)
+    points = _points(net, model, references.places(built).__contains__)
     return points, live.outputs(
         built, batch, {point.reference for point in points if point.reference}
     )
-
-
-# ---- The table
-
-
-def print_table(verdicts: list[Verdict], tolerance: float) -> None:
-    """Prints a line for each row: the largest and the mean difference, and the scale."""
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    sides = list(next((v.differences for v in reversed(verdicts) if v.differences), {}))
-    for column in ("row", "block", "compared with"):
-        table.add_column(column, no_wrap=True)
-    for column in ("scale", *(f"{side} {what}" for side in sides for what in ("max", "mean"))):
-        table.add_column(column, justify="right", no_wrap=True)
-    for verdict in verdicts:
-        style = "red" if verdict.worst() > tolerance else None
-        table.add_row(*_cells(verdict, sides), style=style)
-    streams.console(140).print(table)
-
-
-def _cells(verdict: Verdict, sides: list[str]) -> list[str]:
-    point, found = verdict.point, verdict.differences
-    if not found:
-        return [point.row, point.block, "-"]
-    pairs = [(found[side].max, found[side].mean) if side in found else () for side in sides]
-    figures = [cell for p in pairs for cell in (map("{:.1e}".format, p) if p else ("-", "-"))]
-    scale = f"{next(iter(found.values())).scale:.3g}"
-    return [point.row, point.block, point.reference or "the output", scale, *figures]
 
 
 def divergences(verdicts: list[Verdict], tolerance: float) -> list[str]:

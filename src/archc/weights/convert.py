@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,9 +25,9 @@ from archc.backends.storage import (
 )
 from archc.compiler.language.expressions import Definition, show
 from archc.compiler.language.problems import printable
-from archc.replacing import replacing
 from archc.weights import files
 from archc.weights.fit import require
+from archc.weights.replacing import replacing
 
 T = TypeVar("T")
 Progress = Callable[[Iterable[T], int], Iterable[T]]
@@ -47,6 +47,7 @@ CONVENTIONS = (
 
 
 def silent(items: Iterable[T], count: int) -> Iterable[T]:
+    """A `Progress` that says nothing."""
     return items
 
 
@@ -60,6 +61,8 @@ class Report:
     """Tensors that hold infinities or what is no number."""
     noted: bool = True
     """Whether the file that they come from says which parameters they are for."""
+    checked: bool = False
+    """Whether the file that they went to is kept from models of other parameters."""
 
 
 def convert(net: Net, source: Path, target: Path, progress: Progress[Tensor] = silent) -> Report:
@@ -136,7 +139,9 @@ def write(
     """Writes `arrays`, which are by canonical name and laid out as in `storage`."""
     laid_out, format = files.find(target, writing=True)
     assert format.write is not None
-    report = Report(sum(1 for _ in tensors(net.network, storage)), net.params.total)
+    format.prepare()  # an import that is interrupted leaves no temporary file then
+    count = sum(1 for _ in tensors(net.network, storage))
+    report = Report(count, net.params.total, checked=format.checked)
     contents = _contents(net, arrays, storage, laid_out, report, progress)
     try:
         with replacing(target) as temporary:
@@ -189,8 +194,6 @@ def says(net: Net, path: Path) -> bool:
         return SETTINGS in notes
 
 
-def assumed(net: Net, given: Iterable[str]) -> str:
+def assumed(net: Net, given: Collection[str]) -> str:
     """The network's conventions that nobody gave, of a file that notes none: `padding=same`."""
-    ours = conventions(net)
-    left = ours.keys() - set(given)
-    return " ".join(f"{name}={value}" for name, value in ours.items() if name in left)
+    return " ".join(f"{n}={value}" for n, value in conventions(net).items() if n not in given)

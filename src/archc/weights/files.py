@@ -24,10 +24,8 @@ from archc.backends.storage import (
     require_size,
     shown,
 )
-from archc.replacing import require_regular
+from archc.weights.replacing import require_regular
 
-COUNTER = "num_batches_tracked"
-"""What PyTorch counts in batch norms, and published files hold; no weight."""
 DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 """What safetensors calls a type of numbers."""
 
@@ -45,9 +43,9 @@ def _safetensors() -> Any:
 
 
 @contextmanager
-def _read(path: Path, need: int) -> Iterator[Opened]:
+def _read(counters: tuple[str, ...], path: Path, need: int) -> Iterator[Opened]:
     with _safetensors().safe_open(path, framework="numpy") as opened:
-        names = [name for name in opened.keys() if not name.endswith(COUNTER)]  # noqa: SIM118
+        names = [name for name in opened.keys() if not name.endswith(counters)]  # noqa: SIM118
         arrays = {name: _stored(opened, name) for name in names}
         yield Opened(arrays, opened.metadata() or {})
 
@@ -70,19 +68,25 @@ def _write(path: Path, net: Any, contents: Contents, notes: Notes) -> None:
         raise OSError(str(error)) from error
 
 
-NEUTRAL, FORMAT = ".safetensors", Format("safetensors file", _safetensors, _read, _write)
-CHECKED = (NEUTRAL, ".keras")
-"""Endings of files that archc itself puts into models, or that hold the model too."""
+def _neutral(canonical: Storage) -> Storage:
+    """Published files in this format hold the counters of the framework that they come from too."""
+    read = partial(_read, canonical.counters)
+    format = Format("safetensors file", _safetensors, read, _write, checked=True)
+    return replace(canonical, formats={".safetensors": format})
 
 
 # ---- All formats
 
 
+def storage(backend: str) -> Storage:
+    """How a backend's framework keeps weights."""
+    return backends.get(backend).storage()
+
+
 def storages() -> list[Storage]:
     """How each kind of file keeps weights; the neutral format comes first."""
-    frameworks = [backends.get(name).storage() for name in backends.names()]
-    canonical = backends.get("torch").storage()
-    return [replace(canonical, formats={NEUTRAL: FORMAT}), *frameworks]
+    frameworks = [storage(name) for name in backends.names()]
+    return [*(_neutral(known) for known in frameworks if known.canonical), *frameworks]
 
 
 def find(path: Path, writing: bool = False) -> tuple[Storage, Format]:

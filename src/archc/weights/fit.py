@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
 
 from archc.backends.storage import DTYPE, Arrays, Shape, Tensor, WeightsError
 from archc.compiler.language.problems import printable
@@ -30,6 +29,7 @@ class Misfits:
         return any((self.missing, self.surplus, self.misshapen, self.mistyped))
 
     def lines(self) -> Iterator[str]:
+        """At most `SHOWN` of each kind, and the hint."""
         for kind in ("missing", "surplus", "misshapen", "mistyped"):
             said: tuple[str, ...] = getattr(self, kind)
             yield from (f"  {kind}: {line}" for line in said[:SHOWN])
@@ -40,6 +40,7 @@ class Misfits:
 
 
 def show(shape: Shape) -> str:
+    """`32x3x3x3`."""
     return "x".join(map(str, shape)) or "a single number"
 
 
@@ -91,9 +92,3 @@ def require(what: str, network: str, wanted: Mapping[str, Tensor], found: Arrays
     said = ", ".join(f"{count:,} {kind}" for kind, count in counts.items() if count)
     head = f"{what}: these are no weights of {network}; tensors: {said}"
     raise WeightsError("\n".join([head, *wrong.lines()]))
-
-
-def first(names: list[str], count: int = 3) -> str:
-    """The first few of many names."""
-    more = len(names) - count
-    return ", ".join(islice(names, count)) + (f" and {more:,} more" if more > 0 else "")

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from archc import backends
 from archc.api import Net, load_with
-from archc.backends.storage import BYTES, Arrays, Storage, Tensor, WeightsError, shown, tensors
+from archc.backends import Live, References, WeightsError
+from archc.backends.storage import BYTES, Arrays, Tensor, shown, tensors
 from archc.weights import files
 from archc.weights.convert import SETTINGS, Progress, Report, carried, silent, spelled, write
 from archc.weights.fit import require
-from archc.weights.rules import ZooModel
+from archc.weights.rules import ZooModel as ZooModel
+from archc.weights.rules import find as find
 
 
 def network(
@@ -58,10 +60,9 @@ def unusual(net: Net, include: Iterable[Path] = ()) -> str:
 
 def names(net: Net, model: ZooModel) -> dict[str, Tensor]:
     """The network's tensors by the reference's names of them. Raises `WeightsError`."""
-    storage = backends.get(model.framework).storage()
     found: dict[str, Tensor] = {}
-    for tensor in tensors(net.network, storage):
-        name = reference_name(net, model, storage, tensor)
+    for tensor in tensors(net.network, files.storage(model.framework)):
+        name = _name(net, model, tensor)
         if name in found:
             raise WeightsError(
                 f"{model.name}: {tensor.path} and {found[name].path} are both {name}"
@@ -70,7 +71,7 @@ def names(net: Net, model: ZooModel) -> dict[str, Tensor]:
     return found
 
 
-def reference_name(net: Net, model: ZooModel, storage: Storage, tensor: Tensor) -> str:
+def _name(net: Net, model: ZooModel, tensor: Tensor) -> str:
     """What the reference calls a tensor: `conv_stem.weight`, `conv/kernel`."""
     module, _, last = tensor.path.rpartition(".")
     layer = model.layer(module, net.network.settings)
@@ -79,7 +80,7 @@ def reference_name(net: Net, model: ZooModel, storage: Storage, tensor: Tensor) 
             f"{tensor.path}: {model.name} has nothing of the kind\n"
             f"  = help: its network is that of the spec {model.source.spec}"
         )
-    return storage.tensor_name(layer, last, tensor.slot)
+    return files.storage(model.framework).tensor_name(layer, last, tensor.slot)
 
 
 def import_(
@@ -98,27 +99,56 @@ def import_(
     with _arrays(net, model, source) as arrays:
         require(shown(source) if source else model.name, net.name, wanted, arrays)
         ours = {tensor.path: arrays[name] for name, tensor in wanted.items()}
-        storage = backends.get(model.framework).storage()
         notes = {SETTINGS: carried(net, settings_of(net, model))}
-        return write(net, ours, storage, target, notes, progress)
+        return write(net, ours, files.storage(model.framework), target, notes, progress)
 
 
 @contextmanager
 def _arrays(net: Net, model: ZooModel, source: Path | None) -> Iterator[Arrays]:
     """The reference's arrays by its own names."""
     if source is None:
-        from archc.weights.zoo import pretrained
-
-        yield pretrained(net, model)
+        size = net.network.input
+        live, _ = build(net, model, size.height or 1, size.width or 1, pretrained=True)
+        yield references(net, model).stored(live)
         return
     storage, format = files.find(source)
-    if _framework(storage) != model.framework:
+    if storage.slots is not files.storage(model.framework).slots:
         raise WeightsError(f"{shown(source)}: {model.name} has no such files")
     with files.opened(source, format, net.params.total * BYTES) as opened:
         yield {model.spelled(name): array for name, array in opened.arrays.items()}
 
 
-def _framework(storage: Storage) -> str:
-    """Whose layouts a file has: the neutral format has PyTorch's."""
-    keras = backends.get("keras").storage()
-    return "keras" if storage.slots is keras.slots else "torch"
+# ---- The published implementations themselves, as live models
+
+
+def build(
+    net: Net, model: ZooModel, height: int, width: int, pretrained: bool = False
+) -> tuple[Any, Live]:
+    """The reference for a network, in evaluation mode, and how to drive it.
+
+    Gives logits, of inputs with `height` and `width` in pixels. Raises `WeightsError` where the
+    library is not installed, or `pretrained` weights cannot be had.
+    """
+    library = model.name.replace(":", ".").partition(".")[0]
+    maker = references(net, model).makers[library]
+    options = model.options(net.network.settings)
+    try:
+        return maker(model.name, options, (height, width), pretrained), net.live(model.framework)
+    except ModuleNotFoundError as error:
+        raise WeightsError(f"{model.name} needs {library}: {error}") from error
+    except Exception as error:
+        if not pretrained:
+            raise
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise WeightsError(
+            f"{model.name}: no pretrained weights can be had: {said}\n"
+            "  = help: this needs a network; name a FILE instead"
+        ) from error
+
+
+def references(net: Net, model: ZooModel) -> References:
+    """How to drive the reference. Raises `WeightsError` where its backend drives none."""
+    found = net.live(model.framework).references
+    if found is None:
+        raise WeightsError(f"{model.name}: `{model.framework}` drives no published models")
+    return found

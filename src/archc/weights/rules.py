@@ -63,7 +63,10 @@ class Rules(Kind):
 
     archc: Literal[1]
     doc: str
-    framework: Literal["keras", "torch"]
+    framework: str
+    """The backend that drives them."""
+    tagged: bool = False
+    """Whether a name may also say which checkpoint, after a dot."""
     sources: Mapping[str, SourceRules]
     kinds: Mapping[str, Kind] = {}
     spelling: tuple[Pair, ...] = ()
@@ -89,11 +92,13 @@ class ZooModel:
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
+        """All that says something of it: what says more stands later."""
         shared = (self.rules.kinds[self.source.kind],) if self.source.kind else ()
         return (self.rules, *shared, self.source)
 
     @property
     def framework(self) -> str:
+        """The backend that drives it."""
         return self.rules.framework
 
     @property
@@ -103,6 +108,7 @@ class ZooModel:
 
     @property
     def convention(self) -> str:
+        """What has to be so for the numbers to be the reference's."""
         return next(kind.convention for kind in reversed(self.kinds) if kind.convention)
 
     def options(self, settings: Words) -> dict[str, Any]:
@@ -201,12 +207,10 @@ def every() -> dict[str, ZooModel]:
 
 
 def find(name: str) -> ZooModel:
-    """The model of that name; a timm name may also say which checkpoint, after a dot.
-
-    Raises `WeightsError`.
-    """
+    """The model of that name, which may be tagged. Raises `WeightsError`."""
     known = every()
-    plain = name.partition(".")[0] if name.startswith("timm:") else name
+    tagged = (plain for plain, model in known.items() if model.rules.tagged)
+    plain = next((plain for plain in tagged if name.startswith(f"{plain}.")), name)
     if plain in known:
         return ZooModel(name, known[plain].rules, known[plain].source)
     hint = suggest(plain, known) or f"there are rules for {', '.join(sorted(known))}"

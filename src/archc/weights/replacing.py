@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,7 +38,7 @@ def replacing(path: Path) -> Iterator[Path]:
     path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     mode = _mode(path)
-    temporary = path.parent / f".{path.name[:40]}.{secrets.token_hex(6)}"
+    temporary = path.parent / f".{path.name[:40]}.{os.urandom(6).hex()}"
     try:
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode or 0o666))
         wanted = mode if mode is not None else temporary.stat().st_mode & 0o777

@@ -7,13 +7,17 @@ import shutil
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from io import TextIOWrapper
 from typing import TYPE_CHECKING
 
+from archc.backends.storage import shown as shown
+from archc.compiler.language.problems import printable as printable
+
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 """Signals that ask a process to end."""
@@ -75,6 +79,11 @@ def _end(number: int, _: object) -> None:
 # ---- Colours and tables
 
 
+def safe(text: str) -> str:
+    """`text` without what moves a terminal's cursor, but for tabs and line breaks."""
+    return "".join(c if c in "\t\n" else printable(c) for c in text)
+
+
 def colour() -> bool | None:
     """Whether to write in colour, where the user says so (https://no-color.org)."""
     if os.environ.get("NO_COLOR"):
@@ -96,3 +105,15 @@ def console(width: int = 80, stderr: bool = False) -> Console:
         markup=False,
         emoji=False,
     )
+
+
+def table(texts: Iterable[str], numbers: Iterable[str] = ()) -> Table:
+    """A table without lines: columns of texts, then columns of numbers."""
+    from rich.table import Table
+
+    found = Table(box=None, pad_edge=False)
+    for name in texts:
+        found.add_column(name, no_wrap=True)
+    for name in numbers:
+        found.add_column(name, justify="right", no_wrap=True)
+    return found

@@ -4,31 +4,25 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from archc import streams
-from archc.api import load_with
-from archc.backends import WeightsError
-from archc.compiler.language.problems import printable
-from archc.options import BackendChoice
-from archc.options import include as include_option
-from archc.options import settings as settings_option
+from archc.backends.storage import DTYPE, WeightsError, first
+from archc.commands import options, streams
+from archc.commands.loading import load_with
+from archc.commands.streams import printable
 
 if TYPE_CHECKING:
-    from archc.api import Net
+    from archc.commands.loading import Net
     from archc.weights.convert import Report
 
 T = TypeVar("T")
 FILE = click.Path(path_type=Path)
-Settings = Sequence[tuple[str, str]]
-Given = Iterable[tuple[str, object]]
-Folders = Sequence[Path]
 
 spec_option = click.option(
     "--spec", required=True, type=click.Path(), help="The spec of the network."
@@ -56,13 +50,18 @@ def weights() -> None:
 
 
 @weights.command("list")
-@click.argument("spec", type=click.Path())
-@click.option("--backend", "-b", type=BackendChoice(), default="all", help="All, if none is named.")
+@options.spec
+@click.option(
+    "--backend", "-b", type=options.BackendChoice(), default="all", help="All, if none is named."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@settings_option
-@include_option
+@options.network
 def list_(
-    spec: str, backend: list[str], as_json: bool, settings: Settings, include: Folders
+    spec: str,
+    backend: list[str],
+    as_json: bool,
+    settings: options.Settings,
+    include: options.Folders,
 ) -> None:
     """Print every tensor of SPEC.
 
@@ -74,19 +73,43 @@ def list_(
     if as_json:
         click.echo(json.dumps(manifest.as_json(net, backend), indent=2))
     else:
-        manifest.print_table(net, backend)
+        _print_table(net, backend)
+
+
+def _print_table(net: Net, names: Sequence[str]) -> None:
+    """Prints a line for each tensor."""
+    from archc.weights.manifest import manifest
+
+    entries = manifest(net, names)
+    columns = (column for name in names for column in (name, "layout", ""))
+    table = streams.table(("tensor", "role", "shape", *columns))
+    for entry in entries:
+        sides = (entry["backends"][name] for name in names)
+        cells = (cell for side in sides for cell in (side["name"], side["layout"], _shape(side)))
+        table.add_row(entry["path"], entry["role"], _shape(entry), *cells)
+    console = streams.console(200)
+    console.print(table)
+    console.print(f"\n{net.name}: {len(entries):,} tensors, {net.params.total:,} numbers, {DTYPE}")
+
+
+def _shape(entry: dict[str, Any]) -> str:
+    return "x".join(map(str, entry["shape"]))
 
 
 @weights.command()
 @click.argument("source", metavar="SRC", type=FILE)
 @click.argument("target", metavar="DST", type=FILE)
 @spec_option
-@settings_option
-@include_option
+@options.network
 @force_option
 @installed()
 def convert(
-    source: Path, target: Path, spec: str, settings: Settings, include: Folders, force: bool
+    source: Path,
+    target: Path,
+    spec: str,
+    settings: options.Settings,
+    include: options.Folders,
+    force: bool,
 ) -> None:
     """Write the weights in SRC to DST.
 
@@ -105,7 +128,7 @@ def convert(
     net = load_with(spec, dict(settings), include)
     done = convert(net, source, target, progress)
     if not done.noted:
-        _say_assumed(source, net, settings)
+        say_assumed(source, net, dict(settings))
     report(target, done)
 
 
@@ -113,16 +136,15 @@ def convert(
 @click.argument("source")
 @click.argument("paths", metavar="[FILE] DST", nargs=-1, required=True, type=FILE)
 @spec_option
-@settings_option
-@include_option
+@options.network
 @force_option
 @installed()
 def import_(
     source: str,
     paths: Sequence[Path],
     spec: str,
-    settings: Settings,
-    include: Folders,
+    settings: options.Settings,
+    include: options.Folders,
     force: bool,
 ) -> None:
     """Write a published model's weights to DST.
@@ -138,34 +160,32 @@ def import_(
       archc weights import keras.applications.MobileNetV3Large mine.pt \\
         --spec specs/mnv3_large.yaml --set alpha=0.75
     """
-    from archc.weights import importing, rules
+    from archc.weights import importing
 
     if len(paths) > 2:
         raise click.UsageError("At most a FILE and a DST follow the SOURCE.")
     *file, target = paths
     _refuse_existing(target, force)
-    model = rules.find(source)
+    model = importing.find(source)
     net = importing.network(spec, model, dict(settings), include)
     done = importing.import_(net, model, file[0] if file else None, target, progress)
     report(target, done, importing.settings_of(net, model))
-    _say_needed(target, spec, importing.unusual(net, include))
+    if not done.checked:
+        _say_needed(target, spec, importing.unusual(net, include))
 
 
 def _say_needed(target: Path, spec: str, settings: str) -> None:
     """Warns where a framework would load the weights into a model of other settings."""
-    from archc.weights.files import CHECKED
-
-    if settings and not target.name.endswith(CHECKED):
+    if settings:
         said = f"{target}: warning: these weights give right numbers only in models made with"
         click.echo(printable(f"{said} archc build {spec}{_flags(settings)}"), err=True)
 
 
-def _say_assumed(source: Path, net: Net, settings: Given) -> None:
+def say_assumed(source: Path, net: Net, given: Collection[str]) -> None:
     """Warns where neither a file nor the user says what decides the numbers of a network."""
     from archc.weights.convert import assumed
 
-    taken = assumed(net, dict(settings))
-    if taken:
+    if taken := assumed(net, given):
         said = f"{source}: warning: it does not say its settings; taken for"
         click.echo(printable(f"{said}{_flags(taken)}"), err=True)
 
@@ -181,8 +201,6 @@ def _refuse_existing(target: Path, force: bool) -> None:
 
 def report(target: Path, done: Report, settings: str = "") -> None:
     """Says on stdout what was written, and warns on stderr of what is no number."""
-    from archc.weights.fit import first
-
     if done.unfinite:
         names = first(done.unfinite)
         said = f"{target}: warning: infinities, or what is no number, in {names}"
@@ -208,52 +226,3 @@ def progress(items: Iterable[T], count: int) -> Iterator[T]:
             bar.update(task, completed=number + 1)
             if not bar.live.is_started and monotonic() - start > 1:
                 stack.enter_context(bar)
-
-
-@click.command()
-@click.argument("spec", type=click.Path())
-@click.option("--weights", type=FILE, help="Weights of SPEC; random ones, if no file is named.")
-@click.option("--against", metavar="SOURCE", help="keras.applications.NAME, timm:NAME, ...")
-@click.option("--tolerance", type=float, default=1e-4, show_default=True, help="Share of scale.")
-@settings_option
-@include_option
-@installed()
-def verify(
-    spec: str,
-    weights: Path | None,
-    against: str | None,
-    tolerance: float,
-    settings: Settings,
-    include: Folders,
-) -> None:
-    """Compare SPEC's models with a published one.
-
-    Both backends' models and the reference get the same weights and inputs, and the outputs of
-    every block are compared. Without --against, the reference is what the definitions of the ops
-    give, computed in float64 without any framework. Fails if any difference, as a share of the
-    largest value of the block's output, is above the tolerance, and names the first such block.
-
-    \b
-    Examples:
-      archc verify specs/mnv3_large.yaml --against keras.applications.MobileNetV3Large
-      archc verify specs/mnv3_large.yaml --against timm:mobilenetv3_large_100 --weights mine.pt
-    """
-    from archc.live import verify as verification
-    from archc.options import working
-    from archc.weights import importing, rules
-    from archc.weights.convert import says
-
-    model = rules.find(against) if against else None
-    given = dict(settings)
-    net = (
-        importing.network(spec, model, given, include) if model else load_with(spec, given, include)
-    )
-    if weights and not says(net, weights):
-        _say_assumed(weights, net, [*given.items(), *(model.needs.items() if model else ())])
-    with working(f"{Path(spec).name}: ") as step:
-        verdicts = verification.verify(net, model, weights, step)
-    verification.print_table(verdicts, tolerance)
-    wrong = verification.divergences(verdicts, tolerance)
-    for line in wrong:
-        click.echo(f"{printable(spec)}: {printable(line)}", err=True)
-    sys.exit(1 if wrong else 0)

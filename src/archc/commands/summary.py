@@ -1,13 +1,40 @@
-"""The layer table of a network, for people and for programs."""
+"""`archc summary`: the layer table of a network, for people and for programs."""
 
 from __future__ import annotations
 
+import json
 from itertools import accumulate
 from typing import Any
 
-from archc import streams
+import click
+
 from archc.api import Layer, Net
+from archc.commands import options, streams
+from archc.commands.loading import load
 from archc.compiler.language.values import show
+
+
+@click.command()
+@options.spec
+@options.network
+@click.option("--json", "for_programs", is_flag=True, help="Print JSON.")
+@click.option("--blocks", is_flag=True, help="One line for each row of the spec, not for each op.")
+def summary(
+    spec: str,
+    settings: options.Settings,
+    include: options.Folders,
+    for_programs: bool,
+    blocks: bool,
+) -> None:
+    """Print the layers of SPEC with their counts.
+
+    Shapes, parameters and MACs are those of one image.
+    """
+    (net,) = load([spec], settings, include)
+    if for_programs:
+        click.echo(json.dumps(as_json(net), indent=2))
+    else:
+        print_table(net, blocks)
 
 
 def as_json(net: Net) -> dict[str, Any]:
@@ -39,15 +66,10 @@ def _entry(layer: Layer) -> dict[str, Any]:
 
 def print_table(net: Net, blocks: bool) -> None:
     """Prints a line for each row of the spec, with the ops of each unless `blocks`."""
-    from rich.table import Table
     from rich.text import Text
 
     console = streams.console(120)
-    table = Table(box=None, pad_edge=False)
-    for name in ("layer", "op", "output"):
-        table.add_column(name, no_wrap=True)
-    for name in ("parameters", "MACs"):
-        table.add_column(name, justify="right", no_wrap=True)
+    table = streams.table(("layer", "op", "output"), ("parameters", "MACs"))
     inside = {} if blocks else _inside(net)
     for block in net.blocks:
         # One row of many lines: rich takes its time over each row.

@@ -77,6 +77,7 @@ class Net:
 
     @property
     def name(self) -> str:
+        """What the spec calls it."""
         return self.network.name
 
     @property
@@ -91,6 +92,7 @@ class Net:
 
     @cached_property
     def totals(self) -> Totals:
+        """Parameters, MACs and other operations of the whole network, batch 1."""
         return analysis.totals(self.network)
 
     @property
@@ -205,8 +207,8 @@ def load(spec: Folder, /, *, include: Folder | Iterable[Folder] = (), **settings
     among the shipped specs, or in a folder to `include`. Raises `SpecError`, which carries every
     problem found with its file, line and column. Needs no framework.
     """
-    one = isinstance(include, str | os.PathLike)
-    return load_with(spec, settings, [include] if one else include)  # type: ignore[list-item, arg-type]
+    folders = [include] if isinstance(include, str | os.PathLike) else [*include]
+    return load_with(spec, settings, folders)
 
 
 def load_with(spec: Folder, settings: Mapping[str, object], include: Iterable[Folder] = ()) -> Net:

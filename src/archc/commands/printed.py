@@ -1,0 +1,44 @@
+"""`archc resolve` and `archc schema`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from archc.commands import options
+
+
+@click.command()
+@click.argument("spec", type=click.Path(path_type=Path))
+@options.network
+def resolve(spec: Path, settings: options.Settings, include: options.Folders) -> None:
+    """Print SPEC as one flat spec, with every number worked out.
+
+    It needs no other file, and comes to the same network. Comments say which channels were
+    rounded, and from what.
+
+    \b
+    Examples:
+      archc resolve specs/mnv3_large_minimalistic.yaml
+      archc resolve specs/mnv3_large.yaml --set alpha=0.75
+    """
+    from archc.compiler.printed.resolve import resolve as resolved
+
+    click.echo(resolved(spec, dict(settings), include).encode("utf-8"), nl=False)
+
+
+@click.command()
+@click.argument("specs", metavar="[SPEC]...", nargs=-1, type=click.Path(path_type=Path))
+@options.include
+def schema(specs: Sequence[Path], include: options.Folders) -> None:
+    """Print the JSON Schema of a spec, for editors.
+
+    It knows the blocks that come with archc, and those of each SPEC or library named.
+    """
+    from archc.compiler.printed.schema import blocks_of, json_schema, shipped_blocks
+
+    blocks = {**shipped_blocks(), **blocks_of(specs, include)}
+    click.echo(json.dumps(json_schema(blocks), indent=2))
