@@ -6,6 +6,7 @@ import importlib.util
 import inspect
 import os
 import re
+import shutil
 import subprocess
 import sys
 import traceback
@@ -330,9 +331,28 @@ blocks:
     params: {{out: {{type: int, doc: "{text}"}}}}
     steps:
       - conv: conv2d(x, out, kernel=3)
+        doc: "{line}"
+      - sum: conv + activation(conv, relu)
+        doc: "{line}"
 network:
-  - {{block: block, out: classes}}
+  - {{block: block, name: first, out: 4, doc: "{line}"}}
+  - name: table
+    columns: [block, out, doc]
+    rows:
+      - [block, 4, "{line}"]
+  - {{block: block, out: classes, doc: "{line}"}}
 """
+
+PRAGMAS = (
+    "fmt: off",
+    "type: ignore",
+    "noqa",
+    "ruff: noqa: E501 # noqa",
+    "pragma: no cover",
+    "isort: skip",
+    "-*- coding: utf-7 -*-",
+)
+"""Docs that tools would take for instructions, were they comments as they stand."""
 
 
 def yaml_text(text: str) -> str:
@@ -348,18 +368,25 @@ def without_docstrings(text: str) -> str:
     return ast.dump(tree)
 
 
+def _line(text: str) -> str:
+    """As much of a text as the `doc` of a row or a step may say."""
+    short = text.replace("\\n", " ")[:180]
+    return yaml_text(short if short.strip() else "blank")
+
+
 def hostile_sources(folder: Path) -> Iterator[tuple[str, str]]:
     path = folder / '>>> we """ird\\ {{ x }} # \nforged >>> 1\r.yaml'
-    for index, text in enumerate(TEXTS):
+    for index, text in enumerate((*TEXTS, *PRAGMAS)):
         for key in ("source", "doc"):
-            path.write_text(TEXT.format(key=key, text=yaml_text(text)), encoding="utf-8")
+            line = _line(text)
+            path.write_text(TEXT.format(key=key, text=yaml_text(text), line=line), encoding="utf-8")
             for backend in BACKENDS:
                 yield f"{key}_{index}_{backend}.py", load(path).source(backend)
 
 
 def test_text_never_becomes_code(tmp_path: Path) -> None:
     path = tmp_path / "plain.yaml"
-    path.write_text(TEXT.format(key="doc", text="plain"), encoding="utf-8")
+    path.write_text(TEXT.format(key="doc", text="plain", line="plain"), encoding="utf-8")
     plain_code = {b: without_docstrings(load(path).source(b)) for b in BACKENDS}
     files = in_files(tmp_path / "files", hostile_sources(tmp_path))
     for path in files.iterdir():
@@ -368,8 +395,10 @@ def test_text_never_becomes_code(tmp_path: Path) -> None:
         assert all(c.isprintable() or c == "\n" for c in text), path
         assert not DocTestParser().get_examples(text), path
         assert not re.search("^forged", text, re.MULTILINE)
+        assert not re.search(r"# *(type|pragma|isort|ruff|-\*-)[: ]", text), path
     ruff("format", "--diff", files)
     ruff("check", files)
+    ruff("check", "--select", "RUF100", files)  # no `noqa` that could silence anything
 
 
 NAMES = """
@@ -451,6 +480,84 @@ def test_names_hang_on_nothing_that_the_running_python_has(
     monkeypatch.setattr("builtins.display", print, raising=False)
     assert [load(path).source(backend) for backend in BACKENDS] == before
     assert "class Display(" in before[BACKENDS.index("torch")]
+
+
+# ------------------------------------------------------------------------------ what tools say
+
+TYPED = """\
+[mypy]
+strict = true
+[mypy-keras.*]
+ignore_missing_imports = true
+follow_imports = skip
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_types_are_told_and_true(backend: str, tmp_path: Path) -> None:
+    """Keras tells no types of its own, so its files are held against themselves alone."""
+    (tmp_path / "mypy.ini").write_text(TYPED)
+    for path in (ROOT / "generated").glob(f"*_{backend}.py"):
+        shutil.copy(path, tmp_path)
+    command = [sys.executable, "-m", "mypy", "--config-file", "mypy.ini", "--cache-dir", "cache"]
+    files = sorted(path.name for path in tmp_path.glob("*.py"))
+    done = subprocess.run([*command, *files], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout.startswith("Success: no issues found in 12 source files"), done.stdout
+
+
+def test_docstrings_tell_every_argument() -> None:
+    ruff("check", "--select", "E,F,I,UP,D417", "--ignore", "E501", ROOT / "generated")
+
+
+# --------------------------------------------------------------- what no call of a block varies
+
+VARIED = """
+archc: 1
+name: Varied
+params: {{width: {{type: int, default: 3, keep: true}}}}
+input: {{channels: 3, height: 8, width: 8}}
+blocks:
+  block:
+    params:
+      out: int
+      kernel: {{type: int, default: 3}}
+      act: {{type: activation, default: relu}}
+      padding: padding
+      deep: {{type: bool, default: false}}
+    steps:
+      - conv: conv2d(x, out, kernel=kernel, padding=padding)
+      - act: activation(conv, act)
+        when: act
+      - more: conv2d(act, out, kernel=1)
+        when: deep
+network:
+  - {{block: block, name: one, out: 4, padding: same{first}}}
+  - {{block: block, name: two, out: width, padding: same{second}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "signature"),
+    [
+        ("", "", "in_channels: int, out: int"),
+        (", kernel: 3", ", act: relu", "in_channels: int, out: int"),
+        (", kernel: 5", "", "in_channels: int, out: int, *, kernel: int = 3"),
+        (", deep: true", "", "in_channels: int, out: int, *, deep: bool = False"),
+        (", deep: true", ", deep: true", "in_channels: int, out: int"),
+        ("", ", kernel: width", "in_channels: int, out: int, *, kernel: int = 3"),
+    ],
+)
+def test_a_parameter_that_no_call_varies_is_none(
+    first: str, second: str, signature: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "varied.yaml"
+    path.write_text(VARIED.format(first=first, second=second))
+    net = load(path)
+    assert f"    def __init__(self, {signature}) -> None:\n" in net.source("torch")
+    assert "if act" not in net.source("torch") + net.source("keras")
+    assert ("if deep" in net.source("keras")) == (first == ", deep: true" and not second)
+    assert not compare(net, BACKENDS, numeric=True).differences
 
 
 # --------------------------------------------------------------------------- laying out text

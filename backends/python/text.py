@@ -113,7 +113,7 @@ _PRAGMA = re.compile(r"[\w.]+: ?\w|noqa|nosec|pragma|-\*-", re.IGNORECASE)
 
 def remark(text: str, indent: int) -> Iterator[str]:
     """`text` as comments that no tool takes for an instruction."""
-    said = plain(text).replace("#", "")
+    said = " ".join(plain(text).replace("#", " ").split())
     said = f"Note: {said}" if _PRAGMA.match(said) else said
     margin = f"{' ' * indent}# "
     yield from textwrap.wrap(said, WIDTH, initial_indent=margin, subsequent_indent=margin)
