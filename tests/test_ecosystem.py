@@ -73,6 +73,16 @@ def test_compile_in_one_graph(module: Any, batch: Any) -> None:
             torch.testing.assert_close(found, plain, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:FutureWarning")
+def test_torchscript(module: Any, batch: Any) -> None:
+    scripted = torch.jit.script(module)
+    for images in (batch, batch[..., 3:, 5:]):
+        images = torch.from_numpy(np.ascontiguousarray(images))
+        with torch.inference_mode():
+            assert deviation(scripted(images).numpy(), module(images).numpy()) < 1e-6
+
+
 def test_channels_last(module: Any, batch: Any, expected: Any) -> None:
     import copy
 

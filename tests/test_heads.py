@@ -135,6 +135,53 @@ def test_the_classifier_s_activation_is_an_argument(spec: str, backend: str) -> 
     assert np.abs(scores - 1 / (1 + np.exp(-logits.astype(np.float64)))).max() < 1e-6
 
 
+ACTIVATIONS = {
+    "torch: a class": ("torch", torch.nn.Softmax),
+    "torch: a module": ("torch", torch.nn.Softmax(1)),
+    "torch: a function that makes one": ("torch", lambda: torch.nn.Softmax(dim=1)),
+    "keras: a name": ("keras", "softmax"),
+    "keras: a layer": ("keras", keras.layers.Softmax(name="scores")),
+    "keras: a function of tensors": ("keras", keras.activations.softmax),
+}
+
+
+@pytest.mark.parametrize("given", ACTIVATIONS)
+@pytest.mark.parametrize("spec", ["mnv3_small", "hswish_cifar"])  # in a block, and a row of its own
+def test_the_classifier_s_activation_is_what_people_have(spec: str, given: str) -> None:
+    backend, act = ACTIVATIONS[given]
+    net = archc.load(SPECS / f"{spec}.yaml")
+    batch = random_batch(net.network, *net.input_shape[1:])
+    logits = run(net, backend, batch, classifier_activation=None).astype(np.float64)
+    scores = run(net, backend, batch, classifier_activation=act)
+    exponents = np.exp(logits - logits.max(1, keepdims=True))
+    assert np.abs(scores - exponents / exponents.sum(1, keepdims=True)).max() < 1e-6
+
+
+def test_a_layer_is_named_after_the_function_that_it_applies() -> None:
+    net = archc.load(SPECS / "mnv3_small.yaml")
+    model = constructor(net, "keras")(classifier_activation=keras.activations.softmax)
+    assert model.layers[-1].name == "classifier-scores--softmax"
+
+
+def test_keras_has_to_have_channels_last() -> None:
+    net = archc.load(SPECS / "mnv3_small.yaml")
+    make = constructor(net, "keras")
+    keras.config.set_image_data_format("channels_first")
+    try:
+        with pytest.raises(ValueError, match="channels stand last here"):
+            make()
+    finally:
+        keras.config.set_image_data_format("channels_last")
+
+
+def test_feature_maps_alone_come_without_a_classifier() -> None:
+    net = archc.load(SPECS / "mnv3_small.yaml")
+    names = [layer.name for layer in constructor(net, "keras")(features_only=True).layers]
+    assert names[-1] == "head-act--hard_swish"
+    counted = net.source("keras").split("if features_only:")
+    assert "hidden_classifier(" in counted[1]  # it is made after the return, if at all
+
+
 @pytest.mark.parametrize("backend", backends.names())
 @pytest.mark.parametrize("spec", EVERY)
 def test_every_network_takes_the_arguments_of_its_head(spec: str, backend: str) -> None:
