@@ -1,7 +1,7 @@
 """HardSwishCifar for Keras.
 
 Input 32x32x3 (height, width, channels), output 10.
-1,418,826 trainable parameters, 1,418,826 in total.
+1,418,826 trainable parameters.
 153,036,800 MACs.
 
 Kernels start as glorot_uniform, biases as zeros.
@@ -18,7 +18,7 @@ from keras import layers
 def require_channels_last() -> None:
     """Refuse a Keras that is set to another order of axes than this file's."""
     if keras.config.image_data_format() != "channels_last":
-        raise ValueError("channels stand last here: see keras.config.image_data_format")
+        raise ValueError('this model needs the image_data_format "channels_last"')
 
 
 def activate(
@@ -27,14 +27,14 @@ def activate(
     *,
     name: str,
 ) -> keras.KerasTensor:
-    """`act`: a name that Keras knows, a layer, a function of tensors, or a block of this module."""
+    """Apply a name that Keras knows, a layer, or a function of tensors, such as a block here."""
     if act is None:
         return layers.Identity(name=name)(x)
     if isinstance(act, layers.Layer):
         return act(x)
     if callable(act) and act.__module__ == __name__:
         return act(x, name=name)
-    label = act if isinstance(act, str) else act.__name__
+    label = act if isinstance(act, str) else getattr(act, "__name__", "activation")
     return layers.Activation(act, name=f"{name}--{label}")(x)
 
 
@@ -43,7 +43,7 @@ def conv_act(
     filters: int,
     *,
     name: str,
-    act: str | Callable[..., keras.KerasTensor],
+    act: str,
 ) -> keras.KerasTensor:
     """3x3 convolution with a bias, activation."""
     x = layers.Conv2D(filters, 3, padding="same", name=f"{name}-conv")(x)

@@ -1,7 +1,7 @@
 """HardSwishCifar for PyTorch.
 
 Input 3x32x32 (channels, height, width), output 10.
-1,418,826 trainable parameters, 1,418,826 in total.
+1,418,826 trainable parameters.
 153,036,800 MACs.
 
 Kernels start as glorot_uniform, biases as zeros.
@@ -22,7 +22,7 @@ class Softmax(nn.Softmax):
 
 
 def as_module(act: nn.Module | Callable[..., nn.Module]) -> nn.Module:
-    """`act`, which is a module or makes one; over the channels where it has to know an axis."""
+    """`act` itself, or the module that it makes; a softmax is one over the channels."""
     if isinstance(act, nn.Module):
         return act
     return act(dim=1) if act in (nn.Softmax, nn.LogSoftmax) else act()

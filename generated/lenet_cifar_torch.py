@@ -1,7 +1,7 @@
 """LeNetCifar for PyTorch.
 
 Input 3x32x32 (channels, height, width), output 10.
-62,006 trainable parameters, 62,006 in total.
+62,006 trainable parameters.
 651,720 MACs.
 
 Kernels start as glorot_uniform, biases as zeros.
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 
 def as_module(act: nn.Module | Callable[..., nn.Module]) -> nn.Module:
-    """`act`, which is a module or makes one; over the channels where it has to know an axis."""
+    """`act` itself, or the module that it makes; a softmax is one over the channels."""
     if isinstance(act, nn.Module):
         return act
     return act(dim=1) if act in (nn.Softmax, nn.LogSoftmax) else act()

@@ -1,7 +1,7 @@
 """MobileNetV3LargeMinimalistic for PyTorch.
 
 Input 3x224x224 (channels, height, width), output 1000.
-3,924,288 trainable parameters, 3,948,688 in total.
+3,924,288 trainable parameters, and 24,400 numbers in running averages.
 209,136,704 MACs.
 
 Convolutions are padded as TensorFlow's 'same'.
@@ -69,7 +69,7 @@ class Conv2dSame(nn.Conv2d):
 
 
 def as_module(act: nn.Module | Callable[..., nn.Module]) -> nn.Module:
-    """`act`, which is a module or makes one; over the channels where it has to know an axis."""
+    """`act` itself, or the module that it makes; a softmax is one over the channels."""
     if isinstance(act, nn.Module):
         return act
     return act(dim=1) if act in (nn.Softmax, nn.LogSoftmax) else act()

@@ -1,7 +1,7 @@
 """MobileNetV3SmallMinimalistic for Keras.
 
 Input 224x224x3 (height, width, channels), output 1000.
-2,044,736 trainable parameters, 2,056,848 in total.
+2,044,736 trainable parameters, and 12,112 numbers in running averages.
 52,288,448 MACs.
 
 Convolutions are padded as TensorFlow's 'same'.
@@ -21,7 +21,7 @@ from keras import layers
 def require_channels_last() -> None:
     """Refuse a Keras that is set to another order of axes than this file's."""
     if keras.config.image_data_format() != "channels_last":
-        raise ValueError("channels stand last here: see keras.config.image_data_format")
+        raise ValueError('this model needs the image_data_format "channels_last"')
 
 
 def activate(
@@ -30,14 +30,14 @@ def activate(
     *,
     name: str,
 ) -> keras.KerasTensor:
-    """`act`: a name that Keras knows, a layer, a function of tensors, or a block of this module."""
+    """Apply a name that Keras knows, a layer, or a function of tensors, such as a block here."""
     if act is None:
         return layers.Identity(name=name)(x)
     if isinstance(act, layers.Layer):
         return act(x)
     if callable(act) and act.__module__ == __name__:
         return act(x, name=name)
-    label = act if isinstance(act, str) else act.__name__
+    label = act if isinstance(act, str) else getattr(act, "__name__", "activation")
     return layers.Activation(act, name=f"{name}--{label}")(x)
 
 
@@ -48,7 +48,7 @@ def conv_bn(
     name: str,
     kernel: int = 1,
     stride: int = 1,
-    act: str | Callable[..., keras.KerasTensor] | None = None,
+    act: str | None = None,
 ) -> keras.KerasTensor:
     """Convolution, batch norm, activation."""
     x = layers.Conv2D(
@@ -70,7 +70,7 @@ def depthwise_bn(
     kernel: int,
     *,
     name: str,
-    act: str | Callable[..., keras.KerasTensor],
+    act: str,
     stride: int = 1,
 ) -> keras.KerasTensor:
     """Depthwise convolution, batch norm, activation."""
@@ -92,7 +92,7 @@ def inverted_residual(
     name: str,
     hidden: int,
     kernel: int,
-    act: str | Callable[..., keras.KerasTensor],
+    act: str,
     stride: int = 1,
 ) -> keras.KerasTensor:
     """Expand, filter depthwise, squeeze and excite, project (MobileNetV3, Fig. 4)."""
@@ -113,7 +113,7 @@ def hidden_classifier(
     name: str,
     hidden: int,
     dropout: float,
-    act: str | Callable[..., keras.KerasTensor],
+    act: str,
     out_act: str | Callable[..., keras.KerasTensor] | None = None,
 ) -> keras.KerasTensor:
     """Global pooling, a hidden dense layer, dropout, a dense layer (MobileNetV3)."""

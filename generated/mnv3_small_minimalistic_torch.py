@@ -1,7 +1,7 @@
 """MobileNetV3SmallMinimalistic for PyTorch.
 
 Input 3x224x224 (channels, height, width), output 1000.
-2,044,736 trainable parameters, 2,056,848 in total.
+2,044,736 trainable parameters, and 12,112 numbers in running averages.
 52,288,448 MACs.
 
 Convolutions are padded as TensorFlow's 'same'.
@@ -69,7 +69,7 @@ class Conv2dSame(nn.Conv2d):
 
 
 def as_module(act: nn.Module | Callable[..., nn.Module]) -> nn.Module:
-    """`act`, which is a module or makes one; over the channels where it has to know an axis."""
+    """`act` itself, or the module that it makes; a softmax is one over the channels."""
     if isinstance(act, nn.Module):
         return act
     return act(dim=1) if act in (nn.Softmax, nn.LogSoftmax) else act()

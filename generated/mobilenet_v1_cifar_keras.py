@@ -1,7 +1,7 @@
 """MobileNetV1Cifar for Keras.
 
 Input 32x32x3 (height, width, channels), output 10.
-3,228,106 trainable parameters, 3,249,930 in total.
+3,228,106 trainable parameters, and 21,824 numbers in running averages.
 11,596,288 MACs.
 
 Convolutions are padded as TensorFlow's 'same'.
@@ -20,7 +20,7 @@ from keras import layers
 def require_channels_last() -> None:
     """Refuse a Keras that is set to another order of axes than this file's."""
     if keras.config.image_data_format() != "channels_last":
-        raise ValueError("channels stand last here: see keras.config.image_data_format")
+        raise ValueError('this model needs the image_data_format "channels_last"')
 
 
 def activate(
@@ -29,14 +29,14 @@ def activate(
     *,
     name: str,
 ) -> keras.KerasTensor:
-    """`act`: a name that Keras knows, a layer, a function of tensors, or a block of this module."""
+    """Apply a name that Keras knows, a layer, or a function of tensors, such as a block here."""
     if act is None:
         return layers.Identity(name=name)(x)
     if isinstance(act, layers.Layer):
         return act(x)
     if callable(act) and act.__module__ == __name__:
         return act(x, name=name)
-    label = act if isinstance(act, str) else act.__name__
+    label = act if isinstance(act, str) else getattr(act, "__name__", "activation")
     return layers.Activation(act, name=f"{name}--{label}")(x)
 
 
@@ -46,7 +46,7 @@ def biased_conv(
     *,
     name: str,
     kernel: int,
-    act: str | Callable[..., keras.KerasTensor],
+    act: str,
     stride: int = 1,
 ) -> keras.KerasTensor:
     """Biased convolution, activation."""
@@ -65,7 +65,7 @@ def depthwise_bn(
     kernel: int,
     *,
     name: str,
-    act: str | Callable[..., keras.KerasTensor],
+    act: str,
     stride: int = 1,
 ) -> keras.KerasTensor:
     """Biased depthwise convolution, batch norm, activation."""
@@ -84,7 +84,7 @@ def conv_bn(
     out: int,
     *,
     name: str,
-    act: str | Callable[..., keras.KerasTensor],
+    act: str,
 ) -> keras.KerasTensor:
     """Biased convolution, batch norm, activation."""
     x = layers.Conv2D(out, 1, name=f"{name}-conv")(x)

@@ -1,7 +1,7 @@
 """MobileNetV1Cifar for PyTorch.
 
 Input 3x32x32 (channels, height, width), output 10.
-3,228,106 trainable parameters, 3,249,930 in total.
+3,228,106 trainable parameters, and 21,824 numbers in running averages.
 11,596,288 MACs.
 
 Convolutions are padded as TensorFlow's 'same'.
@@ -68,7 +68,7 @@ class Conv2dSame(nn.Conv2d):
 
 
 def as_module(act: nn.Module | Callable[..., nn.Module]) -> nn.Module:
-    """`act`, which is a module or makes one; over the channels where it has to know an axis."""
+    """`act` itself, or the module that it makes; a softmax is one over the channels."""
     if isinstance(act, nn.Module):
         return act
     return act(dim=1) if act in (nn.Softmax, nn.LogSoftmax) else act()

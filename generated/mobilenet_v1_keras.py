@@ -1,7 +1,7 @@
 """MobileNetV1 for Keras.
 
 Input 224x224x3 (height, width, channels), output 1000.
-4,231,976 trainable parameters, 4,253,864 in total.
+4,231,976 trainable parameters, and 21,888 numbers in running averages.
 568,740,352 MACs.
 
 Convolutions are padded as TensorFlow's 'same'.
@@ -20,7 +20,7 @@ from keras import layers
 def require_channels_last() -> None:
     """Refuse a Keras that is set to another order of axes than this file's."""
     if keras.config.image_data_format() != "channels_last":
-        raise ValueError("channels stand last here: see keras.config.image_data_format")
+        raise ValueError('this model needs the image_data_format "channels_last"')
 
 
 def activate(
@@ -29,14 +29,14 @@ def activate(
     *,
     name: str,
 ) -> keras.KerasTensor:
-    """`act`: a name that Keras knows, a layer, a function of tensors, or a block of this module."""
+    """Apply a name that Keras knows, a layer, or a function of tensors, such as a block here."""
     if act is None:
         return layers.Identity(name=name)(x)
     if isinstance(act, layers.Layer):
         return act(x)
     if callable(act) and act.__module__ == __name__:
         return act(x, name=name)
-    label = act if isinstance(act, str) else act.__name__
+    label = act if isinstance(act, str) else getattr(act, "__name__", "activation")
     return layers.Activation(act, name=f"{name}--{label}")(x)
 
 
@@ -45,7 +45,7 @@ def conv_bn(
     out: int,
     *,
     name: str,
-    act: str | Callable[..., keras.KerasTensor],
+    act: str,
     kernel: int = 1,
     stride: int = 1,
 ) -> keras.KerasTensor:
@@ -67,7 +67,7 @@ def depthwise_bn(
     kernel: int,
     *,
     name: str,
-    act: str | Callable[..., keras.KerasTensor],
+    act: str,
     stride: int = 1,
 ) -> keras.KerasTensor:
     """Depthwise convolution, batch norm, activation."""

@@ -1,7 +1,7 @@
 """NASNetA7at1920 for Keras.
 
 Input 331x331x3 (height, width, channels), output 1000.
-24,613,292 trainable parameters, 24,720,484 in total.
+24,613,292 trainable parameters, and 107,192 numbers in running averages.
 6,546,008,252 MACs.
 
 Batch norms have an epsilon of 0.001 and a momentum of 0.9997.
@@ -18,7 +18,7 @@ from keras import layers
 def require_channels_last() -> None:
     """Refuse a Keras that is set to another order of axes than this file's."""
     if keras.config.image_data_format() != "channels_last":
-        raise ValueError("channels stand last here: see keras.config.image_data_format")
+        raise ValueError('this model needs the image_data_format "channels_last"')
 
 
 def pair(value: int | tuple[int, int]) -> tuple[int, int]:
@@ -34,8 +34,11 @@ def pool_over_zeros(
     *,
     name: str,
 ) -> keras.KerasTensor:
-    """Pooling padded as "same", by zeros that count: whole strides of zeros go around the input,
-    and what the windows on them alone give is cut off."""
+    """Pooling padded as "same" with zeros, which count, at sizes that need not be known.
+
+    Whole strides of zeros around the input leave the windows where they are; the outputs that
+    they add are cut off.
+    """
     sizes = [*zip(pair(kernel), pair(stride), strict=True)]
     margins = [-(-(k - 1) // s) for k, s in sizes]
     zeros = [margin * s for margin, (_, s) in zip(margins, sizes, strict=True)]
@@ -50,14 +53,14 @@ def activate(
     *,
     name: str,
 ) -> keras.KerasTensor:
-    """`act`: a name that Keras knows, a layer, a function of tensors, or a block of this module."""
+    """Apply a name that Keras knows, a layer, or a function of tensors, such as a block here."""
     if act is None:
         return layers.Identity(name=name)(x)
     if isinstance(act, layers.Layer):
         return act(x)
     if callable(act) and act.__module__ == __name__:
         return act(x, name=name)
-    label = act if isinstance(act, str) else act.__name__
+    label = act if isinstance(act, str) else getattr(act, "__name__", "activation")
     return layers.Activation(act, name=f"{name}--{label}")(x)
 
 
@@ -149,7 +152,9 @@ def fit(
     name: str,
     larger: bool = False,
 ) -> keras.KerasTensor:
-    """Gives the previous tensor the size and the channels of the current one."""
+    """Gives the previous tensor the size of the current one, and as many channels as
+    there are filters.
+    """
     y = prev
     if larger:
         y = halve(prev, filters, name=f"{name}-halve")
@@ -324,7 +329,7 @@ def NASNetA7at1920(
     prev, x = x, normal_cell(x, prev, 80, name="cells_1-5")  # 42x42x480
     prev, x = x, normal_cell(x, prev, 80, name="cells_1-6")  # 42x42x480
     # fmt: on
-    # what the next cell takes for prev goes by skip_reduction
+    # the spec's skip_reduction says what the next cell takes for prev
     x = reduction_cell(x, prev, 160, name="reduction_1")  # 21x21x640
     # fmt: off
     prev, x = x, normal_cell(x, prev, 160, p_larger=True, name="cells_2-0")  # 21x21x960
@@ -335,7 +340,7 @@ def NASNetA7at1920(
     prev, x = x, normal_cell(x, prev, 160, name="cells_2-5")  # 21x21x960
     prev, x = x, normal_cell(x, prev, 160, name="cells_2-6")  # 21x21x960
     # fmt: on
-    # what the next cell takes for prev goes by skip_reduction
+    # the spec's skip_reduction says what the next cell takes for prev
     x = reduction_cell(x, prev, 320, name="reduction_2")  # 11x11x1280
     # fmt: off
     prev, x = x, normal_cell(x, prev, 320, p_larger=True, name="cells_3-0")  # 11x11x1920

@@ -1,7 +1,7 @@
 """NASNetACifar for Keras.
 
 Input 32x32x3 (height, width, channels), output 10.
-3,318,058 trainable parameters, 3,354,858 in total.
+3,318,058 trainable parameters, and 36,800 numbers in running averages.
 515,628,544 MACs.
 
 Batch norms have an epsilon of 0.001 and a momentum of 0.9997.
@@ -18,7 +18,7 @@ from keras import layers
 def require_channels_last() -> None:
     """Refuse a Keras that is set to another order of axes than this file's."""
     if keras.config.image_data_format() != "channels_last":
-        raise ValueError("channels stand last here: see keras.config.image_data_format")
+        raise ValueError('this model needs the image_data_format "channels_last"')
 
 
 def pair(value: int | tuple[int, int]) -> tuple[int, int]:
@@ -34,8 +34,11 @@ def pool_over_zeros(
     *,
     name: str,
 ) -> keras.KerasTensor:
-    """Pooling padded as "same", by zeros that count: whole strides of zeros go around the input,
-    and what the windows on them alone give is cut off."""
+    """Pooling padded as "same" with zeros, which count, at sizes that need not be known.
+
+    Whole strides of zeros around the input leave the windows where they are; the outputs that
+    they add are cut off.
+    """
     sizes = [*zip(pair(kernel), pair(stride), strict=True)]
     margins = [-(-(k - 1) // s) for k, s in sizes]
     zeros = [margin * s for margin, (_, s) in zip(margins, sizes, strict=True)]
@@ -50,14 +53,14 @@ def activate(
     *,
     name: str,
 ) -> keras.KerasTensor:
-    """`act`: a name that Keras knows, a layer, a function of tensors, or a block of this module."""
+    """Apply a name that Keras knows, a layer, or a function of tensors, such as a block here."""
     if act is None:
         return layers.Identity(name=name)(x)
     if isinstance(act, layers.Layer):
         return act(x)
     if callable(act) and act.__module__ == __name__:
         return act(x, name=name)
-    label = act if isinstance(act, str) else act.__name__
+    label = act if isinstance(act, str) else getattr(act, "__name__", "activation")
     return layers.Activation(act, name=f"{name}--{label}")(x)
 
 
@@ -150,7 +153,9 @@ def fit(
     name: str,
     larger: bool = False,
 ) -> keras.KerasTensor:
-    """Gives the previous tensor the size and the channels of the current one."""
+    """Gives the previous tensor the size of the current one, and as many channels as
+    there are filters.
+    """
     y = prev
     if larger:
         y = halve(prev, filters, name=f"{name}-halve")
@@ -319,7 +324,7 @@ def NASNetACifar(
     prev, x = x, normal_cell(x, prev, 32, name="cells_1-4")  # 32x32x192
     prev, x = x, normal_cell(x, prev, 32, name="cells_1-5")  # 32x32x192
     # fmt: on
-    # what the next cell takes for prev goes by skip_reduction
+    # the spec's skip_reduction says what the next cell takes for prev
     prev, x = x, reduction_cell(x, prev, 64, name="reduction_1")  # 16x16x256
     # fmt: off
     prev, x = x, normal_cell(x, prev, 64, p_larger=True, name="cells_2-0")  # 16x16x384
@@ -329,7 +334,7 @@ def NASNetACifar(
     prev, x = x, normal_cell(x, prev, 64, name="cells_2-4")  # 16x16x384
     prev, x = x, normal_cell(x, prev, 64, name="cells_2-5")  # 16x16x384
     # fmt: on
-    # what the next cell takes for prev goes by skip_reduction
+    # the spec's skip_reduction says what the next cell takes for prev
     prev, x = x, reduction_cell(x, prev, 128, name="reduction_2")  # 8x8x512
     # fmt: off
     prev, x = x, normal_cell(x, prev, 128, p_larger=True, name="cells_3-0")  # 8x8x768

@@ -1,7 +1,7 @@
 """NASNetALarge for PyTorch.
 
 Input 3x331x331 (channels, height, width), output 1000.
-88,753,150 trainable parameters, 88,949,818 in total.
+88,753,150 trainable parameters, and 196,668 numbers in running averages.
 23,783,414,658 MACs.
 
 Batch norms have an epsilon of 0.001 and a momentum of 0.0003, which is 1 -
@@ -102,7 +102,7 @@ class MaxPool2dSame(nn.MaxPool2d):
 
 
 class AvgPool2dSame(nn.AvgPool2d):
-    """AvgPool2d with TensorFlow's "same" padding: not in the mean, or of zeros that count."""
+    """AvgPool2d with TensorFlow's "same" padding, which does not count; zeros do."""
 
     def __init__(
         self,
@@ -126,7 +126,7 @@ class AvgPool2dSame(nn.AvgPool2d):
 
 
 def as_module(act: nn.Module | Callable[..., nn.Module]) -> nn.Module:
-    """`act`, which is a module or makes one; over the channels where it has to know an axis."""
+    """`act` itself, or the module that it makes; a softmax is one over the channels."""
     if isinstance(act, nn.Module):
         return act
     return act(dim=1) if act in (nn.Softmax, nn.LogSoftmax) else act()
@@ -236,7 +236,9 @@ class Squeeze(nn.Sequential):
 
 
 class Fit(nn.Sequential):
-    """Gives the previous tensor the size and the channels of the current one."""
+    """Gives the previous tensor the size of the current one, and as many channels as
+    there are filters.
+    """
 
     def __init__(self, in_channels: int, filters: int, *, larger: bool = False) -> None:
         super().__init__()
@@ -468,11 +470,11 @@ class NASNetALarge(nn.Module):
         prev, x = x, self.stem_2(x, prev)
         for layer in self.cells_1:
             prev, x = x, layer(x, prev)
-        # what the next cell takes for prev goes by skip_reduction
+        # the spec's skip_reduction says what the next cell takes for prev
         x = self.reduction_1(x, prev)
         for layer in self.cells_2:
             prev, x = x, layer(x, prev)
-        # what the next cell takes for prev goes by skip_reduction
+        # the spec's skip_reduction says what the next cell takes for prev
         x = self.reduction_2(x, prev)
         for layer in self.cells_3:
             prev, x = x, layer(x, prev)

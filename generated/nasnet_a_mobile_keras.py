@@ -1,7 +1,7 @@
 """NASNetAMobile for Keras.
 
 Input 224x224x3 (height, width, channels), output 1000.
-5,289,978 trainable parameters, 5,326,716 in total.
+5,289,978 trainable parameters, and 36,738 numbers in running averages.
 563,638,816 MACs.
 
 Batch norms have an epsilon of 0.001 and a momentum of 0.9997.
@@ -18,7 +18,7 @@ from keras import layers
 def require_channels_last() -> None:
     """Refuse a Keras that is set to another order of axes than this file's."""
     if keras.config.image_data_format() != "channels_last":
-        raise ValueError("channels stand last here: see keras.config.image_data_format")
+        raise ValueError('this model needs the image_data_format "channels_last"')
 
 
 def pair(value: int | tuple[int, int]) -> tuple[int, int]:
@@ -34,8 +34,11 @@ def pool_over_zeros(
     *,
     name: str,
 ) -> keras.KerasTensor:
-    """Pooling padded as "same", by zeros that count: whole strides of zeros go around the input,
-    and what the windows on them alone give is cut off."""
+    """Pooling padded as "same" with zeros, which count, at sizes that need not be known.
+
+    Whole strides of zeros around the input leave the windows where they are; the outputs that
+    they add are cut off.
+    """
     sizes = [*zip(pair(kernel), pair(stride), strict=True)]
     margins = [-(-(k - 1) // s) for k, s in sizes]
     zeros = [margin * s for margin, (_, s) in zip(margins, sizes, strict=True)]
@@ -50,14 +53,14 @@ def activate(
     *,
     name: str,
 ) -> keras.KerasTensor:
-    """`act`: a name that Keras knows, a layer, a function of tensors, or a block of this module."""
+    """Apply a name that Keras knows, a layer, or a function of tensors, such as a block here."""
     if act is None:
         return layers.Identity(name=name)(x)
     if isinstance(act, layers.Layer):
         return act(x)
     if callable(act) and act.__module__ == __name__:
         return act(x, name=name)
-    label = act if isinstance(act, str) else act.__name__
+    label = act if isinstance(act, str) else getattr(act, "__name__", "activation")
     return layers.Activation(act, name=f"{name}--{label}")(x)
 
 
@@ -149,7 +152,9 @@ def fit(
     name: str,
     larger: bool = False,
 ) -> keras.KerasTensor:
-    """Gives the previous tensor the size and the channels of the current one."""
+    """Gives the previous tensor the size of the current one, and as many channels as
+    there are filters.
+    """
     y = prev
     if larger:
         y = halve(prev, filters, name=f"{name}-halve")
@@ -321,7 +326,7 @@ def NASNetAMobile(
     prev, x = x, normal_cell(x, prev, 44, name="cells_1-2")  # 28x28x264
     prev, x = x, normal_cell(x, prev, 44, name="cells_1-3")  # 28x28x264
     # fmt: on
-    # what the next cell takes for prev goes by skip_reduction
+    # the spec's skip_reduction says what the next cell takes for prev
     prev, x = x, reduction_cell(x, prev, 88, name="reduction_1")  # 14x14x352
     # fmt: off
     prev, x = x, normal_cell(x, prev, 88, p_larger=True, name="cells_2-0")  # 14x14x528
@@ -329,7 +334,7 @@ def NASNetAMobile(
     prev, x = x, normal_cell(x, prev, 88, name="cells_2-2")  # 14x14x528
     prev, x = x, normal_cell(x, prev, 88, name="cells_2-3")  # 14x14x528
     # fmt: on
-    # what the next cell takes for prev goes by skip_reduction
+    # the spec's skip_reduction says what the next cell takes for prev
     prev, x = x, reduction_cell(x, prev, 176, name="reduction_2")  # 7x7x704
     # fmt: off
     prev, x = x, normal_cell(x, prev, 176, p_larger=True, name="cells_3-0")  # 7x7x1056

@@ -80,7 +80,11 @@ def test_nothing_is_left_to_work_out(spec: Path, given: dict[str, Any]) -> None:
     kept = keys.get("params", {})
     assert all(parameter["keep"] for parameter in kept.values())
     for entry in keys["network"]:
-        rows = entry.get("rows", [[value for key, value in entry.items() if key != "name"]])
+        texts = ("name", "doc")
+        rows = entry.get("rows", [[value for key, value in entry.items() if key not in texts]])
+        columns = entry.get("columns", ())
+        worked = [i for i, column in enumerate(columns) if column not in texts]
+        rows = [[row[i] for i in worked] for row in rows] if columns else rows
         assert "set" not in entry
         assert entry.get("when", "include_top") in kept or "when" not in entry
         assert "when" not in entry.get("columns", ())

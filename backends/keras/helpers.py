@@ -38,8 +38,11 @@ def pool_over_zeros(
     *,
     name: str,
 ) -> keras.KerasTensor:
-    """Pooling padded as "same", by zeros that count: whole strides of zeros go around the input,
-    and what the windows on them alone give is cut off."""
+    """Pooling padded as "same" with zeros, which count, at sizes that need not be known.
+
+    Whole strides of zeros around the input leave the windows where they are; the outputs that
+    they add are cut off.
+    """
     sizes = [*zip(pair(kernel), pair(stride), strict=True)]
     margins = [-(-(k - 1) // s) for k, s in sizes]
     zeros = [margin * s for margin, (_, s) in zip(margins, sizes, strict=True)]
@@ -54,14 +57,14 @@ def activate(
     *,
     name: str,
 ) -> keras.KerasTensor:
-    """`act`: a name that Keras knows, a layer, a function of tensors, or a block of this module."""
+    """Apply a name that Keras knows, a layer, or a function of tensors, such as a block here."""
     if act is None:
         return layers.Identity(name=name)(x)
     if isinstance(act, layers.Layer):
         return act(x)
     if callable(act) and act.__module__ == __name__:
         return act(x, name=name)
-    label = act if isinstance(act, str) else act.__name__
+    label = act if isinstance(act, str) else getattr(act, "__name__", "activation")
     return layers.Activation(act, name=f"{name}--{label}")(x)
 
 

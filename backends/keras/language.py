@@ -34,7 +34,7 @@ LANGUAGE = Language(
     channels_last=True,
     momentum=lambda decay: decay,
     tensor="keras.KerasTensor",
-    types={"activation": "str | Callable[..., keras.KerasTensor]"},
+    types={"activation": "str | Callable[..., keras.KerasTensor]", "word": "str"},
     open_activation=(
         "str | Callable[..., keras.KerasTensor]",
         "a name, a layer or a function of tensors",

@@ -37,7 +37,8 @@ class Language:
     tensor: str
     """The type of a tensor."""
     types: Mapping[str, str]
-    """The types of arguments by kind, beside Python's own."""
+    """The types of arguments by kind, beside Python's own; `word` is that of an activation which no
+    block serves as."""
     open_activation: tuple[str, str]
     """The type of an activation that a user of the model gives, and what it takes in words."""
     identity: str = ""

@@ -86,14 +86,21 @@ class ModuleNames:
         A user of the model decides what is `opened`.
         """
         found = _TYPES.get(type_.kind) or self.language.types.get(type_.kind)
-        if opened and type_.kind == "activation":
-            found = self.language.open_activation[0]
+        if type_.kind == "activation":
+            found = self.activation_type(opened, values)
         kinds = {type(ex.compact(value)).__name__ for value in values if value is not None}
         found = found or " | ".join(sorted(kinds, key=_ORDER.index)) or "int"
         for name in self.language.names:
             if name in re.findall(r"\w+", found):
                 self.use(name)
         return f"{found} | None" if optional else found
+
+    def activation_type(self, opened: bool, values: Collection[Value]) -> str:
+        if opened:
+            return self.language.open_activation[0]
+        types = self.language.types
+        blocks = not values or any(isinstance(value, ex.Definition) for value in values)
+        return types["activation"] if blocks else types.get("word", types["activation"])
 
     def serving(self) -> set[Block]:
         """The blocks that serve as activations where a block takes one as an argument, and are told

@@ -131,7 +131,7 @@ class MaxPool2dSame(nn.MaxPool2d):
 
 
 class AvgPool2dSame(nn.AvgPool2d):
-    """AvgPool2d with TensorFlow's "same" padding: not in the mean, or of zeros that count."""
+    """AvgPool2d with TensorFlow's "same" padding, which does not count; zeros do."""
 
     def __init__(
         self,
@@ -176,7 +176,7 @@ class GELUTanh(nn.GELU):
 
 
 def as_module(act: nn.Module | Callable[..., nn.Module]) -> nn.Module:
-    """`act`, which is a module or makes one; over the channels where it has to know an axis."""
+    """`act` itself, or the module that it makes; a softmax is one over the channels."""
     if isinstance(act, nn.Module):
         return act
     return act(dim=1) if act in (nn.Softmax, nn.LogSoftmax) else act()

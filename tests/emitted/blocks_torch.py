@@ -1,7 +1,7 @@
 """Blocks for PyTorch.
 
 Input 6x12x9 (channels, height, width), output 6x12x9.
-1,547 trainable parameters, 1,547 in total.
+1,547 trainable parameters.
 147,312 MACs.
 
 Convolutions are padded as TensorFlow's 'same'.

@@ -1,7 +1,7 @@
 """Expressions for PyTorch.
 
 Input 6x40x30 (channels, height, width), output 10.
-2,023 trainable parameters, 2,107 in total.
+2,023 trainable parameters, and 84 numbers in running averages.
 440,090 MACs.
 
 Kernels start as glorot_uniform, biases as zeros.
@@ -107,7 +107,7 @@ class MaxPool2dSame(nn.MaxPool2d):
 
 
 class AvgPool2dSame(nn.AvgPool2d):
-    """AvgPool2d with TensorFlow's "same" padding: not in the mean, or of zeros that count."""
+    """AvgPool2d with TensorFlow's "same" padding, which does not count; zeros do."""
 
     def __init__(
         self,

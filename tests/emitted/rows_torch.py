@@ -1,7 +1,7 @@
 """Rows for PyTorch.
 
 Input 6x13x10 (channels, height, width), output 4.
-2,984 trainable parameters, 2,984 in total.
+2,984 trainable parameters.
 374,416 MACs.
 
 Convolutions are padded as TensorFlow's 'same'.
