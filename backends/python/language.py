@@ -45,10 +45,11 @@ class Language:
     """A layer that passes its input on."""
     layer: str = ""
     """The type of a layer."""
-    sequence: tuple[str, str] = ("[", "]")
-    """What stands around layers that run one after the other."""
+    sequence: tuple[str, str] | None = None
+    """What stands around layers that run one after the other, where that is a layer itself: a class
+    of such layers alone is then one, too. Else code calls each of them."""
     several: tuple[str, str] = ("[", "]")
-    """What stands around layers that do not."""
+    """What stands around layers that code calls."""
     layer_name: Callable[[str, bool], Expression] = _nameless
     """layer_name(name, within) -> the argument that names a layer or a block, where the framework
     asks for one; `within` a block, whose own name goes before."""

@@ -1,7 +1,7 @@
 """A block as a class that makes its layers in a constructor, and calls them in a method.
 
-So PyTorch has it. Where a class has nothing to say but that its layers run one after the other, it
-is a sequence, and has no such method.
+So PyTorch has it. Where a class has nothing to say but that its layers run one after the other, and
+the framework has sequences, it is one, and has no such method.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class ModuleBlock(BlockWalk):
     def __init__(self, names: ModuleNames, block: Block) -> None:
         super().__init__(names, block, lambda name: self.sizes[name])
         self.sizes = self.size_names()
-        self.sequence = is_sequence(block)
+        self.sequence = names.language.sequence is not None and is_sequence(block)
         self.variables = variables(block, self.inputs, names.taken, no_mentions)
 
     def size_names(self) -> dict[str, str]:
@@ -341,15 +341,16 @@ class ModuleNetwork(NetworkWalk):
 
     def table(self, name: str, rows: list[Row]) -> Statement:
         language = self.names.language
-        opening, closing = language.sequence if self.chained(rows) else language.several
+        opening, closing = self.sequence(rows) or language.several
         made = tuple(
             Assign("", bare(self.layer(row)), self.shape(row), doc=row.doc) for row in rows
         )
         return Table(f"self.{name}", opening, made, closing)
 
-    def chained(self, rows: list[Row]) -> bool:
-        """Whether the rows run one after the other."""
-        return all(self.assignments[row].chained for row in rows)
+    def sequence(self, rows: list[Row]) -> tuple[str, str] | None:
+        """What makes one layer of the rows, if they run one after the other."""
+        chained = all(self.assignments[row].chained for row in rows)
+        return self.names.language.sequence if chained else None
 
     def layer(self, row: Row) -> Expression:
         body = row.call.body
@@ -429,7 +430,7 @@ class ModuleNetwork(NetworkWalk):
         if name is None:
             statement = self.statement(rows[0], f"self.{rows[0].call.name}", assigned)
             yield replace(statement, doc=rows[0].doc)
-        elif self.chained(rows):
+        elif self.sequence(rows) is not None:
             yield Assign("x", f"self.{name}(x)")
         else:
             yield from self.loops(f"self.{name}", rows, 0, len(rows), assigned)
