@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from archc.backends.python.spelling import Spelling, Use
@@ -50,6 +50,9 @@ class Language:
     of such layers alone is then one, too. Else code calls each of them."""
     several: tuple[str, str] = ("[", "]")
     """What stands around layers that code calls."""
+    handed: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """What every constructor takes by name, and hands on to those of its blocks: its type, and what
+    it is in words. Spellings of ops hand it on themselves."""
     layer_name: Callable[[str, bool], Expression] = _nameless
     """layer_name(name, within) -> the argument that names a layer or a block, where the framework
     asks for one; `within` a block, whose own name goes before."""
@@ -62,6 +65,11 @@ class Language:
         """Channels, height and width as the framework has them."""
         channels, *sides = axes
         return [*sides, channels] if self.channels_last else [channels, *sides]
+
+    @property
+    def handed_on(self) -> dict[str, Expression]:
+        """What a call of a block's constructor is given of `handed`, by name."""
+        return {name: name for name in self.handed}
 
     @property
     def helpers(self) -> Path:

@@ -69,6 +69,12 @@ def tensors(names: ModuleNames, *variables: str) -> tuple[Parameter, ...]:
     return tuple(Parameter(variable, kind) for variable in variables)
 
 
+def handed(names: ModuleNames) -> tuple[Parameter, ...]:
+    """What every constructor takes and hands on."""
+    every = names.language.handed.items()
+    return tuple(Parameter(name, names.use(kind)) for name, (kind, _) in every)
+
+
 def bare(layer: Expression) -> Expression:
     """A layer without what its kernels start with."""
     return layer.made if isinstance(layer, Layer) else layer
@@ -98,13 +104,14 @@ class ModuleBlock(BlockWalk):
 
     def definition(self) -> Definition:
         first, others = self.parameters()
+        named = (*others, *handed(self.names))
         plain = (*(Parameter(size, "int") for size in self.sizes.values()), *first)
         body = tuple(self.init())
         forward = self.forward()
         name = self.names.blocks[self.block]
         doc, sequence = block_doc(self.block), self.sequence
         return Definition(
-            name, doc, plain, others, body, forward, sequence=sequence, calls=self.calls
+            name, doc, plain, named, body, forward, sequence=sequence, calls=self.calls
         )
 
     # --------------------------------------------------------------------- construction
@@ -169,7 +176,8 @@ class ModuleBlock(BlockWalk):
         if isinstance(invoke.target, Block):
             spell = self.spell.where(when)
             sizes = [spell(channels[name]) for name in interface(invoke.target).sized]
-            found = self.calls[invoke.name] = self.block_call(invoke, when, sizes)
+            more = self.names.language.handed_on
+            found = self.calls[invoke.name] = self.block_call(invoke, when, sizes, **more)
             return found
         overwrites = self.overwrites(invoke)
         call = self.op_call(invoke, when, channels=channels.get("x"), overwrites=overwrites)
@@ -292,10 +300,13 @@ class ModuleNetwork(NetworkWalk):
 
     def definition(self) -> Definition:
         body = tuple(self.init())
-        doc, plain = model_doc(self.network, self.names.language), tuple(self.parameters())
+        language = self.names.language
+        more = {name: meaning for name, (_, meaning) in language.handed.items()}
+        doc, plain = model_doc(self.network, language, more), tuple(self.parameters())
         forward, features = self.forward(), self.features()
+        named = handed(self.names)
         return Definition(
-            self.names.model, doc, plain, (), body, forward, features, calls=self.calls
+            self.names.model, doc, plain, named, body, forward, features, calls=self.calls
         )
 
     def assigned(self, rows: Sequence[Row]) -> Assigned:
@@ -360,7 +371,7 @@ class ModuleNetwork(NetworkWalk):
             return self.spelled(row, self.op_call(row, channels=channels[0]))
         by_input = dict(zip(body.target.inputs, channels, strict=True))
         sizes = [self.spell(by_input[name]) for name in interface(body.target).sized]
-        return self.block_call(row, sizes)
+        return self.block_call(row, sizes, **self.names.language.handed_on)
 
     # -------------------------------------------------------------------------- forward
 

@@ -47,7 +47,7 @@ class ModuleNames:
         self.model = network.name
         # What people call a model by is theirs: blocks make way.
         self.kept = frozenset(parameter.name for parameter in network.kept)
-        own = (*language.names, *definitions(language.helpers))
+        own = (*language.names, *language.handed, *definitions(language.helpers))
         names = Names((*own, *NETWORK_VARIABLES, *BUILTINS, self.model, *self.kept))
         self.seen = bodies(network)
         used = used_blocks(network, self.seen)
