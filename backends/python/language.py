@@ -41,8 +41,10 @@ class Language:
     block serves as."""
     open_activation: tuple[str, str]
     """The type of an activation that a user of the model gives, and what it takes in words."""
+    size: str = ""
+    """What a constructor calls the channels of its only input."""
     identity: str = ""
-    """A layer that passes its input on."""
+    """The class of layers that pass their input on; it may be a helper."""
     layer: str = ""
     """The type of a layer."""
     sequence: tuple[str, str] | None = None

@@ -98,7 +98,7 @@ class ModuleBlock(BlockWalk):
 
     def size_names(self) -> dict[str, str]:
         if len(self.face.sized) == 1:
-            return {self.face.sized[0]: "in_channels"}
+            return {self.face.sized[0]: self.names.language.size}
         names = Names((*self.names.taken, *self.names.arguments[self.block].values()))
         return {name: names.new(f"{name}_channels") for name in self.face.sized}
 
@@ -152,9 +152,9 @@ class ModuleBlock(BlockWalk):
         for invoke in modules(step):
             layer = bare(self.layer(invoke, step.when))
             if step.when is not None and self.replaceable(step):
-                language = self.names.language
-                condition = self.spell(step.when)
-                layer = Choice(layer, condition, language.identity, language.layer)
+                language, condition = self.names.language, self.spell(step.when)
+                identity = self.names.made(language.identity)
+                layer = Choice(layer, condition, identity, language.layer)
             doc = step.doc if self.sequence else ""
             yield Assign(f"self.{invoke.name}", layer, doc=doc)
 

@@ -47,7 +47,7 @@ class ModuleNames:
         self.model = network.name
         # What people call a model by is theirs: blocks make way.
         self.kept = frozenset(parameter.name for parameter in network.kept)
-        own = (*language.names, *language.handed, *definitions(language.helpers))
+        own = {*language.names, *language.handed, language.size, *definitions(language.helpers)}
         names = Names((*own, *NETWORK_VARIABLES, *BUILTINS, self.model, *self.kept))
         self.seen = bodies(network)
         used = used_blocks(network, self.seen)
@@ -68,6 +68,11 @@ class ModuleNames:
         """`name`, which the module's code uses."""
         self.used.add(name)
         return name
+
+    def made(self, name: str) -> str:
+        """A call, without arguments, of a name that the module may have to import or define."""
+        self.use(name.partition(".")[0])
+        return f"{name}()"
 
     def values(self, block: Block, argument: Argument) -> list[Value]:
         """What the calls of a block give for an argument, over the whole network."""
