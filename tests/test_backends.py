@@ -19,7 +19,10 @@ from archc import backends
 from archc.api import Net, load
 from archc.backends import Backend, BackendError, SourceFile
 from archc.backends.python.execute import execute
+from archc.backends.python.modules import ModuleBlock, ModuleNetwork
+from archc.backends.python.walk import render
 from archc.backends.storage import Slot
+from archc.backends.torch.language import LANGUAGE
 from archc.compiler.ir.catalogue import CATALOGUE
 from archc.live import interpreter
 from archc.live.check import compare
@@ -104,6 +107,23 @@ def test_registration_names_weights_that_no_op_has_and_wrong_layouts() -> None:
         backends.check(with_slots(torch, "dense", wrong))
     said = "its layout OIH of dense.weight is none of the axes OI"
     assert str(caught.value) == f"the backend `torch` is incomplete: {said}"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ({"handed": {"classes": ("int", "as given")}}, "a model or its argument `classes`"),
+        ({"names": ("nn", "MobileNetV3Small")}, "a model or its argument `MobileNetV3Small`"),
+        ({"attributes": frozenset({"blocks"})}, "a layer `blocks`"),
+        ({"attributes": frozenset({"depthwise"})}, "a layer `depthwise`"),
+    ],
+)
+def test_names_that_one_framework_uses_are_refused_there(words: dict[str, Any], said: str) -> None:
+    network = load(SPECS / "mnv3_small.yaml").network
+    language = replace(LANGUAGE, **words)
+    with pytest.raises(BackendError) as caught:
+        render(network, language, "mnv3_small.yaml", ModuleBlock, ModuleNetwork)
+    assert str(caught.value) == f"cannot call {said}: PyTorch's code uses the name itself"
 
 
 @pytest.mark.parametrize(

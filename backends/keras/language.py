@@ -27,7 +27,8 @@ def _activation(word: str, use: Use) -> str:
 LANGUAGE = Language(
     title="Keras",
     folder=Path(__file__).parent,
-    names=("keras", "layers", "name", "Callable", "require_channels_last"),
+    names=("keras", "layers", "Callable", "require_channels_last"),
+    local=("name",),
     ops=OPS,
     activation=_activation,
     block_name=str,

@@ -24,7 +24,8 @@ class Language:
     folder: Path
     """Holds the template, and the helpers that are copied into what is emitted."""
     names: tuple[str, ...]
-    """Names that its code uses itself, so that no block or argument may have them."""
+    """Names that its code uses itself, so that no block or argument may have them. A model that is
+    called so, or takes such an argument, is refused."""
     ops: Mapping[str, Spelling]
     activation: Callable[[str, Use], str]
     """activation(word, use) -> the argument that means it."""
@@ -52,6 +53,10 @@ class Language:
     of such layers alone is then one, too. Else code calls each of them."""
     several: tuple[str, str] = ("[", "]")
     """What stands around layers that code calls."""
+    local: tuple[str, ...] = ()
+    """Names that the code of blocks alone uses itself, so that they meet no argument of a model."""
+    attributes: frozenset[str] = frozenset()
+    """Those of its layers that none within them may hide, beside `MODULE_ATTRIBUTES`."""
     handed: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     """What every constructor takes by name, and hands on to those of its blocks: its type, and what
     it is in words. Spellings of ops hand it on themselves."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
+from archc.backends import BackendError
 from archc.backends.python import usage
 from archc.backends.python.arguments import value_of
 from archc.backends.python.helpers import definitions
@@ -38,6 +39,20 @@ _TYPES = {
 _ORDER = ["int", "float", "bool", "str", "tuple"]
 
 
+def _layers(network: Network, blocks: Iterable[Block]) -> set[str]:
+    """What layers are called where they stand."""
+    rows = {row.group or row.call.name for row in network.rows}
+    return rows | {invoke.name for block in blocks for _, invoke in block.invokes()}
+
+
+def _require_free(met: Collection[str], what: str, language: Language) -> None:
+    """Raises `BackendError` where names of a spec are a framework's. Those of the shipped backends
+    are refused with the spec, by `archc.compiler.language.names`."""
+    if met:
+        said = f"cannot call {what} `{min(met)}`: {language.title}'s code uses the name itself"
+        raise BackendError(said)
+
+
 class ModuleNames:
     """What a module calls its model and its blocks, and they their inputs and arguments; and which
     of the language's names and helpers it turns out to use."""
@@ -47,10 +62,13 @@ class ModuleNames:
         self.model = network.name
         # What people call a model by is theirs: blocks make way.
         self.kept = frozenset(parameter.name for parameter in network.kept)
-        own = {*language.names, *language.handed, language.size, *definitions(language.helpers)}
+        met = {*language.names, *language.handed, *definitions(language.helpers)}
+        _require_free({self.model, *self.kept} & met, "a model or its argument", language)
+        own = {*met, *language.local, language.size}
         names = Names((*own, *NETWORK_VARIABLES, *BUILTINS, self.model, *self.kept))
         self.seen = bodies(network)
         used = used_blocks(network, self.seen)
+        _require_free(_layers(network, used) & language.attributes, "a layer", language)
         self.blocks = {block: names.new(language.block_name(block.name)) for block in used}
         self.taken = frozenset({*own, self.model, *self.blocks.values()})
         self.inputs = {b: Names(self.taken).every(b.inputs) for b in self.blocks}
