@@ -11,6 +11,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from doctest import DocTestParser
 from pathlib import Path
 from types import ModuleType
@@ -24,7 +25,7 @@ from archc.backends.python.execute import execute
 from archc.backends.python.helpers import definitions
 from archc.backends.python.model import Assign, If, Return
 from archc.backends.python.names import NETWORK_VARIABLES
-from archc.backends.python.text import WIDTH, Names, apply, camel_case, docstring, plain
+from archc.backends.python.text import WIDTH, Choice, Names, apply, camel_case, docstring, plain
 from archc.compiler.language.names import BUILTINS, GENERATED
 from archc.live.check import compare
 
@@ -577,6 +578,22 @@ def test_a_call_that_does_not_fit_has_one_argument_a_line() -> None:
         f"    g({long}),",
         f"    c={long},",
         ")",
+    ]
+
+
+def test_a_long_choice_has_a_type_or_two_branches() -> None:
+    either = Choice(apply("f", "a" * 40), "b" * 40, "g()")
+    assert printing.code((Assign("x", either, "why"),), 0).split("\n") == [
+        f"if {'b' * 40}:  # why",
+        f"    x = f({'a' * 40})",
+        "else:",
+        "    x = g()",
+    ]
+    typed = replace(either, kind="Layer")
+    assert printing.code((Assign("x", typed, "why"),), 0).split("\n") == [
+        "x: Layer = g()  # why",
+        f"if {'b' * 40}:",
+        f"    x = f({'a' * 40})",
     ]
 
 

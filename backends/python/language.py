@@ -47,7 +47,7 @@ class Language:
     identity: str = ""
     """The class of layers that pass their input on; it may be a helper."""
     layer: str = ""
-    """The type of a layer."""
+    """The type of a layer, where all have one: layers may be functions, too."""
     sequence: tuple[str, str] | None = None
     """What stands around layers that run one after the other, where that is a layer itself: a class
     of such layers alone is then one, too. Else code calls each of them."""

@@ -122,16 +122,21 @@ def _statement(
 
 
 def _chosen(target: str, choice: Choice, indent: int, comment: str) -> list[str]:
-    """A choice that is too long for a line, as what holds otherwise and a condition."""
+    """A choice that is too long for a line, as what holds otherwise and a condition; or as one of
+    two branches, where no type is told."""
     margin = " " * indent
     line = f"{margin}{target} = {choice}{_comment(comment)}"
     if len(line) <= WIDTH:
         return [line]
-    kind = f": {choice.kind}" if choice.kind else ""
+    then = broken(choice.then, indent + 4, f"{target} = ", "")
+    if not choice.kind:
+        otherwise = f"{margin}    {target} = {choice.otherwise}"
+        first = f"{margin}if {choice.condition}:{_comment(comment)}"
+        return [first, *then, f"{margin}else:", otherwise]
     return [
-        f"{margin}{target}{kind} = {choice.otherwise}{_comment(comment)}",
+        f"{margin}{target}: {choice.kind} = {choice.otherwise}{_comment(comment)}",
         f"{margin}if {choice.condition}:",
-        *broken(choice.then, indent + 4, f"{target} = ", ""),
+        *then,
     ]
 
 

@@ -54,7 +54,8 @@ class Choice(Text):
     condition: str
     otherwise: str
     kind: str = ""
-    """The type that both have, where that is told."""
+    """The type that both have; "" where they may be of different kinds, so that no attribute may be
+    given first one and then the other."""
 
     def __str__(self) -> str:
         condition = f"({self.condition})" if " if " in self.condition else self.condition
