@@ -150,7 +150,8 @@ class RowSpec(PatchSpec):
 
     example = "write `{block: ...}`, or a list of cells under the `rows` of a table"
 
-    block: Name
+    # Required here, and pydantic keeps the order of fields.
+    block: Name  # pyright: ignore[reportGeneralTypeIssues, reportIncompatibleVariableOverride]
 
 
 def row_of(columns: Sequence[str], cells: reader.Sequence) -> CallSpec | reader.Sequence:
