@@ -34,6 +34,8 @@ def extended(base: Spec, spec: Spec) -> tuple[Spec, tuple[Problem, ...]]:
     params, problems = _parameters(base, spec)
     defaults = {op: {**base.defaults.get(op, {}), **new} for op, new in spec.defaults.items()}
     own = {key: getattr(spec, key) for key in ("name", "source", "doc", "input")}
+    if base.source and not spec.source:  # what is said there is not said of this one
+        own["source"] = f"a variant of {base.name}: {base.source}"
     update: dict[str, Any] = {key: value for key, value in own.items() if value}
     update |= {
         "params": params,
