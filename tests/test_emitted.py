@@ -462,6 +462,38 @@ def test_names_that_generated_code_uses_itself(name: str, tmp_path: Path) -> Non
     assert not compare(load(path), BACKENDS, numeric=True).differences
 
 
+SAVED = """
+archc: 1
+name: Saved
+input: {channels: 4, height: 8, width: 8}
+network:
+  - {block: conv2d, name: enumerate, filters: 4, kernel: 1, tap: a}
+  - {block: conv2d, name: taps, filters: 4, kernel: 1}
+  - {block: conv2d, name: features, filters: 4, kernel: 1}
+  - {block: conv2d, name: str, filters: 4, kernel: 1}
+  - name: table
+    columns: [block, filters, kernel, tap]
+    rows:
+      - [conv2d, 4, 1, b]
+      - [conv2d, 4, 1, c]
+      - [conv2d, 4, 1, ~]
+  - {block: concat, name: all, from: [-1, enumerate, taps, features, str], tap: d}
+"""
+
+
+def test_values_are_saved_under_no_word_of_the_code(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    path = tmp_path / "saved.yaml"
+    path.write_text(SAVED)
+    net = load(path)
+    assert not compare(net, BACKENDS, numeric=True).differences
+    features = net.build("torch").forward_features(torch.ones(1, 4, 8, 8))
+    assert {name: value.shape[1] for name, value in features.items()} == dict(a=4, b=4, c=4, d=20)
+    for backend in BACKENDS:
+        (tmp_path / f"{backend}.py").write_text(net.source(backend))
+        ruff("check", tmp_path / f"{backend}.py")
+
+
 def test_names_that_models_cannot_have_are_those_that_their_code_uses() -> None:
     used = set(NETWORK_VARIABLES)
     for backend in BACKENDS:

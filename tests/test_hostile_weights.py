@@ -379,17 +379,17 @@ def crashing(path: Path, need: int) -> Iterator[Opened]:
 
 @limits
 @pytest.mark.parametrize(
-    ("read", "why"),
+    ("read", "seconds", "why"),
     [
-        (looping, "reading it takes too long"),
-        (greedy, "reading it takes far more memory than 1.0 MiB of weights"),
-        (crashing, "reading it crashes"),
+        (looping, 1, "reading it takes too long"),
+        (greedy, 20, "reading it takes far more memory than 1.0 MiB of weights"),
+        (crashing, 20, "reading it crashes"),
     ],
 )
 def test_reading_is_limited(
-    read: Any, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    read: Any, seconds: int, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(guard, "SECONDS", 1)
+    monkeypatch.setattr(guard, "SECONDS", seconds)
     path = tmp_path / "a.pt"
     path.write_bytes(b"x")
     format = Format("file", lambda: None, read, None)

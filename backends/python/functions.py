@@ -11,7 +11,7 @@ from itertools import groupby
 
 from archc.backends.python.header import block_doc, features_doc, model_doc
 from archc.backends.python.model import Assign, Definition, If, Parameter, Return, Rows, Statement
-from archc.backends.python.names import ModuleNames
+from archc.backends.python.names import NOT_SAVED, ModuleNames
 from archc.backends.python.text import Expression, Names
 from archc.backends.python.variables import operands_named, variables
 from archc.backends.python.walk import BlockWalk, NetworkWalk, by_condition, optional
@@ -104,7 +104,7 @@ class FunctionNetwork(NetworkWalk):
 
     def __init__(self, names: ModuleNames) -> None:
         super().__init__(names)
-        taken = {*names.taken, "inputs", *names.kept}
+        taken = names.taken | NOT_SAVED | names.kept
         every = assignments(self.network.rows, "inputs", taken, seen)
         self.assignments = dict(zip(self.network.rows, every, strict=True))
 

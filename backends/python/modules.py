@@ -24,7 +24,7 @@ from archc.backends.python.model import (
     Statement,
     Table,
 )
-from archc.backends.python.names import ModuleNames
+from archc.backends.python.names import NOT_SAVED, ModuleNames
 from archc.backends.python.spelling import NOWHERE, Layer, constant
 from archc.backends.python.text import Choice, Expression, Names
 from archc.backends.python.variables import (
@@ -311,7 +311,8 @@ class ModuleNetwork(NetworkWalk):
 
     def assigned(self, rows: Sequence[Row]) -> Assigned:
         """How each of the rows is computed where those after them are not."""
-        every = assignments(rows, "x", self.names.taken, lambda block: interface(block).used)
+        taken = self.names.taken | NOT_SAVED
+        every = assignments(rows, "x", taken, lambda block: interface(block).used)
         return dict(zip(rows, every, strict=True))
 
     def groups(self) -> list[tuple[str | None, list[Row]]]:

@@ -26,6 +26,9 @@ NETWORK_VARIABLES = (
 )
 """Names that the code of a whole network uses itself."""
 
+NOT_SAVED = frozenset(NETWORK_VARIABLES) - {"prev"} | {"dict", "str", "enumerate"}
+"""Those, and Python's, that no row's value may be saved under in a method of a network."""
+
 
 _TYPES = {
     "int": "int",
