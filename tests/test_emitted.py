@@ -488,7 +488,12 @@ def test_values_are_saved_under_no_word_of_the_code(tmp_path: Path) -> None:
     net = load(path)
     assert not compare(net, BACKENDS, numeric=True).differences
     features = net.build("torch").forward_features(torch.ones(1, 4, 8, 8))
-    assert {name: value.shape[1] for name, value in features.items()} == dict(a=4, b=4, c=4, d=20)
+    assert {name: value.shape[1] for name, value in features.items()} == {
+        "a": 4,
+        "b": 4,
+        "c": 4,
+        "d": 20,
+    }
     for backend in BACKENDS:
         (tmp_path / f"{backend}.py").write_text(net.source(backend))
         ruff("check", tmp_path / f"{backend}.py")
