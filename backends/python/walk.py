@@ -66,7 +66,8 @@ def render(
     helpers, used = needed(language.helpers, names.used)
     blocks, own, initializer = shared_initializer(blocks, own)
     doc = header.header(network, language, spec)
-    serving = tuple(names.blocks[each] for each in names.blocks if each in names.serving())
+    blocks_serving = names.serving()
+    serving = tuple(names.blocks[each] for each in names.blocks if each in blocks_serving)
     entry = Names(row.call.name for row in network.rows).new("input")
     return Module(doc, used, helpers, blocks, own, initializer, serving, entry, tuple(network.taps))
 
