@@ -305,31 +305,17 @@ class ReductionCell(nn.Module):
         first: bool = False,
     ) -> None:
         super().__init__()
+        p_channels = filters if not first else prev_channels
         self.p: nn.Module = nn.Identity()
         if not first:
             self.p = Fit(prev_channels, filters, larger=p_larger)
         self.h = Squeeze(x_channels, filters)
         self.y1_left = Separable(filters, filters, kernel=5, stride=2)
-        self.y1_right = Separable(
-            filters if not first else prev_channels,
-            filters,
-            kernel=7,
-            stride=2,
-        )
+        self.y1_right = Separable(p_channels, filters, kernel=7, stride=2)
         self.y2_left = MaxPool2dSame(3, 2, zeros=True)
-        self.y2_right = Separable(
-            filters if not first else prev_channels,
-            filters,
-            kernel=7,
-            stride=2,
-        )
+        self.y2_right = Separable(p_channels, filters, kernel=7, stride=2)
         self.y3_left = AvgPool2dSame(3, 2, zeros=True)
-        self.y3_right = Separable(
-            filters if not first else prev_channels,
-            filters,
-            kernel=5,
-            stride=2,
-        )
+        self.y3_right = Separable(p_channels, filters, kernel=5, stride=2)
         self.y4_right = nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
         self.y5_left = Separable(filters, filters, kernel=3)
         self.y5_right = MaxPool2dSame(3, 2, zeros=True)

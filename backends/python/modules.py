@@ -6,6 +6,7 @@ the framework has sequences, it is one, and has no such method.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
@@ -36,7 +37,7 @@ from archc.backends.python.variables import (
 )
 from archc.backends.python.walk import BlockWalk, NetworkWalk, by_condition, optional
 from archc.backends.python.wiring import Assignment, assignments
-from archc.compiler.ir.interface import interface
+from archc.compiler.ir.interface import interface, sized_inputs
 from archc.compiler.ir.network import Block, Invoke, Op, Row, Step, Use
 from archc.compiler.ir.ops.elementwise import ACTIVATION
 from archc.compiler.language import expressions as ex
@@ -95,6 +96,27 @@ class ModuleBlock(BlockWalk):
         self.sizes = self.size_names()
         self.sequence = names.language.sequence is not None and is_sequence(block)
         self.variables = variables(block, self.inputs, names.taken, no_mentions)
+        self.shared = self.shared_channels()
+        known = names.arguments[block]
+        self.spell.name = lambda name: known.get(name, name)
+
+    def shared_channels(self) -> dict[str, str]:
+        """A variable for the channels of a value that several layers are told, where it takes a
+        condition to tell them."""
+        told = Counter(
+            operand.name
+            for step in self.block.steps
+            for invoke in modules(step)
+            for label, operand in zip(invoke.target.inputs, invoke.operands, strict=True)
+            if step.when is None and label in sized_inputs(invoke.target)
+        )
+        known = self.names.arguments[self.block]
+        names = Names({*self.names.taken, *known, *known.values(), *self.sizes.values()})
+        return {
+            name: names.new(f"{name}_channels")
+            for name, count in told.items()
+            if count > 1 and isinstance(self.spell.folded(self.face.channels[name]), ex.Conditional)
+        }
 
     def size_names(self) -> dict[str, str]:
         if len(self.face.sized) == 1:
@@ -117,6 +139,8 @@ class ModuleBlock(BlockWalk):
     # --------------------------------------------------------------------- construction
 
     def init(self) -> Iterator[Statement]:
+        for name, variable in self.shared.items():
+            yield Assign(variable, self.spell(self.face.channels[name]))
         for when, steps in by_condition(self.block.steps, self.flagged):
             made = tuple(s for step in steps for s in self.construct(step))
             made += tuple(s for step in steps for s in self.initialize(step))
@@ -169,7 +193,7 @@ class ModuleBlock(BlockWalk):
     def layer(self, invoke: Invoke, when: Node | None) -> Expression:
         labels = invoke.target.inputs
         channels = {
-            label: self.face.channels[operand.name]
+            label: self.channels_of(operand.name, when)
             for label, operand in zip(labels, invoke.operands, strict=True)
             if operand.name in self.face.channels
         }
@@ -182,6 +206,12 @@ class ModuleBlock(BlockWalk):
         overwrites = self.overwrites(invoke)
         call = self.op_call(invoke, when, channels=channels.get("x"), overwrites=overwrites)
         return self.spelled(invoke, call)
+
+    def channels_of(self, name: str, when: Node | None) -> Node:
+        """The channels of a value, as a variable of the constructor where it has one."""
+        if when is None and name in self.shared:
+            return ex.Name(self.shared[name], NOWHERE)
+        return self.face.channels[name]
 
     def overwrites(self, invoke: Invoke) -> bool:
         """Whether it is an activation that may write over its input, which nothing else uses."""
