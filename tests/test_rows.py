@@ -497,7 +497,7 @@ def test_a_spec_may_extend_one_that_extends_another(folder: Path) -> None:
     second = compile_network(folder / "second.yaml")
     assert (second.name, second.doc, second.settings) == (
         "Second",
-        "somewhere",
+        "a variant of First: somewhere",
         {"n": 6, "half": 3},
     )
     assert second.defaults["conv2d"] == {"bias": False, "padding": "same"}

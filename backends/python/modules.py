@@ -97,8 +97,11 @@ class ModuleBlock(BlockWalk):
         self.sequence = names.language.sequence is not None and is_sequence(block)
         self.variables = variables(block, self.inputs, names.taken, no_mentions)
         self.shared = self.shared_channels()
-        known = names.arguments[block]
-        self.spell.name = lambda name: known.get(name, name)
+        self.spell.name = self.named
+
+    def named(self, name: str) -> str:
+        """What an argument of the constructor is called, or a variable of its own."""
+        return self.names.arguments[self.block].get(name, name)
 
     def shared_channels(self) -> dict[str, str]:
         """A variable for the channels of a value that several layers are told, where it takes a
