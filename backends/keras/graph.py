@@ -77,12 +77,7 @@ def _layers(body: Body, name: str, spelled: Apply, inputs: tuple[_Node, ...]) ->
         inputs = (_Node("ZeroPadding2D", f"{name}-pad", inputs),)
     helper = _HELPERS.get(spelled.callee)
     if helper is not None:
-        return helper(body, name, inputs)
-    if spelled.callee == "pool_over_zeros":
-        kind = next(a for a in spelled.arguments if str(a).startswith("layers."))
-        x = _Node("ZeroPadding2D", f"{name}-zeros", inputs)
-        x = _Node(str(kind).removeprefix("layers."), f"{name}-pool", (x,))
-        return _Node("Cropping2D", name, (x,))
+        return helper(body, name, spelled, inputs)
     own = dict(a for a in spelled.arguments if isinstance(a, tuple))["name"]
     assert isinstance(own, LayerName)
     kind = spelled.callee.removeprefix("layers.")
@@ -97,15 +92,24 @@ def _pads(body: Body) -> bool:
     return not isinstance(padding, str) and padding != (0, 0, 0, 0)
 
 
-def _activate(body: Body, name: str, inputs: tuple[_Node, ...]) -> _Node:
+def _activate(body: Body, name: str, spelled: Apply, inputs: tuple[_Node, ...]) -> _Node:
     word = body.arguments["act"]
     if word is None:
         return _Node("Identity", name, inputs)
     helper = _HELPERS.get(str(word))
-    return helper(body, name, inputs) if helper else _Node("Activation", f"{name}--{word}", inputs)
+    if helper is not None:
+        return helper(body, name, spelled, inputs)
+    return _Node("Activation", f"{name}--{word}", inputs)
 
 
-def _gelu_tanh(body: Body, name: str, inputs: tuple[_Node, ...]) -> _Node:
+def _pool_over_zeros(body: Body, name: str, spelled: Apply, inputs: tuple[_Node, ...]) -> _Node:
+    _, kind, *_ = spelled.arguments
+    x = _Node("ZeroPadding2D", f"{name}-zeros", inputs)
+    x = _Node(str(kind).removeprefix("layers."), f"{name}-pool", (x,))
+    return _Node("Cropping2D", name, (x,))
+
+
+def _gelu_tanh(body: Body, name: str, spelled: Apply, inputs: tuple[_Node, ...]) -> _Node:
     (x,) = inputs
     y = _Node("Multiply", f"{name}-square", (x, x))
     y = _Node("Rescaling", f"{name}-slope", (y,))
@@ -115,11 +119,12 @@ def _gelu_tanh(body: Body, name: str, inputs: tuple[_Node, ...]) -> _Node:
     return _Node("Multiply", f"{name}--gelu_tanh", (x, y))
 
 
-_HELPERS: Mapping[str, Callable[[Body, str, tuple[_Node, ...]], _Node]] = MappingProxyType(
+_HELPERS: Mapping[str, Callable[[Body, str, Apply, tuple[_Node, ...]], _Node]] = MappingProxyType(
     {
         "activate": _activate,
-        "leaky_relu": lambda body, name, inputs: _Node("LeakyReLU", name, inputs),
+        "leaky_relu": lambda body, name, spelled, inputs: _Node("LeakyReLU", name, inputs),
         "gelu_tanh": _gelu_tanh,
+        "pool_over_zeros": _pool_over_zeros,
     }
 )
 """The layers of the functions in helpers.py."""

@@ -79,7 +79,9 @@ class ModuleNames:
         self.left_open = usage.left_open(network)
         self.opened = pruning.left_open(network)
         self.used: set[str] = set()
-        self.calls: dict[Op | Block, list[Body]] = {}
+        self.bodies: dict[Op | Block, list[Body]] = {}
+        for body in network.bodies:
+            self.bodies.setdefault(body.target, []).append(body)
 
     def _arguments(self, block: Block) -> dict[str, str]:
         names = [argument.name for argument in interface(block).arguments]
@@ -97,11 +99,7 @@ class ModuleNames:
 
     def values(self, block: Block, argument: Argument) -> list[Value]:
         """What the calls of a block give for an argument, over the whole network."""
-        if not self.calls:
-            for bodies in [*self.seen.values(), [row.call.body for row in self.network.rows]]:
-                for body in bodies:
-                    self.calls.setdefault(body.target, []).append(body)
-        nodes = (value_of(body, argument) for body in self.calls.get(block, ()))
+        nodes = (value_of(body, argument) for body in self.bodies.get(block, ()))
         return [node.value for node in nodes if isinstance(node, Literal)]
 
     def annotation(
@@ -116,9 +114,7 @@ class ModuleNames:
             found = self.activation_type(opened, values)
         kinds = {type(ex.compact(value)).__name__ for value in values if value is not None}
         found = found or " | ".join(sorted(kinds, key=_ORDER.index)) or "int"
-        for name in self.language.names:
-            if name in re.findall(r"\w+", found):
-                self.use(name)
+        self.used |= {*re.findall(r"\w+", found)} & {*self.language.names}
         return f"{found} | None" if optional else found
 
     def activation_type(self, opened: bool, values: Collection[Value]) -> str:

@@ -54,15 +54,9 @@ Seen = Mapping[tuple[Op | Block, str], Collection[Body]]
 def bodies(network: Network) -> Seen:
     """Every body by the block and the call within it."""
     found: dict[tuple[Op | Block, str], dict[Body, None]] = {}
-    pending = [row.call.body for row in network.rows]
-    seen: set[Body] = set()
-    while pending:
-        body = pending.pop()
-        if body not in seen:
-            seen.add(body)
-            for call in body.calls:
-                found.setdefault((body.target, call.name), {})[call.body] = None
-            pending += [call.body for call in body.calls]
+    for body in network.bodies:
+        for call in body.calls:
+            found.setdefault((body.target, call.name), {})[call.body] = None
     return {at: tuple(every) for at, every in found.items()}
 
 

@@ -144,9 +144,8 @@ class BlockWalk:
         usual = default(self.network, self.block, argument)
         name = self.names.arguments[self.block][argument.name]
         values = self.names.values(self.block, argument)
-        optional = usual is not None and is_literal(usual, None)
+        optional = (usual is not None and is_literal(usual, None)) or None in values
         opened = (self.block, argument.name) in self.names.opened
-        optional = optional or None in values
         annotation = self.names.annotation(argument.type, optional, opened, values)
         return Parameter(name, annotation, None if usual is None else self.spell(usual))
 

@@ -283,13 +283,16 @@ class Block(Definition):
 
     def names(self) -> Iterator[Block]:
         """Every block that the definition calls, or names where an activation belongs."""
+        targets = (invoke.target for _, invoke in self.invokes())
+        yield from (target for target in targets if isinstance(target, Block))
+        yield from self.activations()
+
+    def activations(self) -> Iterator[Block]:
+        """Every block that the definition names where an activation belongs."""
         nodes = [p.default for p in self.parameters if p.default is not None]
         nodes += [node for _, node in self.lets]
         nodes += [step.when for step in self.steps if step.when is not None]
-        for _, invoke in self.invokes():
-            nodes += [node for _, node in invoke.arguments]
-            if isinstance(invoke.target, Block):
-                yield invoke.target
+        nodes += [node for _, invoke in self.invokes() for _, node in invoke.arguments]
         for node in nodes:
             values = (n.value for n in walk(node) if isinstance(n, Literal))
             yield from (value for value in values if isinstance(value, Block))
@@ -372,6 +375,18 @@ class Network:
     output: Tensor
     defaults: Mapping[str, Mapping[str, Value]]
     """Arguments of ops and blocks where a step gives none, by op or block and argument."""
+
+    @cached_property
+    def bodies(self) -> tuple[Body, ...]:
+        """Every body once: calls with equal arguments and inputs share theirs."""
+        found: dict[Body, None] = {}
+        pending = [row.call.body for row in self.rows]
+        while pending:
+            body = pending.pop()
+            if body not in found:
+                found[body] = None
+                pending += [call.body for call in body.calls]
+        return tuple(found)
 
     @cached_property
     def taps(self) -> Mapping[str, Row]:

@@ -8,7 +8,7 @@ give another in its place. So does what a kept parameter may reach.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 
 from archc.compiler.ir.folding import folded, truth
@@ -51,7 +51,7 @@ def pruned(network: Network) -> Network:
 def _fixed(network: Network) -> dict[Block, _Fixed]:
     serving, opened = _serving(network), left_open(network)
     calls: dict[Block, list[Body]] = {}
-    for body in _bodies(network):
+    for body in network.bodies:
         if isinstance(body.target, Block) and body.target not in serving:
             calls.setdefault(body.target, []).append(body)
     every = {block: _of(network, block, opened, bodies) for block, bodies in calls.items()}
@@ -108,24 +108,12 @@ def _plain(value: Value) -> tuple[bool, Value]:
     return isinstance(value, bool), ex.compact(value)
 
 
-def _bodies(network: Network) -> Iterable[Body]:
-    found: dict[int, Body] = {}
-    pending = [row.call.body for row in network.rows]
-    while pending:
-        body = pending.pop()
-        if id(body) not in found:
-            found[id(body)] = body
-            pending += [call.body for call in body.calls]
-    return found.values()
-
-
 def _serving(network: Network) -> set[Block]:
     """The blocks that are named where an activation belongs, and what they call."""
-    every = list(_bodies(network))
-    named = [value for body in every for value in body.arguments.values()]
+    named = [value for body in network.bodies for value in body.arguments.values()]
     named += [value for own in network.defaults.values() for value in own.values()]
-    targets = [body.target for body in every if isinstance(body.target, Block)]
-    named += [other for block in targets for other in _literals(block)]
+    targets = {body.target for body in network.bodies}
+    named += [other for each in targets if isinstance(each, Block) for other in each.activations()]
     found: set[Block] = set()
     pending = [value for value in named if isinstance(value, Block)]
     while pending:
@@ -134,13 +122,6 @@ def _serving(network: Network) -> set[Block]:
             found.add(block)
             pending += [*block.names()]
     return found
-
-
-def _literals(block: Block) -> Iterator[Value]:
-    nodes = [node for _, invoke in block.invokes() for _, node in invoke.arguments]
-    nodes += [p.default for p in block.parameters if p.default is not None]
-    nodes += [node for _, node in block.lets]
-    return (n.value for node in nodes for n in ex.walk(node) if isinstance(n, ex.Literal))
 
 
 Open = Set[tuple[Block, str]]
@@ -198,17 +179,17 @@ class _Pruner:
     def __init__(self, fixed: Mapping[Block, _Fixed]) -> None:
         self.fixed = fixed
         self.blocks: dict[Block, Block] = {}
-        self.bodies: dict[int, Body] = {}
+        self.bodies: dict[Body, Body] = {}
 
     def call(self, call: Call) -> Call:
         return replace(call, body=self.body(call.body))
 
     def body(self, body: Body) -> Body:
-        found = self.bodies.get(id(body))
+        found = self.bodies.get(body)
         if found is None:
             calls = tuple(map(self.call, body.calls))
             found = replace(body, target=self.target(body.target), calls=calls)
-            self.bodies[id(body)] = found
+            self.bodies[body] = found
         return found
 
     def arguments(self, call: Call, given: Mapping[str, Node]) -> Mapping[str, Node]:
