@@ -19,7 +19,8 @@ from archc import backends
 from archc.api import Net, load
 from archc.backends import Backend, BackendError, SourceFile
 from archc.backends.python.execute import execute
-from archc.backends.python.modules import ModuleBlock, ModuleNetwork
+from archc.backends.python.module_network import ModuleNetwork
+from archc.backends.python.modules import ModuleBlock
 from archc.backends.python.walk import render
 from archc.backends.storage import Slot
 from archc.backends.torch.language import LANGUAGE

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from archc.backends import Emitted
 from archc.backends.python.language import Language
-from archc.backends.python.modules import ModuleBlock, ModuleNetwork
+from archc.backends.python.module_network import ModuleNetwork
+from archc.backends.python.modules import ModuleBlock
 from archc.backends.python.printing import print_module
 from archc.backends.python.text import camel_case
 from archc.backends.python.walk import render

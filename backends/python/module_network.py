@@ -1,0 +1,233 @@
+"""The network as a class: its tables made in the constructor, a row a line, and run in methods."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import groupby
+
+from archc.backends.python.header import features_doc, model_doc
+from archc.backends.python.model import (
+    Assign,
+    Definition,
+    For,
+    If,
+    Method,
+    Return,
+    Statement,
+    Table,
+)
+from archc.backends.python.modules import bare, handed, initialized, is_module, tensors
+from archc.backends.python.names import NOT_SAVED, ModuleNames
+from archc.backends.python.spelling import constant
+from archc.backends.python.text import Expression, Names
+from archc.backends.python.walk import NetworkWalk
+from archc.backends.python.wiring import Assignment, assignments
+from archc.compiler.ir.interface import interface
+from archc.compiler.ir.network import Block, Op, Row
+from archc.compiler.language import expressions as ex
+from archc.compiler.language.expressions import Node
+from archc.compiler.language.names import FEATURES, MODULE_ATTRIBUTES
+
+Assigned = Mapping[Row, Assignment]
+
+
+def _parts(rows: list[Row]) -> Iterator[list[Row]]:
+    """The rows, parted after each that is tapped."""
+    part: list[Row] = []
+    for row in rows:
+        part.append(row)
+        if row.tap is not None:
+            yield part
+            part = []
+    if part:
+        yield part
+
+
+def tapped(row: Row) -> list[Statement]:
+    """What keeps a row's feature map, if it is tapped."""
+    return [] if row.tap is None else [Assign(f'features["{row.tap}"]', "x")]
+
+
+class ModuleNetwork(NetworkWalk):
+    """The class of the network: its tables, one row a line."""
+
+    def __init__(self, names: ModuleNames) -> None:
+        super().__init__(names)
+        self.assignments = self.assigned(names.network.rows)
+        self.end = [row for row in names.network.rows if row.when is not None]
+        """The rows that the model may leave out, which are the last."""
+
+    def definition(self) -> Definition:
+        body = tuple(self.init())
+        language = self.names.language
+        more = {name: meaning for name, (_, meaning) in language.handed.items()}
+        doc, plain = model_doc(self.network, language, more), tuple(self.parameters())
+        forward, features = self.forward(), self.features()
+        named = handed(self.names)
+        return Definition(
+            self.names.model, doc, plain, named, body, forward, features, calls=self.calls
+        )
+
+    def assigned(self, rows: Sequence[Row]) -> Assigned:
+        """How each of the rows is computed where those after them are not."""
+        taken = self.names.taken | NOT_SAVED
+        every = assignments(rows, "x", taken, lambda block: interface(block).used)
+        return dict(zip(rows, every, strict=True))
+
+    def groups(self) -> list[tuple[str | None, list[Row]]]:
+        """Tables with their rows; a row with a name of its own is a group without one."""
+        found: list[tuple[str | None, list[Row]]] = []
+        for name, group in groupby(self.network.rows, lambda row: row.group):
+            members = list(group)
+            found += [(name, members)] if name else [(None, [row]) for row in members]
+        return found
+
+    # --------------------------------------------------------------------- construction
+
+    def init(self) -> Iterator[Statement]:
+        for name, rows in self.groups():
+            if name is not None:
+                yield self.table(name, rows)
+            elif is_module(rows[0].call.body.target) and rows[0].when is None:
+                yield self.made(rows[0])
+        yield from self.initialize(row for row in self.network.rows if row.when is None)
+        if self.end:
+            yield Assign(f"self.{self.flag}", self.spell(self.when))
+            made = (*map(self.made, self.end), *self.initialize(self.end))
+            yield If(f"self.{self.flag}", made)
+
+    def initialize(self, rows: Iterable[Row]) -> Iterator[Statement]:
+        """What gives the kernels of rows that are ops their first values."""
+        for row in rows:
+            *group, number = row.call.name.split(".")
+            path = f"{group[0]}[{number}]" if group else number
+            if row.call.name in self.calls:
+                yield from initialized(path, self.calls[row.call.name])
+
+    def made(self, row: Row) -> Statement:
+        return Assign(f"self.{row.call.name}", bare(self.layer(row)), self.shape(row))
+
+    def shape(self, row: Row) -> str:
+        return "x".join(self.names.language.shape(row.call.body.output))
+
+    def table(self, name: str, rows: list[Row]) -> Statement:
+        language = self.names.language
+        opening, closing = self.sequence(rows) or language.several
+        made = tuple(
+            Assign("", bare(self.layer(row)), self.shape(row), doc=row.doc) for row in rows
+        )
+        return Table(f"self.{name}", opening, made, closing)
+
+    def sequence(self, rows: list[Row]) -> tuple[str, str] | None:
+        """What makes one layer of the rows, if they run one after the other."""
+        chained = all(self.assignments[row].chained for row in rows)
+        return self.names.language.sequence if chained else None
+
+    def layer(self, row: Row) -> Expression:
+        body = row.call.body
+        known = [constant(x.channels) for x in body.inputs]
+        channels = [kept or n for kept, n in zip(row.channels, known, strict=True)]
+        if isinstance(body.target, Op):
+            return self.spelled(row, self.op_call(row, channels=channels[0]))
+        by_input = dict(zip(body.target.inputs, channels, strict=True))
+        sizes = [self.spell(by_input[name]) for name in interface(body.target).sized]
+        return self.block_call(row, sizes, **self.names.language.handed_on)
+
+    # -------------------------------------------------------------------------- forward
+
+    def forward(self) -> Method:
+        lines = (
+            s for name, rows in self.groups() for s in self.statements(name, rows, self.assignments)
+        )
+        return Method(tensors(self.names, "x"), (*lines, Return("x")))
+
+    def features(self) -> Method | None:
+        """What runs the rows up to the last tap, and keeps the tapped feature maps."""
+        if not self.network.taps:
+            return None
+        doc = (
+            f"Feature maps by name.\n\nReturns:\n{features_doc(self.network, self.names.language)}"
+        )
+        last = max(i for i, row in enumerate(self.network.rows) if row.tap is not None)
+        before = self.network.rows[: last + 1]
+        assigned = self.assigned(before)
+        body: list[Statement] = []
+        for name, rows in self.groups():
+            part = [row for row in rows if row in assigned]
+            body += self.kept(name, rows, part, assigned) if part else []
+        return Method(tensors(self.names, "x"), tuple(body), doc)
+
+    def kept(
+        self, name: str | None, rows: list[Row], part: list[Row], assigned: Assigned
+    ) -> Iterator[Statement]:
+        """What computes the first rows of a group, and keeps what is tapped."""
+        taps = {index: row.tap for index, row in enumerate(part) if row.tap is not None}
+        statements = {self.statement(row, "layer", assigned) for row in part}
+        if len(part) == len(rows) and taps.keys() <= {len(rows) - 1}:
+            yield from self.statements(name, rows, assigned)
+            yield from tapped(rows[-1])
+        elif len(statements) == 1 and len(part) > 1:
+            layers = f"self.{name}" if len(part) == len(rows) else f"[*self.{name}][:{len(part)}]"
+            listed = ", ".join(f'{index}: "{tap}"' for index, tap in taps.items())
+            keep = If("index in taps", (Assign("features[taps[index]]", "x"),))
+            yield Assign("taps", f"{{{listed}}}")
+            yield For("index, layer", f"enumerate({layers})", (*statements, keep))
+        else:
+            start = 0
+            for run in _parts(part):
+                yield from self.loops(f"self.{name}", run, start, len(rows), assigned)
+                yield from tapped(run[-1])
+                start += len(run)
+
+    @property
+    def when(self) -> Node:
+        """What has to hold for the rows at the end to be there."""
+        assert self.end[0].when is not None
+        return self.end[0].when
+
+    @property
+    def flag(self) -> str:
+        """The attribute that says whether the rows at the end are there."""
+        wanted = self.when.id if isinstance(self.when, ex.Name) else "has_end"
+        layers = ((row.group or row.call.name) for row in self.network.rows)
+        return Names((*layers, *MODULE_ATTRIBUTES, FEATURES)).new(wanted)
+
+    def statements(
+        self, name: str | None, rows: list[Row], assigned: Assigned
+    ) -> Iterator[Statement]:
+        """What computes a row, or the rows of a table."""
+        if rows[0] in self.end[:1]:
+            yield If(f"not self.{self.flag}", (Return("x"),))
+        if name is None:
+            statement = self.statement(rows[0], f"self.{rows[0].call.name}", assigned)
+            yield replace(statement, doc=rows[0].doc)
+        elif self.sequence(rows) is not None:
+            yield Assign("x", f"self.{name}(x)")
+        else:
+            yield from self.loops(f"self.{name}", rows, 0, len(rows), assigned)
+
+    def loops(
+        self, name: str, rows: list[Row], start: int, count: int, assigned: Assigned
+    ) -> Iterator[Statement]:
+        """A loop for each run of rows that are computed alike, of a table of `count` rows."""
+        for statement, group in groupby(rows, lambda row: self.statement(row, "layer", assigned)):
+            run = list(group)
+            end = start + len(run)
+            if len(run) == 1:
+                yield self.statement(run[0], f"{name}[{start}]", assigned)
+            else:
+                part = f"[{start or ''}:{end if end < count else ''}]"
+                yield For("layer", f"{name}{part if part != '[:]' else ''}", (statement,))
+            start = end
+
+    def statement(self, row: Row, layer: str, assigned: Assigned) -> Assign:
+        assignment = assigned[row]
+        target = row.call.body.target
+        if isinstance(target, Op) and not is_module(target):
+            call = self.op_call(row, inputs=assignment.operands)
+            return Assign(assignment.target, assignment.value(self.spelled(row, call)))
+        used = interface(target).used if isinstance(target, Block) else target.inputs
+        pairs = zip(target.inputs, assignment.operands, strict=True)
+        texts = ", ".join(operand for name, operand in pairs if name in used)
+        return Assign(assignment.target, assignment.value(f"{layer}({texts})"))
