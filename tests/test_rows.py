@@ -525,3 +525,38 @@ def test_a_base_is_as_it_was(folder: Path) -> None:
     assert (first.name, first.settings) == ("First", {"n": 4, "half": 2})
     assert [row.call.name for row in first.rows] == ["a", "b"]
     assert first.defaults["conv2d"] == {"bias": False, "padding": "valid"}
+
+
+STAGES = """\
+  - columns: [block, filters, kernel, stride, repeat]
+    rows:
+      - [conv2d,     8,       1,      1,      1]
+      - [conv2d,     16,      1,      2,      2]
+      - [conv2d,     32,      1,      2,      n]
+    set:
+      stride: 1 if repeat.index else stride
+      filters: filters + 100 * table.index + 1000 * repeat.count + 10000 * table.count
+  - {block: identity, repeat: 2}
+"""
+
+
+@pytest.mark.parametrize("n", [0, 1, 3])
+def test_stages(net: Compile, n: int) -> None:
+    network = net(STAGES, {"n": n})
+    rows = [row.call.body for row in network.rows if row.group == "blocks"]
+    repeats = [1, 2, 2, *[n] * n]
+    strides = [1, 2, 1, *[2, *[1] * n][:n]]
+    filters = [8, 16, 16, *[32] * n]
+    assert [body.arguments["stride"] for body in rows] == [(s, s) for s in strides]
+    assert [body.arguments["filters"] for body in rows] == [
+        own + 100 * i + 1000 * repeats[i] + 10000 * (3 + n) for i, own in enumerate(filters)
+    ]
+
+
+def test_stages_keep_what_is_kept(net: Compile) -> None:
+    text = "  - {block: dropout, name: d, rate: classes * repeat.index * 0.01, repeat: 3}\n"
+    rows = net(text).rows
+    spelled = [
+        python(row.spelled["rate"], lambda node: str(getattr(node, "value", node))) for row in rows
+    ]
+    assert spelled == [f"classes * {i} * 0.01" for i in range(3)]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 
 from archc.compiler.bind.blocks import Blocks
-from archc.compiler.bind.values import Scope, ValueBinder
+from archc.compiler.bind.values import TURNS, Scope, ValueBinder
 from archc.compiler.ir.network import Block, Op, Parameter
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.expressions import Node
@@ -17,7 +17,7 @@ from archc.compiler.language.values import Type
 from archc.compiler.spec.reader import Sequence
 from archc.compiler.spec.rows import CallSpec, TableSpec, is_value
 
-REPEAT = Parameter("repeat", Type("int"), min=1, max=1000)
+REPEAT = Parameter("repeat", Type("int"), min=0, max=1000)
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,13 +36,19 @@ class RowTemplate:
     repeat: Node | None
     when: Node | None
     place: Place
-    in_table: bool
-    """Whether arguments may come from the `set` of a table."""
+    table: TableSpec | None
+    """Where it stands, and whose `set` its arguments may come from."""
 
     @cached_property
     def mentioned(self) -> frozenset[str]:
         """Names in the arguments."""
         return frozenset(name for node in self.arguments.values() for name in ex.names(node))
+
+    @cached_property
+    def turns(self) -> tuple[ex.Attribute, ...]:
+        """Where the arguments ask which of how many this is: `repeat.index`, `table.count`."""
+        nodes = (n for node in self.arguments.values() for n in ex.walk(node))
+        return tuple(n for n in nodes if isinstance(n, ex.Attribute) and n.id in TURNS)
 
 
 @dataclass(eq=False)
@@ -201,7 +207,7 @@ class RowBinder:
             if group is not None:
                 self.check_counted(target, place, repeat)
             yield RowTemplate(
-                row, name, group, target, arguments, sources, repeat, when, place, bool(table)
+                row, name, group, target, arguments, sources, repeat, when, place, table
             )
 
     def arguments(
@@ -209,7 +215,8 @@ class RowBinder:
     ) -> dict[str, Node]:
         given = {key: node for key, node in row.arguments.items() if node is not None}
         related = [("for this row", row.block.place)] if table else []
-        found = dict(self.values.arguments(target, given.items(), self.scope, *related))
+        scope = replace(self.scope, turns=("repeat", "table") if table else ("repeat",))
+        found = dict(self.values.arguments(target, given.items(), scope, *related))
         self.values.check_given(target, given, row.block.place, header)
         return found
 

@@ -20,6 +20,12 @@ BOUNDS = ("min", "max", "above", "below", "usual")
 NUMBERS = ("int", "float", "size", "sides", "shape")
 """Kinds of parameters that may have bounds."""
 ATTRIBUTES = ("channels", "stride")
+TURN = ("index", "count")
+TURNS = {
+    "repeat": "the arguments of a row know it, each time that the row stands there",
+    "table": "the arguments of a table's rows know it",
+}
+"""What says which of how many, and where."""
 ANY = Type("any", optional=True)
 """The type of an expression of which nothing is expected."""
 _OR = {"activation": ", or `none`", "padding": ", or `[top, bottom, left, right]`"}
@@ -32,6 +38,8 @@ class Scope:
 
     values: Mapping[str, Type]
     tensors: Iterable[str] = ()
+    turns: tuple[str, ...] = ()
+    """What says which of how many: `repeat`, `table`."""
     hint: str | None = None
     """What to say where neither a name nor one like it is known."""
 
@@ -141,18 +149,29 @@ class ValueBinder(Reporter):
             self.report(code, message, node.place, hint)
         else:
             hint = suggest(node.id, [*scope.names(), *ex.WORDS])
+            if node.id in scope.turns:
+                hint = f"`{node.id}.index` counts from 0, and `{node.id}.count` says how far"
             known = ("true", "false") if expected.kind == "bool" else scope.values
             hint = hint or (choices(known) if known else scope.hint)
             self.report("E021", f"unknown name `{node.id}`", node.place, hint)
         return node
 
     def attribute(self, node: ex.Attribute, scope: Scope) -> None:
-        if node.id not in scope.tensors:
+        if node.id in scope.turns:
+            self.check_field(node, f"`{node.id}`", TURN)
+        elif node.id in scope.tensors:
+            self.check_field(node, "a tensor", ATTRIBUTES)
+        elif node.id in TURNS:
+            self.report("E021", f"`{node}` is not known here", node.place, TURNS[node.id])
+        else:
             hint = suggest(node.id, scope.tensors)
             self.report("E021", f"no tensor is called `{node.id}` here", node.place, hint)
-        elif node.field not in ATTRIBUTES:
-            hint = suggest(node.field, ATTRIBUTES) or "a tensor knows `.channels` and `.stride`"
-            self.report("E021", f"a tensor has no `.{node.field}`", node.place, hint)
+
+    def check_field(self, node: ex.Attribute, what: str, fields: tuple[str, str]) -> None:
+        """Reports an attribute that is none of the two that `what` has."""
+        if node.field not in fields:
+            hint = suggest(node.field, fields) or f"{what} knows `.{fields[0]}` and `.{fields[1]}`"
+            self.report("E021", f"{what} has no `.{node.field}`", node.place, hint)
 
     def compared(self, node: ex.Compare, scope: Scope) -> Type:
         """The type of the side that is a plain name, which says what a word opposite means."""

@@ -37,11 +37,17 @@ def _rows(values: _Values) -> Rows:
     source = Tensor(spec.input.channels, spec.input.height, spec.input.width)
     given = tuple((name, tuple(own.items())) for name, own in values.given.items())
     outputs = [Output(source)]
-    rows = Rows(elaborator_for(given), values.known, values.kept, outputs, values.origins)
-    for template in values.program.rows:
+    templates = values.program.rows
+    rows = Rows(
+        elaborator_for(given), values.known, values.kept, outputs, values.origins, templates
+    )
+    for template in templates:
         rows.add(template)
     if not rows.rows and not values.problems:
-        message, hint = "every row of the network is left out", "at least one `when` must hold"
+        message, hint = (
+            "every row of the network is left out",
+            "see the `when` and `repeat` of each",
+        )
         values.origins.report("E011", message, spec.key_place("network"), hint)
     if not values.problems:
         values.origins.tell(unused(rows.rows))

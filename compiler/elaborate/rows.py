@@ -11,12 +11,13 @@ from archc.compiler.bind.rows import REPEAT, RowTemplate
 from archc.compiler.elaborate.elaborator import Elaborator, check_ops, reaching
 from archc.compiler.elaborate.kept import decided, tested_sizes
 from archc.compiler.ir.interface import called_channels, placed, resolved, spellable
-from archc.compiler.ir.network import Block, Body, Call, Op, Row, Tensor
+from archc.compiler.ir.network import Block, Body, Call, Op, Row, Tensor, Turn
 from archc.compiler.ir.whole import fraction
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.expressions import Node, Value
 from archc.compiler.language.problems import Blame, Invalid, Place, Problem, SpecError, Unknown
 from archc.compiler.language.values import Type, show
+from archc.compiler.spec.rows import TableSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,12 @@ class Rows:
     """The types of the kept parameters."""
     outputs: list[Output]
     origins: Origins
+    templates: Sequence[RowTemplate] = ()
+    """All of the network's."""
     rows: list[Row] = field(default_factory=list)
+    stood: Counter[int] = field(default_factory=Counter)
+    """How many rows of each table stand there so far, by its identity."""
+    sizes: dict[int, int] = field(default_factory=dict)
     by_name: dict[str, int] = field(default_factory=dict)
     """The last output of each row by name."""
     counts: Counter[str] = field(default_factory=Counter)
@@ -74,16 +80,19 @@ class Rows:
                 return
             if self.end is not None and template.when != self.end:
                 raise _not_at_the_end(template, self.end)
-            count = 1 if template.repeat is None else self.repeats(template, template.repeat)
+            count = self.repeats(template)
             for index in range(count):
-                self.outputs.append(self.output(template, index == 0, index == count - 1))
+                self.outputs.append(self.output(template, Turn(index, count)))
+                self.stood[id(template.table)] += 1
                 if self.outputs[-1] is FAILED:  # so are those that follow
                     self.outputs += [FAILED] * (count - index - 1)
                     break
         except Blame as blame:  # it may need the channels of a row that failed
             self.origins.tell(blame.at(template.place))
             self.outputs.append(FAILED)
-        self.by_name[template.name] = len(self.outputs) - 1
+            count = 1
+        if count:
+            self.by_name[template.name] = len(self.outputs) - 1
 
     def holds(self, template: RowTemplate, when: Node) -> bool:
         """Whether the row is there. One that a kept parameter decides about ends the network."""
@@ -108,7 +117,10 @@ class Rows:
         nodes += [row.when for row in self.rows if row.when is not None]
         return {name for node in nodes for name in ex.names(node)}
 
-    def repeats(self, template: RowTemplate, node: Node) -> int:
+    def repeats(self, template: RowTemplate) -> int:
+        node = template.repeat
+        if node is None:
+            return 1
         value = self.fixed(node, "`repeat`")
         with self.origins.tracing(node, *_row_of(template, node)):
             return int(REPEAT.take(value))  # type: ignore[arg-type]
@@ -129,6 +141,46 @@ class Rows:
     def check_channels(self, node: Node, what: str, x: Output) -> None:
         if x.channels is not None:
             check_known(x.channels, self.kept, what, node.place)
+
+    # --------------------------------------------------------------------- which of how many
+
+    def counted(self, template: RowTemplate, turn: Turn) -> tuple[RowTemplate, Mapping[str, Turn]]:
+        """The row with `repeat.index` and the like in its arguments replaced by what they are."""
+        if not template.turns:
+            return template, {}
+        turns = {"repeat": turn}
+        if any(node.id == "table" for node in template.turns):
+            turns["table"] = Turn(self.stood[id(template.table)], self.size(template.table))
+        nodes = {
+            str(node): ex.Literal(getattr(turns[node.id], node.field), node.place)
+            for node in template.turns
+        }
+        arguments = {k: ex.substitute(node, nodes) for k, node in template.arguments.items()}
+        return replace(template, arguments=arguments), turns
+
+    def size(self, table: TableSpec | None) -> int:
+        """How many rows a table has, each counted as often as it is repeated."""
+        if id(table) not in self.sizes:
+            rows = [template for template in self.templates if template.table is table]
+            self.sizes[id(table)] = sum(map(self.times, rows))
+        return self.sizes[id(table)]
+
+    def times(self, template: RowTemplate) -> int:
+        """How often a row stands there, told before the rows above it are worked out."""
+        what = "how many rows a table has"
+        for node in (template.when, template.repeat):
+            if node is None:
+                continue
+            check_known(node, self.kept, what)
+            if any(isinstance(n, ex.Attribute) for n in ex.walk(node)):
+                message = f"`table` is used, so {what} cannot depend on a tensor"
+                raise SpecError([Problem("E022", message, node.place, "use parameters alone")])
+        try:
+            there = template.when is None or ex.holds(template.when.evaluate(self.scope))
+            count = 1 if template.repeat is None else template.repeat.evaluate(self.scope)
+            return int(REPEAT.take(count)) if there else 0  # type: ignore[arg-type]
+        except Blame:  # which the row itself tells
+            raise Unknown from None
 
     # ---------------------------------------------------------------------------- wiring
 
@@ -156,15 +208,16 @@ class Rows:
 
     # ------------------------------------------------------------------------------ rows
 
-    def output(self, template: RowTemplate, first: bool, last: bool) -> Output:
-        """Adds one row, the first or the last of its repeats or neither; what it gives."""
-        feeds = self.feeds(template, first)
+    def output(self, template: RowTemplate, turn: Turn) -> Output:
+        """Adds one row, which `turn` counts among its repeats; what it gives."""
+        feeds = self.feeds(template, turn.index == 0)
         joined = template.target.variadic or feeds != (len(self.outputs) - 1,)
         if self.end is not None and joined:
             message = "a row that the model may leave out takes what the row above gives"
             raise Invalid("E024", f"{message}, and that alone", "join tensors in a row above it")
         inputs = tuple(self.outputs[feed] for feed in feeds)
         tensors = tuple(x.tensor for x in inputs if x.tensor is not None)
+        template, turns = self.counted(template, turn)
         values = self.arguments(template, inputs[0].tensor)
         if values is None or len(tensors) < len(inputs):
             return FAILED
@@ -174,10 +227,10 @@ class Rows:
         except Invalid as invalid:
             self.blame(template, invalid, feeds)
             return FAILED
-        row = self.worked_out_row(template, body, feeds, inputs)
-        if last and template.row.tap is not None:
+        row = replace(self.worked_out_row(template, body, feeds, inputs), turns=turns)
+        if turn.index == turn.count - 1 and template.row.tap is not None:
             row = replace(row, tap=self.checked_tap(row, template.row.tap))
-        if first and template.row.doc is not None:
+        if turn.index == 0 and template.row.doc is not None:
             row = replace(row, doc=str(template.row.doc))
         self.rows.append(row)
         channels = self.output_channels(template, body, row.spelled, row.channels)
@@ -355,7 +408,7 @@ def _not_at_the_end(template: RowTemplate, end: Node) -> SpecError:
 def _row_of(template: RowTemplate, cell: Node) -> tuple[tuple[str, Place], ...]:
     """The row of a cell that stands elsewhere: in a table's `set`, or in a variant."""
     elsewhere = cell.place.source is not template.place.source
-    return (("for this row", template.place),) if template.in_table or elsewhere else ()
+    return (("for this row", template.place),) if template.table or elsewhere else ()
 
 
 def _misplaced(source: Value, last: int) -> Invalid:

@@ -124,9 +124,14 @@ def _strides_at_each_repeat(program: Program, network: Network) -> Iterator[Prob
             continue
         before, after = first.call.body.inputs[0].stride, others[-1][1].call.body.output.stride
         message = f"this row strides at each of its {len(others) + 1} repeats"
-        hint = "if the first alone is meant to, write it as a row of its own"
+        hint = f"if the first alone is meant to: `{_first_alone(template)}`"
         strides = f"{message}, from stride {show(before)} to {show(after)}"
         yield _warning("W002", strides, _cell(template, "stride"), hint)
+
+
+def _first_alone(template: RowTemplate) -> str:
+    stride = ex.text(template.arguments["stride"])
+    return f"stride: 1 if repeat.index else {stride}"
 
 
 def _strides(row: Row) -> bool:

@@ -338,6 +338,15 @@ class Call:
         return (feed for i, feed in enumerate(self.feeds) if i not in self.body.unused)
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Which of how many: of the repeats of a row, or of the rows of a table."""
+
+    index: int
+    """Counted from 0."""
+    count: int
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Row:
     """One row of the network's tables: a call, and how its arguments are to be spelled."""
@@ -356,6 +365,8 @@ class Row:
     """What its feature map is called among those that the model can return."""
     doc: str = ""
     """What the spec says of it, on one line; of a repeated row, the first repeat has it."""
+    turns: Mapping[str, Turn] = field(default_factory=dict, repr=False)
+    """What `repeat` and `table` mean in its cells, where these ask for it."""
 
 
 @dataclass(frozen=True, eq=False)

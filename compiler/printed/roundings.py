@@ -33,7 +33,8 @@ class Roundings:
     def of_row(self, row: Row) -> Iterator[str]:
         """Those in the row's arguments, and in the `let`s of its block and of blocks within it."""
         body = row.call.body
-        scope = {**self.scope, ".x": body.inputs[0]}
+        turns = {f".{name}": turn for name, turn in row.turns.items()}
+        scope = {**self.scope, ".x": body.inputs[0], **turns}
         for name, node in self.program.template(row).arguments.items():
             if name not in row.spelled:
                 yield from _named(name, node, scope)
