@@ -15,6 +15,7 @@ from pathlib import Path
 
 from archc.compiler import pipeline
 from archc.compiler.bind import blocks as bind_blocks
+from archc.compiler.bind import program
 from archc.compiler.bind import rows as bind_rows
 from archc.compiler.elaborate import elaborator
 from archc.compiler.ir import interface
@@ -98,7 +99,7 @@ def reserved(page: str) -> str:
 
 
 def limits(page: str) -> str:
-    sides = schema.json_schema({})["$defs"]["InputSpec"]["properties"]["height"]["maximum"]
+    sides = program.SIDES["height"].max
     return table(
         "limit | value",
         (

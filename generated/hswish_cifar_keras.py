@@ -1,6 +1,7 @@
 """HardSwishCifar for Keras.
 
-Input 32x32x3 (height, width, channels), output 10.
+Input 32x32x3 (height, width, channels).
+Output 10.
 1,418,826 trainable parameters.
 153,036,800 MACs.
 

@@ -1,6 +1,7 @@
 """HardSwishCifar for PyTorch.
 
-Input 3x32x32 (channels, height, width), output 10.
+Input 3x32x32 (channels, height, width).
+Output 10.
 1,418,826 trainable parameters.
 153,036,800 MACs.
 

@@ -1,6 +1,7 @@
 """LeNetCifar for Keras.
 
-Input 32x32x3 (height, width, channels), output 10.
+Input 32x32x3 (height, width, channels).
+Output 10.
 62,006 trainable parameters.
 651,720 MACs.
 

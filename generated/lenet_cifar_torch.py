@@ -1,6 +1,7 @@
 """LeNetCifar for PyTorch.
 
-Input 3x32x32 (channels, height, width), output 10.
+Input 3x32x32 (channels, height, width).
+Output 10.
 62,006 trainable parameters.
 651,720 MACs.
 

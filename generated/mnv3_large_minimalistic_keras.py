@@ -1,6 +1,7 @@
 """MobileNetV3LargeMinimalistic for Keras.
 
-Input 224x224x3 (height, width, channels), output 1000.
+Input 224x224x3 (height, width, channels) of values from -1 to 1.
+Output 1000.
 3,924,288 trainable parameters, and 24,400 numbers in running averages.
 209,136,704 MACs.
 

@@ -1,6 +1,7 @@
 """MobileNetV3LargeMinimalistic for PyTorch.
 
-Input 3x224x224 (channels, height, width), output 1000.
+Input 3x224x224 (channels, height, width) of values from -1 to 1.
+Output 1000.
 3,924,288 trainable parameters, and 24,400 numbers in running averages.
 209,136,704 MACs.
 

@@ -1,6 +1,7 @@
 """MobileNetV3Large for PyTorch.
 
-Input 3x224x224 (channels, height, width), output 1000.
+Input 3x224x224 (channels, height, width) of values from -1 to 1.
+Output 1000.
 5,483,032 trainable parameters, and 24,400 numbers in running averages.
 216,589,760 MACs.
 

@@ -1,6 +1,7 @@
 """MobileNetV3Small for Keras.
 
-Input 224x224x3 (height, width, channels), output 1000.
+Input 224x224x3 (height, width, channels) of values from -1 to 1.
+Output 1000.
 2,542,856 trainable parameters, and 12,112 numbers in running averages.
 56,510,400 MACs.
 

@@ -1,6 +1,7 @@
 """MobileNetV3SmallMinimalistic for Keras.
 
-Input 224x224x3 (height, width, channels), output 1000.
+Input 224x224x3 (height, width, channels) of values from -1 to 1.
+Output 1000.
 2,044,736 trainable parameters, and 12,112 numbers in running averages.
 52,288,448 MACs.
 

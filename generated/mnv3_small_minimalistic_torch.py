@@ -1,6 +1,7 @@
 """MobileNetV3SmallMinimalistic for PyTorch.
 
-Input 3x224x224 (channels, height, width), output 1000.
+Input 3x224x224 (channels, height, width) of values from -1 to 1.
+Output 1000.
 2,044,736 trainable parameters, and 12,112 numbers in running averages.
 52,288,448 MACs.
 

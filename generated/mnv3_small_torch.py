@@ -1,6 +1,7 @@
 """MobileNetV3Small for PyTorch.
 
-Input 3x224x224 (channels, height, width), output 1000.
+Input 3x224x224 (channels, height, width) of values from -1 to 1.
+Output 1000.
 2,542,856 trainable parameters, and 12,112 numbers in running averages.
 56,510,400 MACs.
 

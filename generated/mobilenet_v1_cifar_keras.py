@@ -1,6 +1,7 @@
 """MobileNetV1Cifar for Keras.
 
-Input 32x32x3 (height, width, channels), output 10.
+Input 32x32x3 (height, width, channels) of values from -1 to 1.
+Output 10.
 3,228,106 trainable parameters, and 21,824 numbers in running averages.
 11,596,288 MACs.
 

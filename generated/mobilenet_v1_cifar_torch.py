@@ -1,6 +1,7 @@
 """MobileNetV1Cifar for PyTorch.
 
-Input 3x32x32 (channels, height, width), output 10.
+Input 3x32x32 (channels, height, width) of values from -1 to 1.
+Output 10.
 3,228,106 trainable parameters, and 21,824 numbers in running averages.
 11,596,288 MACs.
 

@@ -1,6 +1,7 @@
 """MobileNetV1 for Keras.
 
-Input 224x224x3 (height, width, channels), output 1000.
+Input 224x224x3 (height, width, channels) of values from -1 to 1.
+Output 1000.
 4,231,976 trainable parameters, and 21,888 numbers in running averages.
 568,740,352 MACs.
 

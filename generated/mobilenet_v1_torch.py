@@ -1,6 +1,7 @@
 """MobileNetV1 for PyTorch.
 
-Input 3x224x224 (channels, height, width), output 1000.
+Input 3x224x224 (channels, height, width) of values from -1 to 1.
+Output 1000.
 4,231,976 trainable parameters, and 21,888 numbers in running averages.
 568,740,352 MACs.
 

@@ -1,6 +1,7 @@
 """NASNetA7at1920 for Keras.
 
-Input 331x331x3 (height, width, channels), output 1000.
+Input 331x331x3 (height, width, channels) of values from -1 to 1.
+Output 1000.
 24,613,292 trainable parameters, and 107,192 numbers in running averages.
 6,546,008,252 MACs.
 

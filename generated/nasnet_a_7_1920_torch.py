@@ -1,6 +1,7 @@
 """NASNetA7at1920 for PyTorch.
 
-Input 3x331x331 (channels, height, width), output 1000.
+Input 3x331x331 (channels, height, width) of values from -1 to 1.
+Output 1000.
 24,613,292 trainable parameters, and 107,192 numbers in running averages.
 6,546,008,252 MACs.
 

@@ -1,6 +1,7 @@
 """NASNetACifar for Keras.
 
-Input 32x32x3 (height, width, channels), output 10.
+Input 32x32x3 (height, width, channels) of values from -1 to 1.
+Output 10.
 3,318,058 trainable parameters, and 36,800 numbers in running averages.
 515,628,544 MACs.
 

@@ -1,6 +1,7 @@
 """NASNetACifar for PyTorch.
 
-Input 3x32x32 (channels, height, width), output 10.
+Input 3x32x32 (channels, height, width) of values from -1 to 1.
+Output 10.
 3,318,058 trainable parameters, and 36,800 numbers in running averages.
 515,628,544 MACs.
 

@@ -1,6 +1,7 @@
 """NASNetALarge for Keras.
 
-Input 331x331x3 (height, width, channels), output 1000.
+Input 331x331x3 (height, width, channels) of values from -1 to 1.
+Output 1000.
 88,753,150 trainable parameters, and 196,668 numbers in running averages.
 23,783,414,658 MACs.
 

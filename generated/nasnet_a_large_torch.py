@@ -1,6 +1,7 @@
 """NASNetALarge for PyTorch.
 
-Input 3x331x331 (channels, height, width), output 1000.
+Input 3x331x331 (channels, height, width) of values from -1 to 1.
+Output 1000.
 88,753,150 trainable parameters, and 196,668 numbers in running averages.
 23,783,414,658 MACs.
 

@@ -1,6 +1,7 @@
 """NASNetAMobile for Keras.
 
-Input 224x224x3 (height, width, channels), output 1000.
+Input 224x224x3 (height, width, channels) of values from -1 to 1.
+Output 1000.
 5,289,978 trainable parameters, and 36,738 numbers in running averages.
 563,638,816 MACs.
 

@@ -1,6 +1,7 @@
 """NASNetAMobile for PyTorch.
 
-Input 3x224x224 (channels, height, width), output 1000.
+Input 3x224x224 (channels, height, width) of values from -1 to 1.
+Output 1000.
 5,289,978 trainable parameters, and 36,738 numbers in running averages.
 563,638,816 MACs.
 

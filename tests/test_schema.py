@@ -226,7 +226,7 @@ def test_a_mistake_in_a_change_is_found_where_it_is(old: str, new: str, where: s
         ("[block, out", "[stride, out", "$.network[1].columns"),
         ("[block, out", "[block, se", "$.network[1].columns"),
         # Repeats and wiring
-        ("repeat: 3", "repeat: 0", "$.network[2].rows[2].repeat"),
+        ("repeat: 3", "repeat: -1", "$.network[2].rows[2].repeat"),
         ("repeat: 3", "repeat: 1000000", "$.network[2].rows[2].repeat"),
         ("2 * 2, ~]", "2.5, ~]", "$.network[2].rows[0][4]"),
         ("from: -2", "from: 1", "$.network[2].rows[2].from"),

@@ -22,6 +22,11 @@ from archc.compiler.spec.load import Files
 from archc.compiler.spec.models import BlockSpec, Spec
 from archc.compiler.spec.variants import from_extended
 
+SIDES = {
+    name: Parameter(name, Type("int"), min=1, max=2**16) for name in ("channels", "height", "width")
+}
+"""What the input's shape is made of."""
+
 
 @dataclass(frozen=True, eq=False)
 class Program:
@@ -31,6 +36,8 @@ class Program:
     parameters: tuple[Parameter, ...]
     lets: tuple[tuple[str, Node], ...]
     requirements: tuple[Node, ...]
+    input: Mapping[str, Node]
+    """The keys of the input that are values."""
     defaults: Mapping[str, Mapping[str, Node]]
     blocks: Mapping[str, Block]
     rows: tuple[RowTemplate, ...]
@@ -71,10 +78,13 @@ def _program(files: Files, spec: Spec, values: ValueBinder) -> Program:
     parameters = tuple(values.parameters(spec.params, scope))
     requirements = tuple(values.value(node, Scope(scope)) for node in spec.require)
     lets = tuple(_lets(spec, values, scope))
+    given = _input(spec, values, Scope(scope))
     defaults = _defaults(spec, values, blocks, Scope(scope))
     binder = RowBinder(values, blocks, Scope(scope, ("x",)), spec.place.source)
     rows = tuple(binder.rows(spec.network or ()))
-    return Program(spec, parameters, lets, requirements, defaults, blocks.bound, rows, files.blocks)
+    return Program(
+        spec, parameters, lets, requirements, given, defaults, blocks.bound, rows, files.blocks
+    )
 
 
 def _lets(spec: Spec, values: ValueBinder, scope: dict[str, Type]) -> Iterator[tuple[str, Node]]:
@@ -85,6 +95,14 @@ def _lets(spec: Spec, values: ValueBinder, scope: dict[str, Type]) -> Iterator[t
             values.report("E015", f"`{name}` is a parameter or a `let` already", name.place, hint)
         yield str(name), values.value(node, Scope(scope))
         scope[str(name)] = ANY
+
+
+def _input(spec: Spec, values: ValueBinder, scope: Scope) -> dict[str, Node]:
+    own = spec.input
+    if own is None:  # a block library
+        return {}
+    given = {name: values.argument(side, getattr(own, name), scope) for name, side in SIDES.items()}
+    return given if own.range is None else {**given, "range": values.value(own.range, scope)}
 
 
 def _defaults(

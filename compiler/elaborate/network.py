@@ -6,13 +6,13 @@ from contextlib import suppress
 from dataclasses import replace
 
 from archc.compiler.bind.origins import Origins, Settings
-from archc.compiler.bind.program import Program
+from archc.compiler.bind.program import SIDES, Program
 from archc.compiler.elaborate.elaborator import elaborator_for
 from archc.compiler.elaborate.rows import Output, Rows, check_known, unused
 from archc.compiler.ir.network import Network, Parameter, Tensor
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.expressions import Definition, Node, Value
-from archc.compiler.language.problems import Blame, Enough, Problem
+from archc.compiler.language.problems import Blame, Enough, Invalid, Problem
 from archc.compiler.language.values import show
 from archc.compiler.spec.variants import from_extended
 
@@ -22,7 +22,13 @@ def elaborate(program: Program, settings: Settings) -> tuple[Network | None, lis
     values = _Values(program, settings)
     network = None
     with suppress(Enough):
-        for work_out in (values.parameters, values.requirements, values.lets, values.defaults):
+        for work_out in (
+            values.parameters,
+            values.requirements,
+            values.lets,
+            values.input,
+            values.defaults,
+        ):
             if not values.problems:
                 work_out()
         network = None if values.problems else _network(values, _rows(values))
@@ -33,8 +39,8 @@ def elaborate(program: Program, settings: Settings) -> tuple[Network | None, lis
 
 def _rows(values: _Values) -> Rows:
     spec = values.program.spec
-    assert spec.input is not None
-    source = Tensor(spec.input.channels, spec.input.height, spec.input.width)
+    sides = values.sides
+    source = Tensor(sides["channels"], sides["height"], sides["width"])
     given = tuple((name, tuple(own.items())) for name, own in values.given.items())
     outputs = [Output(source)]
     templates = values.program.rows
@@ -68,7 +74,7 @@ def _network(values: _Values, rows: Rows) -> Network | None:
     changed = tuple(p.name for p in parameters if values.differs(p))
     return Network(
         str(spec.name), doc, values.settings, changed, kept, source, tuple(rows.rows), output,
-        values.given,
+        values.given, values.range, str(spec.input.doc or "") if spec.input else "",
     )  # fmt: skip
 
 
@@ -86,6 +92,9 @@ class _Values:
         """Parameters and `let`s."""
         self.given: dict[str, dict[str, Value]] = {}
         """What `defaults` gives, by block or op."""
+        self.sides: dict[str, int] = {}
+        """The input's channels, height and width."""
+        self.range: Value = None
         self.problems = self.origins.problems
 
     def parameters(self) -> None:
@@ -138,6 +147,17 @@ class _Values:
                 with self.origins.tracing(node):
                     self.known[name] = ex.whole(node.evaluate(self.known))
 
+    def input(self) -> None:
+        for name, node in self.program.input.items():
+            with self.origins.blaming(node.place):
+                check_known(node, self.kept, f"the input's `{name}`")
+                with self.origins.tracing(node):
+                    value = node.evaluate(self.known)
+                    if name in SIDES:
+                        self.sides[name] = SIDES[name].take(value)  # type: ignore[assignment]
+                    else:
+                        self.range = _range(value)
+
     def defaults(self) -> None:
         for target_name, given in self.program.defaults.items():
             target = self.program.target(target_name)
@@ -156,6 +176,15 @@ class _Values:
         except Blame:
             return True
         return usual != self.settings[parameter.name]
+
+
+def _range(value: Value) -> Value:
+    """`value` if it is a smallest and a largest number, or none. Raises `Invalid` (E034)."""
+    pair = isinstance(value, tuple) and len(value) == 2 and value[0] < value[1]
+    if pair or value is None:
+        return value
+    message = f"`range` is `{show(value)}`; it must be a smallest and a largest number"
+    raise Invalid("E034", message, "write `[-1, 1]`, say")
 
 
 def _plain(node: Node) -> str:

@@ -386,6 +386,10 @@ class Network:
     output: Tensor
     defaults: Mapping[str, Mapping[str, Value]]
     """Arguments of ops and blocks where a step gives none, by op or block and argument."""
+    range: Value = None
+    """The smallest and the largest value that the input holds, where the spec says so."""
+    input_doc: str = ""
+    """What else the spec says of the input, on one line."""
 
     @cached_property
     def bodies(self) -> tuple[Body, ...]:

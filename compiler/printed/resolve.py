@@ -10,7 +10,7 @@ from itertools import groupby
 from pathlib import Path
 from textwrap import indent
 
-from archc.compiler.bind.program import Program
+from archc.compiler.bind.program import SIDES, Program
 from archc.compiler.bind.settings import Given
 from archc.compiler.elaborate.elaborator import usual
 from archc.compiler.ir.catalogue import CATALOGUE
@@ -62,8 +62,10 @@ def _keys(network: Network, blocks: set[str]) -> Iterator[str]:
     if network.kept:
         yield "params:"
         yield from (f"  {writer.text(p.name)}: {_parameter(p)}" for p in network.kept)
-    size = {key: str(getattr(network.input, key)) for key in ("channels", "height", "width")}
-    yield f"input: {writer.mapping(size)}"
+    given = {key: str(getattr(network.input, key)) for key in SIDES}
+    given |= {"range": writer.value(network.range)} if network.range else {}
+    given |= {"doc": writer.text(network.input_doc)} if network.input_doc else {}
+    yield f"input: {writer.mapping(given)}"
     known = {name: own for name, own in network.defaults.items() if name in {*CATALOGUE, *blocks}}
     if any(known.values()):
         yield "defaults:"

@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema
 
+from archc.compiler.bind.program import SIDES
 from archc.compiler.bind.rows import REPEAT
 from archc.compiler.ir.catalogue import CATALOGUE
 from archc.compiler.ir.network import Parameter
@@ -52,6 +53,8 @@ DOCS: Mapping[str, Mapping[str, str]] = {
         "channels": "Channels of the input.",
         "height": "Rows of the input.",
         "width": "Columns of the input.",
+        "range": "The smallest and the largest value that the network expects, as in `[-1, 1]`.",
+        "doc": "What else is to be said of the input, on one line.",
     },
     "ParameterSpec": {
         "type": "What the parameter may hold; with `?`, also none.",
@@ -116,6 +119,7 @@ def json_schema(blocks: Mapping[str, BlockSpec]) -> Schema:
     schema, definitions = _models()
     definitions.update(_word_kinds())
     definitions.update(_arguments(targets))
+    _input(definitions)
     _parameters(definitions)
     _steps(definitions)
     _rows(definitions, targets)
@@ -441,6 +445,13 @@ def _form(verb: str, keys: Iterable[str]) -> Schema:
 
 
 # -------------------------------------------------------------------------- parameters and steps
+
+
+def _input(definitions: Schema) -> None:
+    keys = definitions["InputSpec"]["properties"]
+    for name, side in SIDES.items():
+        keys[name] |= _value("int", {"minimum": side.min, "maximum": side.max})
+    keys["range"]["type"] = ["array", "string", "null"]
 
 
 def _parameters(definitions: Schema) -> None:

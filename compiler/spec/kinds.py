@@ -138,7 +138,6 @@ def _written(pattern: str, wanted: str) -> BeforeValidator:
 _A_NUMBER = _written(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?", "a number")
 Number = Annotated[float, _A_NUMBER, Field(ge=-LARGEST, le=LARGEST)]
 Range = Annotated[tuple[Number, Number], BeforeValidator(lambda value: _range(value))]
-Count = Annotated[int, _written("[-+]?[0-9]{1,24}", "a whole number"), Field(ge=1, le=2**16)]
 Flag = Annotated[bool, _written("true|false", "`true` or `false`")]
 
 

@@ -25,7 +25,6 @@ from archc.compiler.language.values import Type as ParameterType
 from archc.compiler.spec import reader
 from archc.compiler.spec.kinds import (
     NAME_SCHEMA,
-    Count,
     Expression,
     FileName,
     Flag,
@@ -97,9 +96,11 @@ class InputSpec(SpecNode):
 
     example = "write `{channels: 3, height: 224, width: 224}`"
 
-    channels: Count
-    height: Count
-    width: Count
+    channels: Value
+    height: Value
+    width: Value
+    range: Expression = None
+    doc: Doc = None
 
 
 class StepSpec(SpecNode):

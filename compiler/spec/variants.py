@@ -36,6 +36,11 @@ def extended(base: Spec, spec: Spec) -> tuple[Spec, tuple[Problem, ...]]:
     own = {key: getattr(spec, key) for key in ("name", "source", "doc", "input")}
     if base.source and not spec.source:  # what is said there is not said of this one
         own["source"] = f"a variant of {base.name}: {base.source}"
+    if base.input and spec.input:  # of another size, but of the same kind
+        said = {
+            key: getattr(spec.input, key) or getattr(base.input, key) for key in ("range", "doc")
+        }
+        own["input"] = spec.input.model_copy(update=said)
     update: dict[str, Any] = {key: value for key, value in own.items() if value}
     update |= {
         "params": params,

@@ -1,6 +1,7 @@
 """Blocks for Keras.
 
-Input 12x9x6 (height, width, channels), output 12x9x6.
+Input 12x9x6 (height, width, channels).
+Output 12x9x6.
 1,547 trainable parameters.
 147,312 MACs.
 

@@ -1,6 +1,7 @@
 """Blocks for PyTorch.
 
-Input 6x12x9 (channels, height, width), output 6x12x9.
+Input 6x12x9 (channels, height, width).
+Output 6x12x9.
 1,547 trainable parameters.
 147,312 MACs.
 

@@ -1,6 +1,7 @@
 """Expressions for Keras.
 
-Input 40x30x6 (height, width, channels), output 10.
+Input 40x30x6 (height, width, channels).
+Output 10.
 2,023 trainable parameters, and 84 numbers in running averages.
 440,090 MACs.
 

@@ -1,6 +1,7 @@
 """Expressions for PyTorch.
 
-Input 6x40x30 (channels, height, width), output 10.
+Input 6x40x30 (channels, height, width).
+Output 10.
 2,023 trainable parameters, and 84 numbers in running averages.
 440,090 MACs.
 

@@ -1,6 +1,7 @@
 """Rows for Keras.
 
-Input 13x10x6 (height, width, channels), output 4.
+Input 13x10x6 (height, width, channels).
+Output 4.
 2,984 trainable parameters.
 374,416 MACs.
 

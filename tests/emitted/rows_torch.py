@@ -1,6 +1,7 @@
 """Rows for PyTorch.
 
-Input 6x13x10 (channels, height, width), output 4.
+Input 6x13x10 (channels, height, width).
+Output 4.
 2,984 trainable parameters.
 374,416 MACs.
 
