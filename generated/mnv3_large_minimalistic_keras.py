@@ -96,7 +96,7 @@ def inverted_residual(
     act: str,
     stride: int = 1,
 ) -> keras.KerasTensor:
-    """Expand, filter depthwise, squeeze and excite, project (MobileNetV3, Fig. 4)."""
+    """Expand, filter depthwise, project to few channels (arXiv:1801.04381)."""
     y = x
     if hidden != x.shape[-1]:
         y = conv_bn(x, hidden, act=act, name=f"{name}-expand")

@@ -94,7 +94,7 @@ def squeeze_excite(
     """Weighs each channel by a gate computed from all of them (arXiv:1709.01507)."""
     y = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}-pool")(x)
     y = layers.Conv2D(reduced, 1, name=f"{name}-reduce")(y)
-    y = layers.Activation("relu", name=f"{name}-relu")(y)
+    y = layers.Activation("relu", name=f"{name}-act--relu")(y)
     y = layers.Conv2D(x.shape[-1], 1, name=f"{name}-expand")(y)
     y = layers.Activation("hard_sigmoid", name=f"{name}-gate--hard_sigmoid")(y)
     return layers.Multiply(name=f"{name}-scale")([x, y])
@@ -111,7 +111,7 @@ def inverted_residual(
     reduced: int | None = None,
     stride: int = 1,
 ) -> keras.KerasTensor:
-    """Expand, filter depthwise, squeeze and excite, project (MobileNetV3, Fig. 4)."""
+    """Expand, filter depthwise, project to few channels (arXiv:1801.04381)."""
     y = x
     if hidden != x.shape[-1]:
         y = conv_bn(x, hidden, act=act, name=f"{name}-expand")

@@ -140,7 +140,7 @@ class DepthwiseBn(nn.Sequential):
 
 
 class InvertedResidual(nn.Module):
-    """Expand, filter depthwise, squeeze and excite, project (MobileNetV3, Fig. 4)."""
+    """Expand, filter depthwise, project to few channels (arXiv:1801.04381)."""
 
     def __init__(
         self,

@@ -145,21 +145,21 @@ class SqueezeExcite(nn.Module):
         super().__init__()
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.reduce = nn.Conv2d(in_channels, reduced, 1)
-        self.relu = nn.ReLU(inplace=True)
+        self.act = nn.ReLU(inplace=True)
         self.expand = nn.Conv2d(reduced, in_channels, 1)
         self.gate = nn.Hardsigmoid(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.pool(x)
         y = self.reduce(y)
-        y = self.relu(y)
+        y = self.act(y)
         y = self.expand(y)
         y = self.gate(y)
         return x * y
 
 
 class InvertedResidual(nn.Module):
-    """Expand, filter depthwise, squeeze and excite, project (MobileNetV3, Fig. 4)."""
+    """Expand, filter depthwise, project to few channels (arXiv:1801.04381)."""
 
     def __init__(
         self,

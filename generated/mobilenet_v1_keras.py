@@ -103,7 +103,7 @@ def pooled_classifier(
     dropout: float,
     out_act: str | Callable[..., keras.KerasTensor] | None = None,
 ) -> keras.KerasTensor:
-    """Global pooling, dropout, one dense layer (MobileNetV1)."""
+    """Global pooling, dropout, one dense layer."""
     x = layers.GlobalAveragePooling2D(name=f"{name}-pool")(x)
     x = layers.Dropout(dropout, name=f"{name}-dropout")(x)
     x = layers.Dense(classes, name=f"{name}-logits")(x)

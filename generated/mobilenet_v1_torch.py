@@ -147,7 +147,7 @@ class DepthwiseSeparable(nn.Sequential):
 
 
 class PooledClassifier(nn.Sequential):
-    """Global pooling, dropout, one dense layer (MobileNetV1)."""
+    """Global pooling, dropout, one dense layer."""
 
     def __init__(
         self,
