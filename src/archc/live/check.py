@@ -131,7 +131,7 @@ def check_weights(net: Net, backend: str, model: Any) -> Iterator[str]:
     """Where the model's arrays differ by name or shape from what the IR says, layer by layer."""
     expected = {name: weight.shape for name, _, weight in analysis.weights(net.network)}
     found = {name: array.shape for name, array in net.live(backend).arrays(model).items()}
-    for name in [*expected, *(name for name in found if name not in expected)]:
+    for name in expected | found:
         said, real = expected.get(name), found.get(name)
         if said != real:
             yield f"{name}: archc says {_shape(said)}, {backend} has {_shape(real)}"
@@ -205,8 +205,7 @@ def _tell(case: _Case, backend: str, off: Mapping[str, float], moved: Mapping[st
         report.agreements[backend].see(where, size, off[real[0]])
         far = f"by {off[real[0]]:.1e} of its scale"
         report.differences.append(f"at {size}, {backend} leaves the definitions at {where}, {far}")
-    rounded = [path or "the output" for path in off if path not in real]
-    if rounded and not real:
-        values = f"{len(rounded):,} value{'s' * (len(rounded) > 1)}"
+    elif off:
+        values = f"{len(off):,} value{'s' * (len(off) > 1)}"
         said = f"{values} of {backend} at {size}, where rounding decides"
-        report.skipped.append(f"{said} ({first(rounded)})")
+        report.skipped.append(f"{said} ({first([path or 'the output' for path in off])})")

@@ -13,7 +13,7 @@ takes can be run, whatever size the spec declares.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -59,20 +59,25 @@ def run(
     inputs of every op before its weights are looked up. Raises `KeyError` where a weight or a mask
     is missing."""
     machine = _Machine(weights, observe, training, disturb, before)
-    values = {-1: np.asarray(batch, np.float64)}
-    last_use = {feed: index for index, row in enumerate(network.rows) for feed in row.call.feeds}
-    for index, row in enumerate(network.rows):
-        inputs = [values[feed] for feed in row.call.feeds]
-        values[index] = machine.call(row.call, row.call.name, inputs)
-        for done in [v for v in values if v < index and last_use.get(v, -1) <= index]:
-            del values[done]
-    return values[len(network.rows) - 1]
+    calls = [row.call for row in network.rows]
+    return machine.calls(calls, "", [np.asarray(batch, np.float64)], len(calls) - 1)
 
 
-def outputs(network: Network, weights: Mapping[str, Array], batch: Array) -> dict[str, Array]:
-    """The value of every layer and every block by path, in evaluation; the network's own is ""."""
+def outputs(
+    network: Network,
+    weights: Mapping[str, Array],
+    batch: Array,
+    paths: Collection[str] | None = None,
+) -> dict[str, Array]:
+    """The value of every layer and every block by path, or of those in `paths`, in evaluation; the
+    network's own is ""."""
     found: dict[str, Array] = {}
-    found[""] = run(network, weights, batch, found.__setitem__)
+
+    def keep(path: str, value: Array) -> None:
+        if paths is None or path in paths:
+            found[path] = value
+
+    found[""] = run(network, weights, batch, keep)
     return found
 
 
@@ -88,23 +93,25 @@ class _Machine:
         """The value of a call of a block or an op at `path`."""
         body = call.body
         value = (
-            self.block(body, path, inputs)
+            self.calls(body.calls, f"{path}.", inputs, body.result)
             if isinstance(body.target, Block)
             else self.disturb(body, self.op(body, path, inputs))
         )
         self.observe(path, value)
         return value
 
-    def block(self, body: Body, path: str, inputs: Sequence[Array]) -> Array:
-        values: list[Array] = []
-
-        def fed(feed: int) -> Array:
-            return values[feed] if feed >= 0 else inputs[-1 - feed]
-
-        for inner in body.calls:
-            feeds = [fed(feed) for feed in inner.feeds]
-            values.append(self.call(inner, f"{path}.{inner.name}", feeds))
-        return fed(body.result)
+    def calls(self, calls: Sequence[Call], at: str, inputs: Sequence[Array], result: int) -> Array:
+        """What the call number `result` gives; -1 is the first input, -2 the second. Each value is
+        dropped after its last use."""
+        values = {-1 - number: value for number, value in enumerate(inputs)}
+        last_use = {feed: index for index, call in enumerate(calls) for feed in call.feeds}
+        last_use[result] = len(calls)
+        for index, call in enumerate(calls):
+            fed = [values[feed] for feed in call.feeds]
+            values[index] = self.call(call, f"{at}{call.name}", fed)
+            for done in [v for v in values if last_use.get(v, -1) <= index]:
+                del values[done]
+        return values[result]
 
     def op(self, body: Body, path: str, inputs: Sequence[Array]) -> Array:
         self.before(body, path, inputs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -153,14 +153,22 @@ def _rounded(body: Body) -> float:
 # ---- Named
 
 
-def result(call: Call, path: str) -> str:
-    """The path of the op that gives what `call` at `path` does; "" where it passes an input on."""
-    while isinstance(call.body.target, Block):
-        if call.body.result < 0:
-            return ""
-        call = call.body.calls[call.body.result]
-        path = f"{path}.{call.name}"
-    return path
+def results(network: Network) -> dict[str, str]:
+    """By the path of every call, the path of the op that gives its value; "" where a block passes
+    an input on."""
+    found: dict[str, str] = {}
+
+    def visit(call: Call, path: str) -> str:
+        inner = [visit(c, f"{path}.{c.name}") for c in call.body.calls]
+        if isinstance(call.body.target, Block):
+            found[path] = inner[call.body.result] if call.body.result >= 0 else ""
+        else:
+            found[path] = path
+        return found[path]
+
+    for row in network.rows:
+        visit(row.call, row.call.name)
+    return found
 
 
 def with_blocks(network: Network, outputs: Arrays) -> dict[str, Array]:
@@ -168,16 +176,5 @@ def with_blocks(network: Network, outputs: Arrays) -> dict[str, Array]:
 
     A sum at the end of a block is no module of its own in PyTorch, but its value is the block's.
     """
-    found = dict(outputs)
-    for row in network.rows:
-        for call, path in _calls(row.call, row.call.name):
-            if path in outputs:
-                found.setdefault(result(call, path), outputs[path])
-    return found
-
-
-def _calls(call: Call, path: str) -> Iterator[tuple[Call, str]]:
-    """`call` and all below it, with their paths."""
-    yield call, path
-    for inner in call.body.calls:
-        yield from _calls(inner, f"{path}.{inner.name}")
+    ops = results(network)
+    return {**{ops[path]: value for path, value in outputs.items() if path in ops}, **outputs}
