@@ -32,7 +32,6 @@ from archc.live import interpreter
 from archc.live.check import compare
 from archc.live.numeric import Arrays, random_batch, random_weights
 from archc.weights.convert import convert, write
-from archc.weights.files import find
 
 from ._hostile import KEPT, style
 from ._specs import BASE, NETWORK, Maker
@@ -279,13 +278,7 @@ def _converts(path: Path, number: int, emitted: Path) -> Iterator[str]:
 def save(net: Net, weights: Arrays, path: Path) -> None:
     """Writes random weights as a file of archc's own, converted if its kind is another."""
     neutral = path.with_name("first.safetensors")
-    storage, _ = find(neutral, writing=True)
-    from archc.backends.storage import Stored
-
-    def stored(name: str) -> Stored:
-        return Stored(weights[name].shape, "float32", lambda: weights[name])
-
-    write(net, {name: stored(name) for name in weights}, storage, neutral, {})
+    write(net, weights.values(), neutral, {})
     convert(net, neutral, path)
 
 

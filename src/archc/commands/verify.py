@@ -45,10 +45,10 @@ def verify(
       archc verify specs/mnv3_large.yaml --against timm:mobilenetv3_large_100 --weights mine.pt
     """
     from archc.live import verify as verification
-    from archc.weights import importing
+    from archc.weights import importing, rules
     from archc.weights.convert import says
 
-    model = importing.find(against) if against else None
+    model = rules.find(against) if against else None
     given = dict(settings)
     net = (
         importing.network(spec, model, given, include) if model else load_with(spec, given, include)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from time import monotonic
@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from archc.backends.storage import DTYPE, WeightsError, first
+from archc import backends
+from archc.backends.storage import DTYPE, Tensor, WeightsError, first, tensors
 from archc.commands import options, streams
 from archc.commands.loading import load_with
 from archc.commands.streams import printable
+from archc.compiler.ir import analysis
 
 if TYPE_CHECKING:
     from archc.commands.loading import Net
@@ -67,20 +69,40 @@ def list_(
 
     Name, role, shape and layout, here and in each backend.
     """
-    from archc.weights import manifest
-
     net = load_with(spec, dict(settings), include)
+    entries = list(_entries(net, backend))
     if as_json:
-        click.echo(json.dumps(manifest.as_json(net, backend), indent=2))
+        said = {"name": net.name, "params": net.params._asdict(), "tensors": entries}
+        click.echo(json.dumps(said, indent=2))
     else:
-        _print_table(net, backend)
+        _print_table(net, backend, entries)
 
 
-def _print_table(net: Net, names: Sequence[str]) -> None:
-    """Prints a line for each tensor."""
-    from archc.weights.manifest import manifest
+def _entries(net: Net, names: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Every tensor in order of evaluation, as plain data: canonically, and in each backend named.
 
-    entries = manifest(net, names)
+    A layout has a letter for each axis (O outputs, I inputs, H height, W width, C channels,
+    M multiplier).
+    """
+    storages = {name: tensors(net.network, backends.get(name).storage()) for name in names}
+    for path, layer, weight in analysis.weights(net.network):
+        yield {
+            "path": path,
+            "role": weight.role,
+            "op": layer.op,
+            "shape": list(weight.shape),
+            "dtype": DTYPE,
+            "trainable": weight.trainable,
+            "backends": {name: _side(next(theirs)) for name, theirs in storages.items()},
+        }
+
+
+def _side(tensor: Tensor) -> dict[str, Any]:
+    shape, layout = list(tensor.shape), tensor.slot.axes
+    return {"name": tensor.name, "shape": shape, "layout": layout, "dtype": DTYPE}
+
+
+def _print_table(net: Net, names: Sequence[str], entries: Sequence[dict[str, Any]]) -> None:
     columns = (column for name in names for column in (name, "layout", ""))
     table = streams.table(("tensor", "role", "shape", *columns))
     for entry in entries:
@@ -160,38 +182,37 @@ def import_(
       archc weights import keras.applications.MobileNetV3Large mine.pt \\
         --spec specs/mnv3_large.yaml --set alpha=0.75
     """
-    from archc.weights import importing
+    from archc.weights import importing, rules
+    from archc.weights.settings import settings_of, unusual
 
     if len(paths) > 2:
         raise click.UsageError("At most a FILE and a DST follow the SOURCE.")
     *file, target = paths
     _refuse_existing(target, force)
-    model = importing.find(source)
+    model = rules.find(source)
     net = importing.network(spec, model, dict(settings), include)
     done = importing.import_(net, model, file[0] if file else None, target, progress)
-    report(target, done, importing.settings_of(net, model))
-    if not done.checked:
-        _say_needed(target, spec, importing.unusual(net, include))
-
-
-def _say_needed(target: Path, spec: str, settings: str) -> None:
-    """Warns where a framework would load the weights into a model of other settings."""
-    if settings:
-        said = f"{target}: warning: these weights give right numbers only in models made with"
-        click.echo(printable(f"{said} archc build {spec}{_flags(settings)}"), err=True)
+    report(target, done, _flags(settings_of(net, model.needs)))
+    # A framework would load the weights into a model of other settings.
+    if not done.checked and (needed := unusual(net, include)):
+        said = "these weights give right numbers only in models made with archc build"
+        _warn(target, f"{said} {spec}{_flags(needed)}")
 
 
 def say_assumed(source: Path, net: Net, given: Collection[str]) -> None:
     """Warns where neither a file nor the user says what decides the numbers of a network."""
-    from archc.weights.convert import assumed
+    from archc.weights.settings import assumed
 
     if taken := assumed(net, given):
-        said = f"{source}: warning: it does not say its settings; taken for"
-        click.echo(printable(f"{said}{_flags(taken)}"), err=True)
+        _warn(source, f"it does not say its settings; taken for{_flags(taken)}")
 
 
-def _flags(settings: str) -> str:
-    return "".join(f" --set {setting}" for setting in settings.split())
+def _warn(path: Path, said: str) -> None:
+    click.echo(printable(f"{path}: warning: {said}"), err=True)
+
+
+def _flags(settings: Mapping[str, str]) -> str:
+    return "".join(f" --set {name}={value}" for name, value in settings.items())
 
 
 def _refuse_existing(target: Path, force: bool) -> None:
@@ -199,13 +220,10 @@ def _refuse_existing(target: Path, force: bool) -> None:
         raise click.UsageError(f"{printable(str(target))} exists already; --force replaces it.")
 
 
-def report(target: Path, done: Report, settings: str = "") -> None:
+def report(target: Path, done: Report, flags: str = "") -> None:
     """Says on stdout what was written, and warns on stderr of what is no number."""
     if done.unfinite:
-        names = first(done.unfinite)
-        said = f"{target}: warning: infinities, or what is no number, in {names}"
-        click.echo(printable(said), err=True)
-    flags = _flags(settings)
+        _warn(target, f"infinities, or what is no number, in {first(done.unfinite)}")
     said = f"{target}: {done.tensors:,} tensors, {done.numbers:,} numbers"
     click.echo(printable(f"{said}, for{flags}" if flags else said))
 

@@ -78,14 +78,9 @@ def _neutral(canonical: Storage) -> Storage:
 # ---- All formats
 
 
-def storage(backend: str) -> Storage:
-    """How a backend's framework keeps weights."""
-    return backends.get(backend).storage()
-
-
 def storages() -> list[Storage]:
     """How each kind of file keeps weights; the neutral format comes first."""
-    frameworks = [storage(name) for name in backends.names()]
+    frameworks = [backends.get(name).storage() for name in backends.names()]
     return [*(_neutral(known) for known in frameworks if known.canonical), *frameworks]
 
 
@@ -126,14 +121,9 @@ def opened(path: Path, format: Format, need: int) -> Iterator[Opened]:
 
 @contextmanager
 def _opened(path: Path, format: Format, need: int) -> Iterator[Opened]:
-    """Whatever goes wrong in the libraries is the file's fault."""
     with ExitStack() as stack:
-        try:
+        with _blaming(path, format):
             found = stack.enter_context(format.read(path, need))
-        except (WeightsError, MemoryError):
-            raise
-        except Exception as error:
-            raise broken(path, format.kind) from error
         arrays = {
             name: replace(stored, read=partial(_numbers, path, format, stored))
             for name, stored in found.arrays.items()
@@ -143,12 +133,19 @@ def _opened(path: Path, format: Format, need: int) -> Iterator[Opened]:
 
 def _numbers(path: Path, format: Format, stored: Stored) -> Array:
     """The array, if it is what the file says of it."""
-    try:
+    with _blaming(path, format):
         array = stored.read()
-        if array.shape == stored.shape and array.dtype.name == stored.dtype:
-            return array
-    except MemoryError:
+        if (array.shape, array.dtype.name) != (stored.shape, stored.dtype):
+            raise ValueError("another array than the file says")
+        return array
+
+
+@contextmanager
+def _blaming(path: Path, format: Format) -> Iterator[None]:
+    """Whatever goes wrong in the libraries is the file's fault."""
+    try:
+        yield
+    except (WeightsError, MemoryError):
         raise
     except Exception as error:
         raise broken(path, format.kind) from error
-    raise broken(path, format.kind)
