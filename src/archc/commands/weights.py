@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from archc import backends
+from archc.api import Net, dims, load_with
 from archc.backends.storage import DTYPE, Tensor, WeightsError, first, tensors
 from archc.commands import options, streams
-from archc.commands.loading import load_with
 from archc.commands.streams import printable
 from archc.compiler.ir import analysis
 
 if TYPE_CHECKING:
-    from archc.commands.loading import Net
     from archc.weights.convert import Report
 
 T = TypeVar("T")
@@ -53,23 +52,15 @@ def weights() -> None:
 
 @weights.command("list")
 @options.spec
-@click.option(
-    "--backend", "-b", type=options.BackendChoice(), default="all", help="All, if none is named."
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@options.backend(default="all", help="All, if none is named.")
+@options.as_json
 @options.network
-def list_(
-    spec: str,
-    backend: list[str],
-    as_json: bool,
-    settings: options.Settings,
-    include: options.Folders,
-) -> None:
+def list_(spec: str, backend: list[str], as_json: bool, given: options.Given) -> None:
     """Print every tensor of SPEC.
 
     Name, role, shape and layout, here and in each backend.
     """
-    net = load_with(spec, dict(settings), include)
+    net = load_with(spec, *given)
     entries = list(_entries(net, backend))
     if as_json:
         said = {"name": net.name, "params": net.params._asdict(), "tensors": entries}
@@ -90,7 +81,7 @@ def _entries(net: Net, names: Sequence[str]) -> Iterator[dict[str, Any]]:
             "path": path,
             "role": weight.role,
             "op": layer.op,
-            "shape": list(weight.shape),
+            "shape": weight.shape,
             "dtype": DTYPE,
             "trainable": weight.trainable,
             "backends": {name: _side(next(theirs)) for name, theirs in storages.items()},
@@ -98,8 +89,8 @@ def _entries(net: Net, names: Sequence[str]) -> Iterator[dict[str, Any]]:
 
 
 def _side(tensor: Tensor) -> dict[str, Any]:
-    shape, layout = list(tensor.shape), tensor.slot.axes
-    return {"name": tensor.name, "shape": shape, "layout": layout, "dtype": DTYPE}
+    layout = tensor.slot.axes
+    return {"name": tensor.name, "shape": tensor.shape, "layout": layout, "dtype": DTYPE}
 
 
 def _print_table(net: Net, names: Sequence[str], entries: Sequence[dict[str, Any]]) -> None:
@@ -107,15 +98,13 @@ def _print_table(net: Net, names: Sequence[str], entries: Sequence[dict[str, Any
     table = streams.table(("tensor", "role", "shape", *columns))
     for entry in entries:
         sides = (entry["backends"][name] for name in names)
-        cells = (cell for side in sides for cell in (side["name"], side["layout"], _shape(side)))
-        table.add_row(entry["path"], entry["role"], _shape(entry), *cells)
+        cells = (
+            cell for side in sides for cell in (side["name"], side["layout"], dims(side["shape"]))
+        )
+        table.add_row(entry["path"], entry["role"], dims(entry["shape"]), *cells)
     console = streams.console(200)
     console.print(table)
     console.print(f"\n{net.name}: {len(entries):,} tensors, {net.params.total:,} numbers, {DTYPE}")
-
-
-def _shape(entry: dict[str, Any]) -> str:
-    return "x".join(map(str, entry["shape"]))
 
 
 @weights.command()
@@ -125,14 +114,7 @@ def _shape(entry: dict[str, Any]) -> str:
 @options.network
 @force_option
 @installed()
-def convert(
-    source: Path,
-    target: Path,
-    spec: str,
-    settings: options.Settings,
-    include: options.Folders,
-    force: bool,
-) -> None:
+def convert(source: Path, target: Path, spec: str, given: options.Given, force: bool) -> None:
     """Write the weights in SRC to DST.
 
     Each is in the format that its ending names. Every tensor of the spec has to be in SRC, in its
@@ -147,10 +129,10 @@ def convert(
     from archc.weights.convert import convert
 
     _refuse_existing(target, force)
-    net = load_with(spec, dict(settings), include)
+    net = load_with(spec, *given)
     done = convert(net, source, target, progress)
     if not done.noted:
-        say_assumed(source, net, dict(settings))
+        say_assumed(source, net, given.settings)
     report(target, done)
 
 
@@ -162,12 +144,7 @@ def convert(
 @force_option
 @installed()
 def import_(
-    source: str,
-    paths: Sequence[Path],
-    spec: str,
-    settings: options.Settings,
-    include: options.Folders,
-    force: bool,
+    source: str, paths: Sequence[Path], spec: str, given: options.Given, force: bool
 ) -> None:
     """Write a published model's weights to DST.
 
@@ -190,11 +167,11 @@ def import_(
     *file, target = paths
     _refuse_existing(target, force)
     model = rules.find(source)
-    net = importing.network(spec, model, dict(settings), include)
+    net = importing.network(spec, model, *given)
     done = importing.import_(net, model, file[0] if file else None, target, progress)
     report(target, done, _flags(settings_of(net, model.needs)))
     # A framework would load the weights into a model of other settings.
-    if not done.checked and (needed := unusual(net, include)):
+    if not done.checked and (needed := unusual(net, given.include)):
         said = "these weights give right numbers only in models made with archc build"
         _warn(target, f"{said} {spec}{_flags(needed)}")
 

@@ -43,6 +43,11 @@ class Training:
     averages: dict[str, Array] = field(default_factory=dict)
     """The running averages after the step, by canonical name. Filled by `run`."""
 
+    def average(self, path: str, decay: float, own: Weights, x: Array) -> None:
+        """Moves a batch norm's running averages on, by the statistics of the batch `x`."""
+        for name, fresh in statistics(x, self.ddof).items():
+            self.averages[f"{path}.{name}"] = decay * own[name] + (1.0 - decay) * fresh
+
 
 def run(
     network: Network,
@@ -92,11 +97,10 @@ class _Machine:
     def call(self, call: Call, path: str, inputs: Sequence[Array]) -> Array:
         """The value of a call of a block or an op at `path`."""
         body = call.body
-        value = (
-            self.calls(body.calls, f"{path}.", inputs, body.result)
-            if isinstance(body.target, Block)
-            else self.disturb(body, self.op(body, path, inputs))
-        )
+        if isinstance(body.target, Block):
+            value = self.calls(body.calls, f"{path}.", inputs, body.result)
+        else:
+            value = self.disturb(body, self.op(body, path, inputs))
         self.observe(path, value)
         return value
 
@@ -116,23 +120,15 @@ class _Machine:
     def op(self, body: Body, path: str, inputs: Sequence[Array]) -> Array:
         self.before(body, path, inputs)
         name, arguments = body.target.name, dict[str, Any](body.arguments)
-        own = {w.name: self.weight(f"{path}.{w.name}") for w in body.cost.weights}
+        given = {w.name: self.weights[f"{path}.{w.name}"] for w in body.cost.weights}
+        own = {weight: np.asarray(array, np.float64) for weight, array in given.items()}
         if self.training is not None and name == "batch_norm":
+            self.training.average(path, arguments["decay"], own, inputs[0])
             own |= statistics(inputs[0])
-            self.average(self.training, arguments["decay"], path, inputs[0])
         if self.training is not None and name == "dropout" and arguments["rate"]:
             kept = self.training.masks[path]
             return np.asarray(inputs[0] * kept / (1.0 - arguments["rate"]))
         return OPS[name](arguments, own, *inputs)
-
-    def weight(self, name: str) -> Array:
-        return np.asarray(self.weights[name], np.float64)
-
-    def average(self, training: Training, decay: float, path: str, x: Array) -> None:
-        """Moves a batch norm's running averages on, by the statistics of the batch `x`."""
-        for name, fresh in statistics(x, training.ddof).items():
-            old = self.weight(f"{path}.{name}")
-            training.averages[f"{path}.{name}"] = decay * old + (1.0 - decay) * fresh
 
 
 def statistics(x: Array, ddof: int = 0) -> dict[str, Array]:

@@ -22,9 +22,6 @@ SMALLEST = float(np.finfo(np.float32).tiny) / TOLERANCE
 """Scales below this count as this one: float32 takes smaller numbers for zero."""
 
 
-# ---- Drawn at random
-
-
 def random_batch(
     network: Network,
     height: int | None = None,
@@ -53,11 +50,9 @@ def _random(weight: Weight, random: np.random.Generator) -> Array:
     if weight.initializer == "ones":
         low, high = (0.5, 1.5) if weight.name == "running_var" else (0.7, 1.2)
         values = random.uniform(low, high, weight.shape)
-    elif weight.fans[0]:
-        fan = weight.size // weight.shape[0]
-        values = random.normal(0.0, fan**-0.5, weight.shape)
     else:
-        values = random.normal(0.0, 0.1, weight.shape)
+        scale = (weight.size // weight.shape[0]) ** -0.5 if weight.fans[0] else 0.1
+        values = random.normal(0.0, scale, weight.shape)
     return values.astype(np.float32)
 
 
@@ -80,9 +75,6 @@ def settled_weights(network: Network, batch: Array, seed: int = 0) -> dict[str, 
 
     interpreter.run(network, weights, batch, before=settle)
     return weights
-
-
-# ---- Compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +140,6 @@ def _rounded(body: Body) -> float:
     if body.arguments.get("act") == "softmax":
         return 2e-5 + 6e-8 * body.output.channels
     return 1e-6
-
-
-# ---- Named
 
 
 def results(network: Network) -> dict[str, str]:

@@ -4,7 +4,7 @@ give, block by block."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -30,8 +30,8 @@ from archc.weights.rules import ZooModel
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
-    """Where a row's output is compared: archc's path, and the reference's name of the place.
+class Verdict:
+    """One row: where its output is compared, and how far it is from the reference's.
 
     The model's own output is "" on either side.
     """
@@ -39,16 +39,11 @@ class Point:
     row: str
     block: str
     path: str
-    reference: str | None
-    """None where it has no such place."""
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """One row: the difference of each backend, or none where the reference has no such place."""
-
-    point: Point
-    differences: Mapping[str, Difference]
+    """Of the op of archc's whose output it is."""
+    reference: str | None = None
+    """The reference's name of the place; None where it has none."""
+    differences: Mapping[str, Difference] = field(default_factory=dict)
+    """By backend."""
 
     def worst(self) -> float:
         """The largest difference of any backend, as a share of the scale."""
@@ -77,7 +72,7 @@ def verify(
         step(model.name)
         points, reference = _reference(net, model, arrays, batch)
     ours = {name: _ours(net, name, arrays, batch, points, step) for name in backends.names()}
-    return [_verdict(point, reference, ours) for point in points]
+    return [_compared(point, reference, ours) for point in points]
 
 
 def inputs(net: Net) -> Array:
@@ -88,22 +83,23 @@ def inputs(net: Net) -> Array:
     return batch
 
 
-def _verdict(point: Point, reference: Arrays, ours: Mapping[str, Arrays]) -> Verdict:
+def _compared(point: Verdict, reference: Arrays, ours: Mapping[str, Arrays]) -> Verdict:
     theirs = None if point.reference is None else reference.get(point.reference)
     if theirs is None:
-        return Verdict(point, {})
+        return point
     # A sum of rows is no module of its own in PyTorch: the row below it shows what it gave.
     shown = {name: found[point.path] for name, found in ours.items() if point.path in found}
-    return Verdict(point, {name: difference(value, theirs) for name, value in shown.items()})
+    every = {name: difference(value, theirs) for name, value in shown.items()}
+    return replace(point, differences=every)
 
 
-def _points(net: Net) -> list[Point]:
+def _points(net: Net) -> list[Verdict]:
     """The outputs of the rows that compute something, before a reference is looked at."""
     ops, calls = results(net.network), [row.call for row in net.network.rows]
-    return [Point(c.name, c.body.target.name, ops[c.name], None) for c in calls if ops[c.name]]
+    return [Verdict(c.name, c.body.target.name, ops[c.name]) for c in calls if ops[c.name]]
 
 
-def _found(net: Net, model: ZooModel, point: Point, exists: Callable[[str], bool]) -> Point:
+def _found(net: Net, model: ZooModel, point: Verdict, exists: Callable[[str], bool]) -> Verdict:
     """`point` where the reference has it, or as late in the row as it has anything."""
     inner = [layer.path for layer in layers(net.network) if layer.path.startswith(f"{point.row}.")]
     for path in (point.row, *reversed(inner)):
@@ -114,11 +110,8 @@ def _found(net: Net, model: ZooModel, point: Point, exists: Callable[[str], bool
     return point
 
 
-# ---- Outputs
-
-
 def _ours(
-    net: Net, backend: str, weights: Arrays, batch: Array, points: list[Point], step: Step
+    net: Net, backend: str, weights: Arrays, batch: Array, points: list[Verdict], step: Step
 ) -> Arrays:
     step(backend)
     live = net.live(backend)
@@ -130,7 +123,7 @@ def _ours(
 
 def _reference(
     net: Net, model: ZooModel, weights: Arrays, batch: Array
-) -> tuple[list[Point], Arrays]:
+) -> tuple[list[Verdict], Arrays]:
     built, live = importing.build(net, model, *batch.shape[2:])
     theirs = {
         name: tensor.slot.store(weights[tensor.path], tensor.shape)
@@ -149,10 +142,8 @@ def divergences(verdicts: list[Verdict], tolerance: float) -> list[str]:
     """What is wrong: for each backend the first row that is further away than `tolerance`."""
     found = []
     for side in dict.fromkeys(name for verdict in verdicts for name in verdict.differences):
-        each = (
-            (v.point.row, v.differences[side].relative) for v in verdicts if side in v.differences
-        )
-        first = next(((row, far) for row, far in each if not far <= tolerance), None)
-        if first is not None:
-            found.append(f"{side} diverges first at {first[0]}, by {first[1]:.1e} of its scale")
+        shares = [(v.row, v.differences[side].relative) for v in verdicts if side in v.differences]
+        off = [(row, share) for row, share in shares if not share <= tolerance]
+        if off:
+            found.append(f"{side} diverges first at {off[0][0]}, by {off[0][1]:.1e} of its scale")
     return found

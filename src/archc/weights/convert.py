@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +17,7 @@ from archc.backends.storage import (
     Contents,
     Notes,
     Storage,
+    Tensor,
     WeightsError,
     shown,
     tensors,
@@ -69,21 +70,19 @@ def fitting(net: Net, path: Path) -> Iterator[tuple[Iterator[Array], Notes]]:
     """
     storage, format = files.find(path)
     with files.opened(path, format, net.params.total * BYTES) as opened:
-        theirs = {tensor.name: tensor for tensor in tensors(net.network, storage)}
-        require(shown(path), net.name, theirs, opened.arrays)
+        wanted = {tensor.name: tensor for tensor in tensors(net.network, storage)}
+        require(shown(path), net.name, wanted, opened.arrays)
         noted(path, net, opened.notes)
-        arrays = {tensor.path: opened.arrays[name] for name, tensor in theirs.items()}
-        yield canonical(net, storage, arrays), opened.notes
+        yield canonical(wanted, opened.arrays), opened.notes
 
 
-def canonical(net: Net, storage: Storage, arrays: Arrays) -> Iterator[Array]:
-    """The network's weights in order and in canonical layout; each is read when it is asked for.
+def canonical(wanted: Mapping[str, Tensor], arrays: Arrays) -> Iterator[Array]:
+    """The wanted tensors in order and in canonical layout; each is read when it is asked for.
 
-    `arrays` are by canonical name and laid out as in `storage`. A 1x1 convolution becomes a dense
-    layer's matrix.
+    A 1x1 convolution becomes a dense layer's matrix.
     """
-    for tensor in tensors(net.network, storage):
-        yield tensor.slot.restore(arrays[tensor.path].read().reshape(tensor.shape))
+    for name, tensor in wanted.items():
+        yield tensor.slot.restore(arrays[name].read().reshape(tensor.shape))
 
 
 def write(

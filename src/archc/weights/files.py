@@ -24,13 +24,10 @@ from archc.backends.storage import (
     require_size,
     shown,
 )
-from archc.weights.replacing import require_regular
+from archc.weights.replacing import regular
 
 DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 """What safetensors calls a type of numbers."""
-
-
-# ---- The neutral format: safetensors under canonical names, in canonical layouts
 
 
 def _safetensors() -> Any:
@@ -69,13 +66,11 @@ def _write(path: Path, net: Any, contents: Contents, notes: Notes) -> None:
 
 
 def _neutral(canonical: Storage) -> Storage:
-    """Published files in this format hold the counters of the framework that they come from too."""
+    """Safetensors under canonical names and in canonical layouts. Published files in this format
+    hold the counters of the framework that they come from too."""
     read = partial(_read, canonical.counters)
     format = Format("safetensors file", _safetensors, read, _write, checked=True)
     return replace(canonical, formats={".safetensors": format})
-
-
-# ---- All formats
 
 
 def storages() -> list[Storage]:
@@ -86,8 +81,8 @@ def storages() -> list[Storage]:
 
 def find(path: Path, writing: bool = False) -> tuple[Storage, Format]:
     """The storage and the format that a file's ending stands for. Raises `WeightsError`."""
-    known = {ending: (s, format) for s in storages() for ending, format in s.formats.items()}
-    usable = {ending: pair for ending, pair in known.items() if pair[1].write or not writing}
+    every = [(ending, (s, format)) for s in storages() for ending, format in s.formats.items()]
+    usable = {ending: pair for ending, pair in every if pair[1].write or not writing}
     fitting = [ending for ending in usable if path.name.endswith(ending)]
     if not fitting:
         what = "written" if writing else "read"
@@ -106,7 +101,7 @@ def opened(path: Path, format: Format, need: int) -> Iterator[Opened]:
     do, and `OSError` where it is no file.
     """
     format.prepare()
-    require_regular(path)
+    regular(path)
     require_size(path, path.stat().st_size, need)
     with path.open("rb"):  # what may not be read is said as every other command says it
         pass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from archc.api import dims
 from archc.backends.storage import DTYPE, Arrays, Shape, Tensor, WeightsError
 from archc.compiler.language.problems import printable
 
@@ -16,7 +17,7 @@ STATISTICS = {"running_mean", "running_var"}
 
 def show(shape: Shape) -> str:
     """`32x3x3x3`."""
-    return "x".join(map(str, shape)) or "a single number"
+    return dims(shape) or "a single number"
 
 
 def _safe(name: str) -> str:

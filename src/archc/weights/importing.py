@@ -66,11 +66,7 @@ def _help(model: ZooModel) -> str:
 
 
 def import_(
-    net: Net,
-    model: ZooModel,
-    source: Path | None,
-    target: Path,
-    progress: Progress = silent,
+    net: Net, model: ZooModel, source: Path | None, target: Path, progress: Progress = silent
 ) -> Report:
     """Writes the reference's weights in `source`, or without it those that it downloads.
 
@@ -80,9 +76,8 @@ def import_(
     wanted = names(net, model)
     with _arrays(net, model, source) as arrays:
         require(shown(source) if source else model.name, net.name, wanted, arrays)
-        ours = {tensor.path: arrays[name] for name, tensor in wanted.items()}
         notes = carried(net, {SETTINGS: ""}, settings_of(net, model.needs))
-        return write(net, canonical(net, model.storage, ours), target, notes, progress)
+        return write(net, canonical(wanted, arrays), target, notes, progress)
 
 
 @contextmanager

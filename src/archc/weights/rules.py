@@ -189,9 +189,6 @@ def _value(text: str, known: Words) -> Any:
     return _expression(text).evaluate(known)
 
 
-# ---- All of them
-
-
 @cache
 def every() -> dict[str, ZooModel]:
     """Every published model that there are rules for, by name."""
