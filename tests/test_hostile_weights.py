@@ -22,6 +22,7 @@ from archc import Net, cli
 from archc.backends.storage import Format, Opened, WeightsError
 from archc.live.numeric import random_weights
 from archc.weights import convert, files, guard, rules
+from archc.weights.settings import CONVENTIONS
 
 torch = pytest.importorskip("torch")
 h5py = pytest.importorskip("h5py")
@@ -135,7 +136,7 @@ def test_settings_of_several_numbers_are_one_word(run: Run, tiny: Net) -> None:
 
 def test_the_conventions_are_those_of_the_published_models() -> None:
     every = {name for model in rules.every().values() for name in model.needs}
-    assert set(convert.CONVENTIONS) == every - {"alpha"}  # which the shapes give away
+    assert set(CONVENTIONS) == every - {"alpha"}  # which the shapes give away
 
 
 # ---- Notes that are none

@@ -19,7 +19,7 @@ from archc.backends import Live
 from archc.live import interpreter
 from archc.live.check import Report, compare
 from archc.live.numeric import TOLERANCE, Difference, deviation, random_weights
-from archc.live.verify import Point, Verdict, divergences
+from archc.live.verify import Verdict, divergences
 
 SPEC = """\
 archc: 1
@@ -130,7 +130,7 @@ def test_random_weights_tell_every_array_from_its_neutral_element(tmp_path: Path
 
 @pytest.mark.parametrize(("far", "told"), [(0.9e-4, False), (1.1e-4, True), (np.nan, True)])
 def test_verify_allows_its_tolerance_and_no_more(far: float, told: bool) -> None:
-    near, last = (Verdict(Point(row, "", "", ""), {}) for row in ("near", "last"))
+    near, last = (Verdict(row, "", "", "") for row in ("near", "last"))
     near = dataclasses.replace(near, differences={"torch": Difference(1e-5, 0.0, 1.0)})
     last = dataclasses.replace(last, differences={"torch": Difference(4.0 * far, 0.0, 4.0)})
     said = divergences([near, last], 1e-4)

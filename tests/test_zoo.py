@@ -189,9 +189,8 @@ def test_every_rule_is_used(name: str) -> None:
         known = {**net.network.settings, **rules.find(source).source.words}
         for path in paths:
             names |= {a for a, b in file.names if rules._first(((a, b),), path, known)}
-            for rest, words in rules.find(source)._groups(path, known):
-                used = next(a for a, b in file.inside if rules._first(((a, b),), rest, words))
-                inside.add(used)
+            if (group := rules.find(source)._group(path, known)) is not None:
+                inside.add(next(a for a, b in file.inside if rules._first(((a, b),), *group)))
     assert names == {at for at, _ in file.names}
     assert inside == {at for at, _ in file.inside}
 

@@ -15,16 +15,7 @@ if TYPE_CHECKING:
     from archc.backends import BackendError
     from archc.compiler.language.problems import Place, Problem, SpecError
 
-__all__ = [
-    "BackendError",
-    "Layer",
-    "Net",
-    "Params",
-    "Place",
-    "Problem",
-    "SpecError",
-    "load",
-]
+__all__ = ["BackendError", "Layer", "Net", "Params", "Place", "Problem", "SpecError", "load"]
 
 
 def __getattr__(name: str) -> Any:
@@ -34,10 +25,7 @@ def __getattr__(name: str) -> Any:
     from archc import api, backends
     from archc.compiler.language import problems
 
-    for module in (api, backends, problems):
-        if hasattr(module, name):
-            return getattr(module, name)
-    raise AttributeError(name)
+    return next(vars(m)[name] for m in (api, backends, problems) if name in vars(m))
 
 
 def __dir__() -> list[str]:

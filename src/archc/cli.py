@@ -13,8 +13,7 @@ from importlib import import_module
 import click
 
 from archc.backends import BackendError, WeightsError
-from archc.commands import streams
-from archc.commands.loading import complain
+from archc.commands import options, streams
 from archc.compiler.language.problems import SpecError, printable
 
 ALIKE = ("build", "check", "plot", "summary", "verify", "weights")
@@ -68,7 +67,7 @@ def _run(arguments: Sequence[str] | None) -> int:
             sys.stdout.flush()
         return 0
     except SpecError as error:
-        complain(error)
+        options.complain(error)
     except (BackendError, WeightsError) as error:
         click.echo(f"archc: {streams.safe(str(error))}", err=True)
     except click.ClickException as error:

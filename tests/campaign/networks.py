@@ -32,7 +32,6 @@ from archc.live import interpreter
 from archc.live.check import compare
 from archc.live.numeric import Arrays, random_batch, random_weights
 from archc.weights.convert import convert, write
-from archc.weights.files import find
 
 from ._hostile import KEPT, style
 from ._specs import BASE, NETWORK, Maker
@@ -136,7 +135,7 @@ def _is_tame(network: Network) -> bool:
 
     with np.errstate(all="ignore"):
         for size in comparable(network).networks:
-            interpreter.run(size, random_weights(network), _batch(size), look)
+            interpreter.run(size, random_weights(network), random_batch(size), look)
     return largest < 1e6
 
 
@@ -209,14 +208,10 @@ def _agrees(path: Path, number: int, emitted: Path) -> Iterator[str]:
 
 def _shapes(network: Network, weights: Arrays) -> Iterator[str]:
     wanted = {layer.path: layer.output.shape for layer in analysis.layers(network)}
-    found = interpreter.outputs(network, weights, _batch(network))
+    found = interpreter.outputs(network, weights, random_batch(network))
     for path, shape in wanted.items():
         if found[path].shape[1:] != shape:
             yield f"{path}: archc says {shape}, the definitions give {found[path].shape[1:]}"
-
-
-def _batch(network: Network) -> np.ndarray:
-    return random_batch(network, network.input.height or 1, network.input.width or 1)
 
 
 def _resolves(path: Path, number: int, emitted: Path) -> Iterator[str]:
@@ -243,8 +238,8 @@ def _same(left: Network, right: Network, names: bool = True) -> Iterator[str]:
         yield "other paths"
     weights = random_weights(left)
     renamed = dict(zip(random_weights(right), weights.values(), strict=True))
-    first = interpreter.run(left, weights, _batch(left))
-    second = interpreter.run(right, renamed, _batch(right))
+    first = interpreter.run(left, weights, random_batch(left))
+    second = interpreter.run(right, renamed, random_batch(right))
     if not np.array_equal(first, second, equal_nan=True):
         yield "other numbers"
 
@@ -279,13 +274,7 @@ def _converts(path: Path, number: int, emitted: Path) -> Iterator[str]:
 def save(net: Net, weights: Arrays, path: Path) -> None:
     """Writes random weights as a file of archc's own, converted if its kind is another."""
     neutral = path.with_name("first.safetensors")
-    storage, _ = find(neutral, writing=True)
-    from archc.backends.storage import Stored
-
-    def stored(name: str) -> Stored:
-        return Stored(weights[name].shape, "float32", lambda: weights[name])
-
-    write(net, {name: stored(name) for name in weights}, storage, neutral, {})
+    write(net, weights.values(), neutral, {})
     convert(net, neutral, path)
 
 

@@ -29,7 +29,7 @@ import torch
 from archc import Net
 from archc import load as load_spec
 from archc.backends import WeightsError
-from archc.backends.storage import Stored, tensors
+from archc.backends.storage import tensors
 from archc.weights import files
 from archc.weights.convert import load, write
 
@@ -64,10 +64,9 @@ def originals(net: Net, folder: Path) -> dict[str, bytes]:
     state = OrderedDict((name, torch.from_numpy(array)) for name, array in arrays.items())
     torch.save(state, folder / "zip.pt")
     torch.save(state, folder / "old.pth", _use_new_zipfile_serialization=False)
-    stored = {k: Stored(v.shape, "float32", lambda v=v: v) for k, v in arrays.items()}
     for name in ("noted.pt", "noted.safetensors", "noted.weights.h5"):
         notes = {"archc.settings": "padding=same"}
-        write(net, stored, files.storages()[0], folder / name, notes)
+        write(net, arrays.values(), folder / name, notes)
     _legacy(arrays, folder / "legacy.h5")
     _keras(folder / "noted.weights.h5", folder / "zip.keras", zipfile.ZIP_STORED)
     _keras(folder / "noted.weights.h5", folder / "deflated.keras", zipfile.ZIP_DEFLATED)

@@ -61,7 +61,7 @@ NEAR = {
     "backends": MODELS,
     "src/archc/live/check.py": ("interpreter", "cli"),
     "src/archc/commands/build.py": ("cli",),
-    "src/archc/commands/loading.py": ("cli", "warnings"),
+    "src/archc/commands/options.py": ("cli", "warnings"),
     "src/archc/live/numeric.py": ("numeric", "check", "backends", "cli", "ops"),
     "src/archc/weights/replacing.py": ("cli", "weights"),
     "src/archc/live/interpreter.py": ("interpreter", "training", "ops"),

@@ -187,14 +187,18 @@ class Net:
         return printer.text(self.network)
 
     def __repr__(self) -> str:
-        shape = "x".join(map(str, self.input_shape))
         trainable = f"{self.params.trainable:,} trainable parameters"
-        return f"<archc.Net {self.name}, input {shape}, {trainable}>"
+        return f"<archc.Net {self.name}, input {dims(self.input_shape)}, {trainable}>"
 
 
 def _layer(path: str, call: Call, totals: Totals) -> Layer:
     params = Params(totals.trainable, totals.total)
     return Layer(path, call.body.target.name, call.body.output.shape, params, totals.macs)
+
+
+def dims(shape: Iterable[int]) -> str:
+    """A shape as it is printed: `3x224x224`."""
+    return "x".join(map(str, shape))
 
 
 Folder = str | os.PathLike[str]

@@ -10,19 +10,17 @@ from pathlib import Path
 
 import click
 
+from archc.api import Net
 from archc.backends import SourceFile
 from archc.commands import options
-from archc.commands.loading import Net, load
 from archc.commands.streams import colour, safe, shown
 from archc.compiler.language.problems import quote
-from archc.weights.replacing import replacing, require_regular
+from archc.weights.replacing import regular, replacing
 
 
 @click.command()
 @options.specs
-@click.option(
-    "--backend", "-b", type=options.BackendChoice(), required=True, help="What to write for."
-)
+@options.backend(required=True, help="What to write for.")
 @click.option(
     "--out",
     "-o",
@@ -39,8 +37,7 @@ def build(
     specs: Sequence[str],
     backend: list[str],
     out: Path,
-    settings: options.Settings,
-    include: options.Folders,
+    given: options.Given,
     to_stdout: bool,
     check: bool,
     strict: bool,
@@ -55,7 +52,7 @@ def build(
     """
     if check and to_stdout:
         raise click.UsageError("--check and --stdout cannot be combined.")
-    nets = load(specs, settings, include, strict)
+    nets = options.load(specs, given, strict)
     emitted = [(net, net.source_file(name)) for net in nets for name in backend]
     _refuse_clashes(emitted)
     if to_stdout:
@@ -65,11 +62,10 @@ def build(
     for _, source in emitted:
         _refuse_place(out, source.name)
     if check:
-        stale = [_diff(out, source) for _, source in emitted]
+        stale = [_diff(out / source.name, source.text) for _, source in emitted]
         sys.exit(1 if any(stale) else 0)
-    else:
-        for net, source in emitted:
-            _report(net, out / source.name, _write(out / source.name, source.text))
+    for net, source in emitted:
+        _write(net, out / source.name, source.text)
 
 
 def _refuse_clashes(emitted: Sequence[tuple[Net, SourceFile]]) -> None:
@@ -102,21 +98,16 @@ def _refuse_place(out: Path, name: str) -> None:
 
 def _read(path: Path) -> bytes | None:
     """What is in the file, or None where there is none. Raises `OSError`."""
-    try:
-        require_regular(path)
-        return path.read_bytes()
-    except FileNotFoundError:
-        return None
+    return path.read_bytes() if regular(path) else None
 
 
-def _diff(out: Path, source: SourceFile) -> bool:
+def _diff(path: Path, text: str) -> bool:
     """Prints how the file differs from what would be written; whether it does."""
-    path = out / source.name
     old = _read(path)
-    if old == source.text.encode("utf-8"):
+    if old == text.encode("utf-8"):
         return False
     found = (old or b"").decode("utf-8", errors="replace")
-    before, after = (text.splitlines(keepends=True) for text in (found, source.text))
+    before, after = (each.splitlines(keepends=True) for each in (found, text))
     label = shown(path) if old is not None else "/dev/null"
     for line in difflib.unified_diff(before, after, label, shown(path)):
         click.echo(_coloured(safe(line)), nl=False, color=colour())
@@ -128,16 +119,14 @@ def _coloured(line: str) -> str:
     return click.style(line, fg=foreground) if foreground else line
 
 
-def _write(path: Path, text: str) -> str:
-    """Replaces the file in one step; what became of it."""
+def _write(net: Net, path: Path, text: str) -> None:
+    """Replaces the file in one step, and says what became of it."""
     old = _read(path)
     if old == text.encode("utf-8"):
-        return "unchanged"
-    with replacing(path) as temporary:
-        temporary.write_bytes(text.encode("utf-8"))
-    return "created" if old is None else "changed"
-
-
-def _report(net: Net, path: Path, fate: str) -> None:
+        fate = "unchanged"
+    else:
+        fate = "created" if old is None else "changed"
+        with replacing(path) as temporary:
+            temporary.write_bytes(text.encode("utf-8"))
     counts = f"{net.params.trainable:,} parameters, {net.macs:,} MACs"
     click.echo(f"{shown(path)}: {fate}, {counts}")

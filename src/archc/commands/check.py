@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from archc import backends
+from archc.api import Net
 from archc.commands import options
-from archc.commands.loading import Net, load
 from archc.commands.streams import safe, shown
 
 if TYPE_CHECKING:
@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @options.specs
-@click.option(
-    "--backend", "-b", type=options.BackendChoice(), help="Also build live models and compare."
-)
+@options.backend(help="Also build live models and compare.")
 @click.option("--numeric", is_flag=True, help="Compare numbers from random weights too.")
 @options.network
 @options.strict
@@ -29,8 +27,7 @@ def check(
     specs: Sequence[str],
     backend: list[str] | None,
     numeric: bool,
-    settings: options.Settings,
-    include: options.Folders,
+    given: options.Given,
     strict: bool,
 ) -> None:
     """Check each SPEC, or its live models against it.
@@ -44,7 +41,7 @@ def check(
     What is legal and probably a mistake is warned of; `# archc: allow W002` at the end of a line
     says that it is meant.
     """
-    nets = load(specs, settings, include, strict)
+    nets = options.load(specs, given, strict)
     wanted = backend or (backends.names() if numeric else [])
     failed = False
     for net in nets:

@@ -1,17 +1,21 @@
-"""Options that several commands share."""
+"""Options that several commands share, and the networks that they make of them."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import click
 from click.shell_completion import CompletionItem
 
 from archc import backends
+from archc.api import Net, load_with
 from archc.commands import streams
+from archc.compiler.language.problems import Problem, SpecError, render
 
 Context = click.Context | None
 Parameter = click.Parameter | None
@@ -38,31 +42,21 @@ class BackendChoice(click.ParamType):  # type: ignore[type-arg]
         return "|".join([*backends.names(), "all"])
 
 
-class Setting(click.ParamType):  # type: ignore[type-arg]
-    """`NAME=VALUE`."""
+def _setting(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise click.BadParameter(f"{text!r} is not of the form NAME=VALUE.")
+    return name.strip(), value.strip()
 
-    name = "setting"
-
-    def convert(self, value: str, param: Parameter, ctx: Context) -> tuple[str, str]:
-        name, equals, text = value.partition("=")
-        if not equals or not name.strip():
-            self.fail(f"{value!r} is not of the form NAME=VALUE.", param, ctx)
-        return name.strip(), text.strip()
-
-    def get_metavar(self, param: click.Parameter, ctx: Context = None) -> str:
-        return "NAME=VALUE"
-
-
-Settings = Sequence[tuple[str, str]]
-Folders = Sequence[Path]
 
 specs = click.argument("specs", metavar="SPEC...", nargs=-1, required=True, type=click.Path())
 spec = click.argument("spec", type=click.Path())
 settings = click.option(
     "--set",
     "settings",
+    metavar="NAME=VALUE",
     multiple=True,
-    type=Setting(),
+    type=_setting,
     help="Give a parameter of the spec a value, as in --set alpha=0.75. Can be repeated.",
 )
 strict = click.option("--strict", is_flag=True, help="Take warnings for errors.")
@@ -73,11 +67,69 @@ include = click.option(
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Let specs use files in FOLDER too. Can be repeated.",
 )
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def backend(**said: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """The option that names backends; `said` is what else `click.option` takes."""
+    return click.option("--backend", "-b", type=BackendChoice(), **said)
+
+
+class Given(NamedTuple):
+    """What a command line says of the networks that it is about."""
+
+    settings: dict[str, str]
+    include: Sequence[Path]
 
 
 def network(command: Callable[..., None]) -> Callable[..., None]:
-    """The options of whatever makes a network of a spec: `settings` and `include`."""
-    return settings(include(command))
+    """The options of whatever makes a network of a spec, which come as one argument `given`."""
+
+    @settings
+    @include
+    @wraps(command)
+    def given(settings: Sequence[tuple[str, str]], include: Sequence[Path], **others: Any) -> None:
+        command(given=Given(dict(settings), include), **others)
+
+    return given
+
+
+def load(specs: Sequence[str], given: Given, strict: bool = False) -> list[Net]:
+    """All networks, or every problem of all of them and no network. Says what it warns of, which
+    is a problem too where it is `strict`."""
+    nets: list[Net] = []
+    problems: list[Problem] = []
+    more = 0
+    for spec in specs:
+        try:
+            nets.append(load_with(spec, *given))
+        except SpecError as error:
+            problems.extend(error.problems)
+            more += error.more
+    if problems:
+        raise SpecError(problems, more)
+    warnings = [warning for net in nets for warning in net.warnings]
+    if warnings and strict:
+        raise SpecError(warnings)
+    complain(SpecError(warnings))
+    for net in nets:
+        for note in net.notes:
+            click.echo(f"{streams.shown(net.spec)}: note: {note}", err=True)
+    return nets
+
+
+def complain(error: SpecError) -> None:
+    """Prints every problem on stderr, with its place and an excerpt of the file."""
+    for problem in error.problems:
+        place, _, rest = render(problem).partition(": ")
+        first, _, excerpt = rest.partition("\n")
+        code, _, message = first.partition(f"{problem.code} ")
+        colour_of = {"error": "red", "warning": "yellow"}[problem.severity]
+        said = click.style(f"{code}{problem.code}", fg=colour_of, bold=True)
+        styled = f"{click.style(place, bold=True)}: {said} {message}"
+        click.echo(f"{styled}\n{excerpt}" if excerpt else styled, err=True, color=streams.colour())
+    for line in error.rest():
+        click.echo(line, err=True)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from archc.commands import options
 @click.command()
 @click.argument("spec", type=click.Path(path_type=Path))
 @options.network
-def resolve(spec: Path, settings: options.Settings, include: options.Folders) -> None:
+def resolve(spec: Path, given: options.Given) -> None:
     """Print SPEC as one flat spec, with every number worked out.
 
     It needs no other file, and comes to the same network. Comments say which channels were
@@ -27,13 +27,13 @@ def resolve(spec: Path, settings: options.Settings, include: options.Folders) ->
     """
     from archc.compiler.printed.resolve import resolve as resolved
 
-    click.echo(resolved(spec, dict(settings), include).encode("utf-8"), nl=False)
+    click.echo(resolved(spec, *given).encode("utf-8"), nl=False)
 
 
 @click.command()
 @click.argument("specs", metavar="[SPEC]...", nargs=-1, type=click.Path(path_type=Path))
 @options.include
-def schema(specs: Sequence[Path], include: options.Folders) -> None:
+def schema(specs: Sequence[Path], include: Sequence[Path]) -> None:
     """Print the JSON Schema of a spec, for editors.
 
     It knows the blocks that come with archc, and those of each SPEC or library named.

@@ -57,7 +57,9 @@ def cleaning_up() -> Iterator[None]:
     if hasattr(signal, "SIGCHLD"):
         # Who started this may have ignored it: how a child ended could then not be known.
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    before = {number: signal.signal(number, _end) for number in ENDING if _ends(number)}
+    # Where somebody said otherwise, as `nohup` does, that counts.
+    ours = [number for number in ENDING if signal.getsignal(number) is signal.SIG_DFL]
+    before = {number: signal.signal(number, _end) for number in ours}
     try:
         yield
     finally:
@@ -65,18 +67,10 @@ def cleaning_up() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _ends(number: int) -> bool:
-    """Whether nobody said otherwise, as `nohup` does."""
-    return signal.getsignal(number) is signal.SIG_DFL
-
-
 def _end(number: int, _: object) -> None:
     for other in ENDING:
         signal.signal(other, signal.SIG_IGN)  # once is enough
     sys.exit(128 + number)
-
-
-# ---- Colours and tables
 
 
 def safe(text: str) -> str:

@@ -8,36 +8,29 @@ from typing import Any
 
 import click
 
-from archc.api import Layer, Net
+from archc.api import Layer, Net, dims
 from archc.commands import options, streams
-from archc.commands.loading import load
 from archc.compiler.language.values import show
 
 
 @click.command()
 @options.spec
 @options.network
-@click.option("--json", "for_programs", is_flag=True, help="Print JSON.")
+@options.as_json
 @click.option("--blocks", is_flag=True, help="One line for each row of the spec, not for each op.")
-def summary(
-    spec: str,
-    settings: options.Settings,
-    include: options.Folders,
-    for_programs: bool,
-    blocks: bool,
-) -> None:
+def summary(spec: str, given: options.Given, as_json: bool, blocks: bool) -> None:
     """Print the layers of SPEC with their counts.
 
     Shapes, parameters and MACs are those of one image.
     """
-    (net,) = load([spec], settings, include)
-    if for_programs:
-        click.echo(json.dumps(as_json(net), indent=2))
+    (net,) = options.load([spec], given)
+    if as_json:
+        click.echo(json.dumps(plain(net), indent=2))
     else:
         print_table(net, blocks)
 
 
-def as_json(net: Net) -> dict[str, Any]:
+def plain(net: Net) -> dict[str, Any]:
     """The summary as plain data. Shapes are (channels, height, width) or (features,)."""
     return {
         "name": net.name,
@@ -93,21 +86,18 @@ def _inside(net: Net) -> dict[str, list[Layer]]:
 
 
 def _cells(layer: Layer) -> tuple[str, ...]:
-    shape = "x".join(map(str, layer.output_shape))
-    macs = f"{layer.macs:,}" if layer.macs else ""
-    params = f"{layer.params.total:,}" if layer.params.total else ""
-    return layer.path, layer.op, shape, params, macs
+    counts = (f"{count:,}" if count else "" for count in (layer.params.total, layer.macs))
+    return layer.path, layer.op, dims(layer.output_shape), *counts
 
 
 def _footer(net: Net) -> str:
     mega = 2**20
     taps = "".join(
-        f"\n{tap.name}: {'x'.join(map(str, tap.shape))} at stride {show(tap.stride)},"
-        f" from {tap.path}"
+        f"\n{tap.name}: {dims(tap.shape)} at stride {show(tap.stride)}, from {tap.path}"
         for tap in net.taps
     )
     return (
-        f"\n{net.name}, input {'x'.join(map(str, net.input_shape))}: "
+        f"\n{net.name}, input {dims(net.input_shape)}: "
         f"{net.params.trainable:,} trainable parameters, {net.params.total:,} in total\n"
         f"{net.macs:,} MACs of convolutions and dense layers, {net.totals.other:,} other"
         " operations\n"

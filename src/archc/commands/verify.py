@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from archc.api import load_with
 from archc.commands import options, streams
-from archc.commands.loading import load_with
 from archc.commands.streams import printable
 from archc.commands.weights import FILE, installed, say_assumed
 
@@ -25,12 +25,7 @@ if TYPE_CHECKING:
 @options.network
 @installed()
 def verify(
-    spec: str,
-    weights: Path | None,
-    against: str | None,
-    tolerance: float,
-    settings: options.Settings,
-    include: options.Folders,
+    spec: str, weights: Path | None, against: str | None, tolerance: float, given: options.Given
 ) -> None:
     """Compare SPEC's models with a published one.
 
@@ -45,16 +40,13 @@ def verify(
       archc verify specs/mnv3_large.yaml --against timm:mobilenetv3_large_100 --weights mine.pt
     """
     from archc.live import verify as verification
-    from archc.weights import importing
+    from archc.weights import importing, rules
     from archc.weights.convert import says
 
-    model = importing.find(against) if against else None
-    given = dict(settings)
-    net = (
-        importing.network(spec, model, given, include) if model else load_with(spec, given, include)
-    )
+    model = rules.find(against) if against else None
+    net = importing.network(spec, model, *given) if model else load_with(spec, *given)
     if weights and not says(net, weights):
-        say_assumed(weights, net, {**given, **(model.needs if model else {})})
+        say_assumed(weights, net, {**given.settings, **(model.needs if model else {})})
     with options.working(f"{Path(spec).name}: ") as step:
         verdicts = verification.verify(net, model, weights, step)
     _print_table(verdicts, tolerance)
@@ -76,10 +68,10 @@ def _print_table(verdicts: list[Verdict], tolerance: float) -> None:
 
 
 def _cells(verdict: Verdict, sides: list[str]) -> list[str]:
-    point, found = verdict.point, verdict.differences
+    found = verdict.differences
     if not found:
-        return [point.row, point.block, "-"]
+        return [verdict.row, verdict.block, "-"]
     pairs = [(found[side].max, found[side].mean) if side in found else () for side in sides]
     figures = [cell for p in pairs for cell in (map("{:.1e}".format, p) if p else ("-", "-"))]
     scale = f"{next(iter(found.values())).scale:.3g}"
-    return [point.row, point.block, point.reference or "the output", scale, *figures]
+    return [verdict.row, verdict.block, verdict.reference or "the output", scale, *figures]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from time import monotonic
@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from archc.backends.storage import DTYPE, WeightsError, first
+from archc import backends
+from archc.api import Net, dims, load_with
+from archc.backends.storage import DTYPE, Tensor, WeightsError, first, tensors
 from archc.commands import options, streams
-from archc.commands.loading import load_with
 from archc.commands.streams import printable
+from archc.compiler.ir import analysis
 
 if TYPE_CHECKING:
-    from archc.commands.loading import Net
     from archc.weights.convert import Report
 
 T = TypeVar("T")
@@ -51,49 +52,59 @@ def weights() -> None:
 
 @weights.command("list")
 @options.spec
-@click.option(
-    "--backend", "-b", type=options.BackendChoice(), default="all", help="All, if none is named."
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@options.backend(default="all", help="All, if none is named.")
+@options.as_json
 @options.network
-def list_(
-    spec: str,
-    backend: list[str],
-    as_json: bool,
-    settings: options.Settings,
-    include: options.Folders,
-) -> None:
+def list_(spec: str, backend: list[str], as_json: bool, given: options.Given) -> None:
     """Print every tensor of SPEC.
 
     Name, role, shape and layout, here and in each backend.
     """
-    from archc.weights import manifest
-
-    net = load_with(spec, dict(settings), include)
+    net = load_with(spec, *given)
+    entries = list(_entries(net, backend))
     if as_json:
-        click.echo(json.dumps(manifest.as_json(net, backend), indent=2))
+        said = {"name": net.name, "params": net.params._asdict(), "tensors": entries}
+        click.echo(json.dumps(said, indent=2))
     else:
-        _print_table(net, backend)
+        _print_table(net, backend, entries)
 
 
-def _print_table(net: Net, names: Sequence[str]) -> None:
-    """Prints a line for each tensor."""
-    from archc.weights.manifest import manifest
+def _entries(net: Net, names: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Every tensor in order of evaluation, as plain data: canonically, and in each backend named.
 
-    entries = manifest(net, names)
+    A layout has a letter for each axis (O outputs, I inputs, H height, W width, C channels,
+    M multiplier).
+    """
+    storages = {name: tensors(net.network, backends.get(name).storage()) for name in names}
+    for path, layer, weight in analysis.weights(net.network):
+        yield {
+            "path": path,
+            "role": weight.role,
+            "op": layer.op,
+            "shape": weight.shape,
+            "dtype": DTYPE,
+            "trainable": weight.trainable,
+            "backends": {name: _side(next(theirs)) for name, theirs in storages.items()},
+        }
+
+
+def _side(tensor: Tensor) -> dict[str, Any]:
+    layout = tensor.slot.axes
+    return {"name": tensor.name, "shape": tensor.shape, "layout": layout, "dtype": DTYPE}
+
+
+def _print_table(net: Net, names: Sequence[str], entries: Sequence[dict[str, Any]]) -> None:
     columns = (column for name in names for column in (name, "layout", ""))
     table = streams.table(("tensor", "role", "shape", *columns))
     for entry in entries:
         sides = (entry["backends"][name] for name in names)
-        cells = (cell for side in sides for cell in (side["name"], side["layout"], _shape(side)))
-        table.add_row(entry["path"], entry["role"], _shape(entry), *cells)
+        cells = (
+            cell for side in sides for cell in (side["name"], side["layout"], dims(side["shape"]))
+        )
+        table.add_row(entry["path"], entry["role"], dims(entry["shape"]), *cells)
     console = streams.console(200)
     console.print(table)
     console.print(f"\n{net.name}: {len(entries):,} tensors, {net.params.total:,} numbers, {DTYPE}")
-
-
-def _shape(entry: dict[str, Any]) -> str:
-    return "x".join(map(str, entry["shape"]))
 
 
 @weights.command()
@@ -103,14 +114,7 @@ def _shape(entry: dict[str, Any]) -> str:
 @options.network
 @force_option
 @installed()
-def convert(
-    source: Path,
-    target: Path,
-    spec: str,
-    settings: options.Settings,
-    include: options.Folders,
-    force: bool,
-) -> None:
+def convert(source: Path, target: Path, spec: str, given: options.Given, force: bool) -> None:
     """Write the weights in SRC to DST.
 
     Each is in the format that its ending names. Every tensor of the spec has to be in SRC, in its
@@ -125,10 +129,10 @@ def convert(
     from archc.weights.convert import convert
 
     _refuse_existing(target, force)
-    net = load_with(spec, dict(settings), include)
+    net = load_with(spec, *given)
     done = convert(net, source, target, progress)
     if not done.noted:
-        say_assumed(source, net, dict(settings))
+        say_assumed(source, net, given.settings)
     report(target, done)
 
 
@@ -140,12 +144,7 @@ def convert(
 @force_option
 @installed()
 def import_(
-    source: str,
-    paths: Sequence[Path],
-    spec: str,
-    settings: options.Settings,
-    include: options.Folders,
-    force: bool,
+    source: str, paths: Sequence[Path], spec: str, given: options.Given, force: bool
 ) -> None:
     """Write a published model's weights to DST.
 
@@ -160,38 +159,37 @@ def import_(
       archc weights import keras.applications.MobileNetV3Large mine.pt \\
         --spec specs/mnv3_large.yaml --set alpha=0.75
     """
-    from archc.weights import importing
+    from archc.weights import importing, rules
+    from archc.weights.settings import settings_of, unusual
 
     if len(paths) > 2:
         raise click.UsageError("At most a FILE and a DST follow the SOURCE.")
     *file, target = paths
     _refuse_existing(target, force)
-    model = importing.find(source)
-    net = importing.network(spec, model, dict(settings), include)
+    model = rules.find(source)
+    net = importing.network(spec, model, *given)
     done = importing.import_(net, model, file[0] if file else None, target, progress)
-    report(target, done, importing.settings_of(net, model))
-    if not done.checked:
-        _say_needed(target, spec, importing.unusual(net, include))
-
-
-def _say_needed(target: Path, spec: str, settings: str) -> None:
-    """Warns where a framework would load the weights into a model of other settings."""
-    if settings:
-        said = f"{target}: warning: these weights give right numbers only in models made with"
-        click.echo(printable(f"{said} archc build {spec}{_flags(settings)}"), err=True)
+    report(target, done, _flags(settings_of(net, model.needs)))
+    # A framework would load the weights into a model of other settings.
+    if not done.checked and (needed := unusual(net, given.include)):
+        said = "these weights give right numbers only in models made with archc build"
+        _warn(target, f"{said} {spec}{_flags(needed)}")
 
 
 def say_assumed(source: Path, net: Net, given: Collection[str]) -> None:
     """Warns where neither a file nor the user says what decides the numbers of a network."""
-    from archc.weights.convert import assumed
+    from archc.weights.settings import assumed
 
     if taken := assumed(net, given):
-        said = f"{source}: warning: it does not say its settings; taken for"
-        click.echo(printable(f"{said}{_flags(taken)}"), err=True)
+        _warn(source, f"it does not say its settings; taken for{_flags(taken)}")
 
 
-def _flags(settings: str) -> str:
-    return "".join(f" --set {setting}" for setting in settings.split())
+def _warn(path: Path, said: str) -> None:
+    click.echo(printable(f"{path}: warning: {said}"), err=True)
+
+
+def _flags(settings: Mapping[str, str]) -> str:
+    return "".join(f" --set {name}={value}" for name, value in settings.items())
 
 
 def _refuse_existing(target: Path, force: bool) -> None:
@@ -199,13 +197,10 @@ def _refuse_existing(target: Path, force: bool) -> None:
         raise click.UsageError(f"{printable(str(target))} exists already; --force replaces it.")
 
 
-def report(target: Path, done: Report, settings: str = "") -> None:
+def report(target: Path, done: Report, flags: str = "") -> None:
     """Says on stdout what was written, and warns on stderr of what is no number."""
     if done.unfinite:
-        names = first(done.unfinite)
-        said = f"{target}: warning: infinities, or what is no number, in {names}"
-        click.echo(printable(said), err=True)
-    flags = _flags(settings)
+        _warn(target, f"infinities, or what is no number, in {first(done.unfinite)}")
     said = f"{target}: {done.tensors:,} tensors, {done.numbers:,} numbers"
     click.echo(printable(f"{said}, for{flags}" if flags else said))
 

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
-from archc.api import Net
+from archc.api import Net, dims
 from archc.backends.python.execute import statement
 from archc.backends.storage import first
 from archc.compiler.elaborate.sizes import comparable
@@ -55,6 +54,7 @@ class Report:
 
     differences: list[str] = field(default_factory=list)
     sizes: list[str] = field(default_factory=list)
+    """Up to the one that is looked at."""
     agreements: dict[str, Agreement] = field(default_factory=dict)
     """By backend; empty where no numbers were asked for."""
     skipped: list[str] = field(default_factory=list)
@@ -70,25 +70,6 @@ class Report:
         yield from (f"skipped: {what}" for what in self.skipped)
 
 
-@dataclass(frozen=True)
-class _Case:
-    """One size: what all models get, and what becomes of it."""
-
-    net: Net
-    network: Network
-    """The net's own at that size."""
-    weights: Arrays
-    report: Report
-
-    @cached_property
-    def batch(self) -> Array:
-        return random_batch(self.network)
-
-    @property
-    def size(self) -> str:
-        return f"{self.network.input.height}x{self.network.input.width}"
-
-
 def compare(
     net: Net, backends: Sequence[str], numeric: bool, step: Step = lambda text: None
 ) -> Report:
@@ -96,34 +77,36 @@ def compare(
     definitions compute, at the declared size and at an odd one."""
     report, weights, sizes = Report(), random_weights(net.network), comparable(net.network)
     for network in sizes.networks if numeric else sizes.networks[:1]:
-        case = _Case(net, network, weights, report)
-        report.sizes.append(case.size)
+        size = f"{network.input.height}x{network.input.width}"
+        report.sizes.append(size)
         found = {}
         for backend in backends:
-            step(f"{backend} at {case.size}")
+            step(f"{backend} at {size}")
             try:
-                found[backend] = _outputs(case, backend)
+                found[backend] = _outputs(report, net, backend, network, weights)
             except Exception as error:
-                report.differences.append(_failed(backend, case.size, error))
+                report.differences.append(_failed(backend, size, error))
         if numeric:
-            step(f"the definitions at {case.size}")
-            _hold(case, found)
+            step(f"the definitions at {size}")
+            _hold(report, network, weights, found)
     if numeric and sizes.skipped:
         report.skipped.append(sizes.skipped)
     report.differences = list(dict.fromkeys(report.differences))
     return report
 
 
-def _outputs(case: _Case, backend: str) -> Arrays:
-    """What a fresh live model gives, layer by layer; nothing where its arrays are others."""
-    live, model = case.net.live(backend), case.net.build(backend, *case.batch.shape[2:])
-    differences = list(check_weights(case.net, backend, model))
+def _outputs(report: Report, net: Net, backend: str, network: Network, weights: Arrays) -> Arrays:
+    """What a fresh live model gives, layer by layer, at the size of `network`; nothing where its
+    arrays are others."""
+    batch = random_batch(network)
+    live, model = net.live(backend), net.build(backend, *batch.shape[2:])
+    differences = list(check_weights(net, backend, model))
     outputs: Arrays = {}
     if not differences:
-        live.load(model, case.weights)
-        outputs = live.outputs(model, case.batch)
-        differences = list(check_shapes(case.network, backend, outputs))
-    case.report.differences += differences
+        live.load(model, weights)
+        outputs = live.outputs(model, batch)
+        differences = list(check_shapes(network, backend, outputs))
+    report.differences += differences
     return outputs
 
 
@@ -131,14 +114,14 @@ def check_weights(net: Net, backend: str, model: Any) -> Iterator[str]:
     """Where the model's arrays differ by name or shape from what the IR says, layer by layer."""
     expected = {name: weight.shape for name, _, weight in analysis.weights(net.network)}
     found = {name: array.shape for name, array in net.live(backend).arrays(model).items()}
-    for name in [*expected, *(name for name in found if name not in expected)]:
+    for name in expected | found:
         said, real = expected.get(name), found.get(name)
         if said != real:
             yield f"{name}: archc says {_shape(said)}, {backend} has {_shape(real)}"
 
 
 def _shape(shape: Sequence[int] | None) -> str:
-    return "nothing" if shape is None else "x".join(map(str, shape))
+    return "nothing" if shape is None else dims(shape)
 
 
 def check_shapes(network: Network, backend: str, outputs: Arrays) -> Iterator[str]:
@@ -146,7 +129,7 @@ def check_shapes(network: Network, backend: str, outputs: Arrays) -> Iterator[st
     for layer in analysis.layers(network):
         found = outputs.get(layer.path)
         if found is not None and found.shape[1:] != layer.output.shape:
-            shape = _shape(found.shape[1:])
+            shape = dims(found.shape[1:])
             yield f"{layer.path}: archc says {layer.output}, {backend} gives {shape}"
 
 
@@ -171,9 +154,9 @@ def _failed(backend: str, size: str, error: Exception) -> str:
     return f"{said}, in `{code}`" if code else said
 
 
-def _hold(case: _Case, found: Mapping[str, Arrays]) -> None:
+def _hold(report: Report, network: Network, weights: Arrays, found: Mapping[str, Arrays]) -> None:
     """Holds the backends' outputs against the interpreter's; names the first that is off."""
-    report = case.report
+    batch, size, first_size = random_batch(network), report.sizes[-1], len(report.sizes) == 1
     off: dict[str, dict[str, float]] = {backend: {} for backend in found}
 
     def look(path: str, value: Array) -> None:
@@ -181,32 +164,33 @@ def _hold(case: _Case, found: Mapping[str, Arrays]) -> None:
             if path in outputs:
                 far = deviation(outputs[path], value)
                 agreement = report.agreements.setdefault(backend, Agreement())
-                agreement.layers += len(report.sizes) == 1
+                agreement.layers += first_size
                 if far <= TOLERANCE:
-                    agreement.see(path or "the output", case.size, far)
+                    agreement.see(path or "the output", size, far)
                 else:
                     off[backend][path] = far
 
-    look("", interpreter.run(case.network, case.weights, case.batch, look))
-    moved = carried(case.network, case.weights, case.batch) if any(off.values()) else {}
+    look("", interpreter.run(network, weights, batch, look))
+    moved = carried(network, weights, batch) if any(off.values()) else {}
     for backend, every in off.items():
-        _tell(case, backend, every, moved)
-    if len(report.sizes) == 1:
-        report.skipped += _unseen(case.network, found)
+        _tell(report, backend, every, moved)
+    if first_size:
+        report.skipped += _unseen(network, found)
 
 
-def _tell(case: _Case, backend: str, off: Mapping[str, float], moved: Mapping[str, float]) -> None:
+def _tell(
+    report: Report, backend: str, off: Mapping[str, float], moved: Mapping[str, float]
+) -> None:
     """Reports the first value that is off, and those of which rounding may be the reason, which
     alone has `moved` them so far."""
-    report, size = case.report, case.size
+    size = report.sizes[-1]
     real = [path for path, far in off.items() if not far <= 3 * moved[path]]
     if real:
         where = real[0] or "the output"
         report.agreements[backend].see(where, size, off[real[0]])
         far = f"by {off[real[0]]:.1e} of its scale"
         report.differences.append(f"at {size}, {backend} leaves the definitions at {where}, {far}")
-    rounded = [path or "the output" for path in off if path not in real]
-    if rounded and not real:
-        values = f"{len(rounded):,} value{'s' * (len(rounded) > 1)}"
+    elif off:
+        values = f"{len(off):,} value{'s' * (len(off) > 1)}"
         said = f"{values} of {backend} at {size}, where rounding decides"
-        report.skipped.append(f"{said} ({first(rounded)})")
+        report.skipped.append(f"{said} ({first([path or 'the output' for path in off])})")

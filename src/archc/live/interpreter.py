@@ -13,7 +13,7 @@ takes can be run, whatever size the spec declares.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -43,6 +43,11 @@ class Training:
     averages: dict[str, Array] = field(default_factory=dict)
     """The running averages after the step, by canonical name. Filled by `run`."""
 
+    def average(self, path: str, decay: float, own: Weights, x: Array) -> None:
+        """Moves a batch norm's running averages on, by the statistics of the batch `x`."""
+        for name, fresh in statistics(x, self.ddof).items():
+            self.averages[f"{path}.{name}"] = decay * own[name] + (1.0 - decay) * fresh
+
 
 def run(
     network: Network,
@@ -59,20 +64,25 @@ def run(
     inputs of every op before its weights are looked up. Raises `KeyError` where a weight or a mask
     is missing."""
     machine = _Machine(weights, observe, training, disturb, before)
-    values = {-1: np.asarray(batch, np.float64)}
-    last_use = {feed: index for index, row in enumerate(network.rows) for feed in row.call.feeds}
-    for index, row in enumerate(network.rows):
-        inputs = [values[feed] for feed in row.call.feeds]
-        values[index] = machine.call(row.call, row.call.name, inputs)
-        for done in [v for v in values if v < index and last_use.get(v, -1) <= index]:
-            del values[done]
-    return values[len(network.rows) - 1]
+    calls = [row.call for row in network.rows]
+    return machine.calls(calls, "", [np.asarray(batch, np.float64)], len(calls) - 1)
 
 
-def outputs(network: Network, weights: Mapping[str, Array], batch: Array) -> dict[str, Array]:
-    """The value of every layer and every block by path, in evaluation; the network's own is ""."""
+def outputs(
+    network: Network,
+    weights: Mapping[str, Array],
+    batch: Array,
+    paths: Collection[str] | None = None,
+) -> dict[str, Array]:
+    """The value of every layer and every block by path, or of those in `paths`, in evaluation; the
+    network's own is ""."""
     found: dict[str, Array] = {}
-    found[""] = run(network, weights, batch, found.__setitem__)
+
+    def keep(path: str, value: Array) -> None:
+        if paths is None or path in paths:
+            found[path] = value
+
+    found[""] = run(network, weights, batch, keep)
     return found
 
 
@@ -87,45 +97,38 @@ class _Machine:
     def call(self, call: Call, path: str, inputs: Sequence[Array]) -> Array:
         """The value of a call of a block or an op at `path`."""
         body = call.body
-        value = (
-            self.block(body, path, inputs)
-            if isinstance(body.target, Block)
-            else self.disturb(body, self.op(body, path, inputs))
-        )
+        if isinstance(body.target, Block):
+            value = self.calls(body.calls, f"{path}.", inputs, body.result)
+        else:
+            value = self.disturb(body, self.op(body, path, inputs))
         self.observe(path, value)
         return value
 
-    def block(self, body: Body, path: str, inputs: Sequence[Array]) -> Array:
-        values: list[Array] = []
-
-        def fed(feed: int) -> Array:
-            return values[feed] if feed >= 0 else inputs[-1 - feed]
-
-        for inner in body.calls:
-            feeds = [fed(feed) for feed in inner.feeds]
-            values.append(self.call(inner, f"{path}.{inner.name}", feeds))
-        return fed(body.result)
+    def calls(self, calls: Sequence[Call], at: str, inputs: Sequence[Array], result: int) -> Array:
+        """What the call number `result` gives; -1 is the first input, -2 the second. Each value is
+        dropped after its last use."""
+        values = {-1 - number: value for number, value in enumerate(inputs)}
+        last_use = {feed: index for index, call in enumerate(calls) for feed in call.feeds}
+        last_use[result] = len(calls)
+        for index, call in enumerate(calls):
+            fed = [values[feed] for feed in call.feeds]
+            values[index] = self.call(call, f"{at}{call.name}", fed)
+            for done in [v for v in values if last_use.get(v, -1) <= index]:
+                del values[done]
+        return values[result]
 
     def op(self, body: Body, path: str, inputs: Sequence[Array]) -> Array:
         self.before(body, path, inputs)
         name, arguments = body.target.name, dict[str, Any](body.arguments)
-        own = {w.name: self.weight(f"{path}.{w.name}") for w in body.cost.weights}
+        given = {w.name: self.weights[f"{path}.{w.name}"] for w in body.cost.weights}
+        own = {weight: np.asarray(array, np.float64) for weight, array in given.items()}
         if self.training is not None and name == "batch_norm":
+            self.training.average(path, arguments["decay"], own, inputs[0])
             own |= statistics(inputs[0])
-            self.average(self.training, arguments["decay"], path, inputs[0])
         if self.training is not None and name == "dropout" and arguments["rate"]:
             kept = self.training.masks[path]
             return np.asarray(inputs[0] * kept / (1.0 - arguments["rate"]))
         return OPS[name](arguments, own, *inputs)
-
-    def weight(self, name: str) -> Array:
-        return np.asarray(self.weights[name], np.float64)
-
-    def average(self, training: Training, decay: float, path: str, x: Array) -> None:
-        """Moves a batch norm's running averages on, by the statistics of the batch `x`."""
-        for name, fresh in statistics(x, training.ddof).items():
-            old = self.weight(f"{path}.{name}")
-            training.averages[f"{path}.{name}"] = decay * old + (1.0 - decay) * fresh
 
 
 def statistics(x: Array, ddof: int = 0) -> dict[str, Array]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,9 +20,6 @@ float32 and TensorFlow's exponentials leave of them, 2e-5 at most."""
 
 SMALLEST = float(np.finfo(np.float32).tiny) / TOLERANCE
 """Scales below this count as this one: float32 takes smaller numbers for zero."""
-
-
-# ---- Drawn at random
 
 
 def random_batch(
@@ -53,11 +50,9 @@ def _random(weight: Weight, random: np.random.Generator) -> Array:
     if weight.initializer == "ones":
         low, high = (0.5, 1.5) if weight.name == "running_var" else (0.7, 1.2)
         values = random.uniform(low, high, weight.shape)
-    elif weight.fans[0]:
-        fan = weight.size // weight.shape[0]
-        values = random.normal(0.0, fan**-0.5, weight.shape)
     else:
-        values = random.normal(0.0, 0.1, weight.shape)
+        scale = (weight.size // weight.shape[0]) ** -0.5 if weight.fans[0] else 0.1
+        values = random.normal(0.0, scale, weight.shape)
     return values.astype(np.float32)
 
 
@@ -80,9 +75,6 @@ def settled_weights(network: Network, batch: Array, seed: int = 0) -> dict[str, 
 
     interpreter.run(network, weights, batch, before=settle)
     return weights
-
-
-# ---- Compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,17 +142,22 @@ def _rounded(body: Body) -> float:
     return 1e-6
 
 
-# ---- Named
+def results(network: Network) -> dict[str, str]:
+    """By the path of every call, the path of the op that gives its value; "" where a block passes
+    an input on."""
+    found: dict[str, str] = {}
 
+    def visit(call: Call, path: str) -> str:
+        inner = [visit(c, f"{path}.{c.name}") for c in call.body.calls]
+        if isinstance(call.body.target, Block):
+            found[path] = inner[call.body.result] if call.body.result >= 0 else ""
+        else:
+            found[path] = path
+        return found[path]
 
-def result(call: Call, path: str) -> str:
-    """The path of the op that gives what `call` at `path` does; "" where it passes an input on."""
-    while isinstance(call.body.target, Block):
-        if call.body.result < 0:
-            return ""
-        call = call.body.calls[call.body.result]
-        path = f"{path}.{call.name}"
-    return path
+    for row in network.rows:
+        visit(row.call, row.call.name)
+    return found
 
 
 def with_blocks(network: Network, outputs: Arrays) -> dict[str, Array]:
@@ -168,16 +165,5 @@ def with_blocks(network: Network, outputs: Arrays) -> dict[str, Array]:
 
     A sum at the end of a block is no module of its own in PyTorch, but its value is the block's.
     """
-    found = dict(outputs)
-    for row in network.rows:
-        for call, path in _calls(row.call, row.call.name):
-            if path in outputs:
-                found.setdefault(result(call, path), outputs[path])
-    return found
-
-
-def _calls(call: Call, path: str) -> Iterator[tuple[Call, str]]:
-    """`call` and all below it, with their paths."""
-    yield call, path
-    for inner in call.body.calls:
-        yield from _calls(inner, f"{path}.{inner.name}")
+    ops = results(network)
+    return {**{ops[path]: value for path, value in outputs.items() if path in ops}, **outputs}

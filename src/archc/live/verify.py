@@ -4,7 +4,7 @@ give, block by block."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,6 @@ import numpy as np
 from archc import backends
 from archc.api import Net
 from archc.compiler.ir.analysis import layers
-from archc.compiler.ir.network import Row
 from archc.live import interpreter
 from archc.live.check import Step
 from archc.live.numeric import (
@@ -21,18 +20,18 @@ from archc.live.numeric import (
     Difference,
     difference,
     random_batch,
-    result,
+    results,
     settled_weights,
     with_blocks,
 )
 from archc.weights import importing
 from archc.weights.convert import load
-from archc.weights.importing import ZooModel
+from archc.weights.rules import ZooModel
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
-    """Where a row's output is compared: archc's path, and the reference's name of the place.
+class Verdict:
+    """One row: where its output is compared, and how far it is from the reference's.
 
     The model's own output is "" on either side.
     """
@@ -40,16 +39,11 @@ class Point:
     row: str
     block: str
     path: str
-    reference: str | None
-    """None where it has no such place."""
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """One row: the difference of each backend, or none where the reference has no such place."""
-
-    point: Point
-    differences: Mapping[str, Difference]
+    """Of the op of archc's whose output it is."""
+    reference: str | None = None
+    """The reference's name of the place; None where it has none."""
+    differences: Mapping[str, Difference] = field(default_factory=dict)
+    """By backend."""
 
     def worst(self) -> float:
         """The largest difference of any backend, as a share of the scale."""
@@ -70,14 +64,15 @@ def verify(
     step("weights")
     arrays = load(net, weights) if weights else settled_weights(net.network, batch)
     if model is None:
-        points = [Point(r.call.name, _block(r), _output(r), _output(r)) for r in _rows(net)]
         step("the definitions of the ops")
-        reference = _defined(net, arrays, batch, points)
+        points = [replace(point, reference=point.path) for point in _points(net)]
+        paths = {point.path for point in points}
+        reference: Arrays = interpreter.outputs(net.network, arrays, batch, paths)
     else:
         step(model.name)
         points, reference = _reference(net, model, arrays, batch)
     ours = {name: _ours(net, name, arrays, batch, points, step) for name in backends.names()}
-    return _verdicts(points, reference, ours)
+    return [_compared(point, reference, ours) for point in points]
 
 
 def inputs(net: Net) -> Array:
@@ -88,59 +83,35 @@ def inputs(net: Net) -> Array:
     return batch
 
 
-def _verdicts(points: list[Point], reference: Arrays, ours: Mapping[str, Arrays]) -> list[Verdict]:
-    found = []
-    for point in points:
-        # A sum of rows is no module of its own in PyTorch: the row below it shows what it gave.
-        theirs = None if point.reference is None else reference.get(point.reference)
-        differences = {
-            name: difference(arrays[point.path], theirs)
-            for name, arrays in ours.items()
-            if theirs is not None and point.path in arrays
-        }
-        found.append(Verdict(point, differences))
-    return found
+def _compared(point: Verdict, reference: Arrays, ours: Mapping[str, Arrays]) -> Verdict:
+    theirs = None if point.reference is None else reference.get(point.reference)
+    if theirs is None:
+        return point
+    # A sum of rows is no module of its own in PyTorch: the row below it shows what it gave.
+    shown = {name: found[point.path] for name, found in ours.items() if point.path in found}
+    every = {name: difference(value, theirs) for name, value in shown.items()}
+    return replace(point, differences=every)
 
 
-# ---- Places
+def _points(net: Net) -> list[Verdict]:
+    """The outputs of the rows that compute something, before a reference is looked at."""
+    ops, calls = results(net.network), [row.call for row in net.network.rows]
+    return [Verdict(c.name, c.body.target.name, ops[c.name]) for c in calls if ops[c.name]]
 
 
-def _rows(net: Net) -> list[Row]:
-    """Rows that compute something."""
-    return [row for row in net.network.rows if _output(row)]
-
-
-def _block(row: Row) -> str:
-    return row.call.body.target.name
-
-
-def _output(row: Row) -> str:
-    """The path of the op that gives a row's output; "" where the row passes its input on."""
-    return result(row.call, row.call.name)
-
-
-def _points(net: Net, model: ZooModel, exists: Callable[[str], bool]) -> list[Point]:
-    """For each row its output, or what the reference has of it."""
-    found = [_point(net, model, row, exists) for row in _rows(net)]
-    last = found[-1]
-    return [*found[:-1], Point(last.row, last.block, "", "")]
-
-
-def _point(net: Net, model: ZooModel, row: Row, exists: Callable[[str], bool]) -> Point:
-    name = row.call.name
-    inner = [layer.path for layer in layers(net.network) if layer.path.startswith(f"{name}.")]
-    for path in (name, *reversed(inner)):
+def _found(net: Net, model: ZooModel, point: Verdict, exists: Callable[[str], bool]) -> Verdict:
+    """`point` where the reference has it, or as late in the row as it has anything."""
+    inner = [layer.path for layer in layers(net.network) if layer.path.startswith(f"{point.row}.")]
+    for path in (point.row, *reversed(inner)):
         for theirs in model.output(path, net.network.settings):
             if exists(theirs):
-                return Point(name, _block(row), _output(row) if path == name else path, theirs)
-    return Point(name, _block(row), _output(row), None)
-
-
-# ---- Outputs
+                ours = point.path if path == point.row else path
+                return replace(point, path=ours, reference=theirs)
+    return point
 
 
 def _ours(
-    net: Net, backend: str, weights: Arrays, batch: Array, points: list[Point], step: Step
+    net: Net, backend: str, weights: Arrays, batch: Array, points: list[Verdict], step: Step
 ) -> Arrays:
     step(backend)
     live = net.live(backend)
@@ -150,21 +121,9 @@ def _ours(
     return with_blocks(net.network, live.outputs(model, batch, paths))
 
 
-def _defined(net: Net, weights: Arrays, batch: Array, points: list[Point]) -> Arrays:
-    """What the interpreter gives at the points."""
-    wanted, found = {point.reference for point in points}, dict[str, Array]()
-
-    def keep(path: str, value: Array) -> None:
-        if path in wanted:
-            found[path] = value
-
-    interpreter.run(net.network, weights, batch, keep)
-    return found
-
-
 def _reference(
     net: Net, model: ZooModel, weights: Arrays, batch: Array
-) -> tuple[list[Point], Arrays]:
+) -> tuple[list[Verdict], Arrays]:
     built, live = importing.build(net, model, *batch.shape[2:])
     theirs = {
         name: tensor.slot.store(weights[tensor.path], tensor.shape)
@@ -172,20 +131,19 @@ def _reference(
     }
     references = importing.references(net, model)
     references.fill(built, theirs)
-    points = _points(net, model, references.places(built).__contains__)
-    return points, live.outputs(
-        built, batch, {point.reference for point in points if point.reference}
-    )
+    exists = references.places(built).__contains__
+    *rows, last = _points(net)
+    points = [_found(net, model, point, exists) for point in rows]
+    outputs = live.outputs(built, batch, {point.reference for point in points if point.reference})
+    return [*points, replace(last, path="", reference="")], outputs
 
 
 def divergences(verdicts: list[Verdict], tolerance: float) -> list[str]:
     """What is wrong: for each backend the first row that is further away than `tolerance`."""
     found = []
     for side in dict.fromkeys(name for verdict in verdicts for name in verdict.differences):
-        each = (
-            (v.point.row, v.differences[side].relative) for v in verdicts if side in v.differences
-        )
-        first = next(((row, far) for row, far in each if not far <= tolerance), None)
-        if first is not None:
-            found.append(f"{side} diverges first at {first[0]}, by {first[1]:.1e} of its scale")
+        shares = [(v.row, v.differences[side].relative) for v in verdicts if side in v.differences]
+        off = [(row, share) for row, share in shares if not share <= tolerance]
+        if off:
+            found.append(f"{side} diverges first at {off[0][0]}, by {off[0][1]:.1e} of its scale")
     return found

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 from archc.api import Net
 from archc.backends.storage import (
@@ -19,34 +19,20 @@ from archc.backends.storage import (
     Storage,
     Tensor,
     WeightsError,
-    checked_notes,
     shown,
     tensors,
 )
-from archc.compiler.language.expressions import Definition, show
-from archc.compiler.language.problems import printable
+from archc.compiler.ir.analysis import weights
 from archc.weights import files
 from archc.weights.fit import require
 from archc.weights.replacing import replacing
+from archc.weights.settings import SETTINGS, carried, noted
 
-T = TypeVar("T")
-Progress = Callable[[Iterable[T], int], Iterable[T]]
+Progress = Callable[[Iterable[Any], int], Iterable[Any]]
 """progress(items, how many) -> the same items; says meanwhile how far it is."""
-SETTINGS = "archc.settings"
-"""The note that says which parameters a checkpoint needs: `padding=symmetric epsilon=1e-05`."""
-CONVENTIONS = (
-    "padding",
-    "epsilon",
-    "act",
-    "preprocess",
-    "pool_zeros",
-    "skip_reduction",
-    "stem_reductions",
-)
-"""Parameters that published checkpoints of one network differ in, and that no shape gives away."""
 
 
-def silent(items: Iterable[T], count: int) -> Iterable[T]:
+def silent(items: Iterable[Any], count: int) -> Iterable[Any]:
     """A `Progress` that says nothing."""
     return items
 
@@ -65,84 +51,50 @@ class Report:
     """Whether the file that they went to is kept from models of other parameters."""
 
 
-def convert(net: Net, source: Path, target: Path, progress: Progress[Tensor] = silent) -> Report:
+def convert(net: Net, source: Path, target: Path, progress: Progress = silent) -> Report:
     """Writes the weights in `source` to `target`, each in the format that its ending names.
 
     Raises `WeightsError` where they are not those of `net`, or a file cannot be read.
     """
     files.find(target, writing=True)
-    with fitting(net, source) as (storage, arrays, notes):
-        settings = carried(net, notes.get(SETTINGS, ""))
-        kept = {**notes, SETTINGS: settings} if settings else notes
-        done = write(net, arrays, storage, target, kept, progress)
-        return replace(done, noted=SETTINGS in notes)
-
-
-def carried(net: Net, settings: str) -> str:
-    """The settings that are noted, and from here on what the network assumes of the others."""
-    noted = dict(setting.split("=", 1) for setting in settings.split())
-    every = {**conventions(net), **noted}
-    return " ".join(f"{name}={value}" for name, value in every.items())
+    with fitting(net, source) as (arrays, notes):
+        kept = carried(net, notes, noted(source, net, notes))
+        return replace(write(net, arrays, target, kept, progress), noted=SETTINGS in notes)
 
 
 @contextmanager
-def fitting(net: Net, path: Path) -> Iterator[tuple[Storage, Arrays, Notes]]:
-    """The arrays in a file by canonical name, how they are laid out, and what else it says.
+def fitting(net: Net, path: Path) -> Iterator[tuple[Iterator[Array], Notes]]:
+    """The arrays in a file, as `canonical` gives them, and what else it says.
 
     Raises `WeightsError` where they are not those of `net`.
     """
     storage, format = files.find(path)
     with files.opened(path, format, net.params.total * BYTES) as opened:
-        theirs = {tensor.name: tensor for tensor in tensors(net.network, storage)}
-        require(shown(path), net.name, theirs, opened.arrays)
-        check_notes(path, net, opened.notes)
-        arrays = {tensor.path: opened.arrays[name] for name, tensor in theirs.items()}
-        yield storage, arrays, opened.notes
+        wanted = {tensor.name: tensor for tensor in tensors(net.network, storage)}
+        require(shown(path), net.name, wanted, opened.arrays)
+        noted(path, net, opened.notes)
+        yield canonical(wanted, opened.arrays), opened.notes
 
 
-def check_notes(path: Path, net: Net, notes: Notes) -> None:
-    """Raises `WeightsError` where a file says that it needs other parameters than the network's."""
-    for setting in notes.get(SETTINGS, "").split():
-        name, equals, value = setting.partition("=")
-        if not equals:
-            checked_notes(path, None)
-        ours = net.network.settings.get(name)
-        if ours is not None and spelled(ours) != value:
-            raise WeightsError(
-                f"{shown(path)}: these weights are for {printable(setting)}; here `{name}` is"
-                f" {spelled(ours)}\n"
-                f"  = help: --set {printable(setting)}"
-            )
+def canonical(wanted: Mapping[str, Tensor], arrays: Arrays) -> Iterator[Array]:
+    """The wanted tensors in order and in canonical layout; each is read when it is asked for.
 
-
-def spelled(value: object) -> str:
-    """A parameter's value as on the command line, in one word."""
-    if isinstance(value, Definition):
-        return value.name
-    return str(value) if isinstance(value, float) else show(value).replace(" ", "")
-
-
-def conventions(net: Net) -> dict[str, str]:
-    """The network's own `CONVENTIONS`."""
-    settings = net.network.settings
-    return {name: spelled(settings[name]) for name in CONVENTIONS if name in settings}
+    A 1x1 convolution becomes a dense layer's matrix.
+    """
+    for name, tensor in wanted.items():
+        yield tensor.slot.restore(arrays[name].read().reshape(tensor.shape))
 
 
 def write(
-    net: Net,
-    arrays: Arrays,
-    storage: Storage,
-    target: Path,
-    notes: Notes,
-    progress: Progress[Tensor] = silent,
+    net: Net, arrays: Iterable[Array], target: Path, notes: Notes, progress: Progress = silent
 ) -> Report:
-    """Writes `arrays`, which are by canonical name and laid out as in `storage`."""
-    laid_out, format = files.find(target, writing=True)
+    """Writes the network's weights, which come as `canonical` gives them. Raises `WeightsError`."""
+    storage, format = files.find(target, writing=True)
     assert format.write is not None
     format.prepare()  # an import that is interrupted leaves no temporary file then
     count = sum(1 for _ in tensors(net.network, storage))
     report = Report(count, net.params.total, checked=format.checked)
-    contents = _contents(net, arrays, storage, laid_out, report, progress)
+    contents = _contents(net, storage, progress(arrays, count), report.unfinite)
     try:
         with replacing(target) as temporary:
             format.write(temporary, net, contents, notes)
@@ -152,48 +104,26 @@ def write(
     return report
 
 
-def _contents(
-    net: Net,
-    arrays: Arrays,
-    source: Storage,
-    target: Storage,
-    report: Report,
-    progress: Progress[Tensor],
-) -> Contents:
-    theirs = tensors(net.network, source)
-    for tensor in progress(tensors(net.network, target), report.tensors):
-        array = canonical(next(theirs), arrays)
-        _note_unfinite(tensor.path, array, report)
-        yield tensor, tensor.slot.store(array, tensor.shape)
-
-
-def canonical(tensor: Tensor, arrays: Arrays) -> Array:
-    """The array in canonical layout. Reads it; a 1x1 convolution becomes a dense layer's matrix."""
-    return tensor.slot.restore(arrays[tensor.path].read().reshape(tensor.shape))
-
-
-def _note_unfinite(path: str, array: Array, report: Report) -> None:
+def _contents(net: Net, storage: Storage, arrays: Iterable[Array], unfinite: list[str]) -> Contents:
+    """The weights as `storage` lays them out. Adds to `unfinite` what holds more than numbers."""
     import numpy as np
 
-    if not np.isfinite(array).all():
-        report.unfinite.append(path)
+    for tensor, array in zip(tensors(net.network, storage), arrays, strict=True):
+        if not np.isfinite(array).all():
+            unfinite.append(tensor.path)
+        yield tensor, tensor.slot.store(array, tensor.shape)
 
 
 def load(net: Net, path: Path) -> dict[str, Array]:
     """All weights in a file by canonical name, in canonical layout. Raises `WeightsError`."""
     import numpy as np
 
-    with fitting(net, path) as (storage, arrays, _):
-        every = tensors(net.network, storage)
-        return {t.path: np.array(canonical(t, arrays), DTYPE) for t in every}
+    names = (name for name, _, _ in weights(net.network))
+    with fitting(net, path) as (arrays, _):
+        return {name: np.array(array, DTYPE) for name, array in zip(names, arrays, strict=True)}
 
 
 def says(net: Net, path: Path) -> bool:
     """Whether a file that fits notes which parameters it is for. Raises `WeightsError`."""
-    with fitting(net, path) as (_, _, notes):
+    with fitting(net, path) as (_, notes):
         return SETTINGS in notes
-
-
-def assumed(net: Net, given: Collection[str]) -> str:
-    """The network's conventions that nobody gave, of a file that notes none: `padding=same`."""
-    return " ".join(f"{n}={value}" for n, value in conventions(net).items() if n not in given)

@@ -24,13 +24,10 @@ from archc.backends.storage import (
     require_size,
     shown,
 )
-from archc.weights.replacing import require_regular
+from archc.weights.replacing import regular
 
 DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 """What safetensors calls a type of numbers."""
-
-
-# ---- The neutral format: safetensors under canonical names, in canonical layouts
 
 
 def _safetensors() -> Any:
@@ -69,30 +66,23 @@ def _write(path: Path, net: Any, contents: Contents, notes: Notes) -> None:
 
 
 def _neutral(canonical: Storage) -> Storage:
-    """Published files in this format hold the counters of the framework that they come from too."""
+    """Safetensors under canonical names and in canonical layouts. Published files in this format
+    hold the counters of the framework that they come from too."""
     read = partial(_read, canonical.counters)
     format = Format("safetensors file", _safetensors, read, _write, checked=True)
     return replace(canonical, formats={".safetensors": format})
 
 
-# ---- All formats
-
-
-def storage(backend: str) -> Storage:
-    """How a backend's framework keeps weights."""
-    return backends.get(backend).storage()
-
-
 def storages() -> list[Storage]:
     """How each kind of file keeps weights; the neutral format comes first."""
-    frameworks = [storage(name) for name in backends.names()]
+    frameworks = [backends.get(name).storage() for name in backends.names()]
     return [*(_neutral(known) for known in frameworks if known.canonical), *frameworks]
 
 
 def find(path: Path, writing: bool = False) -> tuple[Storage, Format]:
     """The storage and the format that a file's ending stands for. Raises `WeightsError`."""
-    known = {ending: (s, format) for s in storages() for ending, format in s.formats.items()}
-    usable = {ending: pair for ending, pair in known.items() if pair[1].write or not writing}
+    every = [(ending, (s, format)) for s in storages() for ending, format in s.formats.items()]
+    usable = {ending: pair for ending, pair in every if pair[1].write or not writing}
     fitting = [ending for ending in usable if path.name.endswith(ending)]
     if not fitting:
         what = "written" if writing else "read"
@@ -111,7 +101,7 @@ def opened(path: Path, format: Format, need: int) -> Iterator[Opened]:
     do, and `OSError` where it is no file.
     """
     format.prepare()
-    require_regular(path)
+    regular(path)
     require_size(path, path.stat().st_size, need)
     with path.open("rb"):  # what may not be read is said as every other command says it
         pass
@@ -126,14 +116,9 @@ def opened(path: Path, format: Format, need: int) -> Iterator[Opened]:
 
 @contextmanager
 def _opened(path: Path, format: Format, need: int) -> Iterator[Opened]:
-    """Whatever goes wrong in the libraries is the file's fault."""
     with ExitStack() as stack:
-        try:
+        with _blaming(path, format):
             found = stack.enter_context(format.read(path, need))
-        except (WeightsError, MemoryError):
-            raise
-        except Exception as error:
-            raise broken(path, format.kind) from error
         arrays = {
             name: replace(stored, read=partial(_numbers, path, format, stored))
             for name, stored in found.arrays.items()
@@ -143,12 +128,19 @@ def _opened(path: Path, format: Format, need: int) -> Iterator[Opened]:
 
 def _numbers(path: Path, format: Format, stored: Stored) -> Array:
     """The array, if it is what the file says of it."""
-    try:
+    with _blaming(path, format):
         array = stored.read()
-        if array.shape == stored.shape and array.dtype.name == stored.dtype:
-            return array
-    except MemoryError:
+        if (array.shape, array.dtype.name) != (stored.shape, stored.dtype):
+            raise ValueError("another array than the file says")
+        return array
+
+
+@contextmanager
+def _blaming(path: Path, format: Format) -> Iterator[None]:
+    """Whatever goes wrong in the libraries is the file's fault."""
+    try:
+        yield
+    except (WeightsError, MemoryError):
         raise
     except Exception as error:
         raise broken(path, format.kind) from error
-    raise broken(path, format.kind)

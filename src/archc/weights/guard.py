@@ -25,6 +25,12 @@ MEMORY = 200 * MEGA
 SECONDS = 4
 """Processor time that reading may take, and a second more for each `SPEED` of weights."""
 SPEED = 100 * MEGA
+OUT_OF_MEMORY = 1
+ENDINGS = {
+    -signal.SIGXCPU: "reading it takes too long",
+    OUT_OF_MEMORY: "reading it takes far more memory than {:,.1f} MiB of weights",
+}
+"""Why a trial with that exit code failed."""
 SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 
@@ -43,9 +49,10 @@ def try_out(opening: Open, path: Path, need: int) -> None:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
         raise
-    ending = _ending(os.waitstatus_to_exitcode(status), need)
-    if ending:
-        raise WeightsError(f"{shown(path)}: refused, as {ending}: it is corrupt")
+    code = os.waitstatus_to_exitcode(status)
+    if code:
+        why = ENDINGS.get(code, "reading it crashes").format(need / MEGA)
+        raise WeightsError(f"{shown(path)}: refused, as {why}: it is corrupt")
 
 
 def _fork() -> int:
@@ -61,18 +68,7 @@ def _fork() -> int:
     return pid
 
 
-def _ending(code: int, need: int) -> str | None:
-    """Why a trial with that exit code failed."""
-    if code == -signal.SIGXCPU:
-        return "reading it takes too long"
-    if code == OUT_OF_MEMORY:
-        return f"reading it takes far more memory than {need / MEGA:,.1f} MiB of weights"
-    return "reading it crashes" if code else None
-
-
 # ---- In the process that tries
-
-OUT_OF_MEMORY = 1
 
 
 def _child(opening: Open, path: Path, need: int) -> NoReturn:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,29 +11,26 @@ from archc.api import Net, load_with
 from archc.backends import Live, References, WeightsError
 from archc.backends.storage import BYTES, Arrays, Tensor, shown, tensors
 from archc.weights import files
-from archc.weights.convert import SETTINGS, Progress, Report, carried, silent, spelled, write
+from archc.weights.convert import Progress, Report, canonical, silent, write
 from archc.weights.fit import require
-from archc.weights.rules import ZooModel as ZooModel
-from archc.weights.rules import find as find
+from archc.weights.rules import ZooModel
+from archc.weights.settings import SETTINGS, carried, settings_of, spelled
 
 
 def network(
-    spec: str, model: ZooModel, settings: Mapping[str, object], include: Iterable[Path] = ()
+    spec: str, model: ZooModel, settings: Mapping[str, object], include: Sequence[Path] = ()
 ) -> Net:
     """The spec's network with the parameters that the model's checkpoints need.
 
     Raises `WeightsError` where `settings` say otherwise, `SpecError` where the spec is wrong.
     """
-    folders = [*include]
-    given = load_with(spec, settings, folders)
+    given = load_with(spec, settings, include)
     strange = [name for name in model.needs if name not in given.network.settings]
     if strange:
-        raise WeightsError(
-            f"{spec}: {model.name} needs `{strange[0]}`, which is no parameter of this spec\n"
-            f"  = help: its network is that of the spec {model.source.spec}"
-        )
-    net = load_with(spec, {**model.needs, **settings}, folders)
-    needed = load_with(spec, {**settings, **model.needs}, folders).network.settings
+        message = f"{spec}: {model.name} needs `{strange[0]}`, which is no parameter of this spec"
+        raise WeightsError(f"{message}{_help(model)}")
+    net = load_with(spec, {**model.needs, **settings}, include)
+    needed = load_with(spec, {**settings, **model.needs}, include).network.settings
     for name in settings:
         if needed[name] != net.network.settings[name]:
             raise WeightsError(
@@ -44,51 +41,32 @@ def network(
     return net
 
 
-def settings_of(net: Net, model: ZooModel) -> str:
-    """The parameters that the model fixes, as its notes say them."""
-    settings = net.network.settings
-    return " ".join(f"{name}={spelled(settings[name])}" for name in model.needs)
-
-
-def unusual(net: Net, include: Iterable[Path] = ()) -> str:
-    """The network's parameters that are not the spec's defaults: `padding=symmetric`."""
-    usual = load_with(net.spec, {}, include).network.settings
-    settings = net.network.settings
-    differing = (name for name in settings if settings[name] != usual[name])
-    return " ".join(f"{name}={spelled(settings[name])}" for name in differing)
-
-
 def names(net: Net, model: ZooModel) -> dict[str, Tensor]:
-    """The network's tensors by the reference's names of them. Raises `WeightsError`."""
+    """The network's tensors by the reference's names of them: `conv_stem.weight`, `conv/kernel`.
+
+    Raises `WeightsError` where it has no such layer, or one name for two tensors.
+    """
     found: dict[str, Tensor] = {}
-    for tensor in tensors(net.network, files.storage(model.framework)):
-        name = _name(net, model, tensor)
+    for tensor in tensors(net.network, model.storage):
+        module, _, last = tensor.path.rpartition(".")
+        layer = model.layer(module, net.network.settings)
+        if layer is None:
+            message = f"{tensor.path}: {model.name} has nothing of the kind"
+            raise WeightsError(f"{message}{_help(model)}")
+        name = model.storage.tensor_name(layer, last, tensor.slot)
         if name in found:
-            raise WeightsError(
-                f"{model.name}: {tensor.path} and {found[name].path} are both {name}"
-            )
+            message = f"{tensor.path} and {found[name].path} are both {name}"
+            raise WeightsError(f"{model.name}: {message}")
         found[name] = tensor
     return found
 
 
-def _name(net: Net, model: ZooModel, tensor: Tensor) -> str:
-    """What the reference calls a tensor: `conv_stem.weight`, `conv/kernel`."""
-    module, _, last = tensor.path.rpartition(".")
-    layer = model.layer(module, net.network.settings)
-    if layer is None:
-        raise WeightsError(
-            f"{tensor.path}: {model.name} has nothing of the kind\n"
-            f"  = help: its network is that of the spec {model.source.spec}"
-        )
-    return files.storage(model.framework).tensor_name(layer, last, tensor.slot)
+def _help(model: ZooModel) -> str:
+    return f"\n  = help: its network is that of the spec {model.source.spec}"
 
 
 def import_(
-    net: Net,
-    model: ZooModel,
-    source: Path | None,
-    target: Path,
-    progress: Progress[Tensor] = silent,
+    net: Net, model: ZooModel, source: Path | None, target: Path, progress: Progress = silent
 ) -> Report:
     """Writes the reference's weights in `source`, or without it those that it downloads.
 
@@ -98,9 +76,8 @@ def import_(
     wanted = names(net, model)
     with _arrays(net, model, source) as arrays:
         require(shown(source) if source else model.name, net.name, wanted, arrays)
-        ours = {tensor.path: arrays[name] for name, tensor in wanted.items()}
-        notes = {SETTINGS: carried(net, settings_of(net, model))}
-        return write(net, ours, files.storage(model.framework), target, notes, progress)
+        notes = carried(net, {SETTINGS: ""}, settings_of(net, model.needs))
+        return write(net, canonical(wanted, arrays), target, notes, progress)
 
 
 @contextmanager
@@ -112,7 +89,7 @@ def _arrays(net: Net, model: ZooModel, source: Path | None) -> Iterator[Arrays]:
         yield references(net, model).stored(live)
         return
     storage, format = files.find(source)
-    if storage.slots is not files.storage(model.framework).slots:
+    if storage.slots is not model.storage.slots:
         raise WeightsError(f"{shown(source)}: {model.name} has no such files")
     with files.opened(source, format, net.params.total * BYTES) as opened:
         yield {model.spelled(name): array for name, array in opened.arrays.items()}
@@ -130,10 +107,10 @@ def build(
     library is not installed, or `pretrained` weights cannot be had.
     """
     library = model.name.replace(":", ".").partition(".")[0]
-    maker = references(net, model).makers[library]
+    maker, live = references(net, model).makers[library], net.live(model.rules.framework)
     options = model.options(net.network.settings)
     try:
-        return maker(model.name, options, (height, width), pretrained), net.live(model.framework)
+        return maker(model.name, options, (height, width), pretrained), live
     except ModuleNotFoundError as error:
         raise WeightsError(f"{model.name} needs {library}: {error}") from error
     except Exception as error:
@@ -148,7 +125,7 @@ def build(
 
 def references(net: Net, model: ZooModel) -> References:
     """How to drive the reference. Raises `WeightsError` where its backend drives none."""
-    found = net.live(model.framework).references
+    found = net.live(model.rules.framework).references
     if found is None:
-        raise WeightsError(f"{model.name}: `{model.framework}` drives no published models")
+        raise WeightsError(f"{model.name}: `{model.rules.framework}` drives no published models")
     return found

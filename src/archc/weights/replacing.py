@@ -18,14 +18,20 @@ KINDS = {
 }
 
 
-def require_regular(path: Path) -> None:
-    """Raises `OSError` where there is no file at `path`, or no regular one.
+def regular(path: Path) -> os.stat_result | None:
+    """What is known of the file at `path`, or None where there is none.
 
-    Nothing is opened: a named pipe would keep its reader waiting.
+    Raises `OSError` where it is no regular one. Nothing is opened: a named pipe would keep its
+    reader waiting.
     """
-    kind = KINDS.get(stat.S_IFMT(path.stat().st_mode))
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    kind = KINDS.get(stat.S_IFMT(found.st_mode))
     if kind:
         raise OSError(errno.EINVAL, f"this is {kind}; a regular file belongs here", str(path))
+    return found
 
 
 @contextmanager
@@ -37,7 +43,8 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    mode = _mode(path)
+    old = regular(path)
+    mode = None if old is None else old.st_mode & 0o777
     temporary = path.parent / f".{path.name[:40]}.{os.urandom(6).hex()}"
     try:
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode or 0o666))
@@ -49,12 +56,3 @@ def replacing(path: Path) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-
-
-def _mode(path: Path) -> int | None:
-    """Of the file that is there."""
-    try:
-        require_regular(path)
-        return path.stat().st_mode & 0o777
-    except FileNotFoundError:
-        return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -12,7 +12,8 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict
 
-from archc.backends import WeightsError
+from archc import backends
+from archc.backends.storage import Storage, WeightsError
 from archc.compiler.language import parser
 from archc.compiler.language.problems import Place, Source, suggest
 
@@ -97,9 +98,9 @@ class ZooModel:
         return (self.rules, *shared, self.source)
 
     @property
-    def framework(self) -> str:
-        """The backend that drives it."""
-        return self.rules.framework
+    def storage(self) -> Storage:
+        """How the framework that it is of keeps weights."""
+        return backends.get(self.rules.framework).storage()
 
     @property
     def needs(self) -> dict[str, Any]:
@@ -119,14 +120,10 @@ class ZooModel:
     def layer(self, path: str, settings: Words) -> str | None:
         """Its name of a layer of archc's, or None where it has no such layer."""
         known = {**settings, **self.source.words}
-        found = (_first(self.rules.names, path, known), *self._inside(path, known))
-        return next((name for name in found if name is not None), None)
+        named, group = _first(self.rules.names, path, known), self._group(path, known)
+        return _first(self.rules.inside, *group) if named is None and group else named
 
-    def _inside(self, path: str, known: Words) -> Iterator[str | None]:
-        for rest, words in self._groups(path, known):
-            yield _first(self.rules.inside, rest, words)
-
-    def _groups(self, path: str, known: Words) -> Iterator[tuple[str, Words]]:
+    def _group(self, path: str, known: Words) -> tuple[str, Words] | None:
         """The group that a path belongs to: the path within it, and what its templates know."""
         for group in self.rules.groups:
             match = re.fullmatch(rf"{_pattern(group.at)}(?:\.(?P<rest_>.*))?", path)
@@ -136,8 +133,8 @@ class ZooModel:
             rest = parts.pop("rest_") or ""
             words = {**known, **_numbers(parts)}
             if _value(group.when, words):
-                yield rest, {**words, **{k: _filled(v, words) for k, v in group.words.items()}}
-                return
+                return rest, {**words, **{k: _filled(v, words) for k, v in group.words.items()}}
+        return None
 
     def output(self, path: str, settings: Words) -> list[str]:
         """Where it may have the output of archc's `path`; the first that exists counts."""
@@ -145,8 +142,8 @@ class ZooModel:
         named = _first(self.rules.outputs, path, known)
         if named is not None:
             return [named]
-        groups = [words for rest, words in self._groups(path, known) if not rest]
-        return [str(_filled(text, words)) for words in groups for text in self.rules.output]
+        rest, words = self._group(path, known) or (None, known)
+        return [] if rest != "" else [str(_filled(text, words)) for text in self.rules.output]
 
     def spelled(self, name: str) -> str:
         """A tensor's name in a file, with its layer's as the rules give it."""
@@ -190,9 +187,6 @@ def _expression(text: str) -> Any:
 
 def _value(text: str, known: Words) -> Any:
     return _expression(text).evaluate(known)
-
-
-# ---- All of them
 
 
 @cache
