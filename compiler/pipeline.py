@@ -14,7 +14,6 @@ from archc.compiler.elaborate.network import elaborate
 from archc.compiler.ir.interface import interface, output_channels
 from archc.compiler.ir.network import Block, Network
 from archc.compiler.language import expressions as ex
-from archc.compiler.language.identity import Identity
 from archc.compiler.language.problems import Enough, Problem, Reporter, SpecError, in_reading_order
 from archc.compiler.spec.load import LARGE, Files, load
 
@@ -129,8 +128,7 @@ def compile_program(
     first, *middle, last = passes(settings or {}, include)
     files = run(path, (first,))
     bound = _bound if _size(files) < LARGE else _bound.__wrapped__
-    key = Identity(files.spec, *files.libraries, value=files)
-    program = bound(key, tuple(middle), str(path))
+    program = bound(files, tuple(middle), str(path))
     return program, run(program, (last,), str(path))
 
 
@@ -140,5 +138,5 @@ def _size(files: Files) -> int:
 
 
 @lru_cache(maxsize=32)
-def _bound(files: Identity, passes: tuple[Pass, ...], name: str) -> Program:
-    return run(files.value, passes, name)  # type: ignore[no-any-return]
+def _bound(files: Files, passes: tuple[Pass, ...], name: str) -> Program:
+    return run(files, passes, name)  # type: ignore[no-any-return]

@@ -21,9 +21,9 @@ from archc.compiler.language.problems import (
     suggest,
 )
 from archc.compiler.spec.conditions import Condition, row_values
+from archc.compiler.spec.nodes import problems_of
 from archc.compiler.spec.reader import Scalar, Sequence
 from archc.compiler.spec.rows import CallSpec, ChangeSpec, PatchSpec, TableSpec, row_of
-from archc.compiler.spec.validation import problems_of
 
 Entry = TableSpec | CallSpec | Sequence
 """A list of cells is one of another length than its table has columns."""
@@ -244,7 +244,7 @@ class _Changes(Reporter):
             try:
                 return row_of(table.columns, entry)
             except ValidationError as error:
-                self.tell(problems_of(entry, error))
+                self.tell(problems_of(error))
         return entry
 
     def fits(self, slot: _Slot, entry: Entry) -> bool:

@@ -33,14 +33,13 @@ from archc.compiler.spec.kinds import (
     Name,
     Number,
     Range,
-    SpecNode,
     Text,
     Value,
     checked,
-    like,
     refusal,
     scalar,
 )
+from archc.compiler.spec.nodes import SpecNode, like
 from archc.compiler.spec.reader import Scalar
 from archc.compiler.spec.rows import ChangeSpec, Doc, Entry, check_parameter_name
 

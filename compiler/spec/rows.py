@@ -29,16 +29,15 @@ from archc.compiler.spec.kinds import (
     Expression,
     LayerName,
     Name,
-    SpecNode,
     Value,
     Word,
     checked,
     is_given,
-    like,
     misfit,
     refusal,
     scalar,
 )
+from archc.compiler.spec.nodes import SpecNode, like
 from archc.compiler.spec.reader import Scalar
 
 MAX_DOC = 200
