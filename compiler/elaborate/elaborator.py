@@ -98,7 +98,7 @@ class Elaborator:
     def settled(self, block: Block, body: Body) -> Body:
         """`body` with stand-ins for the arguments whose activations are all of vectors."""
         for name, act in activations.asked_for(body).items():
-            maps = set(activations.applied(body, name))
+            maps = activations.applied(body, name)
             if maps == {True, False}:
                 message = f"`{name}` of `{block.name}` is for feature maps and for vectors"
                 hint = f"give it a parameter for each: `{act.name}` is for feature maps alone"

@@ -18,6 +18,7 @@ from archc.compiler.bind.rows import RowTemplate
 from archc.compiler.ir.catalogue import OPERATORS
 from archc.compiler.ir.network import Block, Body, Network, Parameter, Row
 from archc.compiler.language import expressions as ex
+from archc.compiler.language.closure import closure
 from archc.compiler.language.expressions import Node
 from archc.compiler.language.problems import Place, Problem, Source, in_reading_order
 from archc.compiler.language.values import show
@@ -252,16 +253,10 @@ def _far_reaching(program: Program, network: Network) -> Iterator[Problem]:
                         yield _warning("W006", message, given[name].place, hint, related)
 
 
-def _blocks(network: Network) -> list[Block]:
+def _blocks(network: Network) -> Iterable[Block]:
     """The blocks that rows call, and those that these do."""
-    found: dict[Block, None] = {}
-    pending = [row.call.body.target for row in network.rows]
-    while pending:
-        target = pending.pop()
-        if isinstance(target, Block) and target not in found:
-            found[target] = None
-            pending += [invoke.target for _, invoke in target.invokes()]
-    return [*found]
+    targets = (row.call.body.target for row in network.rows)
+    return closure((target for target in targets if isinstance(target, Block)), Block.called)
 
 
 # ------------------------------------------------------------------------------- W007: names
@@ -282,7 +277,7 @@ def _unread(program: Program, network: Network) -> Iterator[Problem]:
             lets = program.definitions[block.name].let
             declared += [(name, _key(lets, name), node) for name, node in block.lets]
             where = f" of the block `{block.name}`"
-            yield from _unmentioned(declared, [*_said_in(block)], _own_source(program), where)
+            yield from _unmentioned(declared, _said_in(block), _own_source(program), where)
 
 
 def _own_source(program: Program) -> Source:
@@ -312,17 +307,14 @@ def _said_in(block: Block) -> Iterator[Node]:
 
 def _unmentioned(
     declared: Iterable[tuple[str, Place | None, Node | None]],
-    nodes: list[Node],
+    nodes: Iterable[Node],
     source: Source,
     where: str,
 ) -> Iterator[Problem]:
     """The declared names on which none of `nodes` depends, directly or through each other."""
     behind = {name: node for name, _, node in declared}
-    read: set[str] = set()
-    while nodes:
-        names = ex.names(nodes.pop()).keys() - read
-        read |= names
-        nodes += [node for name in names if (node := behind.get(name)) is not None]
+    said = (name for node in nodes for name in ex.names(node))
+    read = closure(said, lambda name: ex.names(node) if (node := behind.get(name)) else ())
     for name, place, _ in declared:
         if name not in read and place is not None and place.source is source:
             message, hint = f"nothing depends on `{name}`{where}", "use it, or remove it"

@@ -18,6 +18,7 @@ from archc.compiler.ir.ops.elementwise import ACTIVATION
 from archc.compiler.ir.whole import fraction, let_type
 from archc.compiler.language import expressions as ex
 from archc.compiler.language import parser
+from archc.compiler.language.closure import closure
 from archc.compiler.language.expressions import Node
 from archc.compiler.language.problems import Place, Problem, Source, SpecError
 from archc.compiler.language.values import Type
@@ -325,17 +326,14 @@ def resolved(block: Block) -> frozenset[str]:
 
 def _resolved(block: Block) -> frozenset[str]:
     lets = dict(block.lets)
-    names: set[str] = set()
-    pending = list(lets.values())
+    nodes = [*lets.values()]
     for _, invoke in block.invokes():
         if isinstance(invoke.target, Block):
             inner = resolved(invoke.target)
-            pending += [node for name, node in invoke.arguments if name in inner]
-    while pending:
-        mentioned = {node.id for node in ex.walk(pending.pop()) if isinstance(node, ex.Name)}
-        pending += [lets[name] for name in mentioned - names if name in lets]
-        names |= mentioned
-    return frozenset(names & set(block.parameter))
+            nodes += [node for name, node in invoke.arguments if name in inner]
+    mentioned = (name for node in nodes for name in ex.names(node))
+    names = closure(mentioned, lambda name: ex.names(lets[name]) if name in lets else ())
+    return frozenset(names.keys() & block.parameter.keys())
 
 
 def _may_be_a_block(invoke: Invoke) -> bool:

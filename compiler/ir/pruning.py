@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from archc.compiler.ir.folding import folded, truth
 from archc.compiler.ir.network import Block, Body, Call, Invoke, Network, Op, Parameter, Step
 from archc.compiler.language import expressions as ex
+from archc.compiler.language.closure import closure
 from archc.compiler.language.expressions import Node, Value
 from archc.compiler.language.problems import Place, Source
 
@@ -114,18 +115,12 @@ def _serving(network: Network) -> set[Block]:
     named += [value for own in network.defaults.values() for value in own.values()]
     targets = {body.target for body in network.bodies}
     named += [other for each in targets if isinstance(each, Block) for other in each.activations()]
-    found: set[Block] = set()
-    pending = [value for value in named if isinstance(value, Block)]
-    while pending:
-        block = pending.pop()
-        if block not in found:
-            found.add(block)
-            pending += [*block.names()]
-    return found
+    blocks = (value for value in named if isinstance(value, Block))
+    return {*closure(blocks, Block.names)}
 
 
-Open = Set[tuple[Block, str]]
-"""What an argument of the model may reach: a parameter of a block, by the block."""
+Open = Set[tuple[Op | Block, str]]
+"""What an argument of the model may reach: a parameter of a block or an op."""
 
 _CHANNELS = frozenset({"channels"})
 """Stands for the channels of a block's inputs."""
@@ -133,19 +128,17 @@ _CHANNELS = frozenset({"channels"})
 
 def left_open(network: Network) -> Open:
     """What an argument of the model may reach."""
-    found: set[tuple[Block, str]] = set()
-    pending: list[tuple[Op | Block, frozenset[str]]] = [
-        (row.call.body.target, frozenset(row.spelled) | (_CHANNELS if any(row.channels) else set()))
+    found = {
+        (row.call.body.target, name)
         for row in network.rows
-    ]
-    while pending:
-        target, names = pending.pop()
-        if isinstance(target, Block) and not {(target, name) for name in names} <= found:
-            found |= {(target, name) for name in names}
+        for name in (*row.spelled, *(_CHANNELS if any(row.channels) else ()))
+    }
+    blocks = (target for target, _ in found if isinstance(target, Block))
+    for block in closure(blocks, Block.called):
+        for _, invoke in block.invokes():
             # What is not written out may depend on it.
-            for _, invoke in target.invokes():
-                own = (name for name, node in invoke.arguments if not ex.is_constant(node))
-                pending.append((invoke.target, frozenset(own) | _CHANNELS))
+            own = (name for name, node in invoke.arguments if not ex.is_constant(node))
+            found |= {(invoke.target, name) for name in (*own, *_CHANNELS)}
     return found
 
 

@@ -15,6 +15,7 @@ from archc.compiler.bind.settings import Given
 from archc.compiler.elaborate.elaborator import usual
 from archc.compiler.ir.catalogue import CATALOGUE
 from archc.compiler.ir.network import Block, Body, Network, Op, Parameter, Row
+from archc.compiler.language.closure import closure
 from archc.compiler.language.expressions import Literal, Value, show, spell, spell_alone, text
 from archc.compiler.language.problems import Problem, SpecError, file_name, quote
 from archc.compiler.pipeline import compile_program
@@ -163,17 +164,12 @@ def _note(said: Iterable[str]) -> str:
 
 def _needed(network: Network) -> list[Block]:
     """The blocks that rows call or name, and those that these do."""
-    found: dict[Block, None] = {}
+    given = network.defaults
     pending = [target for row in network.rows for target in _called(row.call.body)]
     pending += [value for row in network.rows for value in _values(row.call.body.arguments)]
-    given = network.defaults
     pending += [value for op in CATALOGUE for value in _values(given.get(op, {}))]
-    while pending:
-        target = pending.pop(0)
-        if isinstance(target, Block) and target not in found:
-            found[target] = None
-            pending += [*target.names(), *_values(given.get(target.name, {}))]
-    return [*found]
+    blocks = (target for target in pending if isinstance(target, Block))
+    return [*closure(blocks, lambda b: [*b.names(), *_values(given.get(b.name, {}))])]
 
 
 def _values(arguments: Mapping[str, Value]) -> Iterator[Block]:
