@@ -63,7 +63,8 @@ class ValueBinder(Reporter):
         for name, spec in specs.items():
             self.check_keys(spec, constant)
             if spec.keep and not constant:
-                self.check_kept(name)
+                with self.blaming(name.place):
+                    check_kept_name(name)
             default = spec.default
             parameter = Parameter(
                 str(name), spec.type, None, spec.min, spec.max, spec.above, spec.below,
@@ -75,11 +76,6 @@ class ValueBinder(Reporter):
                     default = self.argument(parameter, default, known)
             scope[str(name)] = spec.type
             yield replace(parameter, default=default)
-
-    def check_kept(self, name: Scalar) -> None:
-        """Reports a name that an argument of a generated model cannot have."""
-        with self.blaming(name.place):
-            check_kept_name(name)
 
     def check_keys(self, spec: ParameterSpec, of_block: bool) -> None:
         """Reports keys of a parameter that would do nothing."""

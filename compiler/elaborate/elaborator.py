@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 from archc.compiler.ir import activations
-from archc.compiler.ir.network import Block, Body, Call, Cost, Invoke, Op, Tensor, Use
+from archc.compiler.ir.network import Block, Body, Call, Cost, Invoke, Op, Step, Tensor, Use
 from archc.compiler.ir.ops.elementwise import ACTIVATION
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.expressions import Node, Value
@@ -40,8 +40,13 @@ MAX_BODIES = 2**13
 """Calls, and calls in them, that are remembered before all are forgotten."""
 
 
+def elaborator_for(defaults: Defaults) -> Elaborator:
+    """The one that all networks of these `defaults` share."""
+    return _elaborator(tuple((name, tuple(own.items())) for name, own in defaults.items()))
+
+
 @lru_cache(maxsize=8)
-def elaborator_for(defaults: tuple[tuple[str, tuple[tuple[str, Value], ...]], ...]) -> Elaborator:
+def _elaborator(defaults: tuple[tuple[str, tuple[tuple[str, Value], ...]], ...]) -> Elaborator:
     return Elaborator({name: dict(values) for name, values in defaults})
 
 
@@ -64,7 +69,9 @@ class Elaborator:
         body = self.bodies.get(key)
         if body is None:
             if self.count > MAX_BODIES:
-                self.forget()
+                self.bodies.clear()
+                self.base.clear()
+                self.count = 0
             if isinstance(target, Block):
                 body = self.settled(target, self.block(target, arguments, inputs))
             elif target is ACTIVATION and isinstance(arguments["act"], Block):
@@ -74,11 +81,6 @@ class Elaborator:
             self.bodies[key] = body
             self.count += 1 + len(body.calls)
         return body
-
-    def forget(self) -> None:
-        self.bodies.clear()
-        self.base.clear()
-        self.count = 0
 
     def base_of(self, target: Op | Block) -> Mapping[str, Value]:
         """Every parameter's value where a call gives none, in order of declaration."""
@@ -128,7 +130,7 @@ class Elaborator:
             scope[name] = values[name] = ex.whole(_evaluated(node, scope))
         body = _BodyBuilder(self, block, scope)
         for step in block.steps:
-            body.step(step.name, step.call, step.when)
+            body.step(step)
         result = block.steps[-1].name
         output = scope.tensor(result)
         _check_channels(block, output, scope)
@@ -217,32 +219,27 @@ class _BodyBuilder:
         self.calls: list[Call] = []
         self.feeds = {name: -1 - index for index, name in enumerate(block.inputs)}
 
-    def step(self, name: str, call: Invoke | Use, when: Node | None) -> None:
-        assert isinstance(call, Invoke)
-        if when is None or ex.holds(_evaluated(when, self.scope)):
-            tensor, feed = self.invoke(call)
-        else:
-            while isinstance(call, Invoke):
-                call = call.operands[0]
-            tensor, feed = self.scope.tensor(call.name), self.feeds[call.name]
-        self.scope[f".{name}"], self.feeds[name] = tensor, feed
+    def step(self, step: Step) -> None:
+        made = step.when is None or ex.holds(_evaluated(step.when, self.scope))
+        found = self.invoke(step.call) if made else self.named(step.first)
+        self.scope[f".{step.name}"], self.feeds[step.name] = found
+
+    def named(self, name: str) -> tuple[Tensor, int]:
+        return self.scope.tensor(name), self.feeds[name]
 
     def invoke(self, invoke: Invoke) -> tuple[Tensor, int]:
-        tensors, feeds = [], []
-        for operand in invoke.operands:
-            if isinstance(operand, Invoke):
-                tensor, feed = self.invoke(operand)
-            else:
-                tensor, feed = self.scope.tensor(operand.name), self.feeds[operand.name]
-            tensors.append(tensor)
-            feeds.append(feed)
+        given = [
+            self.invoke(operand) if isinstance(operand, Invoke) else self.named(operand.name)
+            for operand in invoke.operands
+        ]
+        tensors, feeds = zip(*given, strict=True)
         arguments = self.arguments(invoke)
         try:
-            body = self.elaborator.call(invoke.target, arguments, tuple(tensors))
+            body = self.elaborator.call(invoke.target, arguments, tensors)
         except Invalid as invalid:
             cause = self.parameter(dict(invoke.arguments).get(invalid.about or ""))
             raise _named(invalid, invoke, tensors).within(invoke.place, cause) from None
-        self.calls.append(Call(invoke.name, body, tuple(feeds)))
+        self.calls.append(Call(invoke.name, body, feeds))
         return body.output, len(self.calls) - 1
 
     def arguments(self, invoke: Invoke) -> dict[str, Value]:
@@ -263,16 +260,11 @@ class _BodyBuilder:
         return None
 
 
-def _named(invalid: Invalid, invoke: Invoke, tensors: list[Tensor]) -> Invalid:
+def _named(invalid: Invalid, invoke: Invoke, tensors: Sequence[Tensor]) -> Invalid:
     """`invalid` with the operands' names and shapes, where it is of them and there are several."""
     if len(tensors) < 2 or invalid.hint or invalid.place:
         return invalid
-    said = ", ".join(
-        f"`{_spoken(operand)}` is {tensor} at stride {tensor.stride}"
-        for operand, tensor in zip(invoke.operands, tensors, strict=True)
-    )
+    names = [o.name if isinstance(o, Use) else f"{o.target.name}(...)" for o in invoke.operands]
+    given = zip(names, tensors, strict=True)
+    said = ", ".join(f"`{name}` is {x} at stride {x.stride}" for name, x in given)
     return Invalid(invalid.code, invalid.message, said)
-
-
-def _spoken(operand: Invoke | Use) -> str:
-    return operand.name if isinstance(operand, Use) else f"{operand.target.name}(...)"

@@ -35,9 +35,8 @@ def _rows(values: _Values) -> Rows:
     spec = values.program.spec
     assert spec.input is not None
     source = Tensor(spec.input.channels, spec.input.height, spec.input.width)
-    given = tuple((name, tuple(own.items())) for name, own in values.given.items())
-    outputs = [Output(source)]
-    rows = Rows(elaborator_for(given), values.known, values.kept, outputs, values.origins)
+    elaborator, outputs = elaborator_for(values.given), [Output(source)]
+    rows = Rows(elaborator, values.known, values.kept, outputs, values.origins)
     for template in values.program.rows:
         rows.add(template)
     if not rows.rows and not values.problems:

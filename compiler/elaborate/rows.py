@@ -34,8 +34,12 @@ FAILED = Output(None)
 NONE = frozenset[str]()
 
 
-def check_known(node: Node, kept: Iterable[str], what: str, place: Place | None = None) -> None:
+def check_known(
+    node: Node | None, kept: Iterable[str], what: str, place: Place | None = None
+) -> None:
     """Raises `SpecError` (E024) where `node`, which gives `what`, mentions a kept parameter."""
+    if node is None:
+        return
     for name in sorted(ex.names(node).keys() & set(kept)):
         message = f"`{name}` stays an argument of the model, so {what} cannot depend on it"
         hint = f"remove `keep: true` from `{name}`"
@@ -120,15 +124,11 @@ class Rows:
         scope: dict[str, object] = dict(self.scope)
         if any(isinstance(n, ex.Attribute) for n in ex.walk(node)):
             x = self.outputs[-1]
-            self.check_channels(node, what, x)
+            check_known(x.channels, self.kept, what, node.place)
             scope.update({".x": x.tensor} if x.tensor is not None else {})
         with self.origins.tracing(node):
             return node.evaluate(scope)
         raise Unknown
-
-    def check_channels(self, node: Node, what: str, x: Output) -> None:
-        if x.channels is not None:
-            check_known(x.channels, self.kept, what, node.place)
 
     # ---------------------------------------------------------------------------- wiring
 
@@ -175,11 +175,9 @@ class Rows:
             self.blame(template, invalid, feeds)
             return FAILED
         row = self.worked_out_row(template, body, feeds, inputs)
-        if last and template.row.tap is not None:
-            row = replace(row, tap=self.checked_tap(row, template.row.tap))
-        if first and template.row.doc is not None:
-            row = replace(row, doc=str(template.row.doc))
-        self.rows.append(row)
+        tap = self.checked_tap(row, template.row.tap) if last and template.row.tap else None
+        doc = str(template.row.doc or "") if first else ""
+        self.rows.append(replace(row, tap=tap, doc=doc))
         channels = self.output_channels(template, body, row.spelled, row.channels)
         return Output(body.output, channels, f"`{row.call.name}`")
 
@@ -246,8 +244,7 @@ class Rows:
 
     def spelled(self, template: RowTemplate, inputs: tuple[Output, ...]) -> dict[str, Node]:
         """The arguments that mention a kept parameter, with all else in them folded."""
-        open_inputs = [x.channels for x in inputs if x.channels is not None]
-        if not open_inputs and not template.mentioned & self.kept:
+        if not any(x.channels for x in inputs) and not template.mentioned & self.kept:
             return {}
         others = self.folded(template.place)
         found = {}
@@ -259,8 +256,8 @@ class Rows:
                     raise SpecError([self.origins.traced(problem, node)])
         self.check_all_known(template, inputs[0])
         if isinstance(template.target, Block) and template.target.lets:
-            for x in open_inputs:
-                check_known(x, self.kept, _let_of(template), template.place)
+            for x in inputs:
+                check_known(x.channels, self.kept, _let_of(template), template.place)
         return found
 
     def folded(self, place: Place) -> dict[str, Node]:
@@ -300,7 +297,7 @@ class Rows:
             if self.worked_out(template, name, node):
                 check_known(node, self.kept, what)
             if any(isinstance(n, ex.Attribute) for n in ex.walk(node)):
-                self.check_channels(node, what, x)
+                check_known(x.channels, self.kept, what, node.place)
 
     def output_channels(
         self,
@@ -320,8 +317,7 @@ class Rows:
             channels = called_channels(template.target, {**arguments, **spelled}, here)
         what = f"the size of what `{template.target.name}` gives"
         for node in inputs if channels is None else ():
-            if node is not None:
-                check_known(node, self.kept, what, place)
+            check_known(node, self.kept, what, place)
         return channels if channels is not None and ex.names(channels).keys() & self.kept else None
 
 

@@ -121,17 +121,16 @@ def _strides_at_each_repeat(program: Program, network: Network) -> Iterator[Prob
     """Rows as papers write them, whose stride is meant for the first of their repeats."""
     for _, pairs in groupby(_templates(program, network), key=lambda pair: id(pair[0])):
         (template, first), *others = pairs
-        if not others or "stride" not in template.arguments or not _strides(others[-1][1]):
+        if not others or "stride" not in template.arguments:
             continue
-        before, after = first.call.body.inputs[0].stride, others[-1][1].call.body.output.stride
+        last = others[-1][1].call.body
+        if last.output.strides == last.inputs[0].strides:
+            continue
+        before, after = first.call.body.inputs[0].stride, last.output.stride
         message = f"this row strides at each of its {len(others) + 1} repeats"
         hint = "if the first alone is meant to, write it as a row of its own"
         strides = f"{message}, from stride {show(before)} to {show(after)}"
         yield _warning("W002", strides, _cell(template, "stride"), hint)
-
-
-def _strides(row: Row) -> bool:
-    return row.call.body.output.strides != row.call.body.inputs[0].strides
 
 
 def _residuals_lost(program: Program, network: Network) -> Iterator[Problem]:
@@ -157,17 +156,12 @@ def _left_out_sum(body: Body) -> bool:
     if not isinstance(body.target, Block):
         return False
     called = {call.name for call in body.calls}
-    return any(
-        invoke.target is OPERATORS["+"]
-        and invoke.name not in called
-        and _asks_for_channels(step.when)
-        for step, invoke in body.target.invokes()
-        if invoke is step.call
+    left_out = (
+        step.when
+        for step in body.target.steps
+        if step.call.target is OPERATORS["+"] and step.call.name not in called and step.when
     )
-
-
-def _asks_for_channels(when: Node | None) -> bool:
-    return when is not None and any(isinstance(node, ex.Attribute) for node in ex.walk(when))
+    return any(isinstance(node, ex.Attribute) for when in left_out for node in ex.walk(when))
 
 
 # ------------------------------------------------------------------------ W004 and W005: sizes
@@ -188,17 +182,14 @@ def _sizes(body: Body, known: dict[int, _Sizes]) -> _Sizes:
     """The sizes of a call. Bodies are shared, so each is looked at once."""
     found = known.get(id(body))
     if found is None:
-        found = known[id(body)] = _joined(body, known) if body.calls else _own(body)
+        inner = [_sizes(call.body, known) for call in body.calls]
+        found = known[id(body)] = _joined(inner) if inner else _own(body)
     return found
 
 
-def _joined(body: Body, known: dict[int, _Sizes]) -> _Sizes:
-    every = [_sizes(call.body, known) for call in body.calls]
-    return _Sizes(
-        sum(each.windows for each in every),
-        sum(each.lost for each in every),
-        max(each.channels for each in every),
-    )
+def _joined(every: Iterable[_Sizes]) -> _Sizes:
+    windows, lost, channels = zip(*every, strict=True)
+    return _Sizes(sum(windows), sum(lost), max(channels))
 
 
 def _own(body: Body) -> _Sizes:
@@ -212,7 +203,7 @@ def _single_cells(program: Program, network: Network) -> Iterator[Problem]:
     """Maps of one cell with half of the network to come."""
     known: dict[int, _Sizes] = {}
     every = [_sizes(row.call.body, known) for row in network.rows]
-    windows, lost = sum(each.windows for each in every), sum(each.lost for each in every)
+    windows, lost, _ = _joined(every)
     if lost < FEWEST_WINDOWS or lost * 2 < windows:
         return
     row = next(row for row, each in zip(network.rows, every, strict=True) if each.lost)

@@ -181,15 +181,14 @@ class _Analysis:
         mentioned = list(self.mentioned())
         self.check_whole()
         names = {node.id for node in mentioned if isinstance(node, ex.Name)}
+        sized = {node.id for node in mentioned if isinstance(node, ex.Attribute)}
+        arguments = tuple(a for a in self.own_arguments() if a.name in names)
+        inputs, used = self.block.inputs, self.operands()
         return Interface(
-            self.block,
-            tuple(a for a in self.own_arguments() if a.name in names),
-            self.channels,
-            self.passed,
-            tuple(x for x in self.block.inputs if x in self.sized(mentioned)),
-            tuple(x for x in self.block.inputs if x in self.operands()),
+            self.block, arguments, self.channels, self.passed,
+            tuple(x for x in inputs if x in sized), tuple(x for x in inputs if x in used),
             self.terms,
-        )
+        )  # fmt: skip
 
     def check_size(self, step: Step) -> None:
         """Raises `SpecError` (E044) where the generated code would be endless."""
@@ -221,8 +220,9 @@ class _Analysis:
         inputs = tuple(self.channels.get(operand.name) for operand in invoke.operands)
         # An argument may speak of another step's channels: what is known of these is put in its
         # place, so that channels are always told in terms of the block's inputs.
-        told = {name: with_channels(node, self.channels) for name, node in passed}
-        arguments = _with_defaults(invoke.target, told)
+        none = ex.Literal(None, _NOWHERE)
+        arguments = {p.name: p.default or none for p in invoke.target.parameters if not p.required}
+        arguments |= {name: with_channels(node, self.channels) for name, node in passed}
         output = called_channels(invoke.target, arguments, inputs)
         if output is not None:
             self.channels[invoke.name] = output
@@ -300,9 +300,6 @@ class _Analysis:
                     raise SpecError([Problem("E023", message, invoke.place, TWO_ROWS)])
                 yield channels
 
-    def sized(self, mentioned: list[Node]) -> set[str]:
-        return {node.id for node in mentioned if isinstance(node, ex.Attribute)}
-
     def operands(self) -> set[str]:
         """Names that the code computes with."""
         found = set()
@@ -355,12 +352,6 @@ def _let_type(node: Node) -> tuple[Type, Node | None]:
     if isinstance(node, ex.Compare) or (isinstance(node, ex.Unary) and node.operator == "not"):
         return Type("bool"), ex.Literal(False, _NOWHERE)
     return Type("any", any(n == ex.Literal(None, _NOWHERE) for n in ex.walk(node))), None
-
-
-def _with_defaults(target: Op | Block, given: dict[str, Node]) -> dict[str, Node]:
-    none = ex.Literal(None, _NOWHERE)
-    defaults = {p.name: p.default or none for p in target.parameters if not p.required}
-    return {**defaults, **given}
 
 
 TWO_ROWS = "make what flattens and what follows two rows of the network"

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 
 from archc.compiler.ir.folding import folded, truth
-from archc.compiler.ir.network import Block, Body, Call, Invoke, Network, Op, Parameter, Step
+from archc.compiler.ir.network import Block, Body, Call, Invoke, Network, Op, Parameter, Row, Step
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.closure import closure
 from archc.compiler.language.expressions import Node, Value
@@ -39,17 +39,13 @@ _NOTHING = _Fixed()
 def pruned(network: Network) -> Network:
     """`network` without what no call of a block varies. It computes the same."""
     pruner = _Pruner(_fixed(network))
-    rows = tuple(
-        replace(row, call=pruner.call(row.call), spelled=pruner.arguments(row.call, row.spelled))
-        for row in network.rows
-    )
-    return replace(network, rows=rows)
+    return replace(network, rows=tuple(map(pruner.row, network.rows)))
 
 
 # ----------------------------------------------------------------------- what no call varies
 
 
-def _fixed(network: Network) -> dict[Block, _Fixed]:
+def _fixed(network: Network) -> dict[Op | Block, _Fixed]:
     serving, opened = _serving(network), left_open(network)
     calls: dict[Block, list[Body]] = {}
     for body in network.bodies:
@@ -169,10 +165,15 @@ def _steps(block: Block, fixed: _Fixed) -> tuple[list[Step], dict[str, str]]:
 class _Pruner:
     """The same calls and blocks without what is fixed; each is made once."""
 
-    def __init__(self, fixed: Mapping[Block, _Fixed]) -> None:
+    def __init__(self, fixed: Mapping[Op | Block, _Fixed]) -> None:
         self.fixed = fixed
         self.blocks: dict[Block, Block] = {}
         self.bodies: dict[Body, Body] = {}
+
+    def row(self, row: Row) -> Row:
+        fixed = self.of(row.call.body.target).constants
+        spelled = {name: node for name, node in row.spelled.items() if name not in fixed}
+        return replace(row, call=self.call(row.call), spelled=spelled)
 
     def call(self, call: Call) -> Call:
         return replace(call, body=self.body(call.body))
@@ -185,12 +186,8 @@ class _Pruner:
             self.bodies[body] = found
         return found
 
-    def arguments(self, call: Call, given: Mapping[str, Node]) -> Mapping[str, Node]:
-        fixed = self.of(call.body.target).constants
-        return {name: node for name, node in given.items() if name not in fixed}
-
     def of(self, target: Op | Block) -> _Fixed:
-        return self.fixed.get(target, _NOTHING) if isinstance(target, Block) else _NOTHING
+        return self.fixed.get(target, _NOTHING)
 
     def target(self, target: Op | Block) -> Op | Block:
         if not isinstance(target, Block):

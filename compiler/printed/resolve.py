@@ -94,9 +94,14 @@ def _entries(network: Network, roundings: Roundings) -> Iterator[str]:
     rows = [(row, _row(row, index, network)) for index, row in enumerate(network.rows)]
     for group, members in groupby(rows, key=lambda pair: pair[0].group):
         every = [*members]
-        notes = [_note(roundings.of_row(row)) for row, _ in every]
+        said = ["; ".join(roundings.of_row(row)) for row, _ in every]
+        notes = [f"  # {comment}" if comment else "" for comment in said]
         cells = [own for _, own in every]
-        yield from _table(group, cells, notes) if group else _alone(cells, notes)
+        if group:
+            yield from _table(group, cells, notes)
+        else:
+            alone = zip(cells, notes, strict=True)
+            yield from (f"  - {writer.mapping(own)}{note}" for own, note in alone)
 
 
 def _row(row: Row, index: int, network: Network) -> Cells:
@@ -119,11 +124,6 @@ def _row(row: Row, index: int, network: Network) -> Cells:
     if row.doc:
         cells["doc"] = writer.text(row.doc)
     return cells
-
-
-def _alone(rows: Iterable[Cells], notes: Iterable[str]) -> Iterator[str]:
-    for cells, note in zip(rows, notes, strict=True):
-        yield f"  - {writer.mapping(cells)}{note}"
 
 
 def _table(group: str, rows: Sequence[Cells], notes: Sequence[str]) -> Iterator[str]:
@@ -152,11 +152,6 @@ def _columns(rows: Sequence[Cells]) -> list[str]:
 def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
     padded = [f"{cell},".ljust(width + 1) for cell, width in zip(cells, widths, strict=True)]
     return " ".join([*padded[:-1], cells[-1]])
-
-
-def _note(said: Iterable[str]) -> str:
-    comment = "; ".join(said)
-    return f"  # {comment}" if comment else ""
 
 
 # -------------------------------------------------------------------------------------- blocks

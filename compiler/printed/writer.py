@@ -54,7 +54,8 @@ def _node(node: reader.Node, lines: bool = False) -> yaml.Node:
         if not is_given(node):
             return yaml.ScalarNode(f"{_TAG}null", "~")
         return _expression(node) if node.plain else _text(node)
-    flow = not lines and all(isinstance(child, reader.Scalar) for child in _children(node))
+    inner = node if isinstance(node, reader.Sequence) else node.values()
+    flow = not lines and all(isinstance(child, reader.Scalar) for child in inner)
     if isinstance(node, reader.Sequence):
         return _list((_node(child, lines) for child in node), flow)
     items = ((_text(key), _node(child, key in _LONG)) for key, child in node.items())
@@ -63,10 +64,6 @@ def _node(node: reader.Node, lines: bool = False) -> yaml.Node:
 
 _LONG = ("steps", "let")
 """Keys of a block whose entries stand on lines of their own."""
-
-
-def _children(node: reader.Sequence | reader.Mapping) -> Iterable[reader.Node]:
-    return node if isinstance(node, reader.Sequence) else node.values()
 
 
 @lru_cache(maxsize=4096)

@@ -12,14 +12,7 @@ from dataclasses import dataclass, field
 from pydantic_core import ValidationError
 
 from archc.compiler.language import expressions as ex
-from archc.compiler.language.problems import (
-    Enough,
-    Place,
-    Problem,
-    Reporter,
-    choices,
-    suggest,
-)
+from archc.compiler.language.problems import Enough, Place, Problem, Reporter, choices, suggest
 from archc.compiler.spec.conditions import Condition, row_values
 from archc.compiler.spec.nodes import problems_of
 from archc.compiler.spec.reader import Scalar, Sequence
@@ -251,10 +244,8 @@ class _Changes(Reporter):
         """Whether an entry may stand beside a row: cells need a table, and tables do not nest."""
         place = ("beside this row", slot.entry.place)
         if isinstance(entry, Sequence) and slot.table is None:
-            message, hint = "cells outside a table", "write `{block: ...}`"
-            self.report(
-                "E061", f"{message}: `{slot.name}` stands in none", entry.place, hint, place
-            )
+            message = f"cells outside a table: `{slot.name}` stands in none"
+            self.report("E061", message, entry.place, "write `{block: ...}`", place)
         elif isinstance(entry, TableSpec) and slot.table is not None:
             message, hint = "a table within a table", "insert rows here, or insert beside the table"
             self.report("E061", message, entry.place, hint, place)
