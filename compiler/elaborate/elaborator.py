@@ -99,7 +99,10 @@ class Elaborator:
 
     def settled(self, block: Block, body: Body) -> Body:
         """`body` with stand-ins for the arguments whose activations are all of vectors."""
-        for name, act in activations.asked_for(body).items():
+        for name in block.parameter:
+            act = body.arguments[name]
+            if not isinstance(act, Block):
+                continue
             maps = activations.applied(body, name)
             if maps == {True, False}:
                 message = f"`{name}` of `{block.name}` is for feature maps and for vectors"

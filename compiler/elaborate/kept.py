@@ -67,7 +67,9 @@ def _in_block(
     body: Body, block: Block, names: frozenset[str], inputs: frozenset[str], seen: Seen
 ) -> str | None:
     kinds = {p.name: p.type for p in block.parameters if p.name in names}
-    for node, condition in _expressions(block):
+    conditions = [(step.when, True) for step in block.steps if step.when is not None]
+    given = [(node, False) for _, invoke in block.invokes() for _, node in invoke.arguments]
+    for node, condition in (*conditions, *given):
         for name in tested_sizes(node, kinds, condition):
             return f"`{name}` of `{block.name}`, a size that it compares,"
     channels = interface(block).channels
@@ -87,10 +89,3 @@ def _in_block(
         if what is not None:
             return what
     return None
-
-
-def _expressions(block: Block) -> Iterator[tuple[Node, bool]]:
-    """What the code of a block works out, each with whether it is a condition."""
-    yield from ((step.when, True) for step in block.steps if step.when is not None)
-    for _, invoke in block.invokes():
-        yield from ((node, False) for _, node in invoke.arguments)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 
-from archc.compiler.bind.origins import Origins, Settings
 from archc.compiler.bind.program import Program
+from archc.compiler.bind.settings import Settings
 from archc.compiler.elaborate.elaborator import elaborator_for
+from archc.compiler.elaborate.origins import Origins
 from archc.compiler.elaborate.rows import Output, Rows, check_known, unused
 from archc.compiler.ir.network import Network, Parameter, Tensor
 from archc.compiler.language import expressions as ex

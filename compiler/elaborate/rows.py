@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 
-from archc.compiler.bind.origins import Origins
 from archc.compiler.bind.rows import REPEAT, RowTemplate
 from archc.compiler.elaborate.elaborator import Elaborator, check_ops, reaching
 from archc.compiler.elaborate.kept import decided, tested_sizes
+from archc.compiler.elaborate.origins import Origins
 from archc.compiler.ir.interface import called_channels, placed, resolved, spellable
 from archc.compiler.ir.network import Block, Body, Call, Op, Row, Tensor
 from archc.compiler.ir.whole import fraction

@@ -64,12 +64,6 @@ def stand_in(block: Block, x: Tensor) -> str:
     return block.on_vectors
 
 
-def asked_for(body: Body) -> dict[str, Block]:
-    """The parameters of a block's call whose values are blocks that serve as activations."""
-    values = {p.name: body.arguments[p.name] for p in body.target.parameters}
-    return {name: value for name, value in values.items() if isinstance(value, Block)}
-
-
 def decided(block: Block, name: str) -> Iterator[tuple[Invoke, str]]:
     """The calls within a block that its parameter decides about, each with the argument."""
     names = _depending(block, name)

@@ -37,21 +37,21 @@ def resolve(path: Path, settings: Given | None = None, include: Iterable[Path] =
     """
     program, network = compile_program(path, settings, include)
     _check_words(network)
-    needed = _needed(network)
+    needed, roundings = _needed(network), Roundings(program, network)
     parts = (
-        _head(program, network, file_name(path)),
+        _head(program, network, roundings, file_name(path)),
         _keys(network, {block.name for block in needed}),
-        _entries(network, Roundings(program, network)),
+        _entries(network, roundings),
         _blocks((block.name, program.definitions[block.name]) for block in needed),
     )
     return "".join(f"{line}\n" for part in parts for line in part)
 
 
-def _head(program: Program, network: Network, source: str) -> Iterator[str]:
+def _head(program: Program, network: Network, roundings: Roundings, source: str) -> Iterator[str]:
     settings = [f"{name}={show(network.settings[name])}" for name in network.changed]
     given = f" with {', '.join(settings)}" if settings else ""
     yield f"# {quote(source)}{given}: every number worked out."
-    yield from (f"# {line}" for line in Roundings(program, network).of_values())
+    yield from (f"# {line}" for line in roundings.of_values())
     yield f"archc: {FORMAT}"
     yield f"name: {writer.text(network.name)}"
     for key in ("source", "doc"):

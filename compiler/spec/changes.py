@@ -263,7 +263,8 @@ class _Changes(Reporter):
 
     def check_needed(self, entries: Iterable[TableSpec | CallSpec], known: Iterable[str]) -> None:
         """Reports rows that are gone, or called otherwise, though `from` names them."""
-        rows = [*_rows(entries)]
+        every = [row for e in entries for row in (e.rows if isinstance(e, TableSpec) else [e])]
+        rows = [row for row in every if isinstance(row, CallSpec) and row.is_sound]
         names = {str(row.name or row.block) for row in rows} | {*known}
         names |= {str(e.name) for e in entries if isinstance(e, TableSpec)}
         gone = {name: slot for name, slot in self.by_name.items() if name not in names}
@@ -276,12 +277,6 @@ class _Changes(Reporter):
                 message = f"the row `{node.id}` cannot be {verb}: another takes from it"
                 hint = "change the `from` of that row too"
                 self.report("E061", message, place, hint, ("taken here", node.place))
-
-
-def _rows(entries: Iterable[TableSpec | CallSpec]) -> Iterator[CallSpec]:
-    for entry in entries:
-        rows = entry.rows if isinstance(entry, TableSpec) else [entry]
-        yield from (row for row in rows if isinstance(row, CallSpec) and row.is_sound)
 
 
 def _fixed(table: TableSpec) -> set[str]:

@@ -34,15 +34,11 @@ def refusing(place: Place) -> Iterator[None]:
         raise refusal(*blame.at(place)) from None
 
 
-def _kind(value: object) -> str:
-    """What a node is, in the words of a person."""
-    if isinstance(value, Scalar):
-        return "nothing" if value.plain and not value else quote(value)
-    return "a mapping" if isinstance(value, reader.Mapping) else "a list"
-
-
 def misfit(value: Any, wanted: str, hint: str | None = None) -> Problem:
-    return Problem("E012", f"{_kind(value)} where {wanted} belongs", value.place, hint)
+    kind = "a mapping" if isinstance(value, reader.Mapping) else "a list"
+    if isinstance(value, Scalar):
+        kind = "nothing" if value.plain and not value else quote(value)
+    return Problem("E012", f"{kind} where {wanted} belongs", value.place, hint)
 
 
 def scalar(value: object, wanted: str) -> Scalar:

@@ -38,16 +38,12 @@ def blocks_of(specs: Specs, links: Links) -> tuple[dict[str, BlockSpec], list[Pr
     reporter = Reporter()
     with suppress(Enough):
         for key, own in every.items():
-            standing = _standing(own)
+            replaced = {path for new in own.values() if new.block.replace for path in new.below}
+            # All of them, where they replace each other in a circle.
+            standing = [path for path in own if path not in replaced] or [*own]
             found[key] = own[standing[0]].block
             reporter.tell([*_clashes(key, own, standing), *_misfits(key, own, specs)])
     return found, reporter.problems
-
-
-def _standing(own: Mapping[Path, _Definition]) -> list[Path]:
-    """The files whose definition no other one replaces; all of them where they go in a circle."""
-    replaced = {path for each in own.values() if each.block.replace for path in each.below}
-    return [path for path in own if path not in replaced] or [*own]
 
 
 def _clashes(

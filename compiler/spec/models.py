@@ -193,7 +193,6 @@ def _version(value: object) -> int:
     version = scalar(value, "the version of the format")
     if version != str(FORMAT):
         message = f"the version of the format is {quote(version)}"
-        raise refusal(
-            Problem("E012", message, version.place, f"this archc reads `archc: {FORMAT}`")
-        )
+        hint = f"this archc reads `archc: {FORMAT}`"
+        raise refusal(Problem("E012", message, version.place, hint))
     return FORMAT
