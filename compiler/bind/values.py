@@ -9,7 +9,7 @@ from functools import partial
 from archc.compiler.ir.network import Block, Op, Parameter
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.expressions import Node
-from archc.compiler.language.names import check_kept_name
+from archc.compiler.language.names import check_argument_name
 from archc.compiler.language.problems import Place, Problem, Reporter, choices, nearest, suggest
 from archc.compiler.language.values import KINDS, Type
 from archc.compiler.spec.models import ParameterSpec
@@ -64,7 +64,7 @@ class ValueBinder(Reporter):
             self.check_keys(spec, constant)
             if spec.keep and not constant:
                 with self.blaming(name.place):
-                    check_kept_name(name)
+                    check_argument_name(name)
             default = spec.default
             parameter = Parameter(
                 str(name), spec.type, None, spec.min, spec.max, spec.above, spec.below,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from archc.compiler.bind.rows import REPEAT, RowTemplate
 from archc.compiler.elaborate.elaborator import Elaborator, check_ops, reaching
-from archc.compiler.elaborate.kept import decided, tested_sizes
+from archc.compiler.elaborate.kept import decided, sizes_tested
 from archc.compiler.elaborate.origins import Origins
 from archc.compiler.ir.interface import called_channels, placed, resolved, spellable
 from archc.compiler.ir.network import Block, Body, Call, Op, Row, Tensor
@@ -93,10 +93,9 @@ class Rows:
         """Whether the row is there. One that a kept parameter decides about ends the network."""
         if not ex.names(when).keys() & self.kept:
             return ex.holds(self.fixed(when, "`when`"))
-        counted = (
-            template.group or template.repeat is not None or self.tests_sizes(when, condition=True)
-        )
-        if counted or not spellable(when) or (self.end is not None and when != self.end):
+        sizes = any(sizes_tested(when, self.kinds, condition=True))
+        counted = template.group or template.repeat is not None
+        if counted or sizes or not spellable(when) or (self.end is not None and when != self.end):
             name = min(ex.names(when).keys() & self.kept)
             message = f"`{name}` stays an argument of the model, so `when` cannot depend on it here"
             hint = "the last rows of a network can, outside of tables, if all have the same `when`"
@@ -268,12 +267,9 @@ class Rows:
     def worked_out(self, template: RowTemplate, name: str, node: Node) -> bool:
         """Whether an argument has to be known at compile time."""
         target = template.target
-        fixed = target.parameter[name].fixed or self.tests_sizes(node)
+        # A size that is compared: whoever makes the model may write it in several ways.
+        fixed = target.parameter[name].fixed or any(sizes_tested(node, self.kinds))
         return fixed or _decides_a_let(target, name) or not spellable(node)
-
-    def tests_sizes(self, node: Node, condition: bool = False) -> bool:
-        """Whether `node` compares a kept size, which a caller may write in several ways."""
-        return any(True for _ in tested_sizes(node, self.kinds, condition))
 
     def check_undecided(
         self,

@@ -192,16 +192,17 @@ class _Analysis:
 
     def check_size(self, step: Step) -> None:
         """Raises `SpecError` (E044) where the generated code would be endless."""
+        known = self.channels.get(step.name)
+        self.terms += 0 if known is None else sum(1 for _ in ex.walk(known))
         if len(self.handed) > MAX_ARGUMENTS:
             message = f"the blocks in it work out more than {MAX_ARGUMENTS} values for each call"
             hint = "give them as parameters, which calls can share"
-            raise SpecError([Problem("E044", message, step.place, hint)])
-        known = self.channels.get(step.name)
-        self.terms += 0 if known is None else sum(1 for _ in ex.walk(known))
-        if self.terms > MAX_TERMS:
+        elif self.terms > MAX_TERMS:
             message = f"the channels of these steps come to more than {MAX_TERMS:,} terms"
             hint = "work them out under `let`"
-            raise SpecError([Problem("E044", message, step.place, hint)])
+        else:
+            return
+        raise SpecError([Problem("E044", message, step.place, hint)])
 
     def invoke(self, invoke: Invoke, optional: bool) -> None:
         passed = list(invoke.arguments)
@@ -238,7 +239,7 @@ class _Analysis:
             for name, node in invoke.arguments
         ]
         if any(found):
-            raise SpecError([problem for problem in found if problem is not None])
+            raise SpecError(filter(None, found))
 
     def hand_through(
         self, invoke: Invoke, callee: Interface, optional: bool
@@ -369,21 +370,17 @@ def spellable(node: Node) -> bool:
 def _spelled(node: Node, step: str, channels: Mapping[str, Node]) -> Iterator[Node]:
     """The nodes of an expression that code spells. Raises `SpecError` (E023)."""
     hint = "work it out under `let` and use its name here"
-    inputs = "work it out under `let`, from the block's inputs, and use its name here"
     for child in ex.walk(node):
-        if isinstance(child, ex.Attribute):
-            if child.field != "channels":
-                message = f"generated code does not know `{child.id}.{child.field}`"
-                raise SpecError([Problem("E023", message, child.place, inputs)])
-            if child.id not in channels:
-                message = f"`{child.id}.channels` depends on the input's size"
-                raise SpecError([Problem("E023", message, child.place, TWO_ROWS)])
-            yield from ex.walk(channels[child.id])
+        message = None
+        if isinstance(child, ex.Attribute) and child.field != "channels":
+            message = f"generated code does not know `{child.id}.{child.field}`"
+            hint = "work it out under `let`, from the block's inputs, and use its name here"
+        elif isinstance(child, ex.Attribute) and child.id not in channels:
+            message, hint = f"`{child.id}.channels` depends on the input's size", TWO_ROWS
         elif isinstance(child, ex.Call) and child.function not in PYTHON_FUNCTIONS:
             message = f"generated code has no `{child.function}`"
-            raise SpecError([Problem("E023", message, child.place, hint)])
         elif isinstance(child, ex.Binary) and child.operator == "/":
             message = "generated code does no division into fractions"
+        if message is not None:
             raise SpecError([Problem("E023", message, child.place, hint)])
-        else:
-            yield child
+        yield from ex.walk(channels[child.id]) if isinstance(child, ex.Attribute) else (child,)

@@ -324,7 +324,10 @@ def _mapping(properties: Schema, doc: str) -> Schema:
 
 
 def _tables(definitions: Schema, targets: Iterable[_Target]) -> None:
-    arguments = dict(_columns(definitions, targets))
+    arguments = {}
+    for name in sorted({name for target in targets for name in target.parameters}):
+        owners = [target.name for target in targets if name in target.parameters]
+        arguments[name] = _column({owner: definitions[f"{owner}.{name}"] for owner in owners})
     row = definitions["RowSpec"]["properties"]
     words = [key for key in row if key != "block" and not is_value(key)]
     texts = {key: {**row[key], "type": ["string", "null"]} for key in words}
@@ -338,13 +341,6 @@ def _tables(definitions: Schema, targets: Iterable[_Target]) -> None:
     cells = {name: _ref(f"column.{name}") for name in columns}
     keys["set"] = _mapping(cells, DOCS["TableSpec"]["set"])
     table["allOf"] = [*_lengths(), *_cells(columns)]
-
-
-def _columns(definitions: Schema, targets: Iterable[_Target]) -> Iterator[tuple[str, Schema]]:
-    """For each argument's name, what it may be in one block or another."""
-    for name in sorted({name for target in targets for name in target.parameters}):
-        owners = [target.name for target in targets if name in target.parameters]
-        yield name, _column({owner: definitions[f"{owner}.{name}"] for owner in owners})
 
 
 def _column(owners: Schema) -> Schema:
@@ -363,27 +359,24 @@ def _lengths() -> Iterator[Schema]:
     """A row has one cell for each column."""
     for count in range(1, MAX_COLUMNS + 1):
         exactly = {"minItems": count, "maxItems": count}
-        yield {
-            "if": {"properties": {"columns": exactly}, "required": ["columns"]},
-            "then": {"properties": {"rows": {"items": exactly}}},
-        }
+        yield _of_table({"columns": exactly}, exactly)
 
 
 def _cells(names: Iterable[str]) -> Iterator[Schema]:
     """A cell is what its column says, but where `set` makes something else of it."""
     for name in names:
         for index in range(MAX_COLUMNS):
-            column = {"minItems": index + 1, "prefixItems": _at(index, {"const": name})}
+            before = [True] * index
+            column = {"minItems": index + 1, "prefixItems": [*before, {"const": name}]}
             plain = {"columns": column, "set": {"not": {"required": [name]}}}
-            cell = {"prefixItems": _at(index, _ref(f"column.{name}"))}
-            yield {
-                "if": {"properties": plain, "required": ["columns"]},
-                "then": {"properties": {"rows": {"items": cell}}},
-            }
+            cell = {"prefixItems": [*before, _ref(f"column.{name}")]}
+            yield _of_table(plain, cell)
 
 
-def _at(index: int, schema: Schema) -> list[Any]:
-    return [*[True] * index, schema]
+def _of_table(keys: Schema, row: Schema) -> Schema:
+    """The rows of a table that has these keys."""
+    asked = {"properties": keys, "required": ["columns"]}
+    return {"if": asked, "then": {"properties": {"rows": {"items": row}}}}
 
 
 def _entry() -> Schema:

@@ -44,10 +44,6 @@ def _list(items: Iterable[yaml.Node], flow: bool) -> yaml.Node:
     return yaml.SequenceNode(f"{_TAG}seq", [*items], flow_style=flow)
 
 
-def _mapping(items: Iterable[tuple[yaml.Node, yaml.Node]], flow: bool) -> yaml.Node:
-    return yaml.MappingNode(f"{_TAG}map", [*items], flow_style=flow)
-
-
 def _node(node: reader.Node, lines: bool = False) -> yaml.Node:
     """A node as it was read. On one line where it holds scalars alone, unless `lines` are asked."""
     if isinstance(node, reader.Scalar):
@@ -58,8 +54,8 @@ def _node(node: reader.Node, lines: bool = False) -> yaml.Node:
     flow = not lines and all(isinstance(child, reader.Scalar) for child in inner)
     if isinstance(node, reader.Sequence):
         return _list((_node(child, lines) for child in node), flow)
-    items = ((_text(key), _node(child, key in _LONG)) for key, child in node.items())
-    return _mapping(items, flow)
+    items = [(_text(key), _node(child, key in _LONG)) for key, child in node.items()]
+    return yaml.MappingNode(f"{_TAG}map", items, flow_style=flow)
 
 
 _LONG = ("steps", "let")
