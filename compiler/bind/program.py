@@ -14,9 +14,9 @@ from archc.compiler.bind.blocks import Blocks
 from archc.compiler.bind.rows import RowBinder, RowTemplate
 from archc.compiler.bind.values import ANY, Scope, ValueBinder
 from archc.compiler.ir.catalogue import CATALOGUE
-from archc.compiler.ir.network import Block, Op, Parameter, Row
+from archc.compiler.ir.network import Block, Op, Parameter, Row, named
 from archc.compiler.language.closure import closure
-from archc.compiler.language.expressions import Literal, Node, walk
+from archc.compiler.language.expressions import Node
 from archc.compiler.language.problems import Enough, Problem
 from archc.compiler.language.values import Type
 from archc.compiler.spec.load import Files
@@ -109,15 +109,9 @@ def _check_circle(
     def onward(other: Block) -> list[Block]:
         return [
             *other.names(),
-            *(b for n in defaults.get(other.name, {}).values() for b in _named(n)),
+            *(b for n in defaults.get(other.name, {}).values() for b in named(n)),
         ]
 
     for node in defaults.get(block.name, {}).values():
-        if block in closure(_named(node), onward):
+        if block in closure(named(node), onward):
             values.report("E036", f"with this, the block `{block.name}` uses itself", node.place)
-
-
-def _named(node: Node) -> list[Block]:
-    """The blocks that an expression names."""
-    literals = (n.value for n in walk(node) if isinstance(n, Literal))
-    return [value for value in literals if isinstance(value, Block)]

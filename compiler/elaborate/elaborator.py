@@ -7,7 +7,18 @@ from dataclasses import replace
 from functools import lru_cache
 
 from archc.compiler.ir import activations
-from archc.compiler.ir.network import Block, Body, Call, Cost, Invoke, Op, Step, Tensor, Use
+from archc.compiler.ir.network import (
+    Arguments,
+    Block,
+    Body,
+    Call,
+    Cost,
+    Invoke,
+    Op,
+    Step,
+    Tensor,
+    Use,
+)
 from archc.compiler.ir.ops.elementwise import ACTIVATION
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.expressions import Node, Value
@@ -128,16 +139,14 @@ class Elaborator:
         self, block: Block, arguments: Mapping[str, Value], inputs: tuple[Tensor, ...]
     ) -> Body:
         values = dict(arguments)
-        scope = _Scope(values, dict(zip(block.inputs, inputs, strict=True)))
+        body = _BodyBuilder(self, block, values, inputs)
         for name, node in block.lets:
-            scope[name] = values[name] = ex.whole(_evaluated(node, scope))
-        body = _BodyBuilder(self, block, scope)
+            body.scope[name] = values[name] = ex.whole(_evaluated(node, body.scope))
         for step in block.steps:
             body.step(step)
-        result = block.steps[-1].name
-        output = scope.tensor(result)
-        _check_channels(block, output, scope)
-        calls, feed = tuple(body.calls), body.feeds[result]
+        output, feed = body.outputs[block.steps[-1].name]
+        _check_channels(block, output, body.scope)
+        calls = tuple(body.calls)
         needed = reaching(calls, {feed})
         _check_used(block, calls, needed)
         unused = frozenset(i for i in range(len(inputs)) if -1 - i not in needed)
@@ -187,18 +196,6 @@ def _check_written_out(block: Block, body: Body) -> None:
             raise Invalid("E049", message, f"write `{other}` here", place=places[call.name])
 
 
-class _Scope(dict[str, object]):
-    """Values by name, and tensors by name after a dot."""
-
-    def __init__(self, values: Mapping[str, Value], tensors: Mapping[str, Tensor]) -> None:
-        super().__init__(values)
-        for name, tensor in tensors.items():
-            self[f".{name}"] = tensor
-
-    def tensor(self, name: str) -> Tensor:
-        return self[f".{name}"]  # type: ignore[return-value]
-
-
 def check_ops(count: int) -> int:
     if count > MAX_OPS:
         raise Invalid("E044", f"this comes to more than {MAX_OPS:,} ops")
@@ -215,24 +212,30 @@ def _evaluated(node: Node, scope: Mapping[str, object]) -> Value:
 
 
 class _BodyBuilder:
-    def __init__(self, elaborator: Elaborator, block: Block, scope: _Scope) -> None:
+    def __init__(
+        self, elaborator: Elaborator, block: Block, values: Arguments, inputs: tuple[Tensor, ...]
+    ) -> None:
         self.elaborator = elaborator
         self.block = block
-        self.scope = scope
+        self.scope: dict[str, object] = dict(values)
+        """Values by name, and tensors by name after a dot."""
         self.calls: list[Call] = []
-        self.feeds = {name: -1 - index for index, name in enumerate(block.inputs)}
+        self.outputs: dict[str, tuple[Tensor, int]] = {}
+        """Each tensor by name, and what gives it: see `Call.feeds`."""
+        for index, (name, x) in enumerate(zip(block.inputs, inputs, strict=True)):
+            self.put(name, (x, -1 - index))
+
+    def put(self, name: str, output: tuple[Tensor, int]) -> None:
+        self.outputs[name] = output
+        self.scope[f".{name}"] = output[0]
 
     def step(self, step: Step) -> None:
         made = step.when is None or ex.holds(_evaluated(step.when, self.scope))
-        found = self.invoke(step.call) if made else self.named(step.first)
-        self.scope[f".{step.name}"], self.feeds[step.name] = found
-
-    def named(self, name: str) -> tuple[Tensor, int]:
-        return self.scope.tensor(name), self.feeds[name]
+        self.put(step.name, self.invoke(step.call) if made else self.outputs[step.first])
 
     def invoke(self, invoke: Invoke) -> tuple[Tensor, int]:
         given = [
-            self.invoke(operand) if isinstance(operand, Invoke) else self.named(operand.name)
+            self.invoke(operand) if isinstance(operand, Invoke) else self.outputs[operand.name]
             for operand in invoke.operands
         ]
         tensors, feeds = zip(*given, strict=True)

@@ -268,7 +268,9 @@ def _unread(program: Program, network: Network) -> Iterator[Problem]:
             lets = program.definitions[block.name].let
             declared += [(name, _key(lets, name), node) for name, node in block.lets]
             where = f" of the block `{block.name}`"
-            yield from _unmentioned(declared, _said_in(block), _own_source(program), where)
+            promised = () if block.channels is None else (block.channels,)
+            said = (*block.expressions(), *promised)
+            yield from _unmentioned(declared, said, _own_source(program), where)
 
 
 def _own_source(program: Program) -> Source:
@@ -286,14 +288,6 @@ def _said_by(template: RowTemplate) -> Iterator[Node]:
     yield from template.arguments.values()
     yield from template.sources or ()
     yield from (node for node in (template.when, template.repeat) if node is not None)
-
-
-def _said_in(block: Block) -> Iterator[Node]:
-    """Every expression of a block's steps, and what it promises of its channels."""
-    yield from () if block.channels is None else (block.channels,)
-    for step, invoke in block.invokes():
-        yield from () if step.when is None else (step.when,)
-        yield from (node for _, node in invoke.arguments)
 
 
 def _unmentioned(

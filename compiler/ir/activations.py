@@ -66,7 +66,9 @@ def stand_in(block: Block, x: Tensor) -> str:
 
 def decided(block: Block, name: str) -> Iterator[tuple[Invoke, str]]:
     """The calls within a block that its parameter decides about, each with the argument."""
-    names = _depending(block, name)
+    names = {name}
+    for let, node in block.lets:
+        names |= {let} if ex.names(node).keys() & names else set()
     for _, invoke in block.invokes():
         for argument, node in invoke.arguments:
             if ex.names(node).keys() & names:
@@ -103,11 +105,3 @@ def _handed_on(decision: tuple[Block, str]) -> Iterator[tuple[Block, str]]:
     for invoke, argument in decided(*decision):
         if isinstance(invoke.target, Block):
             yield invoke.target, argument
-
-
-def _depending(block: Block, name: str) -> set[str]:
-    """The parameter and every `let` that follows from it."""
-    names = {name}
-    for let, node in block.lets:
-        names |= {let} if ex.names(node).keys() & names else set()
-    return names

@@ -295,11 +295,19 @@ class Block(Definition):
         """Every block that the definition names where an activation belongs."""
         nodes = [p.default for p in self.parameters if p.default is not None]
         nodes += [node for _, node in self.lets]
-        nodes += [step.when for step in self.steps if step.when is not None]
-        nodes += [node for _, invoke in self.invokes() for _, node in invoke.arguments]
-        for node in nodes:
-            values = (n.value for n in walk(node) if isinstance(n, Literal))
-            yield from (value for value in values if isinstance(value, Block))
+        for node in (*nodes, *self.expressions()):
+            yield from named(node)
+
+    def expressions(self) -> Iterator[Node]:
+        """Every expression of the steps: their conditions, and what they give to calls."""
+        yield from (step.when for step in self.steps if step.when is not None)
+        yield from (node for _, invoke in self.invokes() for _, node in invoke.arguments)
+
+
+def named(node: Node) -> Iterator[Block]:
+    """The blocks that an expression names."""
+    values = (n.value for n in walk(node) if isinstance(n, Literal))
+    return (value for value in values if isinstance(value, Block))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
