@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from archc.compiler.bind.rows import REPEAT, RowTemplate
 from archc.compiler.elaborate.elaborator import Elaborator, check_ops, reaching
@@ -173,10 +173,15 @@ class Rows:
         except Invalid as invalid:
             self.blame(template, invalid, feeds)
             return FAILED
-        row = self.worked_out_row(template, body, feeds, inputs)
-        tap = self.checked_tap(row, template.row.tap) if last and template.row.tap else None
+        spelled = self.spelled(template, inputs)
+        self.check_undecided(template, body, spelled, inputs)
+        call = Call(self.numbered(template), body, tuple(feed - 1 for feed in feeds))
+        tap = self.checked_tap(call, template.row.tap) if last and template.row.tap else None
         doc = str(template.row.doc or "") if first else ""
-        self.rows.append(replace(row, tap=tap, doc=doc))
+        group, place, known = template.group, template.place, tuple(x.channels for x in inputs)
+        when = None if self.end is None else ex.substitute(self.end, self.folded(place))
+        row = Row(call, spelled, known, group, place, when, tap, doc)
+        self.rows.append(row)
         channels = self.output_channels(template, body, row.spelled, row.channels)
         return Output(body.output, channels, f"`{row.call.name}`")
 
@@ -206,27 +211,20 @@ class Rows:
         said = ", ".join(f"`{name}` is what {x.name} gives" for name, x in pairs)
         return f"{invalid.hint}; {said}" if invalid.hint else said
 
-    def worked_out_row(
-        self, template: RowTemplate, body: Body, feeds: tuple[int, ...], inputs: tuple[Output, ...]
-    ) -> Row:
-        spelled = self.spelled(template, inputs)
-        self.check_undecided(template, body, spelled, inputs)
-        name = template.name
-        if template.group:
-            name = f"{template.group}.{self.counts[template.group]}"
-            self.counts[template.group] += 1
-        call = Call(name, body, tuple(feed - 1 for feed in feeds))
-        channels = tuple(x.channels for x in inputs)
-        when = None if self.end is None else ex.substitute(self.end, self.folded(template.place))
-        return Row(call, spelled, channels, template.group, template.place, when)
+    def numbered(self, template: RowTemplate) -> str:
+        """The row's own name, or its group's and its number there."""
+        if template.group is None:
+            return template.name
+        self.counts[template.group] += 1
+        return f"{template.group}.{self.counts[template.group] - 1}"
 
-    def checked_tap(self, row: Row, tap: str) -> str:
+    def checked_tap(self, call: Call, tap: str) -> str:
         hint = "tap a row above it"
-        if not row.call.body.output.is_map:
-            gives = f"`{row.call.name}` gives a vector of {row.call.body.output}"
+        if not call.body.output.is_map:
+            gives = f"`{call.name}` gives a vector of {call.body.output}"
             raise Invalid("E043", f"{gives}, and a tap is of a feature map", hint)
         if self.end is not None:
-            message = f"`{row.call.name}` may be left out, so it cannot be tapped"
+            message = f"`{call.name}` may be left out, so it cannot be tapped"
             raise Invalid("E024", message, hint)
         return str(tap)
 
