@@ -173,6 +173,20 @@ class Rows:
         except Invalid as invalid:
             self.blame(template, invalid, feeds)
             return FAILED
+        row = self.row(template, body, feeds, inputs, first, last)
+        self.rows.append(row)
+        channels = self.output_channels(template, body, row.spelled, row.channels)
+        return Output(body.output, channels, f"`{row.call.name}`")
+
+    def row(
+        self,
+        template: RowTemplate,
+        body: Body,
+        feeds: tuple[int, ...],
+        inputs: tuple[Output, ...],
+        first: bool,
+        last: bool,
+    ) -> Row:
         spelled = self.spelled(template, inputs)
         self.check_undecided(template, body, spelled, inputs)
         call = Call(self.numbered(template), body, tuple(feed - 1 for feed in feeds))
@@ -180,10 +194,7 @@ class Rows:
         doc = str(template.row.doc or "") if first else ""
         group, place, known = template.group, template.place, tuple(x.channels for x in inputs)
         when = None if self.end is None else ex.substitute(self.end, self.folded(place))
-        row = Row(call, spelled, known, group, place, when, tap, doc)
-        self.rows.append(row)
-        channels = self.output_channels(template, body, row.spelled, row.channels)
-        return Output(body.output, channels, f"`{row.call.name}`")
+        return Row(call, spelled, known, group, place, when, tap, doc)
 
     def blame(self, template: RowTemplate, invalid: Invalid, feeds: tuple[int, ...]) -> None:
         """Reports a problem at the user's cell that caused it, or else at the row."""
