@@ -155,7 +155,8 @@ class _Loader(Reporter):
             return None
         small = len(base.place.source.text) + len(spec.place.source.text) < LARGE
         extend = _extended if small else _extended.__wrapped__
-        merged, problems = extend(base, spec)
+        # Pyright takes a model for one that cannot be hashed; see `SpecNode`.
+        merged, problems = extend(base, spec)  # pyright: ignore[reportArgumentType]
         self.tell(problems)
         return None if problems else merged
 

@@ -70,7 +70,7 @@ def like(value: reader.Node, content: dict[Any, Any]) -> reader.Mapping:
 
 def problems_of(error: ValidationError) -> list[Problem]:
     """What a model says is wrong with a node."""
-    return [problem for each in error.errors() for problem in each["ctx"]["problems"]]
+    return [problem for each in error.errors() for problem in each.get("ctx", {})["problems"]]
 
 
 def _own_errors(error: ValidationError, fields: Iterable[str]) -> list[dict[str, Any]]:
