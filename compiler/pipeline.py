@@ -12,9 +12,8 @@ from archc.compiler.bind.program import Program, bind
 from archc.compiler.bind.settings import Given, read_settings
 from archc.compiler.elaborate.network import elaborate
 from archc.compiler.ir.interface import interface, output_channels
-from archc.compiler.ir.network import Block, Network
+from archc.compiler.ir.network import Network
 from archc.compiler.language import expressions as ex
-from archc.compiler.language.identity import Identity
 from archc.compiler.language.problems import Enough, Problem, Reporter, SpecError, in_reading_order
 from archc.compiler.spec.load import LARGE, Files, load
 
@@ -49,7 +48,10 @@ def check_interfaces(program: Program) -> Result:
             with reporter.blaming(block.place):
                 terms += interface(block).terms
             if terms > MAX_TERMS:
-                reporter.tell([_too_many_terms(block)])
+                message = (
+                    f"the channels of the steps up to here come to more than {MAX_TERMS:,} terms"
+                )
+                reporter.report("E044", message, block.place, "work them out under `let`")
                 break
     if not reporter.problems:
         reporter.tell(_defaults_of_channels(program))
@@ -58,11 +60,6 @@ def check_interfaces(program: Program) -> Result:
 
 MAX_TERMS = 2**17
 """Of the channels of all blocks' steps."""
-
-
-def _too_many_terms(block: Block) -> Problem:
-    message = f"the channels of the steps up to here come to more than {MAX_TERMS:,} terms"
-    return Problem("E044", message, block.place, "work them out under `let`")
 
 
 def _defaults_of_channels(program: Program) -> Iterator[Problem]:
@@ -128,17 +125,13 @@ def compile_program(
     """
     first, *middle, last = passes(settings or {}, include)
     files = run(path, (first,))
-    bound = _bound if _size(files) < LARGE else _bound.__wrapped__
-    key = Identity(files.spec, *files.libraries, value=files)
-    program = bound(key, tuple(middle), str(path))
+    specs = (spec for spec in (files.spec, *files.libraries) if spec is not None)
+    size = sum(len(spec.place.source.text) for spec in specs)
+    bound = _bound if size < LARGE else _bound.__wrapped__
+    program = bound(files, tuple(middle), str(path))
     return program, run(program, (last,), str(path))
 
 
-def _size(files: Files) -> int:
-    every = (spec for spec in (files.spec, *files.libraries) if spec is not None)
-    return sum(len(spec.place.source.text) for spec in every)
-
-
 @lru_cache(maxsize=32)
-def _bound(files: Identity, passes: tuple[Pass, ...], name: str) -> Program:
-    return run(files.value, passes, name)  # type: ignore[no-any-return]
+def _bound(files: Files, passes: tuple[Pass, ...], name: str) -> Program:
+    return run(files, passes, name)  # type: ignore[no-any-return]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -122,8 +122,10 @@ class _BlockBinder:
         lets = tuple(self.lets())
         steps = [self.step(step) for step in spec.steps]
         steps += self.returned()
-        if None not in steps:
-            self.check_used(steps)
+        for step in () if None in steps else filter(None, steps):
+            if step.name not in self.used:
+                message = f"nothing uses the step `{step.name}`"
+                self.binder.report("E039", message, step.place, "remove it, or use it")
         return Block(
             str(self.name), str(spec.doc), tuple(map(str, spec.inputs)), parameters, lets,
             tuple(step for step in steps if step), channels, self.name_place(),
@@ -174,12 +176,6 @@ class _BlockBinder:
         self.used.add(name)
         return [Step(name, call, None, node.place)] if isinstance(call, Invoke) else []
 
-    def check_used(self, steps: Iterable[Step | None]) -> None:
-        for step in steps:
-            if step is not None and step.name not in self.used:
-                message = f"nothing uses the step `{step.name}`"
-                self.binder.report("E039", message, step.place, "remove it, or use it")
-
     # --------------------------------------------------------------------------- tensors
 
     def tensor(self, node: Node, name: str) -> Invoke | Use | None:
@@ -222,15 +218,12 @@ class _BlockBinder:
             else:
                 given[key] = value
         if len(surplus) > len(free) or len(tensors) < max(1, count):
-            self.wrong_count(node, target)
+            labels = ["first", "second", "..."] if target.variadic else target.inputs
+            takes = f"{target.name}({', '.join([*labels, *target.parameter])})"
+            self.binder.report("E037", f"the arguments do not fit `{takes}`", node.place)
             return None
         ordered = [tensors[label] for label in _labels(target, count)]
         return self.invoke(node, name, target, ordered, given)
-
-    def wrong_count(self, node: ex.Call, target: Op | Block) -> None:
-        tensors = ["first", "second", "..."] if target.variadic else target.inputs
-        takes = ", ".join([*tensors, *target.parameter])
-        self.binder.report("E037", f"the arguments do not fit `{target.name}({takes})`", node.place)
 
     def nested(self, name: str) -> str:
         """What a call within a step goes by: `name`, unless a step is called so."""

@@ -14,8 +14,9 @@ from archc.compiler.bind.blocks import Blocks
 from archc.compiler.bind.rows import RowBinder, RowTemplate
 from archc.compiler.bind.values import ANY, Scope, ValueBinder
 from archc.compiler.ir.catalogue import CATALOGUE
-from archc.compiler.ir.network import Block, Op, Parameter, Row
-from archc.compiler.language.expressions import Literal, Node, walk
+from archc.compiler.ir.network import Block, Op, Parameter, Row, named
+from archc.compiler.language.closure import closure
+from archc.compiler.language.expressions import Node
 from archc.compiler.language.problems import Enough, Problem
 from archc.compiler.language.values import Type
 from archc.compiler.spec.load import Files
@@ -122,19 +123,13 @@ def _check_circle(
     block: Block, defaults: Mapping[str, Mapping[str, Node]], values: ValueBinder
 ) -> None:
     """Reports a default that makes a block use itself: as an activation, here or further down."""
+
+    def onward(other: Block) -> list[Block]:
+        return [
+            *other.names(),
+            *(b for n in defaults.get(other.name, {}).values() for b in named(n)),
+        ]
+
     for node in defaults.get(block.name, {}).values():
-        pending, seen = _named(node), set[Block]()
-        while pending:
-            other = pending.pop()
-            if other not in seen:
-                seen.add(other)
-                given = defaults.get(other.name, {}).values()
-                pending += [*other.names(), *(b for own in given for b in _named(own))]
-        if block in seen:
+        if block in closure(named(node), onward):
             values.report("E036", f"with this, the block `{block.name}` uses itself", node.place)
-
-
-def _named(node: Node) -> list[Block]:
-    """The blocks that an expression names."""
-    literals = (n.value for n in walk(node) if isinstance(n, Literal))
-    return [value for value in literals if isinstance(value, Block)]

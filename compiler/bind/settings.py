@@ -11,7 +11,6 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from archc.compiler.bind.origins import Settings
 from archc.compiler.bind.program import Program
 from archc.compiler.ir.activations import check_serves
 from archc.compiler.ir.network import Block, Parameter
@@ -33,6 +32,8 @@ from archc.compiler.language.values import ACTIVATIONS, KINDS
 
 Given = Mapping[str, object]
 """Settings as they are given: values, or their text as on the command line, by name."""
+Settings = Mapping[str, tuple[Value, Place]]
+"""Values of parameters, each with a place."""
 
 
 def read_settings(program: Program, given: Given) -> tuple[Settings, list[Problem]]:

@@ -9,7 +9,7 @@ from functools import partial
 from archc.compiler.ir.network import Block, Op, Parameter
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.expressions import Node
-from archc.compiler.language.names import check_kept_name
+from archc.compiler.language.names import check_argument_name
 from archc.compiler.language.problems import Place, Problem, Reporter, choices, nearest, suggest
 from archc.compiler.language.values import KINDS, Type
 from archc.compiler.spec.models import ParameterSpec
@@ -71,7 +71,8 @@ class ValueBinder(Reporter):
         for name, spec in specs.items():
             self.check_keys(spec, constant)
             if spec.keep and not constant:
-                self.check_kept(name)
+                with self.blaming(name.place):
+                    check_argument_name(name)
             default = spec.default
             parameter = Parameter(
                 str(name), spec.type, None, spec.min, spec.max, spec.above, spec.below,
@@ -83,11 +84,6 @@ class ValueBinder(Reporter):
                     default = self.argument(parameter, default, known)
             scope[str(name)] = spec.type
             yield replace(parameter, default=default)
-
-    def check_kept(self, name: Scalar) -> None:
-        """Reports a name that an argument of a generated model cannot have."""
-        with self.blaming(name.place):
-            check_kept_name(name)
 
     def check_keys(self, spec: ParameterSpec, of_block: bool) -> None:
         """Reports keys of a parameter that would do nothing."""

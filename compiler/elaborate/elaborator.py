@@ -7,7 +7,18 @@ from dataclasses import replace
 from functools import lru_cache
 
 from archc.compiler.ir import activations
-from archc.compiler.ir.network import Block, Body, Call, Cost, Invoke, Op, Tensor, Use
+from archc.compiler.ir.network import (
+    Arguments,
+    Block,
+    Body,
+    Call,
+    Cost,
+    Invoke,
+    Op,
+    Step,
+    Tensor,
+    Use,
+)
 from archc.compiler.ir.ops.elementwise import ACTIVATION
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.expressions import Node, Value
@@ -40,8 +51,13 @@ MAX_BODIES = 2**13
 """Calls, and calls in them, that are remembered before all are forgotten."""
 
 
+def elaborator_for(defaults: Defaults) -> Elaborator:
+    """The one that all networks of these `defaults` share."""
+    return _elaborator(tuple((name, tuple(own.items())) for name, own in defaults.items()))
+
+
 @lru_cache(maxsize=8)
-def elaborator_for(defaults: tuple[tuple[str, tuple[tuple[str, Value], ...]], ...]) -> Elaborator:
+def _elaborator(defaults: tuple[tuple[str, tuple[tuple[str, Value], ...]], ...]) -> Elaborator:
     return Elaborator({name: dict(values) for name, values in defaults})
 
 
@@ -64,7 +80,9 @@ class Elaborator:
         body = self.bodies.get(key)
         if body is None:
             if self.count > MAX_BODIES:
-                self.forget()
+                self.bodies.clear()
+                self.base.clear()
+                self.count = 0
             if isinstance(target, Block):
                 body = self.settled(target, self.block(target, arguments, inputs))
             elif target is ACTIVATION and isinstance(arguments["act"], Block):
@@ -74,11 +92,6 @@ class Elaborator:
             self.bodies[key] = body
             self.count += 1 + len(body.calls)
         return body
-
-    def forget(self) -> None:
-        self.bodies.clear()
-        self.base.clear()
-        self.count = 0
 
     def base_of(self, target: Op | Block) -> Mapping[str, Value]:
         """Every parameter's value where a call gives none, in order of declaration."""
@@ -97,8 +110,11 @@ class Elaborator:
 
     def settled(self, block: Block, body: Body) -> Body:
         """`body` with stand-ins for the arguments whose activations are all of vectors."""
-        for name, act in activations.asked_for(body).items():
-            maps = set(activations.applied(body, name))
+        for name in block.parameter:
+            act = body.arguments[name]
+            if not isinstance(act, Block):
+                continue
+            maps = activations.applied(body, name)
             if maps == {True, False}:
                 message = f"`{name}` of `{block.name}` is for feature maps and for vectors"
                 hint = f"give it a parameter for each: `{act.name}` is for feature maps alone"
@@ -123,16 +139,14 @@ class Elaborator:
         self, block: Block, arguments: Mapping[str, Value], inputs: tuple[Tensor, ...]
     ) -> Body:
         values = dict(arguments)
-        scope = _Scope(values, dict(zip(block.inputs, inputs, strict=True)))
+        body = _BodyBuilder(self, block, values, inputs)
         for name, node in block.lets:
-            scope[name] = values[name] = ex.whole(_evaluated(node, scope))
-        body = _BodyBuilder(self, block, scope)
+            body.scope[name] = values[name] = ex.whole(_evaluated(node, body.scope))
         for step in block.steps:
-            body.step(step.name, step.call, step.when)
-        result = block.steps[-1].name
-        output = scope.tensor(result)
-        _check_channels(block, output, scope)
-        calls, feed = tuple(body.calls), body.feeds[result]
+            body.step(step)
+        output, feed = body.outputs[block.steps[-1].name]
+        _check_channels(block, output, body.scope)
+        calls = tuple(body.calls)
         needed = reaching(calls, {feed})
         _check_used(block, calls, needed)
         unused = frozenset(i for i in range(len(inputs)) if -1 - i not in needed)
@@ -182,18 +196,6 @@ def _check_written_out(block: Block, body: Body) -> None:
             raise Invalid("E049", message, f"write `{other}` here", place=places[call.name])
 
 
-class _Scope(dict[str, object]):
-    """Values by name, and tensors by name after a dot."""
-
-    def __init__(self, values: Mapping[str, Value], tensors: Mapping[str, Tensor]) -> None:
-        super().__init__(values)
-        for name, tensor in tensors.items():
-            self[f".{name}"] = tensor
-
-    def tensor(self, name: str) -> Tensor:
-        return self[f".{name}"]  # type: ignore[return-value]
-
-
 def check_ops(count: int) -> int:
     if count > MAX_OPS:
         raise Invalid("E044", f"this comes to more than {MAX_OPS:,} ops")
@@ -210,39 +212,40 @@ def _evaluated(node: Node, scope: Mapping[str, object]) -> Value:
 
 
 class _BodyBuilder:
-    def __init__(self, elaborator: Elaborator, block: Block, scope: _Scope) -> None:
+    def __init__(
+        self, elaborator: Elaborator, block: Block, values: Arguments, inputs: tuple[Tensor, ...]
+    ) -> None:
         self.elaborator = elaborator
         self.block = block
-        self.scope = scope
+        self.scope: dict[str, object] = dict(values)
+        """Values by name, and tensors by name after a dot."""
         self.calls: list[Call] = []
-        self.feeds = {name: -1 - index for index, name in enumerate(block.inputs)}
+        self.outputs: dict[str, tuple[Tensor, int]] = {}
+        """Each tensor by name, and what gives it: see `Call.feeds`."""
+        for index, (name, x) in enumerate(zip(block.inputs, inputs, strict=True)):
+            self.put(name, (x, -1 - index))
 
-    def step(self, name: str, call: Invoke | Use, when: Node | None) -> None:
-        assert isinstance(call, Invoke)
-        if when is None or ex.holds(_evaluated(when, self.scope)):
-            tensor, feed = self.invoke(call)
-        else:
-            while isinstance(call, Invoke):
-                call = call.operands[0]
-            tensor, feed = self.scope.tensor(call.name), self.feeds[call.name]
-        self.scope[f".{name}"], self.feeds[name] = tensor, feed
+    def put(self, name: str, output: tuple[Tensor, int]) -> None:
+        self.outputs[name] = output
+        self.scope[f".{name}"] = output[0]
+
+    def step(self, step: Step) -> None:
+        made = step.when is None or ex.holds(_evaluated(step.when, self.scope))
+        self.put(step.name, self.invoke(step.call) if made else self.outputs[step.first])
 
     def invoke(self, invoke: Invoke) -> tuple[Tensor, int]:
-        tensors, feeds = [], []
-        for operand in invoke.operands:
-            if isinstance(operand, Invoke):
-                tensor, feed = self.invoke(operand)
-            else:
-                tensor, feed = self.scope.tensor(operand.name), self.feeds[operand.name]
-            tensors.append(tensor)
-            feeds.append(feed)
+        given = [
+            self.invoke(operand) if isinstance(operand, Invoke) else self.outputs[operand.name]
+            for operand in invoke.operands
+        ]
+        tensors, feeds = zip(*given, strict=True)
         arguments = self.arguments(invoke)
         try:
-            body = self.elaborator.call(invoke.target, arguments, tuple(tensors))
+            body = self.elaborator.call(invoke.target, arguments, tensors)
         except Invalid as invalid:
             cause = self.parameter(dict(invoke.arguments).get(invalid.about or ""))
             raise _named(invalid, invoke, tensors).within(invoke.place, cause) from None
-        self.calls.append(Call(invoke.name, body, tuple(feeds)))
+        self.calls.append(Call(invoke.name, body, feeds))
         return body.output, len(self.calls) - 1
 
     def arguments(self, invoke: Invoke) -> dict[str, Value]:
@@ -263,16 +266,11 @@ class _BodyBuilder:
         return None
 
 
-def _named(invalid: Invalid, invoke: Invoke, tensors: list[Tensor]) -> Invalid:
+def _named(invalid: Invalid, invoke: Invoke, tensors: Sequence[Tensor]) -> Invalid:
     """`invalid` with the operands' names and shapes, where it is of them and there are several."""
     if len(tensors) < 2 or invalid.hint or invalid.place:
         return invalid
-    said = ", ".join(
-        f"`{_spoken(operand)}` is {tensor} at stride {tensor.stride}"
-        for operand, tensor in zip(invoke.operands, tensors, strict=True)
-    )
+    names = [o.name if isinstance(o, Use) else f"{o.target.name}(...)" for o in invoke.operands]
+    given = zip(names, tensors, strict=True)
+    said = ", ".join(f"`{name}` is {x} at stride {x.stride}" for name, x in given)
     return Invalid(invalid.code, invalid.message, said)
-
-
-def _spoken(operand: Invoke | Use) -> str:
-    return operand.name if isinstance(operand, Use) else f"{operand.target.name}(...)"

@@ -21,7 +21,7 @@ SIZES = ("size", "sides", "shape", "padding")
 """Kinds with more than one way to write a value in Python."""
 
 
-def tested_sizes(node: Node, kinds: Mapping[str, Type], condition: bool) -> Iterator[str]:
+def sizes_tested(node: Node, kinds: Mapping[str, Type], condition: bool = False) -> Iterator[str]:
     """The sizes whose values `node` compares or takes for true or false, as a `condition` does."""
     tested = [node] if condition else []
     for child in ex.walk(node):
@@ -67,8 +67,10 @@ def _in_block(
     body: Body, block: Block, names: frozenset[str], inputs: frozenset[str], seen: Seen
 ) -> str | None:
     kinds = {p.name: p.type for p in block.parameters if p.name in names}
-    for node, condition in _expressions(block):
-        for name in tested_sizes(node, kinds, condition):
+    conditions = [(step.when, True) for step in block.steps if step.when is not None]
+    given = [(node, False) for _, invoke in block.invokes() for _, node in invoke.arguments]
+    for node, condition in (*conditions, *given):
+        for name in sizes_tested(node, kinds, condition):
             return f"`{name}` of `{block.name}`, a size that it compares,"
     channels = interface(block).channels
     invokes = {invoke.name: invoke for _, invoke in block.invokes()}
@@ -87,10 +89,3 @@ def _in_block(
         if what is not None:
             return what
     return None
-
-
-def _expressions(block: Block) -> Iterator[tuple[Node, bool]]:
-    """What the code of a block works out, each with whether it is a condition."""
-    yield from ((step.when, True) for step in block.steps if step.when is not None)
-    for _, invoke in block.invokes():
-        yield from ((node, False) for _, node in invoke.arguments)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 
-from archc.compiler.bind.origins import Origins, Settings
 from archc.compiler.bind.program import SIDES, Program
+from archc.compiler.bind.settings import Settings
 from archc.compiler.elaborate.elaborator import elaborator_for
+from archc.compiler.elaborate.origins import Origins
 from archc.compiler.elaborate.rows import Output, Rows, check_known, unused
 from archc.compiler.ir.network import Network, Parameter, Tensor
 from archc.compiler.language import expressions as ex
@@ -38,22 +39,15 @@ def elaborate(program: Program, settings: Settings) -> tuple[Network | None, lis
 
 
 def _rows(values: _Values) -> Rows:
-    spec = values.program.spec
-    sides = values.sides
-    source = Tensor(sides["channels"], sides["height"], sides["width"])
-    given = tuple((name, tuple(own.items())) for name, own in values.given.items())
-    outputs = [Output(source)]
-    templates = values.program.rows
-    rows = Rows(
-        elaborator_for(given), values.known, values.kept, outputs, values.origins, templates
-    )
+    spec, sides = values.program.spec, values.sides
+    outputs = [Output(Tensor(sides["channels"], sides["height"], sides["width"]))]
+    elaborator, templates = elaborator_for(values.given), values.program.rows
+    rows = Rows(elaborator, values.known, values.kept, outputs, values.origins, templates)
     for template in templates:
         rows.add(template)
     if not rows.rows and not values.problems:
-        message, hint = (
-            "every row of the network is left out",
-            "see the `when` and `repeat` of each",
-        )
+        message = "every row of the network is left out"
+        hint = "see the `when` and `repeat` of each"
         values.origins.report("E011", message, spec.key_place("network"), hint)
     if not values.problems:
         values.origins.tell(unused(rows.rows))

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 
-from archc.compiler.bind.origins import Origins
 from archc.compiler.bind.rows import REPEAT, RowTemplate
 from archc.compiler.elaborate.elaborator import Elaborator, check_ops, reaching
-from archc.compiler.elaborate.kept import decided, tested_sizes
+from archc.compiler.elaborate.kept import decided, sizes_tested
+from archc.compiler.elaborate.origins import Origins
 from archc.compiler.ir.interface import called_channels, placed, resolved, spellable
 from archc.compiler.ir.network import Block, Body, Call, Op, Row, Tensor, Turn
 from archc.compiler.ir.whole import fraction
@@ -35,8 +35,12 @@ FAILED = Output(None)
 NONE = frozenset[str]()
 
 
-def check_known(node: Node, kept: Iterable[str], what: str, place: Place | None = None) -> None:
+def check_known(
+    node: Node | None, kept: Iterable[str], what: str, place: Place | None = None
+) -> None:
     """Raises `SpecError` (E024) where `node`, which gives `what`, mentions a kept parameter."""
+    if node is None:
+        return
     for name in sorted(ex.names(node).keys() & set(kept)):
         message = f"`{name}` stays an argument of the model, so {what} cannot depend on it"
         hint = f"remove `keep: true` from `{name}`"
@@ -98,10 +102,9 @@ class Rows:
         """Whether the row is there. One that a kept parameter decides about ends the network."""
         if not ex.names(when).keys() & self.kept:
             return ex.holds(self.fixed(when, "`when`"))
-        counted = (
-            template.group or template.repeat is not None or self.tests_sizes(when, condition=True)
-        )
-        if counted or not spellable(when) or (self.end is not None and when != self.end):
+        sizes = any(sizes_tested(when, self.kinds, condition=True))
+        counted = template.group or template.repeat is not None
+        if counted or sizes or not spellable(when) or (self.end is not None and when != self.end):
             name = min(ex.names(when).keys() & self.kept)
             message = f"`{name}` stays an argument of the model, so `when` cannot depend on it here"
             hint = "the last rows of a network can, outside of tables, if all have the same `when`"
@@ -132,15 +135,11 @@ class Rows:
         scope: dict[str, object] = dict(self.scope)
         if any(isinstance(n, ex.Attribute) for n in ex.walk(node)):
             x = self.outputs[-1]
-            self.check_channels(node, what, x)
+            check_known(x.channels, self.kept, what, node.place)
             scope.update({".x": x.tensor} if x.tensor is not None else {})
         with self.origins.tracing(node):
             return node.evaluate(scope)
         raise Unknown
-
-    def check_channels(self, node: Node, what: str, x: Output) -> None:
-        if x.channels is not None:
-            check_known(x.channels, self.kept, what, node.place)
 
     # --------------------------------------------------------------------- which of how many
 
@@ -227,14 +226,29 @@ class Rows:
         except Invalid as invalid:
             self.blame(template, invalid, feeds)
             return FAILED
-        row = replace(self.worked_out_row(template, body, feeds, inputs), turns=turns)
-        if turn.index == turn.count - 1 and template.row.tap is not None:
-            row = replace(row, tap=self.checked_tap(row, template.row.tap))
-        if turn.index == 0 and template.row.doc is not None:
-            row = replace(row, doc=str(template.row.doc))
+        row = self.row(template, body, feeds, inputs, turn, turns)
         self.rows.append(row)
         channels = self.output_channels(template, body, row.spelled, row.channels)
         return Output(body.output, channels, f"`{row.call.name}`")
+
+    def row(
+        self,
+        template: RowTemplate,
+        body: Body,
+        feeds: tuple[int, ...],
+        inputs: tuple[Output, ...],
+        turn: Turn,
+        turns: Mapping[str, Turn],
+    ) -> Row:
+        spelled = self.spelled(template, inputs)
+        self.check_undecided(template, body, spelled, inputs)
+        call = Call(self.numbered(template), body, tuple(feed - 1 for feed in feeds))
+        last = turn.index == turn.count - 1
+        tap = self.checked_tap(call, template.row.tap) if last and template.row.tap else None
+        doc = "" if turn.index else str(template.row.doc or "")
+        group, place, known = template.group, template.place, tuple(x.channels for x in inputs)
+        when = None if self.end is None else ex.substitute(self.end, self.folded(place))
+        return Row(call, spelled, known, group, place, when, tap, doc, turns)
 
     def blame(self, template: RowTemplate, invalid: Invalid, feeds: tuple[int, ...]) -> None:
         """Reports a problem at the user's cell that caused it, or else at the row."""
@@ -262,27 +276,20 @@ class Rows:
         said = ", ".join(f"`{name}` is what {x.name} gives" for name, x in pairs)
         return f"{invalid.hint}; {said}" if invalid.hint else said
 
-    def worked_out_row(
-        self, template: RowTemplate, body: Body, feeds: tuple[int, ...], inputs: tuple[Output, ...]
-    ) -> Row:
-        spelled = self.spelled(template, inputs)
-        self.check_undecided(template, body, spelled, inputs)
-        name = template.name
-        if template.group:
-            name = f"{template.group}.{self.counts[template.group]}"
-            self.counts[template.group] += 1
-        call = Call(name, body, tuple(feed - 1 for feed in feeds))
-        channels = tuple(x.channels for x in inputs)
-        when = None if self.end is None else ex.substitute(self.end, self.folded(template.place))
-        return Row(call, spelled, channels, template.group, template.place, when)
+    def numbered(self, template: RowTemplate) -> str:
+        """The row's own name, or its group's and its number there."""
+        if template.group is None:
+            return template.name
+        self.counts[template.group] += 1
+        return f"{template.group}.{self.counts[template.group] - 1}"
 
-    def checked_tap(self, row: Row, tap: str) -> str:
+    def checked_tap(self, call: Call, tap: str) -> str:
         hint = "tap a row above it"
-        if not row.call.body.output.is_map:
-            gives = f"`{row.call.name}` gives a vector of {row.call.body.output}"
+        if not call.body.output.is_map:
+            gives = f"`{call.name}` gives a vector of {call.body.output}"
             raise Invalid("E043", f"{gives}, and a tap is of a feature map", hint)
         if self.end is not None:
-            message = f"`{row.call.name}` may be left out, so it cannot be tapped"
+            message = f"`{call.name}` may be left out, so it cannot be tapped"
             raise Invalid("E024", message, hint)
         return str(tap)
 
@@ -299,8 +306,7 @@ class Rows:
 
     def spelled(self, template: RowTemplate, inputs: tuple[Output, ...]) -> dict[str, Node]:
         """The arguments that mention a kept parameter, with all else in them folded."""
-        open_inputs = [x.channels for x in inputs if x.channels is not None]
-        if not open_inputs and not template.mentioned & self.kept:
+        if not any(x.channels for x in inputs) and not template.mentioned & self.kept:
             return {}
         others = self.folded(template.place)
         found = {}
@@ -312,8 +318,8 @@ class Rows:
                     raise SpecError([self.origins.traced(problem, node)])
         self.check_all_known(template, inputs[0])
         if isinstance(template.target, Block) and template.target.lets:
-            for x in open_inputs:
-                check_known(x, self.kept, _let_of(template), template.place)
+            for x in inputs:
+                check_known(x.channels, self.kept, _let_of(template), template.place)
         return found
 
     def folded(self, place: Place) -> dict[str, Node]:
@@ -324,12 +330,9 @@ class Rows:
     def worked_out(self, template: RowTemplate, name: str, node: Node) -> bool:
         """Whether an argument has to be known at compile time."""
         target = template.target
-        fixed = target.parameter[name].fixed or self.tests_sizes(node)
+        # A size that is compared: whoever makes the model may write it in several ways.
+        fixed = target.parameter[name].fixed or any(sizes_tested(node, self.kinds))
         return fixed or _decides_a_let(target, name) or not spellable(node)
-
-    def tests_sizes(self, node: Node, condition: bool = False) -> bool:
-        """Whether `node` compares a kept size, which a caller may write in several ways."""
-        return any(True for _ in tested_sizes(node, self.kinds, condition))
 
     def check_undecided(
         self,
@@ -353,7 +356,7 @@ class Rows:
             if self.worked_out(template, name, node):
                 check_known(node, self.kept, what)
             if any(isinstance(n, ex.Attribute) for n in ex.walk(node)):
-                self.check_channels(node, what, x)
+                check_known(x.channels, self.kept, what, node.place)
 
     def output_channels(
         self,
@@ -373,8 +376,7 @@ class Rows:
             channels = called_channels(template.target, {**arguments, **spelled}, here)
         what = f"the size of what `{template.target.name}` gives"
         for node in inputs if channels is None else ():
-            if node is not None:
-                check_known(node, self.kept, what, place)
+            check_known(node, self.kept, what, place)
         return channels if channels is not None and ex.names(channels).keys() & self.kept else None
 
 

@@ -13,8 +13,7 @@ from archc.compiler.language.problems import Invalid
 def at_size(network: Network, height: int, width: int) -> Network:
     """`network` for inputs of that many pixels. Raises `Invalid` where a row does not take them,
     or where its weights would have other shapes."""
-    given = tuple((name, tuple(own.items())) for name, own in network.defaults.items())
-    elaborator = elaborator_for(given)
+    elaborator = elaborator_for(network.defaults)
     source = Tensor(network.input.channels, height, width)
     outputs, rows = [source], list[Row]()
     for row in network.rows:

@@ -18,6 +18,7 @@ from archc.compiler.bind.rows import RowTemplate
 from archc.compiler.ir.catalogue import OPERATORS
 from archc.compiler.ir.network import Block, Body, Network, Parameter, Row
 from archc.compiler.language import expressions as ex
+from archc.compiler.language.closure import closure
 from archc.compiler.language.expressions import Node
 from archc.compiler.language.problems import Place, Problem, Source, in_reading_order
 from archc.compiler.language.values import show
@@ -120,9 +121,12 @@ def _strides_at_each_repeat(program: Program, network: Network) -> Iterator[Prob
     """Rows as papers write them, whose stride is meant for the first of their repeats."""
     for _, pairs in groupby(_templates(program, network), key=lambda pair: id(pair[0])):
         (template, first), *others = pairs
-        if not others or "stride" not in template.arguments or not _strides(others[-1][1]):
+        if not others or "stride" not in template.arguments:
             continue
-        before, after = first.call.body.inputs[0].stride, others[-1][1].call.body.output.stride
+        last = others[-1][1].call.body
+        if last.output.strides == last.inputs[0].strides:
+            continue
+        before, after = first.call.body.inputs[0].stride, last.output.stride
         message = f"this row strides at each of its {len(others) + 1} repeats"
         hint = f"if the first alone is meant to: `{_first_alone(template)}`"
         strides = f"{message}, from stride {show(before)} to {show(after)}"
@@ -132,10 +136,6 @@ def _strides_at_each_repeat(program: Program, network: Network) -> Iterator[Prob
 def _first_alone(template: RowTemplate) -> str:
     stride = ex.text(template.arguments["stride"])
     return f"stride: 1 if repeat.index else {stride}"
-
-
-def _strides(row: Row) -> bool:
-    return row.call.body.output.strides != row.call.body.inputs[0].strides
 
 
 def _residuals_lost(program: Program, network: Network) -> Iterator[Problem]:
@@ -161,17 +161,12 @@ def _left_out_sum(body: Body) -> bool:
     if not isinstance(body.target, Block):
         return False
     called = {call.name for call in body.calls}
-    return any(
-        invoke.target is OPERATORS["+"]
-        and invoke.name not in called
-        and _asks_for_channels(step.when)
-        for step, invoke in body.target.invokes()
-        if invoke is step.call
+    left_out = (
+        step.when
+        for step in body.target.steps
+        if step.call.target is OPERATORS["+"] and step.call.name not in called and step.when
     )
-
-
-def _asks_for_channels(when: Node | None) -> bool:
-    return when is not None and any(isinstance(node, ex.Attribute) for node in ex.walk(when))
+    return any(isinstance(node, ex.Attribute) for when in left_out for node in ex.walk(when))
 
 
 # ------------------------------------------------------------------------ W004 and W005: sizes
@@ -192,17 +187,14 @@ def _sizes(body: Body, known: dict[int, _Sizes]) -> _Sizes:
     """The sizes of a call. Bodies are shared, so each is looked at once."""
     found = known.get(id(body))
     if found is None:
-        found = known[id(body)] = _joined(body, known) if body.calls else _own(body)
+        inner = [_sizes(call.body, known) for call in body.calls]
+        found = known[id(body)] = _joined(inner) if inner else _own(body)
     return found
 
 
-def _joined(body: Body, known: dict[int, _Sizes]) -> _Sizes:
-    every = [_sizes(call.body, known) for call in body.calls]
-    return _Sizes(
-        sum(each.windows for each in every),
-        sum(each.lost for each in every),
-        max(each.channels for each in every),
-    )
+def _joined(every: Iterable[_Sizes]) -> _Sizes:
+    windows, lost, channels = zip(*every, strict=True)
+    return _Sizes(sum(windows), sum(lost), max(channels))
 
 
 def _own(body: Body) -> _Sizes:
@@ -216,7 +208,7 @@ def _single_cells(program: Program, network: Network) -> Iterator[Problem]:
     """Maps of one cell with half of the network to come."""
     known: dict[int, _Sizes] = {}
     every = [_sizes(row.call.body, known) for row in network.rows]
-    windows, lost = sum(each.windows for each in every), sum(each.lost for each in every)
+    windows, lost, _ = _joined(every)
     if lost < FEWEST_WINDOWS or lost * 2 < windows:
         return
     row = next(row for row, each in zip(network.rows, every, strict=True) if each.lost)
@@ -257,16 +249,10 @@ def _far_reaching(program: Program, network: Network) -> Iterator[Problem]:
                         yield _warning("W006", message, given[name].place, hint, related)
 
 
-def _blocks(network: Network) -> list[Block]:
+def _blocks(network: Network) -> Iterable[Block]:
     """The blocks that rows call, and those that these do."""
-    found: dict[Block, None] = {}
-    pending = [row.call.body.target for row in network.rows]
-    while pending:
-        target = pending.pop()
-        if isinstance(target, Block) and target not in found:
-            found[target] = None
-            pending += [invoke.target for _, invoke in target.invokes()]
-    return [*found]
+    targets = (row.call.body.target for row in network.rows)
+    return closure((target for target in targets if isinstance(target, Block)), Block.called)
 
 
 # ------------------------------------------------------------------------------- W007: names
@@ -287,7 +273,9 @@ def _unread(program: Program, network: Network) -> Iterator[Problem]:
             lets = program.definitions[block.name].let
             declared += [(name, _key(lets, name), node) for name, node in block.lets]
             where = f" of the block `{block.name}`"
-            yield from _unmentioned(declared, [*_said_in(block)], _own_source(program), where)
+            promised = () if block.channels is None else (block.channels,)
+            said = (*block.expressions(), *promised)
+            yield from _unmentioned(declared, said, _own_source(program), where)
 
 
 def _own_source(program: Program) -> Source:
@@ -307,27 +295,16 @@ def _said_by(template: RowTemplate) -> Iterator[Node]:
     yield from (node for node in (template.when, template.repeat) if node is not None)
 
 
-def _said_in(block: Block) -> Iterator[Node]:
-    """Every expression of a block's steps, and what it promises of its channels."""
-    yield from () if block.channels is None else (block.channels,)
-    for step, invoke in block.invokes():
-        yield from () if step.when is None else (step.when,)
-        yield from (node for _, node in invoke.arguments)
-
-
 def _unmentioned(
     declared: Iterable[tuple[str, Place | None, Node | None]],
-    nodes: list[Node],
+    nodes: Iterable[Node],
     source: Source,
     where: str,
 ) -> Iterator[Problem]:
     """The declared names on which none of `nodes` depends, directly or through each other."""
     behind = {name: node for name, _, node in declared}
-    read: set[str] = set()
-    while nodes:
-        names = ex.names(nodes.pop()).keys() - read
-        read |= names
-        nodes += [node for name in names if (node := behind.get(name)) is not None]
+    said = (name for node in nodes for name in ex.names(node))
+    read = closure(said, lambda name: ex.names(node) if (node := behind.get(name)) else ())
     for name, place, _ in declared:
         if name not in read and place is not None and place.source is source:
             message, hint = f"nothing depends on `{name}`{where}", "use it, or remove it"

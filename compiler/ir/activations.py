@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from archc.compiler.ir.network import Block, Body, Invoke, Tensor
+from archc.compiler.ir.network import Block, Body, Invoke, Op, Tensor
 from archc.compiler.ir.ops.elementwise import ACTIVATION
 from archc.compiler.language import expressions as ex
+from archc.compiler.language.closure import closure
 from archc.compiler.language.problems import Invalid
 
 
@@ -40,9 +41,9 @@ def _worked_out(block: Block) -> Iterator[tuple[Block, str]]:
     while pending:
         owner = pending.pop()
         yield from ((owner, name) for name, _ in owner.lets)
-        called = [i.target for _, i in owner.invokes() if isinstance(i.target, Block)]
-        pending += [target for target in dict.fromkeys(called) if target not in found][::-1]
-        found.update(dict.fromkeys(called))
+        called = dict.fromkeys(owner.called())
+        pending += [target for target in called if target not in found][::-1]
+        found.update(called)
 
 
 def check_shape(block: Block, body: Body) -> Body:
@@ -63,56 +64,44 @@ def stand_in(block: Block, x: Tensor) -> str:
     return block.on_vectors
 
 
-def asked_for(body: Body) -> dict[str, Block]:
-    """The parameters of a block's call whose values are blocks that serve as activations."""
-    values = {p.name: body.arguments[p.name] for p in body.target.parameters}
-    return {name: value for name, value in values.items() if isinstance(value, Block)}
-
-
 def decided(block: Block, name: str) -> Iterator[tuple[Invoke, str]]:
     """The calls within a block that its parameter decides about, each with the argument."""
-    names = _depending(block, name)
+    names = {name}
+    for let, node in block.lets:
+        names |= {let} if ex.names(node).keys() & names else set()
     for _, invoke in block.invokes():
         for argument, node in invoke.arguments:
             if ex.names(node).keys() & names:
                 yield invoke, argument
 
 
-def applied(body: Body, name: str) -> Iterator[bool]:
-    """For each activation that the call's parameter decides: whether it is of a feature map."""
-    pending = [(body, name)]
-    seen = {*pending}
-    while pending:
-        outer, parameter = pending.pop()
-        assert isinstance(outer.target, Block)
-        calls = {call.name: call.body for call in outer.calls}
-        for invoke, argument in decided(outer.target, parameter):
-            inner = calls.get(invoke.name)
-            if inner is not None and invoke.target is ACTIVATION:
-                yield inner.inputs[0].is_map
-            elif inner is not None and isinstance(invoke.target, Block):
-                pending += {(inner, argument)} - seen
-                seen.add((inner, argument))
+def applied(body: Body, name: str) -> set[bool]:
+    """Of the activations that the call's parameter decides: whether they are of feature maps."""
+    every = closure([(body.target, body, name)], _decided_in)
+    return {inner.inputs[0].is_map for target, inner, _ in every if target is ACTIVATION}
+
+
+def _decided_in(decision: tuple[Op | Block, Body, str]) -> Iterator[tuple[Op | Block, Body, str]]:
+    """What a call's parameter decides of the calls within: each one's target, as it is written,
+    what it comes to, and the argument."""
+    target, body, name = decision
+    if isinstance(target, Block):
+        calls = {call.name: call.body for call in body.calls}
+        for invoke, argument in decided(target, name):
+            if invoke.name in calls:
+                yield invoke.target, calls[invoke.name], argument
 
 
 def reached(block: Block, name: str) -> Iterator[tuple[Block, str]]:
     """Every activation that a block's parameter decides: the block that calls it, and the call."""
-    pending = [(block, name)]
-    seen = {*pending}
-    while pending:
-        owner, parameter = pending.pop()
-        for invoke, argument in decided(owner, parameter):
+    for owner, parameter in closure([(block, name)], _handed_on):
+        for invoke, _ in decided(owner, parameter):
             if invoke.target is ACTIVATION:
                 yield owner, invoke.name
-            elif isinstance(invoke.target, Block):
-                pending += {(invoke.target, argument)} - seen
-                seen.add((invoke.target, argument))
 
 
-def _depending(block: Block, name: str) -> set[str]:
-    """The parameter and every `let` that follows from it."""
-    names = {name}
-    for let, node in block.lets:
-        if ex.names(node).keys() & names:
-            names.add(let)
-    return names
+def _handed_on(decision: tuple[Block, str]) -> Iterator[tuple[Block, str]]:
+    """The parameters of other blocks that a block's parameter decides."""
+    for invoke, argument in decided(*decision):
+        if isinstance(invoke.target, Block):
+            yield invoke.target, argument

@@ -67,23 +67,15 @@ def own_totals(cost: Cost) -> Totals:
 def totals(network: Network) -> Totals:
     """The sums over the whole network."""
     known: dict[int, Totals] = {}
-    result = Totals()
-    for row in network.rows:
-        result += body_totals(row.call.body, known)
-    return result
+    return sum((body_totals(row.call.body, known) for row in network.rows), Totals())
 
 
 def body_totals(body: Body, known: dict[int, Totals]) -> Totals:
     """The sums over one call. Bodies are shared, so each is added up once."""
     found = known.get(id(body))
     if found is None:
-        if isinstance(body.target, Block):
-            found = Totals()
-            for call in body.calls:
-                found += body_totals(call.body, known)
-        else:
-            found = own_totals(body.cost)
-        known[id(body)] = found
+        inner = (body_totals(call.body, known) for call in body.calls)
+        found = known[id(body)] = sum(inner, own_totals(body.cost))
     return found
 
 

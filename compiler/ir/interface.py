@@ -18,6 +18,7 @@ from archc.compiler.ir.ops.elementwise import ACTIVATION
 from archc.compiler.ir.whole import fraction, let_type
 from archc.compiler.language import expressions as ex
 from archc.compiler.language import parser
+from archc.compiler.language.closure import closure
 from archc.compiler.language.expressions import Node
 from archc.compiler.language.problems import Place, Problem, Source, SpecError
 from archc.compiler.language.values import Type
@@ -180,28 +181,28 @@ class _Analysis:
         mentioned = list(self.mentioned())
         self.check_whole()
         names = {node.id for node in mentioned if isinstance(node, ex.Name)}
+        sized = {node.id for node in mentioned if isinstance(node, ex.Attribute)}
+        arguments = tuple(a for a in self.own_arguments() if a.name in names)
+        inputs, used = self.block.inputs, self.operands()
         return Interface(
-            self.block,
-            tuple(a for a in self.own_arguments() if a.name in names),
-            self.channels,
-            self.passed,
-            tuple(x for x in self.block.inputs if x in self.sized(mentioned)),
-            tuple(x for x in self.block.inputs if x in self.operands()),
+            self.block, arguments, self.channels, self.passed,
+            tuple(x for x in inputs if x in sized), tuple(x for x in inputs if x in used),
             self.terms,
-        )
+        )  # fmt: skip
 
     def check_size(self, step: Step) -> None:
         """Raises `SpecError` (E044) where the generated code would be endless."""
+        known = self.channels.get(step.name)
+        self.terms += 0 if known is None else sum(1 for _ in ex.walk(known))
         if len(self.handed) > MAX_ARGUMENTS:
             message = f"the blocks in it work out more than {MAX_ARGUMENTS} values for each call"
             hint = "give them as parameters, which calls can share"
-            raise SpecError([Problem("E044", message, step.place, hint)])
-        known = self.channels.get(step.name)
-        self.terms += 0 if known is None else sum(1 for _ in ex.walk(known))
-        if self.terms > MAX_TERMS:
+        elif self.terms > MAX_TERMS:
             message = f"the channels of these steps come to more than {MAX_TERMS:,} terms"
             hint = "work them out under `let`"
-            raise SpecError([Problem("E044", message, step.place, hint)])
+        else:
+            return
+        raise SpecError([Problem("E044", message, step.place, hint)])
 
     def invoke(self, invoke: Invoke, optional: bool) -> None:
         passed = list(invoke.arguments)
@@ -220,8 +221,9 @@ class _Analysis:
         inputs = tuple(self.channels.get(operand.name) for operand in invoke.operands)
         # An argument may speak of another step's channels: what is known of these is put in its
         # place, so that channels are always told in terms of the block's inputs.
-        told = {name: with_channels(node, self.channels) for name, node in passed}
-        arguments = _with_defaults(invoke.target, told)
+        none = ex.Literal(None, _NOWHERE)
+        arguments = {p.name: p.default or none for p in invoke.target.parameters if not p.required}
+        arguments |= {name: with_channels(node, self.channels) for name, node in passed}
         output = called_channels(invoke.target, arguments, inputs)
         if output is not None:
             self.channels[invoke.name] = output
@@ -237,7 +239,7 @@ class _Analysis:
             for name, node in invoke.arguments
         ]
         if any(found):
-            raise SpecError([problem for problem in found if problem is not None])
+            raise SpecError(filter(None, found))
 
     def hand_through(
         self, invoke: Invoke, callee: Interface, optional: bool
@@ -299,9 +301,6 @@ class _Analysis:
                     raise SpecError([Problem("E023", message, invoke.place, TWO_ROWS)])
                 yield channels
 
-    def sized(self, mentioned: list[Node]) -> set[str]:
-        return {node.id for node in mentioned if isinstance(node, ex.Attribute)}
-
     def operands(self) -> set[str]:
         """Names that the code computes with."""
         found = set()
@@ -325,17 +324,14 @@ def resolved(block: Block) -> frozenset[str]:
 
 def _resolved(block: Block) -> frozenset[str]:
     lets = dict(block.lets)
-    names: set[str] = set()
-    pending = list(lets.values())
+    nodes = [*lets.values()]
     for _, invoke in block.invokes():
         if isinstance(invoke.target, Block):
             inner = resolved(invoke.target)
-            pending += [node for name, node in invoke.arguments if name in inner]
-    while pending:
-        mentioned = {node.id for node in ex.walk(pending.pop()) if isinstance(node, ex.Name)}
-        pending += [lets[name] for name in mentioned - names if name in lets]
-        names |= mentioned
-    return frozenset(names & set(block.parameter))
+            nodes += [node for name, node in invoke.arguments if name in inner]
+    mentioned = (name for node in nodes for name in ex.names(node))
+    names = closure(mentioned, lambda name: ex.names(lets[name]) if name in lets else ())
+    return frozenset(names.keys() & block.parameter.keys())
 
 
 def _may_be_a_block(invoke: Invoke) -> bool:
@@ -359,12 +355,6 @@ def _let_type(node: Node) -> tuple[Type, Node | None]:
     return Type("any", any(n == ex.Literal(None, _NOWHERE) for n in ex.walk(node))), None
 
 
-def _with_defaults(target: Op | Block, given: dict[str, Node]) -> dict[str, Node]:
-    none = ex.Literal(None, _NOWHERE)
-    defaults = {p.name: p.default or none for p in target.parameters if not p.required}
-    return {**defaults, **given}
-
-
 TWO_ROWS = "make what flattens and what follows two rows of the network"
 PYTHON_FUNCTIONS = ("min", "max", "round")
 
@@ -380,21 +370,17 @@ def spellable(node: Node) -> bool:
 def _spelled(node: Node, step: str, channels: Mapping[str, Node]) -> Iterator[Node]:
     """The nodes of an expression that code spells. Raises `SpecError` (E023)."""
     hint = "work it out under `let` and use its name here"
-    inputs = "work it out under `let`, from the block's inputs, and use its name here"
     for child in ex.walk(node):
-        if isinstance(child, ex.Attribute):
-            if child.field != "channels":
-                message = f"generated code does not know `{child.id}.{child.field}`"
-                raise SpecError([Problem("E023", message, child.place, inputs)])
-            if child.id not in channels:
-                message = f"`{child.id}.channels` depends on the input's size"
-                raise SpecError([Problem("E023", message, child.place, TWO_ROWS)])
-            yield from ex.walk(channels[child.id])
+        message = None
+        if isinstance(child, ex.Attribute) and child.field != "channels":
+            message = f"generated code does not know `{child.id}.{child.field}`"
+            hint = "work it out under `let`, from the block's inputs, and use its name here"
+        elif isinstance(child, ex.Attribute) and child.id not in channels:
+            message, hint = f"`{child.id}.channels` depends on the input's size", TWO_ROWS
         elif isinstance(child, ex.Call) and child.function not in PYTHON_FUNCTIONS:
             message = f"generated code has no `{child.function}`"
-            raise SpecError([Problem("E023", message, child.place, hint)])
         elif isinstance(child, ex.Binary) and child.operator == "/":
             message = "generated code does no division into fractions"
+        if message is not None:
             raise SpecError([Problem("E023", message, child.place, hint)])
-        else:
-            yield child
+        yield from ex.walk(channels[child.id]) if isinstance(child, ex.Attribute) else (child,)

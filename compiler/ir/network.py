@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
 
+from archc.compiler.language.closure import closure
 from archc.compiler.language.expressions import Definition, Literal, Node, Value, walk
 from archc.compiler.language.problems import Invalid, Place
 from archc.compiler.language.values import Type, show
@@ -281,21 +282,32 @@ class Block(Definition):
             for invoke in step.call.walk():
                 yield step, invoke
 
+    def called(self) -> list[Block]:
+        """Every block that the definition calls, in order of evaluation."""
+        targets = (invoke.target for _, invoke in self.invokes())
+        return [target for target in targets if isinstance(target, Block)]
+
     def names(self) -> Iterator[Block]:
         """Every block that the definition calls, or names where an activation belongs."""
-        targets = (invoke.target for _, invoke in self.invokes())
-        yield from (target for target in targets if isinstance(target, Block))
-        yield from self.activations()
+        yield from (*self.called(), *self.activations())
 
     def activations(self) -> Iterator[Block]:
         """Every block that the definition names where an activation belongs."""
         nodes = [p.default for p in self.parameters if p.default is not None]
         nodes += [node for _, node in self.lets]
-        nodes += [step.when for step in self.steps if step.when is not None]
-        nodes += [node for _, invoke in self.invokes() for _, node in invoke.arguments]
-        for node in nodes:
-            values = (n.value for n in walk(node) if isinstance(n, Literal))
-            yield from (value for value in values if isinstance(value, Block))
+        for node in (*nodes, *self.expressions()):
+            yield from named(node)
+
+    def expressions(self) -> Iterator[Node]:
+        """Every expression of the steps: their conditions, and what they give to calls."""
+        yield from (step.when for step in self.steps if step.when is not None)
+        yield from (node for _, invoke in self.invokes() for _, node in invoke.arguments)
+
+
+def named(node: Node) -> Iterator[Block]:
+    """The blocks that an expression names."""
+    values = (n.value for n in walk(node) if isinstance(n, Literal))
+    return (value for value in values if isinstance(value, Block))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -394,14 +406,8 @@ class Network:
     @cached_property
     def bodies(self) -> tuple[Body, ...]:
         """Every body once: calls with equal arguments and inputs share theirs."""
-        found: dict[Body, None] = {}
-        pending = [row.call.body for row in self.rows]
-        while pending:
-            body = pending.pop()
-            if body not in found:
-                found[body] = None
-                pending += [call.body for call in body.calls]
-        return tuple(found)
+        called = (row.call.body for row in self.rows)
+        return tuple(closure(called, lambda body: [call.body for call in body.calls]))
 
     @cached_property
     def taps(self) -> Mapping[str, Row]:

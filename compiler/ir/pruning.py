@@ -12,8 +12,9 @@ from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 
 from archc.compiler.ir.folding import folded, truth
-from archc.compiler.ir.network import Block, Body, Call, Invoke, Network, Op, Parameter, Step
+from archc.compiler.ir.network import Block, Body, Call, Invoke, Network, Op, Parameter, Row, Step
 from archc.compiler.language import expressions as ex
+from archc.compiler.language.closure import closure
 from archc.compiler.language.expressions import Node, Value
 from archc.compiler.language.problems import Place, Source
 
@@ -38,17 +39,13 @@ _NOTHING = _Fixed()
 def pruned(network: Network) -> Network:
     """`network` without what no call of a block varies. It computes the same."""
     pruner = _Pruner(_fixed(network))
-    rows = tuple(
-        replace(row, call=pruner.call(row.call), spelled=pruner.arguments(row.call, row.spelled))
-        for row in network.rows
-    )
-    return replace(network, rows=rows)
+    return replace(network, rows=tuple(map(pruner.row, network.rows)))
 
 
 # ----------------------------------------------------------------------- what no call varies
 
 
-def _fixed(network: Network) -> dict[Block, _Fixed]:
+def _fixed(network: Network) -> dict[Op | Block, _Fixed]:
     serving, opened = _serving(network), left_open(network)
     calls: dict[Block, list[Body]] = {}
     for body in network.bodies:
@@ -114,18 +111,12 @@ def _serving(network: Network) -> set[Block]:
     named += [value for own in network.defaults.values() for value in own.values()]
     targets = {body.target for body in network.bodies}
     named += [other for each in targets if isinstance(each, Block) for other in each.activations()]
-    found: set[Block] = set()
-    pending = [value for value in named if isinstance(value, Block)]
-    while pending:
-        block = pending.pop()
-        if block not in found:
-            found.add(block)
-            pending += [*block.names()]
-    return found
+    blocks = (value for value in named if isinstance(value, Block))
+    return {*closure(blocks, Block.names)}
 
 
-Open = Set[tuple[Block, str]]
-"""What an argument of the model may reach: a parameter of a block, by the block."""
+Open = Set[tuple[Op | Block, str]]
+"""What an argument of the model may reach: a parameter of a block or an op."""
 
 _CHANNELS = frozenset({"channels"})
 """Stands for the channels of a block's inputs."""
@@ -133,19 +124,17 @@ _CHANNELS = frozenset({"channels"})
 
 def left_open(network: Network) -> Open:
     """What an argument of the model may reach."""
-    found: set[tuple[Block, str]] = set()
-    pending: list[tuple[Op | Block, frozenset[str]]] = [
-        (row.call.body.target, frozenset(row.spelled) | (_CHANNELS if any(row.channels) else set()))
+    found = {
+        (row.call.body.target, name)
         for row in network.rows
-    ]
-    while pending:
-        target, names = pending.pop()
-        if isinstance(target, Block) and not {(target, name) for name in names} <= found:
-            found |= {(target, name) for name in names}
+        for name in (*row.spelled, *(_CHANNELS if any(row.channels) else ()))
+    }
+    blocks = (target for target, _ in found if isinstance(target, Block))
+    for block in closure(blocks, Block.called):
+        for _, invoke in block.invokes():
             # What is not written out may depend on it.
-            for _, invoke in target.invokes():
-                own = (name for name, node in invoke.arguments if not ex.is_constant(node))
-                pending.append((invoke.target, frozenset(own) | _CHANNELS))
+            own = (name for name, node in invoke.arguments if not ex.is_constant(node))
+            found |= {(invoke.target, name) for name in (*own, *_CHANNELS)}
     return found
 
 
@@ -176,10 +165,15 @@ def _steps(block: Block, fixed: _Fixed) -> tuple[list[Step], dict[str, str]]:
 class _Pruner:
     """The same calls and blocks without what is fixed; each is made once."""
 
-    def __init__(self, fixed: Mapping[Block, _Fixed]) -> None:
+    def __init__(self, fixed: Mapping[Op | Block, _Fixed]) -> None:
         self.fixed = fixed
         self.blocks: dict[Block, Block] = {}
         self.bodies: dict[Body, Body] = {}
+
+    def row(self, row: Row) -> Row:
+        fixed = self.of(row.call.body.target).constants
+        spelled = {name: node for name, node in row.spelled.items() if name not in fixed}
+        return replace(row, call=self.call(row.call), spelled=spelled)
 
     def call(self, call: Call) -> Call:
         return replace(call, body=self.body(call.body))
@@ -192,12 +186,8 @@ class _Pruner:
             self.bodies[body] = found
         return found
 
-    def arguments(self, call: Call, given: Mapping[str, Node]) -> Mapping[str, Node]:
-        fixed = self.of(call.body.target).constants
-        return {name: node for name, node in given.items() if name not in fixed}
-
     def of(self, target: Op | Block) -> _Fixed:
-        return self.fixed.get(target, _NOTHING) if isinstance(target, Block) else _NOTHING
+        return self.fixed.get(target, _NOTHING)
 
     def target(self, target: Op | Block) -> Op | Block:
         if not isinstance(target, Block):

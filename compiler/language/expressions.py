@@ -13,15 +13,8 @@ from dataclasses import dataclass, replace
 from dataclasses import field as entry
 from typing import Self
 
-from archc.compiler.language.problems import (
-    Place,
-    Problem,
-    SpecError,
-    Unknown,
-    choices,
-    quote,
-    suggest,
-)
+from archc.compiler.language import problems
+from archc.compiler.language.problems import Place, Problem, SpecError, Unknown, quote
 
 
 class Definition:
@@ -100,27 +93,26 @@ class Unary:
 
 
 @dataclass(frozen=True, slots=True)
-class Binary:
+class Pair:
+    """Two operands and what is between them; each kind of operator has a class."""
+
     operator: str
     left: Node
     right: Node
     place: Place = entry(compare=False, repr=False)
+
+
+class Binary(Pair):
+    __slots__ = ()
 
     def evaluate(self, scope: Scope) -> Value:
         left = _number(self.left.evaluate(scope), self.left)
         right = _number(self.right.evaluate(scope), self.right)
-        try:
-            return _bounded(ARITHMETIC[self.operator](left, right), self)
-        except ZeroDivisionError:
-            raise SpecError([Problem("E022", "a division by zero", self.place)]) from None
+        return _computed(ARITHMETIC[self.operator], [left, right], self)
 
 
-@dataclass(frozen=True, slots=True)
-class Compare:
-    operator: str
-    left: Node
-    right: Node
-    place: Place = entry(compare=False, repr=False)
+class Compare(Pair):
+    __slots__ = ()
 
     def evaluate(self, scope: Scope) -> Value:
         left, right = compact(self.left.evaluate(scope)), compact(self.right.evaluate(scope))
@@ -142,14 +134,10 @@ class Compare:
         raise SpecError([Problem("E022", message, place, hint)])
 
 
-@dataclass(frozen=True, slots=True)
-class Logic:
+class Logic(Pair):
     """`and` or `or`; like Python's, its value is that of the operand which decided."""
 
-    operator: str
-    left: Node
-    right: Node
-    place: Place = entry(compare=False, repr=False)
+    __slots__ = ()
 
     def evaluate(self, scope: Scope) -> Value:
         left = self.left.evaluate(scope)
@@ -201,15 +189,12 @@ class Call:
 
     def evaluate(self, scope: Scope) -> Value:
         values = [_number(argument.evaluate(scope), argument) for argument in self.arguments]
-        try:
-            return _bounded(FUNCTIONS[self.function](*values), self)
-        except ZeroDivisionError:
-            raise SpecError([Problem("E022", "a division by zero", self.place)]) from None
+        return _computed(FUNCTIONS[self.function], values, self)
 
     def misuse(self) -> Problem | None:
         """What is wrong with this as a call of a function of numbers, if something is."""
         if self.function not in FUNCTIONS:
-            hint = suggest(self.function, FUNCTIONS) or choices(FUNCTIONS)
+            hint = problems.suggest(self.function, FUNCTIONS) or problems.choices(FUNCTIONS)
             return Problem("E021", f"unknown function `{self.function}`", self.place, hint)
         least, most = ARITY.get(self.function, (1, 1))
         if self.keywords or not least <= len(self.arguments) <= most:
@@ -312,7 +297,11 @@ def _number(value: object, node: Node) -> float:
     return value
 
 
-def _bounded(value: float, node: Node) -> float:
+def _computed(function: Callable[..., float], values: list[float], node: Node) -> float:
+    try:
+        value = function(*values)
+    except ZeroDivisionError:
+        raise SpecError([Problem("E022", "a division by zero", node.place)]) from None
     if not -LARGEST <= value <= LARGEST:
         raise SpecError([Problem("E022", "the result is too large", node.place)])
     return value
@@ -323,9 +312,7 @@ def children(node: Node) -> Iterator[Node]:
     match node:
         case Unary(operand=operand):
             yield operand
-        case Binary(left=left, right=right) | Compare(left=left, right=right):
-            yield from (left, right)
-        case Logic(left=left, right=right):
+        case Pair(left=left, right=right):
             yield from (left, right)
         case Conditional():
             yield from (node.condition, node.then, node.otherwise)
@@ -361,19 +348,12 @@ def is_constant(node: Node) -> bool:
     return not any(isinstance(n, Name | Attribute) for n in walk(node))
 
 
-def rewrite(node: Node, leaf: Callable[[Name | Attribute], Node]) -> Node:
-    """`node` with each name and attribute in it replaced by what `leaf` makes of it."""
-    if isinstance(node, Name | Attribute):
-        return leaf(node)
-    return mapped(node, lambda child: rewrite(child, leaf))
-
-
 def mapped(node: Node, inner: Callable[[Node], Node]) -> Node:
     """`node` with each of its direct operands replaced by what `inner` makes of it."""
     match node:
         case Unary():
             return replace(node, operand=inner(node.operand))
-        case Binary() | Compare() | Logic():
+        case Pair():
             return replace(node, left=inner(node.left), right=inner(node.right))
         case Conditional(condition=condition, then=then, otherwise=otherwise):
             return Conditional(inner(condition), inner(then), inner(otherwise), node.place)
@@ -392,15 +372,17 @@ def substitute(node: Node, values: Mapping[str, Node]) -> Node:
     """
     terms = 0
 
-    def leaf(name: Name | Attribute) -> Node:
+    def replaced(part: Node) -> Node:
         nonlocal terms
-        value = values.get(str(name), name)
+        if not isinstance(part, Name | Attribute):
+            return mapped(part, replaced)
+        value = values.get(str(part), part)
         terms += sum(1 for _ in walk(value))
         if terms > MAX_TERMS:
             raise _too_long(node, f"comes to more than {MAX_TERMS} terms")
         return value
 
-    result = rewrite(node, leaf)
+    result = replaced(node)
     if not _is_flat(result):
         raise _too_long(node, f"is nested more than {MAX_LEVELS} deep")
     return result
@@ -456,7 +438,7 @@ def _spelled(node: Node, name: Callable[[Node], str], python: bool) -> tuple[str
             word = "is" if node.operator == "==" else "is not"
             rank = _PRECEDENCE["=="]
             return f"{inner(node.left, rank + 1)} {word} {inner(node.right, rank + 1)}", rank
-        case Binary() | Compare() | Logic():
+        case Pair():
             rank = _PRECEDENCE[node.operator]
             left = inner(node.left, rank + isinstance(node, Compare))
             return f"{left} {node.operator} {inner(node.right, rank + 1)}", rank

@@ -93,15 +93,12 @@ def check_model_name(text: str) -> str:
     if text in BUILTINS:
         message = f"`{text}` cannot name a network: it is a word of Python's"
         raise Invalid("E013", message, f"try `{text}_`")
-    return _check_ours(text, "a network")
+    return check_argument_name(text, "a network")
 
 
-def check_kept_name(text: str) -> str:
-    """`text` if a parameter of that name may stay an argument. Raises `Invalid` (E013)."""
-    return _check_ours(text, "a kept parameter")
-
-
-def _check_ours(text: str, what: str) -> str:
+def check_argument_name(text: str, what: str = "a kept parameter") -> str:
+    """`text` if `what` may be called so beside the names of generated code. Raises `Invalid`
+    (E013)."""
     if text in GENERATED:
         message = f"`{text}` cannot name {what}: generated code uses the name itself"
         raise Invalid("E013", message, f"try `{text}_`")

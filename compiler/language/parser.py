@@ -15,22 +15,15 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from archc.compiler.language import expressions as ex
 from archc.compiler.language.expressions import (
     COMPARISONS,
     LARGEST,
     RANKS,
-    WORDS,
-    Attribute,
     Binary,
-    Call,
     Compare,
-    Conditional,
-    Items,
-    Literal,
     Logic,
-    Name,
     Node,
-    Unary,
     Word,
 )
 from archc.compiler.language.problems import Place, Problem, SpecError, quote
@@ -62,14 +55,16 @@ def parse(text: str, place: Place) -> Node:
         raise _fail(f"an expression of more than {MAX_LENGTH} characters", place)
     parser = _Parser(_tokens(text, place))
     node = parser.conditional()
-    parser.expect_end()
+    if parser.token.kind != "end":
+        message = f"unexpected {quote(parser.token.text)} after the end of the expression"
+        raise _fail(message, parser.token.place)
     return node
 
 
 def word(text: str, place: Place) -> Word | None:
     """The name that `text`, which stands at `place`, is if it is nothing else."""
     match = _WORD.fullmatch(text)
-    if match is None or match[1] in (*WORDS, *_WORD_OPERATORS) or len(text) > MAX_LENGTH:
+    if match is None or match[1] in (*ex.WORDS, *_WORD_OPERATORS) or len(text) > MAX_LENGTH:
         return None
     return Word(match[1], _within(text, place, *match.span(1)))
 
@@ -132,11 +127,6 @@ class _Parser:
             return _fail(message, self.token.place, hint if wanted in ("`)`", "`]`") else None)
         return _fail(f"unexpected {quote(self.token.text)}; expected {wanted}", self.token.place)
 
-    def expect_end(self) -> None:
-        if self.token.kind != "end":
-            message = f"unexpected {quote(self.token.text)} after the end of the expression"
-            raise _fail(message, self.token.place)
-
     def span(self, first: _Token) -> Place:
         """From `first` to the token taken last."""
         last = self.tokens[self.position - 1].place
@@ -152,7 +142,7 @@ class _Parser:
             return node
         condition = self.ranked(0)
         self.expect("else")
-        return Conditional(condition, node, self.conditional(), self.span(first))
+        return ex.Conditional(condition, node, self.conditional(), self.span(first))
 
     def ranked(self, rank: int) -> Node:
         """A chain of binary operators of one precedence."""
@@ -177,7 +167,7 @@ class _Parser:
         if token is None:
             return self.ranked(rank + 1)
         operand = self.deeper(lambda: self.negated(rank))
-        return Unary("not", operand, self.span(token))
+        return ex.Unary("not", operand, self.span(token))
 
     def signed(self) -> Node:
         token = self.take("-", "+")
@@ -186,9 +176,9 @@ class _Parser:
         operand = self.deeper(self.signed)
         if token.text == "+":
             return operand
-        if isinstance(operand, Literal) and isinstance(operand.value, int | float):
-            return Literal(-operand.value, self.span(token))
-        return Unary("-", operand, self.span(token))
+        if isinstance(operand, ex.Literal) and isinstance(operand.value, int | float):
+            return ex.Literal(-operand.value, self.span(token))
+        return ex.Unary("-", operand, self.span(token))
 
     def deeper(self, parse: Callable[[], Node]) -> Node:
         self.depth += 1
@@ -202,7 +192,7 @@ class _Parser:
         token = self.token
         if token.kind == "number":
             self.position += 1
-            return Literal(_read_number(token), token.place)
+            return ex.Literal(_read_number(token), token.place)
         if token.kind == "name" and token.text not in _WORD_OPERATORS:
             self.position += 1
             return self.named(token)
@@ -212,23 +202,23 @@ class _Parser:
             return node
         if self.take("["):
             items = tuple(self.listed("]"))
-            return Items(items, self.span(token))
+            return ex.Items(items, self.span(token))
         raise self.unexpected("a value")
 
     def named(self, token: _Token) -> Node:
-        if token.text in WORDS:
-            return Literal(WORDS[token.text], token.place)
+        if token.text in ex.WORDS:
+            return ex.Literal(ex.WORDS[token.text], token.place)
         if self.take("."):
             field_ = self.token
             if field_.kind != "name":
                 raise self.unexpected("`channels` or `stride`")
             self.position += 1
-            return Attribute(token.text, field_.text, self.span(token))
+            return ex.Attribute(token.text, field_.text, self.span(token))
         if self.take("("):
             return self.call(token)
-        return Name(token.text, token.place)
+        return ex.Name(token.text, token.place)
 
-    def call(self, token: _Token) -> Call:
+    def call(self, token: _Token) -> ex.Call:
         arguments: list[Node] = []
         keywords: list[tuple[str, Node]] = []
         while not self.take(")"):
@@ -244,7 +234,7 @@ class _Parser:
             if not self.take(","):
                 self.expect(")")
                 break
-        return Call(token.text, tuple(arguments), tuple(keywords), token.place)
+        return ex.Call(token.text, tuple(arguments), tuple(keywords), token.place)
 
     def listed(self, closing: str) -> Iterator[Node]:
         while not self.take(closing):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
 from archc.compiler.language.codes import CODES
 
@@ -82,31 +82,14 @@ class Enough(Exception):
     """There are so many problems that more of them help nobody. Never leaves the compiler."""
 
 
-class Problems(list[Problem]):
-    """Problems as they are found. Raises `Enough` where there are too many."""
-
-    def append(self, problem: Problem) -> None:
-        super().append(problem)
-        if len(self) > MOST:
-            raise Enough
-
-    def extend(self, problems: Iterable[Problem]) -> None:
-        for problem in problems:
-            self.append(problem)
-
-    def __iadd__(self, problems: Iterable[Problem]) -> Self:  # type: ignore[override, misc]
-        self.extend(problems)
-        return self
-
-
 Remark = Callable[[Problem], Problem]
 
 
 class Reporter:
-    """Collects problems."""
+    """Collects problems. Raises `Enough` where there are too many."""
 
     def __init__(self) -> None:
-        self.problems: list[Problem] = Problems()
+        self.problems: list[Problem] = []
         self.remarks: list[Remark] = []
 
     def report(
@@ -124,6 +107,8 @@ class Reporter:
             for remark in reversed(self.remarks):
                 problem = remark(problem)
             self.problems.append(problem)
+            if len(self.problems) > MOST:
+                raise Enough
 
     @contextmanager
     def remarking(self, remark: Remark) -> Iterator[None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from archc.compiler.language.expressions import LARGEST, Definition, Value
@@ -70,7 +70,7 @@ class Type:
 class Kind:
     doc: str
     take: Callable[[object, str], Value]
-    words: tuple[str, ...] = ()
+    words: Collection[str] = ()
     """Words that mean something for this kind where an expression is expected."""
 
 
@@ -107,24 +107,28 @@ def _bool(value: object, what: str) -> bool:
     return value
 
 
+def _numbers(wanted: str, *lengths: int) -> Callable[[object, str], tuple[int, ...]]:
+    """Takes a list of whole numbers."""
+
+    def take(value: object, what: str) -> tuple[int, ...]:
+        if not isinstance(value, tuple) or len(value) not in lengths:
+            raise _wrong(value, what, wanted)
+        return tuple(_int(item, what) for item in value)
+
+    return take
+
+
+_PAIR = _numbers("a whole number, or `[height, width]`", 2)
+_FOUR = _numbers("four numbers, `[top, bottom, left, right]`", 4)
+
+
 def _size(value: object, what: str) -> tuple[int, ...]:
     """One number for both sides, or a height and a width."""
-    items = value if isinstance(value, tuple) else (value, value)
-    if len(items) != 2:
-        raise _wrong(value, what, "a whole number, or `[height, width]`")
-    return tuple(_int(item, what) for item in items)
-
-
-def _shape(value: object, what: str) -> tuple[int, ...]:
-    if not isinstance(value, tuple) or len(value) not in (1, 3):
-        raise _wrong(value, what, "`[channels]` or `[channels, height, width]`")
-    return tuple(_int(item, what) for item in value)
+    return _PAIR(value if isinstance(value, tuple) else (value, value), what)
 
 
 def _sides(value: object, what: str) -> tuple[int, ...]:
-    if not isinstance(value, tuple) or len(value) != 4:
-        raise _wrong(value, what, "four numbers, `[top, bottom, left, right]`")
-    sides = tuple(_int(item, what) for item in value)
+    sides = _FOUR(value, what)
     if not all(0 <= side <= 4096 for side in sides):
         raise Invalid("E035", f"{what} is {quote(show(value))}; each must be between 0 and 4096")
     return sides
@@ -136,18 +140,23 @@ def _padding(value: object, what: str) -> Value:
     return _PADDING_WORD(value, what)
 
 
-def _word(words: dict[str, str], code: str, wanted: str) -> Callable[[object, str], str]:
+def _word(words: dict[str, str], code: str, more: str = "") -> Callable[[object, str], str]:
+    """Takes one of the `words`; a message says what `more` it may be."""
+
     def take(value: object, what: str) -> str:
         if isinstance(value, str) and value in words:
             return value
         hint = suggest(value, words) if isinstance(value, str) else None
-        raise Invalid(code, f"{what} is {quote(show(value))}; it must be {wanted}", hint)
+        raise Invalid(
+            code, f"{what} is {quote(show(value))}; it must be {choices(words)}{more}", hint
+        )
 
     return take
 
 
-_ACTIVATION = _word(ACTIVATIONS, "E031", choices(ACTIVATIONS) + ", or `none`")
-_PADDING_WORD = _word(PADDINGS, "E034", choices(PADDINGS) + ", or `[top, bottom, left, right]`")
+_ACTIVATION = _word(ACTIVATIONS, "E031", ", or `none`")
+_PADDING_WORD = _word(PADDINGS, "E034", ", or `[top, bottom, left, right]`")
+_SHAPE = "`[channels]` or `[channels, height, width]`"
 
 KINDS = {
     "int": Kind("a whole number", _int),
@@ -155,23 +164,15 @@ KINDS = {
     "bool": Kind("`true` or `false`", _bool),
     "size": Kind("a whole number, or `[height, width]`", _size),
     "sides": Kind("`[top, bottom, left, right]`", _sides),
-    "shape": Kind("`[channels]` or `[channels, height, width]`", _shape),
+    "shape": Kind(_SHAPE, _numbers(_SHAPE, 1, 3)),
     "padding": Kind(
-        "`same`, `symmetric`, `valid` or `[top, bottom, left, right]`", _padding, tuple(PADDINGS)
+        "`same`, `symmetric`, `valid` or `[top, bottom, left, right]`", _padding, PADDINGS
     ),
-    "pool_padding": Kind(
-        "`same`, `zeros` or `valid`",
-        _word(POOL_PADDINGS, "E034", choices(POOL_PADDINGS)),
-        tuple(POOL_PADDINGS),
-    ),
+    "pool_padding": Kind("`same`, `zeros` or `valid`", _word(POOL_PADDINGS, "E034"), POOL_PADDINGS),
     "activation": Kind(
         "an activation, or `none`",
         lambda value, what: value if isinstance(value, Definition) else _ACTIVATION(value, what),
-        tuple(ACTIVATIONS),
+        ACTIVATIONS,
     ),
-    "initializer": Kind(
-        "an initializer",
-        _word(INITIALIZERS, "E034", choices(INITIALIZERS)),
-        tuple(INITIALIZERS),
-    ),
+    "initializer": Kind("an initializer", _word(INITIALIZERS, "E034"), INITIALIZERS),
 }

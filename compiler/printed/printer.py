@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from archc.compiler.ir.network import Block, Call, Network, Parameter, Row
+from archc.compiler.ir.network import Block, Call, Network, Parameter
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.expressions import Node
 from archc.compiler.language.values import show
@@ -16,7 +16,9 @@ def text(network: Network) -> str:
     lines.append(f"input -> {network.input}")
     names = ["input"]
     for row in network.rows:
-        lines += _row(row, names)
+        feeds = [names[feed + 1] for feed in row.call.feeds]
+        spelled = {name: _spelled(node) for name, node in row.spelled.items()}
+        lines += _call(row.call, feeds, spelled, 0)
         names.append(row.call.name)
     return "\n".join([*lines, ""])
 
@@ -24,12 +26,6 @@ def text(network: Network) -> str:
 def _kept(parameter: Parameter) -> str:
     assert parameter.default is not None
     return f"{parameter.name}={_spelled(parameter.default)}"
-
-
-def _row(row: Row, names: Sequence[str]) -> Iterator[str]:
-    feeds = [names[feed + 1] for feed in row.call.feeds]
-    spelled = {name: _spelled(node) for name, node in row.spelled.items()}
-    yield from _call(row.call, feeds, spelled, 0)
 
 
 def _call(call: Call, feeds: Sequence[str], spelled: dict[str, str], indent: int) -> Iterator[str]:

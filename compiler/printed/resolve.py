@@ -15,6 +15,7 @@ from archc.compiler.bind.settings import Given
 from archc.compiler.elaborate.elaborator import usual
 from archc.compiler.ir.catalogue import CATALOGUE
 from archc.compiler.ir.network import Block, Body, Network, Op, Parameter, Row
+from archc.compiler.language.closure import closure
 from archc.compiler.language.expressions import Literal, Value, show, spell, spell_alone, text
 from archc.compiler.language.problems import Problem, SpecError, file_name, quote
 from archc.compiler.pipeline import compile_program
@@ -36,21 +37,21 @@ def resolve(path: Path, settings: Given | None = None, include: Iterable[Path] =
     """
     program, network = compile_program(path, settings, include)
     _check_words(network)
-    needed = _needed(network)
+    needed, roundings = _needed(network), Roundings(program, network)
     parts = (
-        _head(program, network, file_name(path)),
+        _head(program, network, roundings, file_name(path)),
         _keys(network, {block.name for block in needed}),
-        _entries(network, Roundings(program, network)),
+        _entries(network, roundings),
         _blocks((block.name, program.definitions[block.name]) for block in needed),
     )
     return "".join(f"{line}\n" for part in parts for line in part)
 
 
-def _head(program: Program, network: Network, source: str) -> Iterator[str]:
+def _head(program: Program, network: Network, roundings: Roundings, source: str) -> Iterator[str]:
     settings = [f"{name}={show(network.settings[name])}" for name in network.changed]
     given = f" with {', '.join(settings)}" if settings else ""
     yield f"# {quote(source)}{given}: every number worked out."
-    yield from (f"# {line}" for line in Roundings(program, network).of_values())
+    yield from (f"# {line}" for line in roundings.of_values())
     yield f"archc: {FORMAT}"
     yield f"name: {writer.text(network.name)}"
     for key in ("source", "doc"):
@@ -95,9 +96,14 @@ def _entries(network: Network, roundings: Roundings) -> Iterator[str]:
     rows = [(row, _row(row, index, network)) for index, row in enumerate(network.rows)]
     for group, members in groupby(rows, key=lambda pair: pair[0].group):
         every = [*members]
-        notes = [_note(roundings.of_row(row)) for row, _ in every]
+        said = ["; ".join(roundings.of_row(row)) for row, _ in every]
+        notes = [f"  # {comment}" if comment else "" for comment in said]
         cells = [own for _, own in every]
-        yield from _table(group, cells, notes) if group else _alone(cells, notes)
+        if group:
+            yield from _table(group, cells, notes)
+        else:
+            alone = zip(cells, notes, strict=True)
+            yield from (f"  - {writer.mapping(own)}{note}" for own, note in alone)
 
 
 def _row(row: Row, index: int, network: Network) -> Cells:
@@ -120,11 +126,6 @@ def _row(row: Row, index: int, network: Network) -> Cells:
     if row.doc:
         cells["doc"] = writer.text(row.doc)
     return cells
-
-
-def _alone(rows: Iterable[Cells], notes: Iterable[str]) -> Iterator[str]:
-    for cells, note in zip(rows, notes, strict=True):
-        yield f"  - {writer.mapping(cells)}{note}"
 
 
 def _table(group: str, rows: Sequence[Cells], notes: Sequence[str]) -> Iterator[str]:
@@ -155,27 +156,17 @@ def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
     return " ".join([*padded[:-1], cells[-1]])
 
 
-def _note(said: Iterable[str]) -> str:
-    comment = "; ".join(said)
-    return f"  # {comment}" if comment else ""
-
-
 # -------------------------------------------------------------------------------------- blocks
 
 
 def _needed(network: Network) -> list[Block]:
     """The blocks that rows call or name, and those that these do."""
-    found: dict[Block, None] = {}
+    given = network.defaults
     pending = [target for row in network.rows for target in _called(row.call.body)]
     pending += [value for row in network.rows for value in _values(row.call.body.arguments)]
-    given = network.defaults
     pending += [value for op in CATALOGUE for value in _values(given.get(op, {}))]
-    while pending:
-        target = pending.pop(0)
-        if isinstance(target, Block) and target not in found:
-            found[target] = None
-            pending += [*target.names(), *_values(given.get(target.name, {}))]
-    return [*found]
+    blocks = (target for target in pending if isinstance(target, Block))
+    return [*closure(blocks, lambda b: [*b.names(), *_values(given.get(b.name, {}))])]
 
 
 def _values(arguments: Mapping[str, Value]) -> Iterator[Block]:

@@ -61,14 +61,8 @@ def _named(name: str, node: Node, scope: Mapping[str, object]) -> Iterator[str]:
                 yield f"{name}: {call.function}({', '.join(given)}) -> {result}"
 
 
-def _evaluated(node: Node, scope: Mapping[str, object]) -> list[Node]:
+def _evaluated(node: Node, scope: Mapping[str, object]) -> Iterator[Node]:
     """`node` and what is below it, inner ones first, but for branches that are not taken."""
-    found: list[Node] = []
-    _collect(node, scope, found)
-    return found
-
-
-def _collect(node: Node, scope: Mapping[str, object], found: list[Node]) -> None:
     operands = [*ex.children(node)]
     if isinstance(node, ex.Conditional):
         operands = [node.condition, node.then if node.condition.evaluate(scope) else node.otherwise]
@@ -76,5 +70,5 @@ def _collect(node: Node, scope: Mapping[str, object], found: list[Node]) -> None
         decided = bool(node.left.evaluate(scope)) == (node.operator == "or")
         operands = operands[:1] if decided else operands
     for operand in operands:
-        _collect(operand, scope, found)
-    found.append(node)
+        yield from _evaluated(operand, scope)
+    yield node

@@ -115,10 +115,10 @@ class _Target:
 
 def json_schema(blocks: Mapping[str, BlockSpec]) -> Schema:
     """The schema of a file whose rows may name `blocks` and the ops of the catalogue."""
-    targets = (*_block_targets(blocks), *_op_targets())
+    targets = [*_targets(blocks)]
     schema, definitions = _models()
     definitions.update(_word_kinds())
-    definitions.update(_arguments(targets))
+    definitions |= {f"{t.name}.{n}": _argument(p) for t in targets for n, p in t.parameters.items()}
     _input(definitions)
     _parameters(definitions)
     _steps(definitions)
@@ -150,15 +150,10 @@ def blocks_of(paths: Iterable[Path], include: Iterable[Path] = ()) -> dict[str, 
     return found
 
 
-def _block_targets(blocks: Mapping[str, BlockSpec]) -> Iterator[_Target]:
+def _targets(blocks: Mapping[str, BlockSpec]) -> Iterator[_Target]:
     for name, block in blocks.items():
-        parameters = {str(key): parameter for key, parameter in block.params.items()}
-        yield _Target(str(name), str(block.doc), parameters)
-
-
-def _op_targets() -> Iterator[_Target]:
-    for op in CATALOGUE.values():
-        yield _Target(op.name, op.doc, op.parameter)
+        yield _Target(str(name), str(block.doc), {str(k): p for k, p in block.params.items()})
+    yield from (_Target(op.name, op.doc, op.parameter) for op in CATALOGUE.values())
 
 
 # ------------------------------------------------------------------------- the models' schema
@@ -289,12 +284,6 @@ def _constant(node: object) -> object:
     return None
 
 
-def _arguments(targets: Iterable[_Target]) -> Iterator[tuple[str, Schema]]:
-    for target in targets:
-        for name, parameter in target.parameters.items():
-            yield f"{target.name}.{name}", _argument(parameter)
-
-
 # -------------------------------------------------------------------------- rows and defaults
 
 _ABOVE = {"type": ["integer", "string"], "maximum": -1}
@@ -311,31 +300,26 @@ def _rows(definitions: Schema, targets: Iterable[_Target]) -> None:
     keys["block"] |= _ref("block")
     keys["from"] |= _FROM
     keys["repeat"] |= _value("int", {"minimum": REPEAT.min, "maximum": REPEAT.max})
-    row["allOf"] = [_choice(target) for target in targets]
+    row["allOf"] = []
     for target in targets:
-        own = dict.fromkeys(keys, True)
-        definitions[f"row.{target.name}"] = _closed(target, own)
-
-
-def _choice(target: _Target) -> Schema:
-    named = {"properties": {"block": {"const": target.name}}, "required": ["block"]}
-    return {"if": named, "then": _ref(f"row.{target.name}")}
+        named = {"properties": {"block": {"const": target.name}}, "required": ["block"]}
+        row["allOf"].append({"if": named, "then": _ref(f"row.{target.name}")})
+        definitions[f"row.{target.name}"] = _closed(target, dict.fromkeys(keys, True))
 
 
 def _closed(target: _Target, more: Schema) -> Schema:
     """A mapping of the target's arguments, with some `more` keys and no others."""
-    taken = {str(name): _ref(f"{target.name}.{name}") for name in target.parameters}
-    keys = {"properties": {**more, **taken}, "additionalProperties": False}
-    return {"description": target.doc, "type": "object", **keys}
+    taken = {name: _ref(f"{target.name}.{name}") for name in target.parameters}
+    return _mapping({**more, **taken}, target.doc)
 
 
 def _defaults(targets: Iterable[_Target]) -> Schema:
     entries = {target.name: _closed(target, {}) for target in targets}
-    doc = DOCS["Spec"]["defaults"]
-    return _mapping(entries, doc)
+    return _mapping(entries, DOCS["Spec"]["defaults"])
 
 
 def _mapping(properties: Schema, doc: str) -> Schema:
+    """A mapping of these keys alone."""
     closed = {"properties": properties, "additionalProperties": False}
     return {"description": doc, "type": "object", **closed}
 
@@ -344,7 +328,10 @@ def _mapping(properties: Schema, doc: str) -> Schema:
 
 
 def _tables(definitions: Schema, targets: Iterable[_Target]) -> None:
-    arguments = dict(_columns(definitions, targets))
+    arguments = {}
+    for name in sorted({name for target in targets for name in target.parameters}):
+        owners = [target.name for target in targets if name in target.parameters]
+        arguments[name] = _column({owner: definitions[f"{owner}.{name}"] for owner in owners})
     row = definitions["RowSpec"]["properties"]
     words = [key for key in row if key != "block" and not is_value(key)]
     texts = {key: {**row[key], "type": ["string", "null"]} for key in words}
@@ -352,19 +339,12 @@ def _tables(definitions: Schema, targets: Iterable[_Target]) -> None:
     definitions.update({f"column.{name}": column for name, column in columns.items()})
     table = definitions["TableSpec"]
     keys = table["properties"]
-    names = [*map(_offered, columns.items())]
+    names = [{"const": name, "description": c["description"]} for name, c in columns.items()]
     keys["columns"] |= {"items": {"anyOf": names}, "contains": names[0], "uniqueItems": True}
     keys["rows"]["items"] |= {"if": {"type": "object"}, "then": _ref("RowSpec")}
     cells = {name: _ref(f"column.{name}") for name in columns}
     keys["set"] = _mapping(cells, DOCS["TableSpec"]["set"])
     table["allOf"] = [*_lengths(), *_cells(columns)]
-
-
-def _columns(definitions: Schema, targets: Iterable[_Target]) -> Iterator[tuple[str, Schema]]:
-    """For each argument's name, what it may be in one block or another."""
-    for name in sorted({str(name) for target in targets for name in target.parameters}):
-        owners = [target.name for target in targets if name in target.parameters]
-        yield name, _column({owner: definitions[f"{owner}.{name}"] for owner in owners})
 
 
 def _column(owners: Schema) -> Schema:
@@ -379,36 +359,28 @@ def _column(owners: Schema) -> Schema:
     return {**(kinds[0] if len(kinds) == 1 else {"anyOf": kinds}), "description": doc}
 
 
-def _offered(column: tuple[str, Schema]) -> Schema:
-    name, cell = column
-    return {"const": name, "description": cell["description"]}
-
-
 def _lengths() -> Iterator[Schema]:
     """A row has one cell for each column."""
     for count in range(1, MAX_COLUMNS + 1):
         exactly = {"minItems": count, "maxItems": count}
-        yield {
-            "if": {"properties": {"columns": exactly}, "required": ["columns"]},
-            "then": {"properties": {"rows": {"items": exactly}}},
-        }
+        yield _of_table({"columns": exactly}, exactly)
 
 
 def _cells(names: Iterable[str]) -> Iterator[Schema]:
     """A cell is what its column says, but where `set` makes something else of it."""
     for name in names:
         for index in range(MAX_COLUMNS):
-            column = {"minItems": index + 1, "prefixItems": _at(index, {"const": name})}
+            before = [True] * index
+            column = {"minItems": index + 1, "prefixItems": [*before, {"const": name}]}
             plain = {"columns": column, "set": {"not": {"required": [name]}}}
-            cell = {"prefixItems": _at(index, _ref(f"column.{name}"))}
-            yield {
-                "if": {"properties": plain, "required": ["columns"]},
-                "then": {"properties": {"rows": {"items": cell}}},
-            }
+            cell = {"prefixItems": [*before, _ref(f"column.{name}")]}
+            yield _of_table(plain, cell)
 
 
-def _at(index: int, schema: Schema) -> list[Any]:
-    return [*[True] * index, schema]
+def _of_table(keys: Schema, row: Schema) -> Schema:
+    """The rows of a table that has these keys."""
+    asked = {"properties": keys, "required": ["columns"]}
+    return {"if": asked, "then": {"properties": {"rows": {"items": row}}}}
 
 
 def _entry() -> Schema:

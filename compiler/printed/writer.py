@@ -44,29 +44,22 @@ def _list(items: Iterable[yaml.Node], flow: bool) -> yaml.Node:
     return yaml.SequenceNode(f"{_TAG}seq", [*items], flow_style=flow)
 
 
-def _mapping(items: Iterable[tuple[yaml.Node, yaml.Node]], flow: bool) -> yaml.Node:
-    return yaml.MappingNode(f"{_TAG}map", [*items], flow_style=flow)
-
-
 def _node(node: reader.Node, lines: bool = False) -> yaml.Node:
     """A node as it was read. On one line where it holds scalars alone, unless `lines` are asked."""
     if isinstance(node, reader.Scalar):
         if not is_given(node):
             return yaml.ScalarNode(f"{_TAG}null", "~")
         return _expression(node) if node.plain else _text(node)
-    flow = not lines and all(isinstance(child, reader.Scalar) for child in _children(node))
+    inner = node if isinstance(node, reader.Sequence) else node.values()
+    flow = not lines and all(isinstance(child, reader.Scalar) for child in inner)
     if isinstance(node, reader.Sequence):
         return _list((_node(child, lines) for child in node), flow)
-    items = ((_text(key), _node(child, key in _LONG)) for key, child in node.items())
-    return _mapping(items, flow)
+    items = [(_text(key), _node(child, key in _LONG)) for key, child in node.items()]
+    return yaml.MappingNode(f"{_TAG}map", items, flow_style=flow)
 
 
 _LONG = ("steps", "let")
 """Keys of a block whose entries stand on lines of their own."""
-
-
-def _children(node: reader.Sequence | reader.Mapping) -> Iterable[reader.Node]:
-    return node if isinstance(node, reader.Sequence) else node.values()
 
 
 @lru_cache(maxsize=4096)

@@ -12,18 +12,11 @@ from dataclasses import dataclass, field
 from pydantic_core import ValidationError
 
 from archc.compiler.language import expressions as ex
-from archc.compiler.language.problems import (
-    Enough,
-    Place,
-    Problem,
-    Reporter,
-    choices,
-    suggest,
-)
+from archc.compiler.language.problems import Enough, Place, Problem, Reporter, choices, suggest
 from archc.compiler.spec.conditions import Condition, row_values
+from archc.compiler.spec.nodes import problems_of
 from archc.compiler.spec.reader import Scalar, Sequence
 from archc.compiler.spec.rows import CallSpec, ChangeSpec, PatchSpec, TableSpec, row_of
-from archc.compiler.spec.validation import problems_of
 
 Entry = TableSpec | CallSpec | Sequence
 """A list of cells is one of another length than its table has columns."""
@@ -244,17 +237,15 @@ class _Changes(Reporter):
             try:
                 return row_of(table.columns, entry)
             except ValidationError as error:
-                self.tell(problems_of(entry, error))
+                self.tell(problems_of(error))
         return entry
 
     def fits(self, slot: _Slot, entry: Entry) -> bool:
         """Whether an entry may stand beside a row: cells need a table, and tables do not nest."""
         place = ("beside this row", slot.entry.place)
         if isinstance(entry, Sequence) and slot.table is None:
-            message, hint = "cells outside a table", "write `{block: ...}`"
-            self.report(
-                "E061", f"{message}: `{slot.name}` stands in none", entry.place, hint, place
-            )
+            message = f"cells outside a table: `{slot.name}` stands in none"
+            self.report("E061", message, entry.place, "write `{block: ...}`", place)
         elif isinstance(entry, TableSpec) and slot.table is not None:
             message, hint = "a table within a table", "insert rows here, or insert beside the table"
             self.report("E061", message, entry.place, hint, place)
@@ -272,7 +263,8 @@ class _Changes(Reporter):
 
     def check_needed(self, entries: Iterable[TableSpec | CallSpec], known: Iterable[str]) -> None:
         """Reports rows that are gone, or called otherwise, though `from` names them."""
-        rows = [*_rows(entries)]
+        every = [row for e in entries for row in (e.rows if isinstance(e, TableSpec) else [e])]
+        rows = [row for row in every if isinstance(row, CallSpec) and row.is_sound]
         names = {str(row.name or row.block) for row in rows} | {*known}
         names |= {str(e.name) for e in entries if isinstance(e, TableSpec)}
         gone = {name: slot for name, slot in self.by_name.items() if name not in names}
@@ -285,12 +277,6 @@ class _Changes(Reporter):
                 message = f"the row `{node.id}` cannot be {verb}: another takes from it"
                 hint = "change the `from` of that row too"
                 self.report("E061", message, place, hint, ("taken here", node.place))
-
-
-def _rows(entries: Iterable[TableSpec | CallSpec]) -> Iterator[CallSpec]:
-    for entry in entries:
-        rows = entry.rows if isinstance(entry, TableSpec) else [entry]
-        yield from (row for row in rows if isinstance(row, CallSpec) and row.is_sound)
 
 
 def _fixed(table: TableSpec) -> set[str]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import chain
 
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.expressions import Node, Value
@@ -66,11 +65,13 @@ class Condition:
             case ex.Attribute():
                 message = f"`{node}` is not known where rows are chosen"
                 yield Problem("E021", message, node.place, "compare what the cells say")
-            case ex.Compare() if self.is_column(node.left) or self.is_column(node.right):
-                sides = (side for side in ex.children(node) if not isinstance(side, ex.Name))
-                yield from chain.from_iterable(map(self.misuses, sides))
             case _:
-                yield from chain.from_iterable(map(self.misuses, ex.children(node)))
+                compared = isinstance(node, ex.Compare) and any(
+                    map(self.is_column, ex.children(node))
+                )
+                for child in ex.children(node):
+                    if not (compared and isinstance(child, ex.Name)):
+                        yield from self.misuses(child)
 
     def is_column(self, node: Node) -> bool:
         return isinstance(node, ex.Name) and node.id in self.columns

@@ -8,18 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainValidator,
-    PrivateAttr,
-    WithJsonSchema,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from archc.compiler.language import expressions, parser
@@ -43,15 +34,11 @@ def refusing(place: Place) -> Iterator[None]:
         raise refusal(*blame.at(place)) from None
 
 
-def _kind(value: object) -> str:
-    """What a node is, in the words of a person."""
-    if isinstance(value, Scalar):
-        return "nothing" if value.plain and not value else quote(value)
-    return "a mapping" if isinstance(value, reader.Mapping) else "a list"
-
-
 def misfit(value: Any, wanted: str, hint: str | None = None) -> Problem:
-    return Problem("E012", f"{_kind(value)} where {wanted} belongs", value.place, hint)
+    kind = "a mapping" if isinstance(value, reader.Mapping) else "a list"
+    if isinstance(value, Scalar):
+        kind = "nothing" if value.plain and not value else quote(value)
+    return Problem("E012", f"{kind} where {wanted} belongs", value.place, hint)
 
 
 def scalar(value: object, wanted: str) -> Scalar:
@@ -145,46 +132,3 @@ def _range(value: Any) -> Any:
     if isinstance(value, reader.Sequence) and len(value) == 2:
         return value
     raise refusal(misfit(value, "`[smallest, largest]`"))
-
-
-class SpecNode(BaseModel):
-    """A mapping of the file; unknown keys are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
-    example: ClassVar[str | None] = None
-    """How to write one, for those who wrote something else."""
-    _mapping: reader.Mapping = PrivateAttr()
-
-    @model_validator(mode="wrap")
-    @classmethod
-    def _remember(cls, value: Any, handler: Callable[[Any], Self]) -> Self:
-        if not isinstance(value, reader.Mapping):
-            raise refusal(misfit(value, "a mapping", cls.example))
-        node = handler(cls.rewritten(value))
-        node._mapping = value
-        return node
-
-    @classmethod
-    def rewritten(cls, value: reader.Mapping) -> reader.Mapping:
-        """The long form of a mapping that has a short one."""
-        return value
-
-    @property
-    def mapping(self) -> reader.Mapping:
-        """The node as it is written."""
-        return self._mapping
-
-    @property
-    def place(self) -> Place:
-        return self._mapping.place
-
-    def key_place(self, key: str) -> Place:
-        """Where the key stands, or the mapping if it is not written."""
-        return next((k.place for k in self._mapping if k == key), self.place)
-
-
-def like(value: reader.Node, content: dict[Any, Any]) -> reader.Mapping:
-    """A mapping of other content in the place of `value`."""
-    mapping = reader.Mapping(content)
-    mapping.place = value.place
-    return mapping

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from archc.compiler.language.problems import Enough, Place, Problem, Problems, choices, suggest
+from archc.compiler.language.closure import closure
+from archc.compiler.language.problems import Enough, Place, Problem, Reporter, choices, suggest
 from archc.compiler.spec.models import BlockSpec, Spec
 
 Specs = Mapping[Path, Spec | None]
@@ -19,7 +20,7 @@ Links = Mapping[Path, Sequence[Path]]
 class _Definition:
     block: BlockSpec
     place: Place
-    below: frozenset[Path]
+    below: Set[Path]
     """The files that its own file builds on."""
 
 
@@ -30,35 +31,19 @@ def blocks_of(specs: Specs, links: Links) -> tuple[dict[str, BlockSpec], list[Pr
     """
     every: dict[str, dict[Path, _Definition]] = {}
     for path, spec in specs.items():
-        below = frozenset(_below(path, links))
+        below = closure(links.get(path, ()), lambda link: links.get(link, ())).keys() - {path}
         for name, block in spec.blocks.items() if spec else ():
             every.setdefault(name, {})[path] = _Definition(block, name.place, below)
     found: dict[str, BlockSpec] = {}
-    problems = Problems()
+    reporter = Reporter()
     with suppress(Enough):
         for key, own in every.items():
-            standing = _standing(own)
+            replaced = {path for new in own.values() if new.block.replace for path in new.below}
+            # All of them, where they replace each other in a circle.
+            standing = [path for path in own if path not in replaced] or [*own]
             found[key] = own[standing[0]].block
-            problems += [*_clashes(key, own, standing), *_misfits(key, own, specs)]
-    return found, problems
-
-
-def _below(path: Path, links: Links) -> set[Path]:
-    """The files that a file builds on, directly or through each other."""
-    found: set[Path] = set()
-    pending = [*links.get(path, ())]
-    while pending:
-        link = pending.pop()
-        if link not in found:
-            found.add(link)
-            pending += links.get(link, ())
-    return found - {path}
-
-
-def _standing(own: Mapping[Path, _Definition]) -> list[Path]:
-    """The files whose definition no other one replaces; all of them where they go in a circle."""
-    replaced = {path for each in own.values() if each.block.replace for path in each.below}
-    return [path for path in own if path not in replaced] or [*own]
+            reporter.tell([*_clashes(key, own, standing), *_misfits(key, own, specs)])
+    return found, reporter.problems
 
 
 def _clashes(

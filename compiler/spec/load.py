@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-from archc.compiler.language.identity import Identity
+from pydantic import ValidationError
+
 from archc.compiler.language.problems import (
     Enough,
     Place,
@@ -23,21 +24,21 @@ from archc.compiler.spec.folders import SHIPPED as SHIPPED
 from archc.compiler.spec.folders import Folders
 from archc.compiler.spec.libraries import blocks_of
 from archc.compiler.spec.models import BlockSpec, Spec
+from archc.compiler.spec.nodes import problems_of
 from archc.compiler.spec.reader import Scalar
-from archc.compiler.spec.validation import validate
 from archc.compiler.spec.variants import alone, extended
 
 MAX_FILES = 16
 """How many files may use or extend each other in a row."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Files:
     """A spec and the libraries it uses, directly or through each other, in order of use."""
 
     spec: Spec | None
     libraries: tuple[Spec, ...] = ()
-    blocks: Mapping[str, BlockSpec] = field(default_factory=dict)
+    blocks: Mapping[str, BlockSpec] = field(default_factory=dict, compare=False)
 
 
 def load(path: Path, include: Iterable[Path] = ()) -> tuple[Files | None, list[Problem]]:
@@ -66,15 +67,15 @@ def _parse(name: str, text: str) -> tuple[Spec | None, tuple[Problem, ...]]:
     if node is None and not problems:
         here = Place(source, 1, 1)
         problems = [Problem("E003", "there is nothing but comments", here, "write `archc: 1`")]
-    if node is None or problems:
+    if problems:
         return None, tuple(problems)
-    spec, problems = validate(node)
-    return spec, tuple(problems)
+    try:
+        return Spec.model_validate(node), ()
+    except ValidationError as error:
+        return None, tuple(problems_of(error))
 
 
-@lru_cache(maxsize=64)
-def _extended(key: Identity) -> tuple[Spec, tuple[Problem, ...]]:
-    return extended(*key.parts)
+_extended = lru_cache(maxsize=64)(extended)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +155,8 @@ class _Loader(Reporter):
             return None
         small = len(base.place.source.text) + len(spec.place.source.text) < LARGE
         extend = _extended if small else _extended.__wrapped__
-        merged, problems = extend(Identity(base, spec))
+        # Pyright takes a model for one that cannot be hashed; see `SpecNode`.
+        merged, problems = extend(base, spec)  # pyright: ignore[reportArgumentType]
         self.tell(problems)
         return None if problems else merged
 

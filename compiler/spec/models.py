@@ -22,24 +22,8 @@ from archc.compiler.language.names import check_model_name, check_name
 from archc.compiler.language.problems import Problem, Source, choices, quote, suggest
 from archc.compiler.language.values import KINDS
 from archc.compiler.language.values import Type as ParameterType
-from archc.compiler.spec import reader
-from archc.compiler.spec.kinds import (
-    NAME_SCHEMA,
-    Expression,
-    FileName,
-    Flag,
-    LayerName,
-    Name,
-    Number,
-    Range,
-    SpecNode,
-    Text,
-    Value,
-    checked,
-    like,
-    refusal,
-    scalar,
-)
+from archc.compiler.spec import kinds, reader
+from archc.compiler.spec.nodes import SpecNode, like
 from archc.compiler.spec.reader import Scalar
 from archc.compiler.spec.rows import ChangeSpec, Doc, Entry, check_parameter_name
 
@@ -48,19 +32,21 @@ FORMAT = 1
 
 
 def _type(value: object) -> ParameterType:
-    text = scalar(value, "a type")
+    text = kinds.scalar(value, "a type")
     kind, optional = text.removesuffix("?"), text.endswith("?")
     if kind not in KINDS:
         hint = suggest(kind, KINDS) or choices(KINDS) + ", with a `?` where it may be none"
-        raise refusal(Problem("E034", f"unknown type {quote(text)}", text.place, hint))
+        raise kinds.refusal(Problem("E034", f"unknown type {quote(text)}", text.place, hint))
     return ParameterType(kind, optional)
 
 
 ParameterName = Annotated[
-    Scalar, checked(check_parameter_name, "a name"), WithJsonSchema(NAME_SCHEMA)
+    Scalar, kinds.checked(check_parameter_name, "a name"), WithJsonSchema(kinds.NAME_SCHEMA)
 ]
-TensorName = Annotated[str, checked(check_name, "a name"), WithJsonSchema(NAME_SCHEMA)]
-ModelName = Annotated[str, checked(check_model_name, "a name"), WithJsonSchema(NAME_SCHEMA)]
+TensorName = Annotated[str, kinds.checked(check_name, "a name"), WithJsonSchema(kinds.NAME_SCHEMA)]
+ModelName = Annotated[
+    str, kinds.checked(check_model_name, "a name"), WithJsonSchema(kinds.NAME_SCHEMA)
+]
 TypeName = Annotated[
     ParameterType,
     PlainValidator(_type),
@@ -74,14 +60,14 @@ class ParameterSpec(SpecNode):
     example = "write `{type: int, default: 1}`, or the type alone"
 
     type: TypeName
-    default: Expression = None
-    min: Number | None = None
-    max: Number | None = None
-    above: Number | None = None
-    below: Number | None = None
-    usual: Range | None = None
-    keep: Flag = False
-    doc: Text = ""
+    default: kinds.Expression = None
+    min: kinds.Number | None = None
+    max: kinds.Number | None = None
+    above: kinds.Number | None = None
+    below: kinds.Number | None = None
+    usual: kinds.Range | None = None
+    keep: kinds.Flag = False
+    doc: kinds.Text = ""
 
     @model_validator(mode="wrap")
     @classmethod
@@ -96,10 +82,10 @@ class InputSpec(SpecNode):
 
     example = "write `{channels: 3, height: 224, width: 224}`"
 
-    channels: Value
-    height: Value
-    width: Value
-    range: Expression = None
+    channels: kinds.Value
+    height: kinds.Value
+    width: kinds.Value
+    range: kinds.Expression = None
     doc: Doc = None
 
 
@@ -108,9 +94,9 @@ class StepSpec(SpecNode):
 
     example = "write `- name: expression`"
 
-    name: LayerName
-    value: Value
-    when: Expression = None
+    name: kinds.LayerName
+    value: kinds.Value
+    when: kinds.Expression = None
     doc: Doc = None
 
     @classmethod
@@ -120,7 +106,7 @@ class StepSpec(SpecNode):
             message = f"a step is one `name: expression`, not {len(names)}"
             hints = [hint for hint in (suggest(name, STEP_KEYS) for name in names) if hint]
             hint = hints[0] if hints else cls.example
-            raise refusal(Problem("E012", message, value.place, hint))
+            raise kinds.refusal(Problem("E012", message, value.place, hint))
         rest = {key: item for key, item in value.items() if key in STEP_KEYS}
         return like(value, {"name": names[0], "value": value[names[0]], **rest})
 
@@ -132,17 +118,17 @@ STEP_KEYS = ("when", "doc")
 class BlockSpec(SpecNode):
     """A block: what it takes, and its steps from input to output."""
 
-    doc: Text = ""
+    doc: kinds.Text = ""
     inputs: tuple[TensorName, ...] = ("x",)
     params: dict[ParameterName, ParameterSpec] = Field({})
-    let: dict[Name, Value] = Field({})
+    let: dict[kinds.Name, kinds.Value] = Field({})
     steps: Annotated[tuple[StepSpec, ...], BeforeValidator(lambda v: _few(v)), Field(min_length=1)]
-    returns: Expression = None
-    on_vectors: Name | None = None
+    returns: kinds.Expression = None
+    on_vectors: kinds.Name | None = None
     """The activation that stands in for the block, used as one, where there is no feature map."""
-    channels: Expression = None
+    channels: kinds.Expression = None
     """How many channels the block gives, where its steps do not show it plainly. Checked."""
-    replace: Flag = False
+    replace: kinds.Flag = False
     """Whether it takes the place of the block of its name in a file that this one builds on."""
 
 
@@ -152,7 +138,7 @@ MAX_STEPS = 512
 def _few(steps: Any) -> Any:
     if isinstance(steps, reader.Sequence) and len(steps) > MAX_STEPS:
         message, hint = f"a block of more than {MAX_STEPS} steps", "make blocks of parts of it"
-        raise refusal(Problem("E008", message, steps.place, hint))
+        raise kinds.refusal(Problem("E008", message, steps.place, hint))
     return steps
 
 
@@ -163,19 +149,19 @@ class Spec(SpecNode):
 
     archc: Annotated[Literal[1], BeforeValidator(lambda value: _version(value))]
     name: ModelName | None = None
-    source: Text = ""
-    doc: Text = ""
-    use: tuple[FileName, ...] = ()
-    extends: FileName | None = None
-    set: dict[Name, Value] = Field({})
+    source: kinds.Text = ""
+    doc: kinds.Text = ""
+    use: tuple[kinds.FileName, ...] = ()
+    extends: kinds.FileName | None = None
+    set: dict[kinds.Name, kinds.Value] = Field({})
     change: Annotated[tuple[ChangeSpec, ...], Field(min_length=1)] = ()
-    params: dict[Name, ParameterSpec] = Field({})
-    let: dict[Name, Value] = Field({})
-    require: tuple[Value, ...] = ()
+    params: dict[kinds.Name, ParameterSpec] = Field({})
+    let: dict[kinds.Name, kinds.Value] = Field({})
+    require: tuple[kinds.Value, ...] = ()
     input: InputSpec | None = None
-    defaults: dict[Name, dict[Name, Value]] = Field({})
+    defaults: dict[kinds.Name, dict[kinds.Name, kinds.Value]] = Field({})
     network: Annotated[tuple[Entry, ...], Field(min_length=1)] | None = None
-    blocks: dict[Name, BlockSpec] = Field({})
+    blocks: dict[kinds.Name, BlockSpec] = Field({})
     _bases: tuple[Source, ...] = PrivateAttr(())
 
     @property
@@ -192,10 +178,9 @@ class Spec(SpecNode):
 
 
 def _version(value: object) -> int:
-    version = scalar(value, "the version of the format")
+    version = kinds.scalar(value, "the version of the format")
     if version != str(FORMAT):
         message = f"the version of the format is {quote(version)}"
-        raise refusal(
-            Problem("E012", message, version.place, f"this archc reads `archc: {FORMAT}`")
-        )
+        hint = f"this archc reads `archc: {FORMAT}`"
+        raise kinds.refusal(Problem("E012", message, version.place, hint))
     return FORMAT

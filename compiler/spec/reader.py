@@ -113,12 +113,9 @@ def _at_once(path: str, flags: int) -> int:
 
 def is_spec(text: str) -> bool:
     """Whether a text calls itself a spec: it says `archc`, well-formed or not."""
-    return re.search("^archc *:", text, re.MULTILINE) is not None or _says_archc(text)
-
-
-def _says_archc(text: str) -> bool:
-    """Whether a mapping between braces does."""
-    node, _ = read(Source("", text))
+    if re.search("^archc *:", text, re.MULTILINE):
+        return True
+    node, _ = read(Source("", text))  # a mapping between braces, perhaps
     return isinstance(node, Mapping) and "archc" in node
 
 
@@ -126,7 +123,10 @@ def read(source: Source) -> tuple[Node | None, list[Problem]]:
     """The root node of the only document in `source`, and what is wrong with it as YAML."""
     control = _CONTROL.search(source.text)
     if control:
-        return None, [_control_character(source, control)]
+        before = source.text[: control.start()]
+        place = Place(source, before.count("\n") + 1, control.start() - before.rfind("\n"))
+        message = f"control character U+{ord(control[0]):04X}"
+        return None, [Problem("E002", message, place, "remove it")]
     reader = _Reader(source)
     try:
         reader.run(yaml.parse(source.text, Loader=_LOADER))
@@ -135,12 +135,6 @@ def read(source: Source) -> tuple[Node | None, list[Problem]]:
     except (_Stop, Enough):
         pass
     return reader.root, reader.problems
-
-
-def _control_character(source: Source, match: re.Match[str]) -> Problem:
-    before = source.text[: match.start()]
-    place = Place(source, before.count("\n") + 1, match.start() - before.rfind("\n"))
-    return Problem("E002", f"control character U+{ord(match[0]):04X}", place, "remove it")
 
 
 class _Stop(Exception):

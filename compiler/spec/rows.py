@@ -21,24 +21,8 @@ from pydantic import (
 from archc.compiler.language import expressions
 from archc.compiler.language.names import check_module_name, check_name
 from archc.compiler.language.problems import Invalid, Problem, choices, quote
-from archc.compiler.spec import reader
-from archc.compiler.spec.kinds import (
-    EXPRESSION,
-    NAME_SCHEMA,
-    NONE,
-    Expression,
-    LayerName,
-    Name,
-    SpecNode,
-    Value,
-    Word,
-    checked,
-    is_given,
-    like,
-    misfit,
-    refusal,
-    scalar,
-)
+from archc.compiler.spec import kinds, reader
+from archc.compiler.spec.nodes import SpecNode, like
 from archc.compiler.spec.reader import Scalar
 
 MAX_DOC = 200
@@ -47,14 +31,14 @@ MAX_DOC = 200
 
 def _doc(value: object) -> expressions.Word | None:
     """One line of text, or none."""
-    given = scalar(value, "a text")
-    text = given.strip() if is_given(given) else ""
+    given = kinds.scalar(value, "a text")
+    text = given.strip() if kinds.is_given(given) else ""
     if len(text) > MAX_DOC:
         message, hint = f"a `doc` of more than {MAX_DOC} characters", "say the rest in a comment"
-        raise refusal(Problem("E008", message, given.place, hint))
+        raise kinds.refusal(Problem("E008", message, given.place, hint))
     if len(text.splitlines()) > 1:
         message, hint = "a `doc` of more than one line", "say it on one line"
-        raise refusal(Problem("E012", message, given.place, hint))
+        raise kinds.refusal(Problem("E012", message, given.place, hint))
     return expressions.Word(text, given.place) if text else None
 
 
@@ -68,22 +52,22 @@ Doc = Annotated[
 class CallSpec(SpecNode):
     """A row, or what the `set` of a table or of a change gives to rows: keys, and arguments."""
 
-    block: Word = Field(None, description="A block or an op.")
-    name: Word = Field(
+    block: kinds.Word = Field(None, description="A block or an op.")
+    name: kinds.Word = Field(
         None, description="What the row is called in paths; else it goes by its block."
     )
-    when: Expression = Field(None, description="The row is left out where this is false.")
-    source: Expression = Field(
+    when: kinds.Expression = Field(None, description="The row is left out where this is false.")
+    source: kinds.Expression = Field(
         None,
         alias="from",
         description="What feeds the row: rows above by name, or by how far above (-1, -2, ...).",
     )
-    repeat: Expression = Field(None, description="How many times the row stands here.")
-    tap: Word = Field(
+    repeat: kinds.Expression = Field(None, description="How many times the row stands here.")
+    tap: kinds.Word = Field(
         None, description="A name for the row's feature map, which the model can then return."
     )
     doc: Doc = Field(None, description="What is to be said of the row, on one line.")
-    arguments: dict[Name, Expression] = Field({})
+    arguments: dict[kinds.Name, kinds.Expression] = Field({})
     _listed: bool = PrivateAttr(False)
 
     @classmethod
@@ -126,7 +110,7 @@ class CallSpec(SpecNode):
 _FIELDS = CallSpec.model_fields
 ROW_KEYS = {f.alias or name: name for name, f in _FIELDS.items() if name != "arguments"}
 """Keys of a row, and columns of a table, that are not arguments, each with its field."""
-VALUES = {key for key, name in ROW_KEYS.items() if EXPRESSION in _FIELDS[name].metadata}
+VALUES = {key for key, name in ROW_KEYS.items() if kinds.EXPRESSION in _FIELDS[name].metadata}
 """Those that are values; the others are words and texts."""
 
 
@@ -140,9 +124,9 @@ class PatchSpec(CallSpec):
 
     example = "write `{argument: value}`"
 
-    block: Name | None = None
-    name: LayerName | None = None
-    tap: LayerName | None = None
+    block: kinds.Name | None = None
+    name: kinds.LayerName | None = None
+    tap: kinds.LayerName | None = None
 
 
 class RowSpec(PatchSpec):
@@ -151,7 +135,7 @@ class RowSpec(PatchSpec):
     example = "write `{block: ...}`, or a list of cells under the `rows` of a table"
 
     # Required here, and pydantic keeps the order of fields.
-    block: Name  # pyright: ignore[reportGeneralTypeIssues, reportIncompatibleVariableOverride]
+    block: kinds.Name  # pyright: ignore[reportGeneralTypeIssues, reportIncompatibleVariableOverride]
 
 
 def row_of(columns: Sequence[str], cells: reader.Sequence) -> CallSpec | reader.Sequence:
@@ -175,7 +159,7 @@ def check_parameter_name(text: str) -> str:
     return check_name(text)
 
 
-Column = Annotated[Scalar, checked(check_column, "a name"), WithJsonSchema(NAME_SCHEMA)]
+Column = Annotated[Scalar, kinds.checked(check_column, "a name"), WithJsonSchema(kinds.NAME_SCHEMA)]
 
 
 def _table_row(value: Any, info: ValidationInfo) -> CallSpec | reader.Sequence:
@@ -186,13 +170,15 @@ def _table_row(value: Any, info: ValidationInfo) -> CallSpec | reader.Sequence:
 
 def _set(value: Any) -> CallSpec:
     call = CallSpec.model_validate(value)
-    empty = [cell for cell in call.mapping.values() if not is_given(cell)]
+    empty = [cell for cell in call.mapping.values() if not kinds.is_given(cell)]
     if empty:
-        raise refusal(*(misfit(cell, "a value", NONE) for cell in empty))
+        raise kinds.refusal(*(kinds.misfit(cell, "a value", kinds.NONE) for cell in empty))
     return call
 
 
-TableName = Annotated[str, checked(check_module_name, "a name"), WithJsonSchema(NAME_SCHEMA)]
+TableName = Annotated[
+    str, kinds.checked(check_module_name, "a name"), WithJsonSchema(kinds.NAME_SCHEMA)
+]
 TableRow = Annotated[Any, PlainValidator(_table_row), WithJsonSchema({"type": ["array", "object"]})]
 
 
@@ -234,7 +220,7 @@ def _row_name(text: str) -> str:
 
 RowName = Annotated[
     Scalar,
-    checked(_row_name, "the name of a row"),
+    kinds.checked(_row_name, "the name of a row"),
     WithJsonSchema({"type": "string", "pattern": r"^[A-Za-z][A-Za-z0-9_]*(\.[0-9]+)?$"}),
 ]
 RowNames = Annotated[
@@ -261,7 +247,7 @@ class ChangeSpec(SpecNode):
     example = "write `{at: head, set: {act: relu}}`"
 
     at: RowNames = ()
-    where: Value = None
+    where: kinds.Value = None
     set: PatchSpec | None = None
     remove: RowNames = ()
     before: RowName | None = None
@@ -283,19 +269,21 @@ def _check_form(change: reader.Mapping) -> None:
     verbs = [key for key in change if key in FORMS]
     if len(verbs) != 1:
         message = "a change says one of `set`, `remove` and `insert`"
-        raise refusal(Problem("E012", message, change.place, ChangeSpec.example))
+        raise kinds.refusal(Problem("E012", message, change.place, ChangeSpec.example))
     verb, wanted = verbs[0], FORMS[verbs[0]]
     rest = [key for key in change if key != verb]
     for key in rest:
         if key not in wanted:
             message = f"`{key}` does not go with `{verb}`"
             hint = choices(wanted) + " goes with it" if wanted else "it names the rows itself"
-            raise refusal(Problem("E012", message, key.place, hint))
+            raise kinds.refusal(Problem("E012", message, key.place, hint))
     if wanted and not rest:
         message = f"the key `{wanted[0]}` or `{wanted[1]}` is missing"
-        raise refusal(Problem("E011", message, change.place, f"it says where to {verb}"))
+        raise kinds.refusal(Problem("E011", message, change.place, f"it says where to {verb}"))
     if verb == "set" and not change[verb]:
-        raise refusal(Problem("E011", "nothing to set", change[verb].place, ChangeSpec.example))
+        raise kinds.refusal(
+            Problem("E011", "nothing to set", change[verb].place, ChangeSpec.example)
+        )
     if verb == "insert" and len(rest) > 1:
         message = "`before` and `after` in one change"
-        raise refusal(Problem("E012", message, rest[1].place, "one of them says where"))
+        raise kinds.refusal(Problem("E012", message, rest[1].place, "one of them says where"))

@@ -15,6 +15,13 @@ from archc.compiler.ir.ops.parts import (
 )
 from archc.compiler.language.problems import Invalid
 
+_UNITS = parameter("units", "int", "output features", min=1, max=MAX_CHANNELS)
+_EPSILON = parameter(
+    "epsilon", "float", "added to the variance", 1e-3, above=0, max=1, usual=(0, 0.1)
+)
+_KEPT = "share of the old running average kept at each step"
+_DECAY = parameter("decay", "float", _KEPT, 0.99, min=0, max=1, usual=(0.5, 1))
+
 
 def _dense_shape(a: Arguments, x: Tensor) -> Tensor:
     if x.is_map:
@@ -26,11 +33,7 @@ def _dense_shape(a: Arguments, x: Tensor) -> Tensor:
 _DENSE = Op(
     name="dense",
     doc="Fully connected layer on a vector.",
-    parameters=(
-        parameter("units", "int", "output features", min=1, max=MAX_CHANNELS),
-        BIAS,
-        INIT,
-    ),
+    parameters=(_UNITS, BIAS, INIT),
     shape=_dense_shape,
     channels="units",
     weights=(
@@ -63,20 +66,7 @@ def _per_channel(name: str, role: str, initializer: str, trainable: bool = True)
 _BATCH_NORM = Op(
     name="batch_norm",
     doc="Batch normalisation of each channel, with scale and offset.",
-    parameters=(
-        parameter(
-            "epsilon", "float", "added to the variance", 1e-3, above=0, max=1, usual=(0, 0.1)
-        ),
-        parameter(
-            "decay",
-            "float",
-            "share of the old running average kept at each step",
-            0.99,
-            min=0,
-            max=1,
-            usual=(0.5, 1),
-        ),
-    ),
+    parameters=(_EPSILON, _DECAY),
     shape=unchanged,
     channels="x.channels",
     weights=(

@@ -9,11 +9,7 @@ from archc.compiler.ir.network import Arguments, Op, Tensor
 from archc.compiler.ir.ops.parts import KERNEL, STRIDE, need_map, pair, parameter, strides, window
 
 _PADDING = parameter(
-    "padding",
-    "pool_padding",
-    "what is added around the input",
-    "same",
-    fixed=True,
+    "padding", "pool_padding", "what is added around the input", "same", fixed=True
 )
 _KEEPDIMS = parameter("keepdims", "bool", "whether to keep a 1x1 feature map", False, fixed=True)
 

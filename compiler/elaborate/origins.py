@@ -5,15 +5,13 @@ A spec that extends another, or a setting, changes a value that rows far away us
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 from archc.compiler.bind.program import Program
+from archc.compiler.bind.settings import Settings
 from archc.compiler.language import expressions as ex
-from archc.compiler.language.expressions import Node, Value
+from archc.compiler.language.expressions import Node
 from archc.compiler.language.problems import Blame, Catching, Place, Problem, Reporter
-
-Settings = Mapping[str, tuple[Value, Place]]
 
 
 class Origins(Reporter):
