@@ -19,8 +19,6 @@ from archc import backends
 from archc.api import Net, load
 from archc.backends import Backend, BackendError, SourceFile
 from archc.backends.python.execute import execute
-from archc.backends.python.module_network import ModuleNetwork
-from archc.backends.python.modules import ModuleBlock
 from archc.backends.python.walk import render
 from archc.backends.storage import Slot
 from archc.backends.torch.language import LANGUAGE
@@ -123,7 +121,7 @@ def test_names_that_one_framework_uses_are_refused_there(words: dict[str, Any], 
     network = load(SPECS / "mnv3_small.yaml").network
     language = replace(LANGUAGE, **words)
     with pytest.raises(BackendError) as caught:
-        render(network, language, "mnv3_small.yaml", ModuleBlock, ModuleNetwork)
+        render(network, language, "mnv3_small.yaml")
     assert str(caught.value) == f"cannot call {said}: PyTorch's code uses the name itself"
 
 

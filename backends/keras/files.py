@@ -15,9 +15,10 @@ from tempfile import TemporaryDirectory, TemporaryFile
 from typing import Any
 
 from archc.backends.keras.graph import snake_case, stored_layers
-from archc.backends.keras.language import module
+from archc.backends.keras.language import LANGUAGE
 from archc.backends.keras.names import layer_name
 from archc.backends.keras.weights import LAYERS, SLOTS, tensor_name
+from archc.backends.python.walk import render
 from archc.backends.storage import (
     DTYPE,
     Contents,
@@ -178,7 +179,7 @@ def _attribute(group: Any, name: str) -> list[str]:
 
 
 def _write_h5(path: Path, net: Any, contents: Contents, notes: Notes) -> None:
-    places = stored_layers(module(net.network, net.name), net.network)
+    places = stored_layers(render(net.network, LANGUAGE, net.name), net.network)
     # Through Python: where HDF5 itself meets a full disk, the process crashes.
     with path.open("w+b") as plain, _h5py().File(plain, "w") as file:
         file.create_group("vars").attrs["name"] = net.name

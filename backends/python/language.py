@@ -5,10 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from archc.backends.python.spelling import Spelling, Use
 from archc.backends.python.text import Expression
-from archc.compiler.ir.network import Tensor
+from archc.compiler.ir.network import Block, Tensor
+
+if TYPE_CHECKING:
+    from archc.backends.python.model import Definition
+    from archc.backends.python.names import ModuleNames
+
+
+class Definable(Protocol):
+    """A walk over a block, or over the network."""
+
+    def definition(self) -> Definition: ...
 
 
 def _nameless(name: str, within: bool) -> Expression:
@@ -27,6 +38,10 @@ class Language:
     """Names that its code uses itself, so that no block or argument may have them. A model that is
     called so, or takes such an argument, is refused."""
     ops: Mapping[str, Spelling]
+    block: Callable[[ModuleNames, Block], Definable]
+    """How a block is written: as functions or as modules."""
+    network: Callable[[ModuleNames], Definable]
+    """How the network is."""
     activation: Callable[[str, Use], str]
     """activation(word, use) -> the argument that means it."""
     block_name: Callable[[str], str]

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
-from typing import Protocol
 
 from archc.backends.python import header
 from archc.backends.python.arguments import (
@@ -40,19 +39,7 @@ from archc.compiler.ir.pruning import pruned
 from archc.compiler.language.expressions import Node
 
 
-class Definable(Protocol):
-    """A walk over a block, or over the network."""
-
-    def definition(self) -> Definition: ...
-
-
-def render(
-    network: Network,
-    language: Language,
-    spec: str,
-    block: Callable[[ModuleNames, Block], Definable],
-    whole: Callable[[ModuleNames], Definable],
-) -> Module:
+def render(network: Network, language: Language, spec: str) -> Module:
     """The module for a network, of definitions of its blocks and then its own.
 
     `spec` is the name of the spec's file, for the header.
@@ -60,9 +47,9 @@ def render(
     network = pruned(network)
     names = ModuleNames(network, language)
     blocks: Mapping[str, Definition] = {
-        each.name: block(names, each).definition() for each in names.blocks
+        each.name: language.block(names, each).definition() for each in names.blocks
     }
-    own = whole(names).definition()
+    own = language.network(names).definition()
     helpers, used = needed(language.helpers, names.used)
     blocks, own, initializer = shared_initializer(blocks, own)
     doc = header.header(network, language, spec)
