@@ -79,8 +79,8 @@ def bare(layer: Expression) -> Expression:
 def initialized(path: str, layer: Expression) -> Iterator[Initialize]:
     """What gives a layer's kernels their first values."""
     if isinstance(layer, Layer):
-        for below, initializer in layer.initial:
-            yield Initialize(f"self.{path}{below}", initializer)
+        for each in layer.initial:
+            yield replace(each, layer=f"self.{path}{each.layer}")
 
 
 class ModuleBlock(BlockWalk):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from archc.backends.python.model import Initializer
+from archc.backends.python.model import Initialize
 from archc.backends.python.text import Apply, Argument, Expression, Text, apply
 from archc.compiler.ir.folding import Facts, facts, folded
 from archc.compiler.ir.interface import sized_inputs, with_channels
@@ -187,10 +187,10 @@ Spelling = Callable[[OpCall], Expression]
 
 @dataclass(frozen=True, slots=True)
 class Layer(Text):
-    """A layer, and how its kernels start: for each the path below the layer, and a function."""
+    """A layer, and how its kernels start, for each with the path below the layer."""
 
     made: Apply
-    initial: tuple[tuple[str, Initializer], ...]
+    initial: tuple[Initialize, ...]
 
     def __str__(self) -> str:
         return str(self.made)

@@ -75,32 +75,25 @@ def shared_initializer(
     blocks: Mapping[str, Definition], own: Definition
 ) -> tuple[Mapping[str, Definition], Definition, str | None]:
     """The definitions without their initializers where all kernels start alike, and with what."""
-    every = (*blocks.values(), own)
-    found = {each.initializer for definition in every for each in _initialized(definition.body)}
-    if len(found) != 1 or (only := found.pop()).wrapper is not None:
+    found: set[Initialize] = set()
+    less = [
+        replace(each, body=tuple(_parted(each.body, found))) for each in (*blocks.values(), own)
+    ]
+    functions = {each.function for each in found}
+    if len(functions) != 1 or any(each.wrapper for each in found):
         return blocks, own, None
-    less = {name: _without(definition) for name, definition in blocks.items()}
-    return less, _without(own), only.function
+    return dict(zip(blocks, less, strict=False)), less[-1], functions.pop()
 
 
-def _initialized(code: Code) -> Iterator[Initialize]:
+def _parted(code: Code, found: set[Initialize]) -> Iterator[Statement]:
+    """`code` without its initializers, which go into `found`."""
     for each in code:
         if isinstance(each, Initialize):
+            found.add(each)
+        elif not isinstance(each, If):
             yield each
-        elif isinstance(each, If):
-            yield from _initialized(each.body)
-
-
-def _without(definition: Definition) -> Definition:
-    def less(code: Code) -> Iterator[Statement]:
-        for each in code:
-            if isinstance(each, If):
-                body = tuple(less(each.body))
-                yield from [replace(each, body=body)] if body else []
-            elif not isinstance(each, Initialize):
-                yield each
-
-    return replace(definition, body=tuple(less(definition.body)))
+        elif body := tuple(_parted(each.body, found)):
+            yield replace(each, body=body)
 
 
 class BlockWalk:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from archc.backends.python.model import Initializer
+from archc.backends.python.model import Initialize
 from archc.backends.python.spelling import (
     NOWHERE,
     Layer,
@@ -97,7 +97,7 @@ def _initialized(call: OpCall, layer: Apply, depthwise: bool = False) -> Layer:
     name = call.use(str(init.value))
     symmetric = name.startswith("glorot") and call.is_("multiplier", 1) if depthwise else True
     wrapper = None if symmetric else call.use("as_depthwise")
-    return Layer(layer, (("", Initializer(name, wrapper)),))
+    return Layer(layer, (Initialize("", name, wrapper),))
 
 
 def _conv2d(call: OpCall) -> Layer:
@@ -128,7 +128,7 @@ def _separable(call: OpCall) -> Layer:
         "pointwise": _conv2d(second),
     }
     made = call.apply("SeparableConv2d", *(half.made for half in halves.values()))
-    initial = [(f".{name}", each) for name, half in halves.items() for _, each in half.initial]
+    initial = (replace(i, layer=f".{name}") for name, half in halves.items() for i in half.initial)
     return Layer(made, tuple(initial))
 
 
