@@ -30,7 +30,6 @@ LANGUAGE = Language(
     activation=_activation,
     block_name=str,
     channels_last=True,
-    momentum=lambda decay: decay,
     tensor="keras.KerasTensor",
     types={"activation": "str | Callable[..., keras.KerasTensor]", "word": "str"},
     open_activation=(

@@ -93,10 +93,9 @@ class FunctionBlock(BlockWalk):
         """The expression that computes a call, of variables."""
         inputs = tuple(self.variables[operand.name] for operand in self.operands(call))
         if not isinstance(call.target, Block):
-            return self.spelled(call, self.op_call(call, when, inputs=inputs))
+            return self.spelled(call.target, self.op_call(call, when, inputs=inputs))
         name = self.names.language.layer_name(call.name, True)
-        found = self.calls[call.name] = self.block_call(call, when, inputs, name=name)
-        return found
+        return self.block_call(call, when, inputs, name=name)
 
 
 class FunctionNetwork(NetworkWalk):
@@ -150,15 +149,14 @@ class FunctionNetwork(NetworkWalk):
     def row(self, row: Row) -> Iterator[Statement]:
         assignment = self.assignments[row]
         call = self.call(row, assignment.operands)
-        shape = "x".join(self.names.language.shape(row.call.body.output))
-        yield Assign(assignment.target, assignment.value(call), shape, doc=row.doc)
+        yield Assign(assignment.target, assignment.value(call), self.shape(row), doc=row.doc)
         if row.tap is not None:
             yield Assign(f'features["{row.tap}"]', "x")
 
     def call(self, row: Row, operands: tuple[str, ...]) -> Expression:
         target = row.call.body.target
         if not isinstance(target, Block):
-            return self.spelled(row, self.op_call(row, inputs=operands))
+            return self.spelled(target, self.op_call(row, inputs=operands))
         shown = [x for key, x in zip(target.inputs, operands, strict=True) if key in seen(target)]
         name = self.names.language.layer_name(row.call.name, False)
         return self.block_call(row, shown, name=name)

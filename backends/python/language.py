@@ -48,8 +48,6 @@ class Language:
     """`inverted_residual` -> what its class or function is called."""
     channels_last: bool
     """The order of axes of its feature maps."""
-    momentum: Callable[[float], float]
-    """A batch norm's decay in the framework's own unit."""
     tensor: str
     """The type of a tensor."""
     types: Mapping[str, str]
@@ -57,6 +55,8 @@ class Language:
     block serves as."""
     open_activation: tuple[str, str]
     """The type of an activation that a user of the model gives, and what it takes in words."""
+    momentum: Callable[[float], float] = lambda decay: decay
+    """A batch norm's decay in the framework's own unit."""
     size: str = ""
     """What a constructor calls the channels of its only input."""
     identity: str = ""

@@ -108,9 +108,6 @@ class ModuleNetwork(NetworkWalk):
     def made(self, row: Row) -> Statement:
         return Assign(f"self.{row.call.name}", bare(self.layer(row)), self.shape(row))
 
-    def shape(self, row: Row) -> str:
-        return "x".join(self.names.language.shape(row.call.body.output))
-
     def table(self, name: str, rows: list[Row]) -> Statement:
         language = self.names.language
         opening, closing = self.sequence(rows) or language.several
@@ -129,7 +126,7 @@ class ModuleNetwork(NetworkWalk):
         known = [constant(x.channels) for x in body.inputs]
         channels = [kept or n for kept, n in zip(row.channels, known, strict=True)]
         if isinstance(body.target, Op):
-            return self.spelled(row, self.op_call(row, channels=channels[0]))
+            return self.spelled(body.target, self.op_call(row, channels=channels[0]))
         by_input = dict(zip(body.target.inputs, channels, strict=True))
         sizes = [self.spell(by_input[name]) for name in interface(body.target).sized]
         return self.block_call(row, sizes, **self.names.language.handed_on)
@@ -226,7 +223,7 @@ class ModuleNetwork(NetworkWalk):
         target = row.call.body.target
         if isinstance(target, Op) and not is_module(target):
             call = self.op_call(row, inputs=assignment.operands)
-            return Assign(assignment.target, assignment.value(self.spelled(row, call)))
+            return Assign(assignment.target, assignment.value(self.spelled(target, call)))
         used = interface(target).used if isinstance(target, Block) else target.inputs
         pairs = zip(target.inputs, assignment.operands, strict=True)
         texts = ", ".join(operand for name, operand in pairs if name in used)

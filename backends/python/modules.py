@@ -198,12 +198,10 @@ class ModuleBlock(BlockWalk):
         if isinstance(invoke.target, Block):
             spell = self.spell.where(when)
             sizes = [spell(channels[name]) for name in interface(invoke.target).sized]
-            more = self.names.language.handed_on
-            found = self.calls[invoke.name] = self.block_call(invoke, when, sizes, **more)
-            return found
+            return self.block_call(invoke, when, sizes, **self.names.language.handed_on)
         overwrites = self.overwrites(invoke)
         call = self.op_call(invoke, when, channels=channels.get("x"), overwrites=overwrites)
-        return self.spelled(invoke, call)
+        return self.spelled(invoke.target, call)
 
     def channels_of(self, name: str, when: Node | None) -> Node:
         """The channels of a value, as a variable of the constructor where it has one."""
@@ -268,7 +266,7 @@ class ModuleBlock(BlockWalk):
             given = [self.value(operand) for operand in used_operands(call)]
             return f"self.{call.name}({', '.join(given)})"
         texts = tuple(self.operand(call, i) for i in range(len(call.operands)))
-        return str(self.spelled(call, self.op_call(call, None, inputs=texts)))
+        return str(self.spelled(call.target, self.op_call(call, None, inputs=texts)))
 
     def operand(self, call: Invoke, index: int) -> str:
         """An operand of an expression, in parentheses where it needs them."""

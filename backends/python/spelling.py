@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from archc.backends.python.model import Initialize
-from archc.backends.python.text import Apply, Argument, Expression, Text, apply
+from archc.backends.python.text import Apply, Argument, Choice, Expression, Text, apply
 from archc.compiler.ir.folding import Facts, facts, folded
-from archc.compiler.ir.interface import sized_inputs, with_channels
+from archc.compiler.ir.interface import simplify, sized_inputs, with_channels
 from archc.compiler.ir.network import Block, Body
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.expressions import Definition, Node, Value
@@ -77,6 +77,9 @@ def constant(value: Value) -> ex.Literal:
     return ex.Literal(value, NOWHERE)
 
 
+_ONE = constant(1)
+
+
 def same(node: Node, other: Node | None) -> bool:
     """Whether both are the same constant: 1 and 1.0 are, 1 and true are not."""
     if not isinstance(node, ex.Literal) or not isinstance(other, ex.Literal):
@@ -129,10 +132,37 @@ class OpCall:
         """Whether an argument is one of these constants."""
         return is_literal(self.arguments[name], *values)
 
-    def given(self, **names: str) -> dict[str, Expression]:
-        """keyword = text, for the arguments that are not at the framework's default of 1."""
+    def given(self, usual: Value = 1, /, **names: str) -> dict[str, Expression]:
+        """keyword = text, for the arguments that are not at the framework's default."""
         nodes = {keyword: self.arguments[name] for keyword, name in names.items()}
-        return {k: self.spell(node) for k, node in nodes.items() if not is_literal(node, 1)}
+        return {k: self.spell(node) for k, node in nodes.items() if not is_literal(node, usual)}
+
+    def joined(self, separator: str) -> str:
+        """Its operands as an expression."""
+        return separator.join(map(str, self.inputs))
+
+    def or_identity(self, made: Expression, identity: str, kind: str) -> Expression:
+        """An activation that an argument decides, where there may be none of it."""
+        if self.when == self.arguments["act"] or not self.optional:
+            return made
+        return Choice(made, self["act"], identity, kind)
+
+    def halves(self) -> dict[str, OpCall]:
+        """A separable convolution as the two that it is."""
+        plain: dict[str, Node] = dict.fromkeys(("kernel", "stride", "dilation", "groups"), _ONE)
+        plain["padding"] = constant("valid")
+        first = {**self.arguments, "bias": constant(False)}
+        second = {**self.arguments, **plain}
+        return {
+            "depthwise": replace(self, arguments=first),
+            "pointwise": replace(self, arguments=second, channels=self.multiplied),
+        }
+
+    @property
+    def multiplied(self) -> Node:
+        """The channels after a depthwise convolution."""
+        assert self.channels is not None
+        return simplify(ex.Binary("*", self.channels, self.arguments["multiplier"], NOWHERE))
 
     def numbers(self, name: str) -> tuple[int, ...]:
         """The numbers of an argument that is written out."""
@@ -174,6 +204,14 @@ class OpCall:
     def optional(self) -> bool:
         """Whether there may be no activation."""
         return self.left_open or not self.bodies or None in self.applied
+
+    @property
+    def told(self) -> list[str]:
+        """The channels, where it applies a block that has to be told them."""
+        act = self.arguments["act"]
+        block = act.value if isinstance(act, ex.Literal) else None
+        sized = sized_inputs(block) if isinstance(block, Block) else self.serving
+        return [self.in_channels] if sized else []
 
     @property
     def serving(self) -> bool:

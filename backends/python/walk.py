@@ -14,9 +14,9 @@ from archc.backends.python import header
 from archc.backends.python.arguments import (
     default,
     effective,
-    passed_arguments,
     positional,
     row_arguments,
+    unusual,
 )
 from archc.backends.python.helpers import needed
 from archc.backends.python.language import Language
@@ -33,8 +33,8 @@ from archc.backends.python.model import (
 from archc.backends.python.names import ModuleNames
 from archc.backends.python.spelling import OpCall, Speller, constant, is_literal
 from archc.backends.python.text import Apply, Expression, Names, apply
-from archc.compiler.ir.interface import Argument, Interface, interface
-from archc.compiler.ir.network import Block, Invoke, Network, Row, Step
+from archc.compiler.ir.interface import Argument, interface
+from archc.compiler.ir.network import Block, Invoke, Network, Op, Row, Step
 from archc.compiler.ir.pruning import pruned
 from archc.compiler.language.expressions import Node
 
@@ -96,18 +96,48 @@ def _parted(code: Code, found: set[Initialize]) -> Iterator[Statement]:
             yield replace(each, body=body)
 
 
-class BlockWalk:
-    """What both ways of writing a block decide alike."""
+class Walk:
+    """What is decided alike of a block and of the whole network, however they are written."""
+
+    def __init__(self, names: ModuleNames, spell: Speller) -> None:
+        self.names, self.network, self.spell = names, names.network, spell
+        self.calls: dict[str, Expression] = {}
+        """How each call is spelled, by its name."""
+
+    def spelled(self, target: Op | Block, call: OpCall) -> Expression:
+        """How an op is spelled."""
+        found = self.calls[call.name] = self.names.language.ops[target.name](call)
+        return found
+
+    def applied(
+        self,
+        name: str,
+        block: Block,
+        plain: Iterable[Expression],
+        given: Mapping[str, Node],
+        spell: Speller,
+        /,
+        **more: Expression,
+    ) -> Apply:
+        """`block(plain, first, other=..., more=...)`; what is at its default is left out."""
+        nodes = unusual(self.network, block, given)
+        first = positional(block, interface(block))
+        by_position = [*plain, *([spell(nodes.pop(first))] if first in nodes else [])]
+        arguments = self.names.arguments[block]
+        named = {arguments[key]: spell(node) for key, node in nodes.items()}
+        found = self.calls[name] = apply(self.names.blocks[block], *by_position, **named, **more)
+        return found
+
+
+class BlockWalk(Walk):
+    """What is decided alike of a block."""
 
     def __init__(self, names: ModuleNames, block: Block, channels: Callable[[str], str]) -> None:
-        self.names, self.block, self.network = names, block, names.network
-        self.face: Interface = interface(block)
+        self.block, self.face = block, interface(block)
+        arguments = names.arguments[block].__getitem__
+        super().__init__(names, Speller(arguments, channels, names.activation, self.face.channels))
         self.inputs = names.inputs[block]
         self.kinds = {a.name: a.type.kind for a in self.face.arguments}
-        self.spell = Speller(
-            names.arguments[block].__getitem__, channels, names.activation, self.face.channels
-        )
-        self.calls: dict[str, Expression] = {}
 
     # ------------------------------------------------------------------------ parameters
 
@@ -132,17 +162,12 @@ class BlockWalk:
     # ------------------------------------------------------------------------------ calls
 
     def block_call(
-        self,
-        invoke: Invoke,
-        when: Node | None,
-        plain: Iterable[Expression],
-        **more: Expression,
+        self, invoke: Invoke, when: Node | None, plain: Iterable[Expression], **more: Expression
     ) -> Apply:
         """A call of a block within this one, where a condition holds."""
         assert isinstance(invoke.target, Block)
-        given = dict(passed_arguments(self.network, self.face, invoke))
-        spell = self.spell.where(when)
-        return block_call(self.names, invoke.target, plain, given, spell, **more)
+        given, spell = dict(self.face.passed[invoke.name]), self.spell.where(when)
+        return self.applied(invoke.name, invoke.target, plain, given, spell, **more)
 
     def op_call(self, invoke: Invoke, when: Node | None, **more: object) -> OpCall:
         """A call of an op within this block, where a condition holds."""
@@ -159,28 +184,6 @@ class BlockWalk:
             left_open=(self.block, invoke.name) in self.names.left_open,
             **more,  # type: ignore[arg-type]
         )
-
-    def spelled(self, invoke: Invoke, call: OpCall) -> Expression:
-        """How an op is spelled, which is remembered."""
-        found = self.calls[invoke.name] = self.names.language.ops[invoke.target.name](call)
-        return found
-
-
-def block_call(
-    names: ModuleNames,
-    block: Block,
-    plain: Iterable[Expression],
-    given: dict[str, Node],
-    spell: Speller,
-    **more: Expression,
-) -> Apply:
-    """`block(plain, first, other=..., more=...)`; `given` are arguments not at their default."""
-    first = positional(block, interface(block))
-    by_position = [*plain]
-    if first in given:
-        by_position.append(spell(given.pop(first)))
-    named = {names.arguments[block][key]: spell(node) for key, node in given.items()}
-    return apply(names.blocks[block], *by_position, **named, **more)
 
 
 Statements = Callable[[Step, str], Iterable[Statement]]
@@ -202,13 +205,11 @@ def optional(
     yield If(condition, tuple(body))
 
 
-class NetworkWalk:
-    """What both ways of writing a whole network decide alike."""
+class NetworkWalk(Walk):
+    """What is decided alike of the whole network."""
 
     def __init__(self, names: ModuleNames) -> None:
-        self.names, self.network = names, names.network
-        self.spell = Speller(str, str, names.activation)
-        self.calls: dict[str, Expression] = {}
+        super().__init__(names, Speller(str, str, names.activation))
 
     def parameters(self) -> Iterator[Parameter]:
         for kept in self.network.kept:
@@ -216,6 +217,10 @@ class NetworkWalk:
             optional = kept.type.optional or kept.type.kind == "activation"
             annotation = self.names.annotation(kept.type, optional, True)
             yield Parameter(kept.name, annotation, self.spell(kept.default))
+
+    def shape(self, row: Row) -> str:
+        """The shape of a row's output, as comments have it."""
+        return "x".join(self.names.language.shape(row.call.body.output))
 
     def op_call(self, row: Row, **more: object) -> OpCall:
         """A row that calls an op."""
@@ -225,15 +230,8 @@ class NetworkWalk:
         name, use, opened = row.call.name, self.names.use, bool(row.spelled)
         return OpCall(name, given, self.spell, use, (body,), left_open=opened, **more)  # type: ignore[arg-type]
 
-    def spelled(self, row: Row, call: OpCall) -> Expression:
-        """How a row's op is spelled, which is remembered."""
-        target = row.call.body.target
-        found = self.calls[row.call.name] = self.names.language.ops[target.name](call)
-        return found
-
     def block_call(self, row: Row, plain: Iterable[Expression], **more: Expression) -> Apply:
         """A row that calls a block."""
-        target = row.call.body.target
+        target, given = row.call.body.target, row_arguments(self.network, row)
         assert isinstance(target, Block)
-        given = dict(row_arguments(self.network, row))
-        return block_call(self.names, target, plain, given, self.spell, **more)
+        return self.applied(row.call.name, target, plain, given, self.spell, **more)
