@@ -21,10 +21,10 @@ from archc.backends.python.modules import bare, handed, initialized, is_module, 
 from archc.backends.python.names import NOT_SAVED, ModuleNames
 from archc.backends.python.spelling import constant
 from archc.backends.python.text import Expression, Names
+from archc.backends.python.variables import Assignment, assignments, mentioned, used
 from archc.backends.python.walk import NetworkWalk
-from archc.backends.python.wiring import Assignment, assignments
 from archc.compiler.ir.interface import interface
-from archc.compiler.ir.network import Block, Op, Row
+from archc.compiler.ir.network import Op, Row
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.expressions import Node
 from archc.compiler.language.names import FEATURES, MODULE_ATTRIBUTES
@@ -72,7 +72,7 @@ class ModuleNetwork(NetworkWalk):
     def assigned(self, rows: Sequence[Row]) -> Assigned:
         """How each of the rows is computed where those after them are not."""
         taken = self.names.taken | NOT_SAVED
-        every = assignments(rows, "x", taken, lambda block: interface(block).used)
+        every = assignments(rows, "x", taken, used)
         return dict(zip(rows, every, strict=True))
 
     def groups(self) -> list[tuple[str | None, list[Row]]]:
@@ -224,7 +224,5 @@ class ModuleNetwork(NetworkWalk):
         if isinstance(target, Op) and not is_module(target):
             call = self.op_call(row, inputs=assignment.operands)
             return Assign(assignment.target, assignment.value(self.spelled(target, call)))
-        used = interface(target).used if isinstance(target, Block) else target.inputs
-        pairs = zip(target.inputs, assignment.operands, strict=True)
-        texts = ", ".join(operand for name, operand in pairs if name in used)
+        texts = ", ".join(mentioned(target, assignment.operands))
         return Assign(assignment.target, assignment.value(f"{layer}({texts})"))

@@ -88,14 +88,10 @@ class ModuleNames:
         return Names({*self.taken, *self.inputs[block].values()}).every(names)
 
     def use(self, name: str) -> str:
-        """`name`, which the module's code uses."""
-        self.used.add(name)
+        """`name`, which the module's code uses: it may have to import or define it, or what it is
+        an attribute of."""
+        self.used.add(name.partition(".")[0])
         return name
-
-    def made(self, name: str) -> str:
-        """A call, without arguments, of a name that the module may have to import or define."""
-        self.use(name.partition(".")[0])
-        return f"{name}()"
 
     def values(self, block: Block, argument: Argument) -> list[Value]:
         """What the calls of a block give for an argument, over the whole network."""

@@ -125,8 +125,7 @@ class OpCall:
 
     def apply(self, callee: str, *arguments: Argument, **named: Expression) -> Apply:
         """A call of a name that the module may have to import or define."""
-        self.use(callee.partition(".")[0])
-        return apply(callee, *arguments, **named)
+        return apply(self.use(callee), *arguments, **named)
 
     def is_(self, name: str, *values: Value) -> bool:
         """Whether an argument is one of these constants."""
@@ -198,7 +197,10 @@ class OpCall:
     @property
     def applied(self) -> set[Value]:
         """What calls of the op `activation` apply: words, none, or blocks that serve as one."""
-        return activations(self.bodies)
+        return {
+            body.target if isinstance(body.target, Block) else body.arguments.get("act")
+            for body in self.bodies
+        }
 
     @property
     def optional(self) -> bool:
@@ -232,11 +234,3 @@ class Layer(Text):
 
     def __str__(self) -> str:
         return str(self.made)
-
-
-def activations(bodies: Collection[Body]) -> set[Value]:
-    """What calls of the op `activation` apply: words, none, or blocks that serve as one."""
-    return {
-        body.target if isinstance(body.target, Block) else body.arguments.get("act")
-        for body in bodies
-    }

@@ -6,7 +6,7 @@ written in Python: order, names, arguments, conditions, variables, which values 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import groupby
 
@@ -28,6 +28,7 @@ from archc.backends.python.model import (
     Initialize,
     Module,
     Parameter,
+    Return,
     Statement,
 )
 from archc.backends.python.names import ModuleNames
@@ -57,18 +58,6 @@ def render(network: Network, language: Language, spec: str) -> Module:
     serving = tuple(names.blocks[each] for each in names.blocks if each in blocks_serving)
     entry = Names(row.call.name for row in network.rows).new("input")
     return Module(doc, used, helpers, blocks, own, initializer, serving, entry, tuple(network.taps))
-
-
-def _when(step: Step) -> Node | None:
-    return step.when
-
-
-def by_condition(
-    steps: Iterable[Step], condition: Callable[[Step], Node | None] = _when
-) -> Iterator[tuple[Node | None, list[Step]]]:
-    """Neighbours of one condition together."""
-    for when, group in groupby(steps, condition):
-        yield when, list(group)
 
 
 def shared_initializer(
@@ -139,6 +128,14 @@ class BlockWalk(Walk):
         self.inputs = names.inputs[block]
         self.kinds = {a.name: a.type.kind for a in self.face.arguments}
 
+    def groups(self) -> Iterator[tuple[Node | None, list[Step]]]:
+        """Neighbours that are made under one condition together."""
+        for when, group in groupby(self.block.steps, self.condition):
+            yield when, list(group)
+
+    def condition(self, step: Step) -> Node | None:
+        return step.when
+
     # ------------------------------------------------------------------------ parameters
 
     def parameters(self) -> tuple[tuple[Parameter, ...], tuple[Parameter, ...]]:
@@ -158,6 +155,42 @@ class BlockWalk(Walk):
         opened = (self.block, argument.name) in self.names.opened
         annotation = self.names.annotation(argument.type, optional, opened, values)
         return Parameter(name, annotation, None if usual is None else self.spell(usual))
+
+    # -------------------------------------------------------------------------- statements
+
+    variables: Mapping[str, str]
+    """By value."""
+
+    def body(self) -> Iterator[Statement]:
+        """What computes the steps and returns the last."""
+        last = self.block.steps[-1]
+        for when, steps in self.groups():
+            if when is None:
+                for step in steps:
+                    yield from self.statements(
+                        step, "" if step is last else self.variables[step.name]
+                    )
+            else:
+                yield from self.optional(steps, self.said(when, steps))
+
+    def said(self, when: Node, steps: list[Step]) -> str:
+        """The condition of some steps where they are computed."""
+        return self.spell(when)
+
+    def optional(self, steps: list[Step], condition: str) -> Iterator[Statement]:
+        """Steps that are left out together: until then each is its first input."""
+        for step in steps:
+            passed, own = self.variables[step.first], self.variables[step.name]
+            if passed != own:
+                yield Assign(own, passed)
+        body = (s for step in steps for s in self.statements(step, self.variables[step.name]))
+        yield If(condition, tuple(body))
+        if steps[-1] is self.block.steps[-1]:
+            yield Return(self.variables[steps[-1].name])
+
+    def statements(self, step: Step, variable: str) -> Iterator[Statement]:
+        """What computes a step into a variable; "" is returned."""
+        raise NotImplementedError
 
     # ------------------------------------------------------------------------------ calls
 
@@ -184,25 +217,6 @@ class BlockWalk(Walk):
             left_open=(self.block, invoke.name) in self.names.left_open,
             **more,  # type: ignore[arg-type]
         )
-
-
-Statements = Callable[[Step, str], Iterable[Statement]]
-"""statements(step, variable) -> what computes the step into the variable; "" is returned."""
-
-
-def optional(
-    steps: Sequence[Step],
-    condition: str,
-    variables: Mapping[str, str],
-    statements: Statements,
-) -> Iterator[Statement]:
-    """Steps that are left out together: until then each is its first input."""
-    for step in steps:
-        passed, own = variables[step.first], variables[step.name]
-        if passed != own:
-            yield Assign(own, passed)
-    body = (s for step in steps for s in statements(step, variables[step.name]))
-    yield If(condition, tuple(body))
 
 
 class NetworkWalk(Walk):
