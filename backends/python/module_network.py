@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import groupby
+from itertools import groupby, pairwise
 
 from archc.backends.python.header import features_doc, model_doc
 from archc.backends.python.model import (
@@ -17,7 +17,7 @@ from archc.backends.python.model import (
     Statement,
     Table,
 )
-from archc.backends.python.modules import bare, handed, initialized, is_module, tensors
+from archc.backends.python.modules import handed, initialized, is_module, tensors
 from archc.backends.python.names import NOT_SAVED, ModuleNames
 from archc.backends.python.spelling import constant
 from archc.backends.python.text import Expression, Names
@@ -30,18 +30,6 @@ from archc.compiler.language.expressions import Node
 from archc.compiler.language.names import FEATURES, MODULE_ATTRIBUTES
 
 Assigned = Mapping[Row, Assignment]
-
-
-def _parts(rows: list[Row]) -> Iterator[list[Row]]:
-    """The rows, parted after each that is tapped."""
-    part: list[Row] = []
-    for row in rows:
-        part.append(row)
-        if row.tap is not None:
-            yield part
-            part = []
-    if part:
-        yield part
 
 
 def tapped(row: Row) -> list[Statement]:
@@ -86,34 +74,28 @@ class ModuleNetwork(NetworkWalk):
     # --------------------------------------------------------------------- construction
 
     def init(self) -> Iterator[Statement]:
+        made = [*self.always()]
+        yield from (*made, *initialized(made))
+        if self.end:
+            yield Assign(f"self.{self.flag}", self.spell(self.when))
+            made = [*map(self.made, self.end)]
+            yield If(f"self.{self.flag}", (*made, *initialized(made)))
+
+    def always(self) -> Iterator[Statement]:
+        """What makes the layers that are always there."""
         for name, rows in self.groups():
             if name is not None:
                 yield self.table(name, rows)
             elif is_module(rows[0].call.body.target) and rows[0].when is None:
                 yield self.made(rows[0])
-        yield from self.initialize(row for row in self.network.rows if row.when is None)
-        if self.end:
-            yield Assign(f"self.{self.flag}", self.spell(self.when))
-            made = (*map(self.made, self.end), *self.initialize(self.end))
-            yield If(f"self.{self.flag}", made)
-
-    def initialize(self, rows: Iterable[Row]) -> Iterator[Statement]:
-        """What gives the kernels of rows that are ops their first values."""
-        for row in rows:
-            *group, number = row.call.name.split(".")
-            path = f"{group[0]}[{number}]" if group else number
-            if row.call.name in self.calls:
-                yield from initialized(path, self.calls[row.call.name])
 
     def made(self, row: Row) -> Statement:
-        return Assign(f"self.{row.call.name}", bare(self.layer(row)), self.shape(row))
+        return Assign(f"self.{row.call.name}", self.layer(row), self.shape(row))
 
     def table(self, name: str, rows: list[Row]) -> Statement:
         language = self.names.language
         opening, closing = self.sequence(rows) or language.several
-        made = tuple(
-            Assign("", bare(self.layer(row)), self.shape(row), doc=row.doc) for row in rows
-        )
+        made = tuple(Assign("", self.layer(row), self.shape(row), doc=row.doc) for row in rows)
         return Table(f"self.{name}", opening, made, closing)
 
     def sequence(self, rows: list[Row]) -> tuple[str, str] | None:
@@ -171,11 +153,10 @@ class ModuleNetwork(NetworkWalk):
             yield Assign("taps", f"{{{listed}}}")
             yield For("index, layer", f"enumerate({layers})", (*statements, keep))
         else:
-            start = 0
-            for run in _parts(part):
+            for start, end in pairwise(sorted({0, *(index + 1 for index in taps), len(part)})):
+                run = part[start:end]
                 yield from self.loops(f"self.{name}", run, start, len(rows), assigned)
                 yield from tapped(run[-1])
-                start += len(run)
 
     @property
     def when(self) -> Node:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
+from itertools import chain, groupby
 
 from archc.backends.python.header import block_doc
 from archc.backends.python.model import (
@@ -16,11 +17,11 @@ from archc.backends.python.model import (
     Code,
     Definition,
     If,
-    Initialize,
     Method,
     Parameter,
     Return,
     Statement,
+    Table,
 )
 from archc.backends.python.names import ModuleNames
 from archc.backends.python.spelling import NOWHERE, Layer
@@ -65,16 +66,28 @@ def handed(names: ModuleNames) -> tuple[Parameter, ...]:
     return tuple(Parameter(name, names.use(kind)) for name, (kind, _) in every)
 
 
-def bare(layer: Expression) -> Expression:
-    """A layer without what its kernels start with."""
-    return layer.made if isinstance(layer, Layer) else layer
+def initialized(made: Iterable[Statement]) -> Iterator[Statement]:
+    """What gives the kernels of layers their first values, which `made` makes."""
+    for condition, group in groupby(_layers(made), lambda each: each[0]):
+        code = [
+            replace(each, layer=f"{target}{each.layer}")
+            for _, target, layer in group
+            for each in layer.initial
+        ]
+        yield from code if condition is None else [If(condition, tuple(code))]
 
 
-def initialized(path: str, layer: Expression) -> Iterator[Initialize]:
-    """What gives a layer's kernels their first values."""
-    if isinstance(layer, Layer):
-        for each in layer.initial:
-            yield replace(each, layer=f"self.{path}{each.layer}")
+def _layers(made: Iterable[Statement]) -> Iterator[tuple[str | None, str, Layer]]:
+    """The layers that have kernels: under which condition they are there, where, and what."""
+    for each in made:
+        match each:
+            case Assign(target, Layer() as layer):
+                yield None, target, layer
+            case Assign(target, Choice(Layer() as layer, condition)):
+                yield condition, target, layer
+            case Table(target, _, rows):
+                numbered = (replace(row, target=f"{target}[{i}]") for i, row in enumerate(rows))
+                yield from _layers(numbered)
 
 
 class ModuleBlock(BlockWalk):
@@ -134,8 +147,8 @@ class ModuleBlock(BlockWalk):
         for name, variable in self.shared.items():
             yield Assign(variable, self.spell(self.face.channels[name]))
         for when, steps in self.groups():
-            made = tuple(s for step in steps for s in self.construct(step))
-            made += tuple(s for step in steps for s in self.initialize(step))
+            parts = [[*self.construct(step)] for step in steps]
+            made = (*chain(*parts), *chain(*map(initialized, parts)))
             if when is None:
                 yield from made
             elif self.sequence:
@@ -167,21 +180,13 @@ class ModuleBlock(BlockWalk):
 
     def construct(self, step: Step) -> Iterator[Statement]:
         for invoke in modules(step):
-            layer = bare(self.layer(invoke, step.when))
+            layer = self.layer(invoke, step.when)
             if step.when is not None and self.replaceable(step):
                 language, condition = self.names.language, self.spell(step.when)
                 identity = f"{self.names.use(language.identity)}()"
                 layer = Choice(layer, condition, identity, language.layer)
             doc = step.doc if self.sequence else ""
             yield Assign(f"self.{invoke.name}", layer, doc=doc)
-
-    def initialize(self, step: Step) -> Iterator[Statement]:
-        """What gives the kernels of a step their first values."""
-        made = tuple(s for i in modules(step) for s in initialized(i.name, self.calls[i.name]))
-        if made and step.when is not None and self.replaceable(step):
-            yield If(self.spell(step.when), made)
-        else:
-            yield from made
 
     def layer(self, invoke: Invoke, when: Node | None) -> Expression:
         labels = invoke.target.inputs

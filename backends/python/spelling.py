@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from archc.backends.python.model import Initialize
-from archc.backends.python.text import Apply, Argument, Choice, Expression, Text, apply
+from archc.backends.python.text import Apply, Argument, Choice, Expression, apply
 from archc.compiler.ir.folding import Facts, facts, folded
 from archc.compiler.ir.interface import simplify, sized_inputs, with_channels
 from archc.compiler.ir.network import Block, Body
@@ -226,11 +226,7 @@ Spelling = Callable[[OpCall], Expression]
 
 
 @dataclass(frozen=True, slots=True)
-class Layer(Text):
-    """A layer, and how its kernels start, for each with the path below the layer."""
+class Layer(Apply):
+    """What makes a layer, and how its kernels start, for each with the path below the layer."""
 
-    made: Apply
-    initial: tuple[Initialize, ...]
-
-    def __str__(self) -> str:
-        return str(self.made)
+    initial: tuple[Initialize, ...] = ()

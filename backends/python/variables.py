@@ -25,8 +25,9 @@ def mentioned(target: Op | Block, operands: Sequence[T], inputs: Inputs = used) 
     """The operands that code says in a call: those for some inputs of a block, all of an op's."""
     if not isinstance(target, Block):
         return list(operands)
+    names = inputs(target)
     pairs = zip(target.inputs, operands, strict=True)
-    return [operand for name, operand in pairs if name in inputs(target)]
+    return [operand for name, operand in pairs if name in names]
 
 
 # ---- Of a block

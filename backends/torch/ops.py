@@ -91,7 +91,7 @@ def _initialized(call: OpCall, layer: Apply, depthwise: bool = False) -> Layer:
     name = call.use(str(init.value))
     symmetric = name.startswith("glorot") and call.is_("multiplier", 1) if depthwise else True
     wrapper = None if symmetric else call.use("as_depthwise")
-    return Layer(layer, (Initialize("", name, wrapper),))
+    return Layer(layer.callee, layer.arguments, initial=(Initialize("", name, wrapper),))
 
 
 def _conv2d(call: OpCall) -> Layer:
@@ -108,9 +108,9 @@ def _depthwise(call: OpCall) -> Layer:
 def _separable(call: OpCall) -> Layer:
     spell = {"depthwise": _depthwise, "pointwise": _conv2d}
     halves = {name: spell[name](half) for name, half in call.halves().items()}
-    made = call.apply("SeparableConv2d", *(half.made for half in halves.values()))
+    made = call.apply("SeparableConv2d", *halves.values())
     initial = (replace(i, layer=f".{name}") for name, half in halves.items() for i in half.initial)
-    return Layer(made, tuple(initial))
+    return Layer(made.callee, made.arguments, initial=tuple(initial))
 
 
 def _dense(call: OpCall) -> Layer:
