@@ -12,15 +12,10 @@ from archc.compiler.language.expressions import Node
 
 def effective(network: Network, target: Op | Block, given: Mapping[str, Node]) -> dict[str, Node]:
     """All arguments of an op: given ones, then the spec's defaults, then its own."""
-    own = network.defaults.get(target.name, {})
-    found = {}
-    for parameter in target.parameters:
-        name = parameter.name
-        node = given.get(name)
-        if node is None and name in own:
-            node = constant(own[name])
-        found[name] = node or parameter.default or constant(None)
-    return found
+    own = {name: constant(v) for name, v in network.defaults.get(target.name, {}).items()}
+    usual = {p.name: p.default or constant(None) for p in target.parameters}
+    known = {**usual, **own, **given}
+    return {name: known[name] for name in usual}
 
 
 def default(network: Network, block: Block, argument: Argument) -> Node | None:

@@ -170,9 +170,8 @@ class ModuleBlock(BlockWalk):
         operands = [operand.name for operand in every if isinstance(operand, Use)]
         return operands == [step.first]
 
-    def flag(self, step: Step) -> str:
-        """The attribute that says whether a step is there, and its neighbours of one `when`."""
-        first = next(group[0] for _, group in self.groups() if step in group)
+    def flag(self, first: Step) -> str:
+        """The attribute that says whether a group of steps is there, of which this is the first."""
         taken = {invoke.name for step in self.block.steps for invoke in modules(step)}
         if first.name not in taken:
             return first.name
