@@ -68,18 +68,12 @@ def _read_h5(path: Path, need: int) -> Iterator[Opened]:
 def _read_keras(path: Path, need: int) -> Iterator[Opened]:
     with TemporaryFile() as plain:  # within a zip file, seeking is slow
         with zipfile.ZipFile(path) as archive:
-            with archive.open(_member(path, archive, need)) as member:
+            require_size(path, archive.getinfo(MEMBER).file_size, need)
+            with archive.open(MEMBER) as member:  # no more than that size is ever unpacked
                 shutil.copyfileobj(member, plain)
             notes = _notes_of(path, archive)
         with _h5py().File(plain, "r") as opened:
             yield Opened(_arrays(path, opened), notes)
-
-
-def _member(path: Path, archive: zipfile.ZipFile, need: int) -> zipfile.ZipInfo:
-    """The weights; no more than the size that it gives is ever unpacked."""
-    member = archive.getinfo(MEMBER)
-    require_size(path, member.file_size, need)
-    return member
 
 
 def _notes_of(path: Path, archive: zipfile.ZipFile) -> Notes:
