@@ -97,17 +97,10 @@ class FunctionNetwork(NetworkWalk):
         plain = [*self.parameters(), Parameter("input_shape", "tuple[int | None, ...]", shape)]
         if self.network.taps:
             plain.insert(-1, Parameter(FEATURES_ONLY, "bool", "False"))
-        last = max((i for i, row in enumerate(rows) if row.tap is not None), default=-1)
-        body, rest = (tuple(self.body(part)) for part in (rows[: last + 1], rows[last + 1 :]))
-        return Definition(
-            self.names.model,
-            self.doc(),
-            tuple(plain),
-            (),
-            body,
-            rest=rest,
-            calls=self.calls,
-        )
+        before = self.before_taps()
+        body, rest = (tuple(self.body(part)) for part in (before, rows[len(before) :]))
+        name, doc, calls = self.names.model, self.doc(), self.calls
+        return Definition(name, doc, tuple(plain), (), body, rest=rest, calls=calls)
 
     def doc(self) -> str:
         language = self.names.language
@@ -134,8 +127,7 @@ class FunctionNetwork(NetworkWalk):
         assignment = self.assignments[row]
         call = self.call(row, assignment.operands)
         yield Assign(assignment.target, assignment.value(call), self.shape(row), doc=row.doc)
-        if row.tap is not None:
-            yield Assign(f'features["{row.tap}"]', "x")
+        yield from self.tapped(row)
 
     def call(self, row: Row, operands: tuple[str, ...]) -> Expression:
         target = row.call.body.target

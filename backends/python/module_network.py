@@ -32,11 +32,6 @@ from archc.compiler.language.names import FEATURES, MODULE_ATTRIBUTES
 Assigned = Mapping[Row, Assignment]
 
 
-def tapped(row: Row) -> list[Statement]:
-    """What keeps a row's feature map, if it is tapped."""
-    return [] if row.tap is None else [Assign(f'features["{row.tap}"]', "x")]
-
-
 class ModuleNetwork(NetworkWalk):
     """The class of the network: its tables, one row a line."""
 
@@ -128,9 +123,7 @@ class ModuleNetwork(NetworkWalk):
         doc = (
             f"Feature maps by name.\n\nReturns:\n{features_doc(self.network, self.names.language)}"
         )
-        last = max(i for i, row in enumerate(self.network.rows) if row.tap is not None)
-        before = self.network.rows[: last + 1]
-        assigned = self.assigned(before)
+        assigned = self.assigned(self.before_taps())
         body: list[Statement] = []
         for name, rows in self.groups():
             part = [row for row in rows if row in assigned]
@@ -145,7 +138,7 @@ class ModuleNetwork(NetworkWalk):
         statements = {self.statement(row, "layer", assigned) for row in part}
         if len(part) == len(rows) and taps.keys() <= {len(rows) - 1}:
             yield from self.statements(name, rows, assigned)
-            yield from tapped(rows[-1])
+            yield from self.tapped(rows[-1])
         elif len(statements) == 1 and len(part) > 1:
             layers = f"self.{name}" if len(part) == len(rows) else f"[*self.{name}][:{len(part)}]"
             listed = ", ".join(f'{index}: "{tap}"' for index, tap in taps.items())
@@ -156,7 +149,7 @@ class ModuleNetwork(NetworkWalk):
             for start, end in pairwise(sorted({0, *(index + 1 for index in taps), len(part)})):
                 run = part[start:end]
                 yield from self.loops(f"self.{name}", run, start, len(rows), assigned)
-                yield from tapped(run[-1])
+                yield from self.tapped(run[-1])
 
     @property
     def when(self) -> Node:

@@ -22,19 +22,17 @@ Use = Callable[[str], str]
 """use(name) -> the name; notes that the module needs it, to import or to define."""
 
 
+@dataclass(slots=True)
 class Speller:
     """Expressions of a block or a row as Python text."""
 
-    def __init__(
-        self,
-        name: Callable[[str], str],
-        channels: Callable[[str], str],
-        activation: Callable[[Any], str],
-        known: Mapping[str, Node] | None = None,
-        holding: Facts | None = None,
-    ) -> None:
-        self.name, self.channels, self.activation = name, channels, activation
-        self.known, self.holding = known or {}, holding or {}
+    name: Callable[[str], str]
+    channels: Callable[[str], str]
+    activation: Callable[[Any], str]
+    known: Mapping[str, Node] = field(default_factory=dict)
+    """The channels of values, as expressions in those of inputs."""
+    holding: Facts = field(default_factory=dict)
+    """What is known to hold."""
 
     def __call__(self, node: Node) -> str:
         return ex.python(self.folded(node), self.leaf)
@@ -47,8 +45,7 @@ class Speller:
         """The same where a condition is known to hold."""
         if when is None:
             return self
-        holding = facts(with_channels(when, self.known))
-        return Speller(self.name, self.channels, self.activation, self.known, holding)
+        return replace(self, holding=facts(with_channels(when, self.known)))
 
     def leaf(self, node: Node) -> str:
         match node:

@@ -232,6 +232,15 @@ class NetworkWalk(Walk):
             annotation = self.names.annotation(kept.type, optional, True)
             yield Parameter(kept.name, annotation, self.spell(kept.default))
 
+    def before_taps(self) -> tuple[Row, ...]:
+        """The rows up to the last that is tapped."""
+        tapped = [i for i, row in enumerate(self.network.rows) if row.tap is not None]
+        return self.network.rows[: max(tapped, default=-1) + 1]
+
+    def tapped(self, row: Row) -> list[Statement]:
+        """What keeps a row's feature map, if it is tapped."""
+        return [] if row.tap is None else [Assign(f'features["{row.tap}"]', "x")]
+
     def shape(self, row: Row) -> str:
         """The shape of a row's output, as comments have it."""
         return "x".join(self.names.language.shape(row.call.body.output))

@@ -171,10 +171,7 @@ def _pool(stock: str, same: str) -> Spelling:
 
 
 def _global_pool(kept: str, vector: str) -> Spelling:
-    def spell(call: OpCall) -> Expression:
-        return call.apply(kept, "1") if call.is_("keepdims", True) else call.apply(vector)
-
-    return spell
+    return lambda call: call.apply(kept, "1") if call.is_("keepdims", True) else call.apply(vector)
 
 
 def _zero_pad(call: OpCall) -> Expression:
