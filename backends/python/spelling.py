@@ -138,10 +138,11 @@ class OpCall:
         return separator.join(map(str, self.inputs))
 
     def or_identity(self, made: Expression, identity: str, kind: str) -> Expression:
-        """An activation that an argument decides, where there may be none of it."""
+        """An activation that an argument decides, or where it is none, what the class `identity`
+        makes; `kind` is the type of both."""
         if self.when == self.arguments["act"] or not self.optional:
             return made
-        return Choice(made, self["act"], identity, kind)
+        return Choice(made, self["act"], f"{self.use(identity)}()", kind)
 
     def halves(self) -> dict[str, OpCall]:
         """A separable convolution as the two that it is."""

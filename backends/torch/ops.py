@@ -148,7 +148,7 @@ def _activation(call: OpCall) -> Expression:
         made = call.apply(MAKE, name, *call.told)
     elif call.left_open:
         made = call.apply("as_module", name)
-    return call.or_identity(made, "nn.Identity()", "nn.Module")
+    return call.or_identity(made, "nn.Identity", "nn.Module")
 
 
 def _pool(stock: str, same: str) -> Spelling:
