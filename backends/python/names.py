@@ -120,20 +120,12 @@ class ModuleNames:
         blocks = not values or any(isinstance(value, ex.Definition) for value in values)
         return types["activation"] if blocks else types.get("word", types["activation"])
 
-    def serving(self) -> set[Block]:
+    def serving(self) -> tuple[str, ...]:
         """The blocks that serve as activations where a block takes one as an argument, and are told
         their channels."""
-        called: dict[tuple[Op | Block, str], Op | Block] = {
-            (b, i.name): i.target for b in self.blocks for _, i in b.invokes()
-        }
-        return {
-            body.target
-            for at, bodies in self.seen.items()
-            for body in bodies
-            if isinstance(called[at], Op)
-            and isinstance(body.target, Block)
-            and sized_inputs(body.target)
-        }
+        ops = [(b, i.name) for b in self.blocks for _, i in b.invokes() if isinstance(i.target, Op)]
+        found = {body.target for at in ops for body in self.seen.get(at, ())}
+        return tuple(n for b, n in self.blocks.items() if b in found and sized_inputs(b))
 
     def activation(self, value: str | Block) -> str:
         """The argument that means an activation, by a word or a block."""

@@ -54,10 +54,9 @@ def render(network: Network, language: Language, spec: str) -> Module:
     helpers, used = needed(language.helpers, names.used)
     blocks, own, initializer = shared_initializer(blocks, own)
     doc = header.header(network, language, spec)
-    blocks_serving = names.serving()
-    serving = tuple(names.blocks[each] for each in names.blocks if each in blocks_serving)
     entry = Names(row.call.name for row in network.rows).new("input")
-    return Module(doc, used, helpers, blocks, own, initializer, serving, entry, tuple(network.taps))
+    serving, taps = names.serving(), tuple(network.taps)
+    return Module(doc, used, helpers, blocks, own, initializer, serving, entry, taps)
 
 
 def shared_initializer(
@@ -167,9 +166,8 @@ class BlockWalk(Walk):
         for when, steps in self.groups():
             if when is None:
                 for step in steps:
-                    yield from self.statements(
-                        step, "" if step is last else self.variables[step.name]
-                    )
+                    variable = "" if step is last else self.variables[step.name]
+                    yield from self.statements(step, variable)
             else:
                 yield from self.optional(steps, self.said(when, steps))
 
