@@ -27,18 +27,36 @@ DTYPE, BYTES = "float32", 4
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One array of a layer: the framework's name for it, and how it gets there and back; unless
-    told, as it is."""
+    """One array of a layer: the framework's name for it, and how it gets there and back.
+
+    A depthwise kernel may have an axis for channels and one for the multiplier, which are one axis
+    of its canonical shape: (C * M, 1, H, W).
+    """
 
     name: str
     axes: str
     """A letter for each axis: O outputs, I inputs, H height, W width, C channels, M multiplier."""
-    shape: Callable[[Shape, int], Shape] = lambda shape, channels: shape
-    """shape(canonical shape, channels of the layer's input) -> the framework's."""
-    store: Callable[[Array, Shape], Array] = lambda array, shape: array
-    """store(canonical array, the framework's shape) -> the framework's array."""
-    restore: Callable[[Array], Array] = lambda array: array
-    """restore(the framework's array) -> the canonical one."""
+
+    @property
+    def _canonical(self) -> list[int]:
+        """The axes in PyTorch's order."""
+        return sorted(range(len(self.axes)), key=lambda axis: "OCIMHW".index(self.axes[axis]))
+
+    def shape(self, shape: Shape, channels: int) -> Shape:
+        """The framework's shape of a canonical one, at so many channels of the layer's input."""
+        parted = (channels, shape[0] // channels, *shape[2:]) if "M" in self.axes else shape
+        return tuple(parted[self._canonical.index(axis)] for axis in range(len(self.axes)))
+
+    def store(self, array: Array, shape: Shape) -> Array:
+        """The framework's array, of the framework's shape, of a canonical one."""
+        order = self._canonical
+        parted = array.reshape([shape[axis] for axis in order]) if "M" in self.axes else array
+        return parted.transpose([order.index(axis) for axis in range(len(order))])
+
+    def restore(self, array: Array) -> Array:
+        """The canonical array of the framework's."""
+        parted = array.transpose(self._canonical)
+        return parted.reshape(-1, 1, *parted.shape[2:]) if "M" in self.axes else parted
 
 
 @dataclass(frozen=True, slots=True)

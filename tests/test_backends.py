@@ -19,8 +19,6 @@ from archc import backends
 from archc.api import Net, load
 from archc.backends import Backend, BackendError, SourceFile
 from archc.backends.python.execute import execute
-from archc.backends.python.module_network import ModuleNetwork
-from archc.backends.python.modules import ModuleBlock
 from archc.backends.python.walk import render
 from archc.backends.storage import Slot
 from archc.backends.torch.language import LANGUAGE
@@ -41,13 +39,15 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
 def test_the_shipped_backends_are_registered() -> None:
-    assert backends.names() == ["keras", "torch"]
+    assert {"keras", "torch"} <= {*backends.names()}
     assert all(backends.get(name).ops.keys() == CATALOGUE.keys() for name in backends.names())
 
 
 def test_an_unknown_backend_is_refused() -> None:
-    with pytest.raises(BackendError, match="no backend is called `jax`; there are keras, torch"):
+    with pytest.raises(BackendError) as caught:
         backends.get("jax")
+    known = ", ".join(backends.names())
+    assert str(caught.value) == f"no backend is called `jax`; there are {known}"
     with pytest.raises(BackendError, match="no backend is called `jax`"):
         load(SPECS / "mnv3_small.yaml").source("jax")
 
@@ -123,7 +123,7 @@ def test_names_that_one_framework_uses_are_refused_there(words: dict[str, Any], 
     network = load(SPECS / "mnv3_small.yaml").network
     language = replace(LANGUAGE, **words)
     with pytest.raises(BackendError) as caught:
-        render(network, language, "mnv3_small.yaml", ModuleBlock, ModuleNetwork)
+        render(network, language, "mnv3_small.yaml")
     assert str(caught.value) == f"cannot call {said}: PyTorch's code uses the name itself"
 
 
@@ -147,7 +147,7 @@ import sys
 import archc
 for path in sys.argv[1:]:
     net = archc.load(path)
-    assert net.source("torch") and net.source("keras") and net.params and net.macs
+    assert all(map(net.source, archc.backends.names())) and net.params and net.macs
 found = {"torch", "keras", "tensorflow", "numpy"} & set(sys.modules)
 assert not found, found
 """
@@ -341,7 +341,8 @@ def test_a_live_model_that_fails_is_told_with_its_layer(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(torch.nn.Hardsigmoid, "forward", failing)
     monkeypatch.setattr(keras.layers.Multiply, "__call__", failing)
-    found = compare(load(SPECS / "mnv3_small.yaml"), backends.names(), numeric=True).differences
+    both = ["keras", "torch"]
+    found = compare(load(SPECS / "mnv3_small.yaml"), both, numeric=True).differences
     making = 'in `return layers.Multiply(name=f"{name}-scale")([x, y])`'
     assert found == [
         f"{backend} at {size}: ValueError: no such thing, {code}"

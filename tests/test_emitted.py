@@ -88,12 +88,15 @@ def test_it_stands_alone(files: Path) -> None:
         "torch": {"torch", "torch.nn", "math", "collections.abc"},
         "keras": {"keras", "collections.abc"},
     }
+    assert allowed.keys() <= {*BACKENDS}
     for path in files.iterdir():
         tree = ast.parse(path.read_text(encoding="utf-8"))
         nodes = list(ast.walk(tree))
         imported = {alias.name for n in nodes if isinstance(n, ast.Import) for alias in n.names}
         imported |= {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)}
-        assert imported <= allowed[path.stem.rsplit("_", 1)[1]], path
+        backend = path.stem.rsplit("_", 1)[1]
+        others = {name for name in imported if name.partition(".")[0] != "archc"}
+        assert imported <= allowed.get(backend, others), path
 
 
 def test_it_says_where_it_comes_from_and_nothing_of_when_and_where(files: Path) -> None:
@@ -125,9 +128,9 @@ def test_every_helper_is_used_by_some_file(files: Path, backend: str) -> None:
 
 HASH = """
 import hashlib, sys
-from archc import load
+from archc import backends, load
 for path in sys.argv[1:]:
-    for backend in ("keras", "torch"):
+    for backend in backends.names():
         print(hashlib.sha256(load(path).source(backend).encode()).hexdigest())
 """
 
@@ -501,7 +504,7 @@ def test_values_are_saved_under_no_word_of_the_code(tmp_path: Path) -> None:
 
 def test_names_that_models_cannot_have_are_those_that_their_code_uses() -> None:
     used = set(NETWORK_VARIABLES)
-    for backend in BACKENDS:
+    for backend in ("keras", "torch"):  # a spec is refused for the shipped ones alone
         language = importlib.import_module(f"archc.backends.{backend}.language").LANGUAGE
         used |= {*language.names, *definitions(language.helpers)}
     met = used - {"index", "layer", "prev", "taps"}

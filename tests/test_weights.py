@@ -20,7 +20,8 @@ import pytest
 import archc
 from archc import Net, backends, cli
 from archc.backends.keras.graph import snake_case, stored_layers
-from archc.backends.keras.language import module
+from archc.backends.keras.language import LANGUAGE
+from archc.backends.python.walk import render
 from archc.backends.storage import tensors
 from archc.commands import weights as commands
 from archc.live.numeric import random_weights
@@ -178,7 +179,7 @@ def test_keras_stores_layers_where_archc_says(spec: Path) -> None:
         pytest.skip("the same blocks as in nasnet_a_mobile")
     net = archc.load(spec)
     counts: dict[str, int] = {}
-    said = stored_layers(module(net.network, spec.name), net.network)
+    said = stored_layers(render(net.network, LANGUAGE, spec.name), net.network)
     for layer in net.build("keras").layers:
         kind = snake_case(type(layer).__name__)
         assert kind == keras.src.utils.naming.to_snake_case(type(layer).__name__)

@@ -15,9 +15,10 @@ from tempfile import TemporaryDirectory, TemporaryFile
 from typing import Any
 
 from archc.backends.keras.graph import snake_case, stored_layers
-from archc.backends.keras.language import module
+from archc.backends.keras.language import LANGUAGE
 from archc.backends.keras.names import layer_name
 from archc.backends.keras.weights import LAYERS, SLOTS, tensor_name
+from archc.backends.python.walk import render
 from archc.backends.storage import (
     DTYPE,
     Contents,
@@ -67,18 +68,12 @@ def _read_h5(path: Path, need: int) -> Iterator[Opened]:
 def _read_keras(path: Path, need: int) -> Iterator[Opened]:
     with TemporaryFile() as plain:  # within a zip file, seeking is slow
         with zipfile.ZipFile(path) as archive:
-            with archive.open(_member(path, archive, need)) as member:
+            require_size(path, archive.getinfo(MEMBER).file_size, need)
+            with archive.open(MEMBER) as member:  # no more than that size is ever unpacked
                 shutil.copyfileobj(member, plain)
             notes = _notes_of(path, archive)
         with _h5py().File(plain, "r") as opened:
             yield Opened(_arrays(path, opened), notes)
-
-
-def _member(path: Path, archive: zipfile.ZipFile, need: int) -> zipfile.ZipInfo:
-    """The weights; no more than the size that it gives is ever unpacked."""
-    member = archive.getinfo(MEMBER)
-    require_size(path, member.file_size, need)
-    return member
 
 
 def _notes_of(path: Path, archive: zipfile.ZipFile) -> Notes:
@@ -178,7 +173,7 @@ def _attribute(group: Any, name: str) -> list[str]:
 
 
 def _write_h5(path: Path, net: Any, contents: Contents, notes: Notes) -> None:
-    places = stored_layers(module(net.network, net.name), net.network)
+    places = stored_layers(render(net.network, LANGUAGE, net.name), net.network)
     # Through Python: where HDF5 itself meets a full disk, the process crashes.
     with path.open("w+b") as plain, _h5py().File(plain, "w") as file:
         file.create_group("vars").attrs["name"] = net.name

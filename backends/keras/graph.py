@@ -8,7 +8,7 @@ how the render model spells each call in it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -75,9 +75,13 @@ def _layers(body: Body, name: str, spelled: Apply, inputs: tuple[_Node, ...]) ->
     """The last of the layers that an op is spelled as."""
     if any(isinstance(x, Apply) and x.callee == "pad" for x in spelled.inputs) and _pads(body):
         inputs = (_Node("ZeroPadding2D", f"{name}-pad", inputs),)
-    helper = _HELPERS.get(spelled.callee)
-    if helper is not None:
-        return helper(body, name, spelled, inputs)
+    word = body.arguments.get("act")
+    helper = str(word) if spelled.callee == "activate" else spelled.callee
+    if helper in _HELPERS:
+        return _helped(helper, name, spelled, inputs)
+    if spelled.callee == "activate":
+        kind, label = ("Identity", "") if word is None else ("Activation", f"--{word}")
+        return _Node(kind, f"{name}{label}", inputs)
     own = dict(a for a in spelled.arguments if isinstance(a, tuple))["name"]
     assert isinstance(own, LayerName)
     kind = spelled.callee.removeprefix("layers.")
@@ -92,42 +96,35 @@ def _pads(body: Body) -> bool:
     return not isinstance(padding, str) and padding != (0, 0, 0, 0)
 
 
-def _activate(body: Body, name: str, spelled: Apply, inputs: tuple[_Node, ...]) -> _Node:
-    word = body.arguments["act"]
-    if word is None:
-        return _Node("Identity", name, inputs)
-    helper = _HELPERS.get(str(word))
-    if helper is not None:
-        return helper(body, name, spelled, inputs)
-    return _Node("Activation", f"{name}--{word}", inputs)
+def _helped(helper: str, name: str, spelled: Apply, inputs: tuple[_Node, ...]) -> _Node:
+    """The last of the layers that a helper makes of one tensor."""
+    nodes = [*inputs]
+    for kind, suffix, parents in _HELPERS[helper]:
+        kind = kind or str(spelled.arguments[1]).removeprefix("layers.")
+        nodes.append(_Node(kind, f"{name}{suffix}", tuple(nodes[n] for n in parents)))
+    return nodes[-1]
 
 
-def _pool_over_zeros(body: Body, name: str, spelled: Apply, inputs: tuple[_Node, ...]) -> _Node:
-    _, kind, *_ = spelled.arguments
-    x = _Node("ZeroPadding2D", f"{name}-zeros", inputs)
-    x = _Node(str(kind).removeprefix("layers."), f"{name}-pool", (x,))
-    return _Node("Cropping2D", name, (x,))
-
-
-def _gelu_tanh(body: Body, name: str, spelled: Apply, inputs: tuple[_Node, ...]) -> _Node:
-    (x,) = inputs
-    y = _Node("Multiply", f"{name}-square", (x, x))
-    y = _Node("Rescaling", f"{name}-slope", (y,))
-    y = _Node("Multiply", f"{name}-inner", (x, y))
-    y = _Node("Activation", f"{name}-tanh", (y,))
-    y = _Node("Rescaling", f"{name}-share", (y,))
-    return _Node("Multiply", f"{name}--gelu_tanh", (x, y))
-
-
-_HELPERS: Mapping[str, Callable[[Body, str, Apply, tuple[_Node, ...]], _Node]] = MappingProxyType(
+_HELPERS: Mapping[str, tuple[tuple[str, str, tuple[int, ...]], ...]] = MappingProxyType(
     {
-        "activate": _activate,
-        "leaky_relu": lambda body, name, spelled, inputs: _Node("LeakyReLU", name, inputs),
-        "gelu_tanh": _gelu_tanh,
-        "pool_over_zeros": _pool_over_zeros,
+        "leaky_relu": (("LeakyReLU", "", (0,)),),
+        "gelu_tanh": (
+            ("Multiply", "-square", (0, 0)),
+            ("Rescaling", "-slope", (1,)),
+            ("Multiply", "-inner", (0, 2)),
+            ("Activation", "-tanh", (3,)),
+            ("Rescaling", "-share", (4,)),
+            ("Multiply", "--gelu_tanh", (0, 5)),
+        ),
+        "pool_over_zeros": (
+            ("ZeroPadding2D", "-zeros", (0,)),
+            ("", "-pool", (1,)),
+            ("Cropping2D", "", (2,)),
+        ),
     }
 )
-"""The layers of the functions in helpers.py."""
+"""The layers of the functions in helpers.py: class, or "" for that of the second argument; end of
+the name; and of which they are called, 0 being the input and the rest the layers in order."""
 
 
 def _ordered(output: _Node) -> Iterator[_Node]:

@@ -7,16 +7,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from archc.backends import Emitted
 from archc.backends.keras.names import LayerName
 from archc.backends.keras.ops import ACTIVATIONS, OPS
 from archc.backends.python.functions import FunctionBlock, FunctionNetwork
 from archc.backends.python.language import Language
-from archc.backends.python.model import Module
-from archc.backends.python.printing import print_module
 from archc.backends.python.spelling import Use
-from archc.backends.python.walk import render
-from archc.compiler.ir.network import Network
 
 
 def _activation(word: str, use: Use) -> str:
@@ -30,10 +25,11 @@ LANGUAGE = Language(
     names=("keras", "layers", "Callable", "require_channels_last"),
     local=("name",),
     ops=OPS,
+    block=FunctionBlock,
+    network=FunctionNetwork,
     activation=_activation,
     block_name=str,
     channels_last=True,
-    momentum=lambda decay: decay,
     tensor="keras.KerasTensor",
     types={"activation": "str | Callable[..., keras.KerasTensor]", "word": "str"},
     open_activation=(
@@ -42,14 +38,3 @@ LANGUAGE = Language(
     ),
     layer_name=LayerName,
 )
-
-
-def module(network: Network, spec: str) -> Module:
-    """The render model; `spec` is the spec's file name, for the header."""
-    return render(network, LANGUAGE, spec, FunctionBlock, FunctionNetwork)
-
-
-def emit(network: Network, spec: str) -> Emitted:
-    """The module for a network; `spec` is the spec's file name, for the header."""
-    found = module(network, spec)
-    return Emitted(print_module(found, LANGUAGE.folder), found.network.name)

@@ -13,7 +13,8 @@ import numpy as np
 from archc.backends import Live, References
 from archc.backends.keras.names import path
 from archc.backends.keras.weights import SLOTS
-from archc.backends.storage import Array, Slot, Stored
+from archc.backends.python import layers
+from archc.backends.storage import Array, Stored
 from archc.compiler.ir.network import Network
 
 
@@ -52,19 +53,13 @@ def _making(constructor: Callable[..., Any], error: Exception) -> str:
     return path(["", *(name for name in ours if isinstance(name, str))][-1])
 
 
-def _variables(model: Any) -> Iterator[tuple[str, Any, Slot]]:
-    """Every variable of the model by canonical name."""
-    for layer in model.layers:
-        for name, slot in SLOTS.get(type(layer).__name__, {}).items():
-            variable = getattr(layer, slot.name)
-            if variable is not None:
-                yield f"{path(layer.name)}.{name}", variable, slot
+def _variables(model: Any) -> layers.Variables:
+    return layers.variables(((path(layer.name), layer) for layer in model.layers), SLOTS)
 
 
 def arrays(model: Any) -> dict[str, Array]:
     """Every parameter and running average by canonical name, in PyTorch's layout."""
-    every = _variables(model)
-    return {name: slot.restore(_numpy(variable)) for name, variable, slot in every}
+    return layers.restored(_variables(model), _numpy)
 
 
 def _numpy(value: Any) -> Array:
@@ -74,27 +69,18 @@ def _numpy(value: Any) -> Array:
 
 def load(model: Any, weights: Mapping[str, Array]) -> None:
     """Copies the arrays into the model. Raises `ValueError` unless names and shapes match."""
-    variables = {name: (variable, slot) for name, variable, slot in _variables(model)}
-    if variables.keys() != weights.keys():
-        raise ValueError(f"these arrays have no counterpart: {variables.keys() ^ weights.keys()}")
-    for name, (variable, slot) in variables.items():
-        variable.assign(slot.store(np.asarray(weights[name]), tuple(variable.shape)))
+    layers.fill(_variables(model), weights, lambda variable, array: variable.assign(array))
 
 
 def outputs(model: Any, batch: Array, paths: Container[str] | None = None) -> dict[str, Array]:
     """The output of every layer by path, or of those in `paths`; the model's own is ""."""
-    layers = {path(layer.name): layer.output for layer in model.layers}
-    wanted = {name: layers[name] for name in layers if paths is None or name in paths}
+    every = {path(layer.name): layer.output for layer in model.layers}
+    wanted = {name: every[name] for name in every if paths is None or name in paths}
     chosen = keras.Model(model.input, {**wanted, "": model.output})
-    inputs = np.ascontiguousarray(batch.transpose(0, 2, 3, 1))
+    inputs = np.ascontiguousarray(layers.channels_last(batch))
     # Called eagerly, Keras keeps every tensor until the end; as a graph it takes time to start.
     found = chosen(inputs, training=False) if paths is None else chosen.predict_on_batch(inputs)
-    return {name: _channels_first(value) for name, value in found.items()}
-
-
-def _channels_first(value: Any) -> Array:
-    array = _numpy(value)
-    return array.transpose(0, 3, 1, 2) if array.ndim == 4 else array
+    return {name: layers.channels_first(_numpy(value)) for name, value in found.items()}
 
 
 # ---- Published models

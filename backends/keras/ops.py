@@ -44,8 +44,7 @@ def _sides(call: OpCall, name: str) -> str:
 
 def _initial(call: OpCall, kernel: str) -> dict[str, Expression]:
     """How a kernel starts, where that is not Keras's default."""
-    same = call.is_("init", "glorot_uniform")
-    return {} if same else {f"{kernel}_initializer": call["init"]}
+    return call.given("glorot_uniform", **{f"{kernel}_initializer": "init"})
 
 
 def _padded(call: OpCall) -> tuple[OpCall, str]:
@@ -70,7 +69,7 @@ def _rest(padding: Node) -> Node:
 
 def _convolution(call: OpCall, class_name: str, *plain: str, **named: Expression) -> Apply:
     padded, padding = _padded(call)
-    bias: dict[str, Expression] = {} if call.is_("bias", True) else {"use_bias": call["bias"]}
+    bias = call.given(True, use_bias="bias")
     window = call.given(strides="stride", dilation_rate="dilation")
     named = {**({} if padding == '"valid"' else {"padding": padding}), **bias, **named}
     return _layer(padded, class_name, *plain, **window, **named)
@@ -93,8 +92,8 @@ def _separable(call: OpCall) -> Apply:
 
 
 def _dense(call: OpCall) -> Apply:
-    bias: dict[str, Expression] = {} if call.is_("bias", True) else {"use_bias": call["bias"]}
-    return _layer(call, "Dense", call["units"], **_initial(call, "kernel"), **bias)
+    named = {**_initial(call, "kernel"), **call.given(True, use_bias="bias")}
+    return _layer(call, "Dense", call["units"], **named)
 
 
 def _pool(class_name: str) -> Spelling:
@@ -110,21 +109,12 @@ def _pool(class_name: str) -> Spelling:
 
 
 def _global_pool(class_name: str) -> Spelling:
-    def spell(call: OpCall) -> Apply:
-        kept: dict[str, Expression] = {"keepdims": "True"} if call.is_("keepdims", True) else {}
-        return _layer(call, class_name, **kept)
-
-    return spell
+    return lambda call: _layer(call, class_name, **call.given(False, keepdims="keepdims"))
 
 
 def _reshape(call: OpCall) -> Apply:
     channels, *sides = call.numbers("shape")
     return _layer(call, "Reshape", repr((*sides, channels)))
-
-
-def _rescale(call: OpCall) -> Apply:
-    offset: dict[str, Expression] = {} if call.is_("offset", 0.0) else {"offset": call["offset"]}
-    return _layer(call, "Rescaling", call["scale"], **offset)
 
 
 def _activation(call: OpCall) -> Apply:
@@ -168,7 +158,9 @@ OPS: Mapping[str, Spelling] = MappingProxyType(
         "flatten": lambda call: _layer(call, "Flatten"),
         "reshape": _reshape,
         "dropout": lambda call: _layer(call, "Dropout", call["rate"]),
-        "rescale": _rescale,
+        "rescale": lambda call: _layer(
+            call, "Rescaling", call["scale"], **call.given(0.0, offset="offset")
+        ),
         "identity": lambda call: _layer(call, "Identity"),
     }
 )

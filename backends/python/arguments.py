@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from archc.backends.python.spelling import constant, same
 from archc.compiler.ir.interface import Argument, Interface, interface
-from archc.compiler.ir.network import Block, Body, Invoke, Network, Op, Row
+from archc.compiler.ir.network import Block, Body, Network, Op, Row
 from archc.compiler.language.expressions import Node
 
 
 def effective(network: Network, target: Op | Block, given: Mapping[str, Node]) -> dict[str, Node]:
     """All arguments of an op: given ones, then the spec's defaults, then its own."""
-    own = network.defaults.get(target.name, {})
-    found = {}
-    for parameter in target.parameters:
-        name = parameter.name
-        node = given.get(name)
-        if node is None and name in own:
-            node = constant(own[name])
-        found[name] = node or parameter.default or constant(None)
-    return found
+    own = {name: constant(v) for name, v in network.defaults.get(target.name, {}).items()}
+    usual = {p.name: p.default or constant(None) for p in target.parameters}
+    known = {**usual, **own, **given}
+    return {name: known[name] for name in usual}
 
 
 def default(network: Network, block: Block, argument: Argument) -> Node | None:
@@ -44,29 +39,26 @@ def value_of(body: Body, argument: Argument) -> Node | None:
     return constant(body.arguments.get(name))
 
 
-def row_arguments(network: Network, row: Row) -> Iterator[tuple[str, Node]]:
-    """The generated arguments of a row's call, without those at their default."""
+def row_arguments(network: Network, row: Row) -> dict[str, Node]:
+    """The generated arguments of a row's call."""
     body = row.call.body
     block = body.target
     assert isinstance(block, Block)
+    found = {}
     for argument in interface(block).arguments:
-        usual = default(network, block, argument)
-        node = row.spelled.get(argument.name) or value_of(body, argument) or usual
-        if node is None or not same(node, usual):
-            yield argument.name, node or constant(None)
+        node = row.spelled.get(argument.name) or value_of(body, argument)
+        found[argument.name] = node or default(network, block, argument) or constant(None)
+    return found
 
 
-def passed_arguments(
-    network: Network, face: Interface, invoke: Invoke
-) -> Iterator[tuple[str, Node]]:
-    """The generated arguments of a call within a block, without those at their default."""
-    block = invoke.target
-    assert isinstance(block, Block)
-    given = dict(face.passed[invoke.name])
-    for argument in interface(block).arguments:
-        node = given.get(argument.name)
-        if node is not None and not same(node, default(network, block, argument)):
-            yield argument.name, node
+def unusual(network: Network, block: Block, given: Mapping[str, Node]) -> dict[str, Node]:
+    """Those of a block's generated arguments that are not at their default."""
+    usual = {each.name: default(network, block, each) for each in interface(block).arguments}
+    return {
+        name: given[name]
+        for name, node in usual.items()
+        if name in given and not same(given[name], node)
+    }
 
 
 def positional(block: Block, face: Interface) -> str | None:

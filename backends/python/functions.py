@@ -13,11 +13,10 @@ from archc.backends.python.header import block_doc, features_doc, model_doc
 from archc.backends.python.model import Assign, Definition, If, Parameter, Return, Rows, Statement
 from archc.backends.python.names import NOT_SAVED, ModuleNames
 from archc.backends.python.text import Expression, Names
-from archc.backends.python.variables import operands_named, variables
-from archc.backends.python.walk import BlockWalk, NetworkWalk, by_condition, optional
-from archc.backends.python.wiring import assignments
+from archc.backends.python.variables import assignments, mentioned, variables
+from archc.backends.python.walk import BlockWalk, NetworkWalk
 from archc.compiler.ir.interface import interface, with_channels
-from archc.compiler.ir.network import Block, Invoke, Row, Step, Use
+from archc.compiler.ir.network import Block, Invoke, Row, Step
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.expressions import Node
 
@@ -37,12 +36,12 @@ class FunctionBlock(BlockWalk):
     def __init__(self, names: ModuleNames, block: Block) -> None:
         super().__init__(names, block, lambda name: f"{self.inputs[name]}.shape[-1]")
         taken = {*names.taken, *names.arguments[block].values()}
-        self.variables = variables(block, self.inputs, taken, self.mentioned)
+        self.variables = variables(block, self.inputs, taken, self.looked_at)
         nested = [c.name for _, c in block.invokes() if c.name not in self.variables]
         free = Names({*taken, *self.inputs.values(), *self.variables.values()})
         self.variables |= free.every(nested)
 
-    def mentioned(self, step: Step) -> set[str]:
+    def looked_at(self, step: Step) -> set[str]:
         """Inputs whose channels the step's code looks up."""
         nodes = [node for i in step.call.walk() for _, node in self.face.passed[i.name]]
         nodes += [step.when] if step.when is not None else []
@@ -61,18 +60,6 @@ class FunctionBlock(BlockWalk):
             name, block_doc(self.block), (*inputs, *first), named, body, calls=self.calls
         )
 
-    def body(self) -> Iterator[Statement]:
-        last = self.block.steps[-1]
-        for when, steps in by_condition(self.block.steps):
-            if when is None:
-                for step in steps:
-                    variable = "" if step is last else self.variables[step.name]
-                    yield from self.statements(step, variable)
-                continue
-            yield from optional(steps, self.spell(when), self.variables, self.statements)
-            if steps[-1] is last:
-                yield Return(self.variables[last.name])
-
     def statements(self, step: Step, variable: str) -> Iterator[Statement]:
         """A statement for each call of the step, the innermost first."""
         yield from self.nested(step.call, step.when)
@@ -80,23 +67,19 @@ class FunctionBlock(BlockWalk):
         yield Assign(variable, value, doc=step.doc) if variable else Return(value, step.doc)
 
     def nested(self, call: Invoke, when: Node | None) -> Iterator[Statement]:
-        for operand in self.operands(call):
+        for operand in mentioned(call.target, call.operands, seen):
             if isinstance(operand, Invoke):
                 yield from self.nested(operand, when)
                 yield Assign(self.variables[operand.name], self.value(operand, when))
 
-    def operands(self, call: Invoke) -> list[Use | Invoke]:
-        """The operands that the call's code mentions."""
-        return operands_named(call, seen(call.target) if isinstance(call.target, Block) else None)
-
     def value(self, call: Invoke, when: Node | None) -> Expression:
         """The expression that computes a call, of variables."""
-        inputs = tuple(self.variables[operand.name] for operand in self.operands(call))
+        operands = mentioned(call.target, call.operands, seen)
+        inputs = tuple(self.variables[operand.name] for operand in operands)
         if not isinstance(call.target, Block):
-            return self.spelled(call, self.op_call(call, when, inputs=inputs))
+            return self.spelled(call.target, self.op_call(call, when, inputs=inputs))
         name = self.names.language.layer_name(call.name, True)
-        found = self.calls[call.name] = self.block_call(call, when, inputs, name=name)
-        return found
+        return self.block_call(call, when, inputs, name=name)
 
 
 class FunctionNetwork(NetworkWalk):
@@ -114,17 +97,10 @@ class FunctionNetwork(NetworkWalk):
         plain = [*self.parameters(), Parameter("input_shape", "tuple[int | None, ...]", shape)]
         if self.network.taps:
             plain.insert(-1, Parameter(FEATURES_ONLY, "bool", "False"))
-        last = max((i for i, row in enumerate(rows) if row.tap is not None), default=-1)
-        body, rest = (tuple(self.body(part)) for part in (rows[: last + 1], rows[last + 1 :]))
-        return Definition(
-            self.names.model,
-            self.doc(),
-            tuple(plain),
-            (),
-            body,
-            rest=rest,
-            calls=self.calls,
-        )
+        before = self.before_taps()
+        body, rest = (tuple(self.body(part)) for part in (before, rows[len(before) :]))
+        name, doc, calls = self.names.model, self.doc(), self.calls
+        return Definition(name, doc, tuple(plain), (), body, rest=rest, calls=calls)
 
     def doc(self) -> str:
         language = self.names.language
@@ -150,15 +126,13 @@ class FunctionNetwork(NetworkWalk):
     def row(self, row: Row) -> Iterator[Statement]:
         assignment = self.assignments[row]
         call = self.call(row, assignment.operands)
-        shape = "x".join(self.names.language.shape(row.call.body.output))
-        yield Assign(assignment.target, assignment.value(call), shape, doc=row.doc)
-        if row.tap is not None:
-            yield Assign(f'features["{row.tap}"]', "x")
+        yield Assign(assignment.target, assignment.value(call), self.shape(row), doc=row.doc)
+        yield from self.tapped(row)
 
     def call(self, row: Row, operands: tuple[str, ...]) -> Expression:
         target = row.call.body.target
         if not isinstance(target, Block):
-            return self.spelled(row, self.op_call(row, inputs=operands))
-        shown = [x for key, x in zip(target.inputs, operands, strict=True) if key in seen(target)]
+            return self.spelled(target, self.op_call(row, inputs=operands))
+        shown = mentioned(target, operands, seen)
         name = self.names.language.layer_name(row.call.name, False)
         return self.block_call(row, shown, name=name)

@@ -5,10 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from archc.backends.python.spelling import Spelling, Use
 from archc.backends.python.text import Expression
-from archc.compiler.ir.network import Tensor
+from archc.compiler.ir.network import Block, Tensor
+
+if TYPE_CHECKING:
+    from archc.backends.python.model import Definition
+    from archc.backends.python.names import ModuleNames
+
+
+class Definable(Protocol):
+    """A walk over a block, or over the network."""
+
+    def definition(self) -> Definition: ...
 
 
 def _nameless(name: str, within: bool) -> Expression:
@@ -27,14 +38,16 @@ class Language:
     """Names that its code uses itself, so that no block or argument may have them. A model that is
     called so, or takes such an argument, is refused."""
     ops: Mapping[str, Spelling]
+    block: Callable[[ModuleNames, Block], Definable]
+    """How a block is written: as functions or as modules."""
+    network: Callable[[ModuleNames], Definable]
+    """How the network is."""
     activation: Callable[[str, Use], str]
     """activation(word, use) -> the argument that means it."""
     block_name: Callable[[str], str]
     """`inverted_residual` -> what its class or function is called."""
     channels_last: bool
     """The order of axes of its feature maps."""
-    momentum: Callable[[float], float]
-    """A batch norm's decay in the framework's own unit."""
     tensor: str
     """The type of a tensor."""
     types: Mapping[str, str]
@@ -42,6 +55,8 @@ class Language:
     block serves as."""
     open_activation: tuple[str, str]
     """The type of an activation that a user of the model gives, and what it takes in words."""
+    momentum: Callable[[float], float] = lambda decay: decay
+    """A batch norm's decay in the framework's own unit."""
     size: str = ""
     """What a constructor calls the channels of its only input."""
     identity: str = ""

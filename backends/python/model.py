@@ -26,25 +26,18 @@ class Assign:
 
 
 @dataclass(frozen=True, slots=True)
-class Initializer:
-    """A function that gives a layer's kernel its first values."""
+class Initialize:
+    """`function(layer)`, which gives the layer's kernel its first values."""
 
+    layer: str
     function: str
     wrapper: str | None = None
     """The function that calls it, where the kernel's axes are not what it expects."""
 
-
-@dataclass(frozen=True, slots=True)
-class Initialize:
-    """`initializer(layer)`."""
-
-    layer: str
-    initializer: Initializer
-
     @property
     def call(self) -> Apply:
-        function, wrapper = self.initializer.function, self.initializer.wrapper
-        return apply(wrapper, function, self.layer) if wrapper else apply(function, self.layer)
+        given = [self.function, self.layer]
+        return apply(self.wrapper, *given) if self.wrapper else apply(*given)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +51,10 @@ class If:
     condition: str
     body: Code
 
+    @property
+    def opening(self) -> str:
+        return f"if {self.condition}:"
+
 
 @dataclass(frozen=True, slots=True)
 class For:
@@ -66,6 +63,10 @@ class For:
     variable: str
     values: str
     body: Code
+
+    @property
+    def opening(self) -> str:
+        return f"for {self.variable} in {self.values}:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +94,10 @@ Code = tuple[Statement, ...]
 @dataclass(frozen=True, slots=True)
 class Parameter:
     name: str
-    annotation: str | None = None
+    annotation: str
     default: str | None = None
 
     def __str__(self) -> str:
-        if self.annotation is None:
-            return self.name if self.default is None else f"{self.name}={self.default}"
         default = "" if self.default is None else f" = {self.default}"
         return f"{self.name}: {self.annotation}{default}"
 

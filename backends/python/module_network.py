@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import groupby
+from itertools import groupby, pairwise
 
 from archc.backends.python.header import features_doc, model_doc
 from archc.backends.python.model import (
@@ -17,36 +17,19 @@ from archc.backends.python.model import (
     Statement,
     Table,
 )
-from archc.backends.python.modules import bare, handed, initialized, is_module, tensors
+from archc.backends.python.modules import handed, initialized, is_module, tensors
 from archc.backends.python.names import NOT_SAVED, ModuleNames
 from archc.backends.python.spelling import constant
 from archc.backends.python.text import Expression, Names
+from archc.backends.python.variables import Assignment, assignments, mentioned, used
 from archc.backends.python.walk import NetworkWalk
-from archc.backends.python.wiring import Assignment, assignments
 from archc.compiler.ir.interface import interface
-from archc.compiler.ir.network import Block, Op, Row
+from archc.compiler.ir.network import Op, Row
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.expressions import Node
 from archc.compiler.language.names import FEATURES, MODULE_ATTRIBUTES
 
 Assigned = Mapping[Row, Assignment]
-
-
-def _parts(rows: list[Row]) -> Iterator[list[Row]]:
-    """The rows, parted after each that is tapped."""
-    part: list[Row] = []
-    for row in rows:
-        part.append(row)
-        if row.tap is not None:
-            yield part
-            part = []
-    if part:
-        yield part
-
-
-def tapped(row: Row) -> list[Statement]:
-    """What keeps a row's feature map, if it is tapped."""
-    return [] if row.tap is None else [Assign(f'features["{row.tap}"]', "x")]
 
 
 class ModuleNetwork(NetworkWalk):
@@ -72,7 +55,7 @@ class ModuleNetwork(NetworkWalk):
     def assigned(self, rows: Sequence[Row]) -> Assigned:
         """How each of the rows is computed where those after them are not."""
         taken = self.names.taken | NOT_SAVED
-        every = assignments(rows, "x", taken, lambda block: interface(block).used)
+        every = assignments(rows, "x", taken, used)
         return dict(zip(rows, every, strict=True))
 
     def groups(self) -> list[tuple[str | None, list[Row]]]:
@@ -86,37 +69,28 @@ class ModuleNetwork(NetworkWalk):
     # --------------------------------------------------------------------- construction
 
     def init(self) -> Iterator[Statement]:
+        made = [*self.always()]
+        yield from (*made, *initialized(made))
+        if self.end:
+            yield Assign(f"self.{self.flag}", self.spell(self.when))
+            made = [*map(self.made, self.end)]
+            yield If(f"self.{self.flag}", (*made, *initialized(made)))
+
+    def always(self) -> Iterator[Statement]:
+        """What makes the layers that are always there."""
         for name, rows in self.groups():
             if name is not None:
                 yield self.table(name, rows)
             elif is_module(rows[0].call.body.target) and rows[0].when is None:
                 yield self.made(rows[0])
-        yield from self.initialize(row for row in self.network.rows if row.when is None)
-        if self.end:
-            yield Assign(f"self.{self.flag}", self.spell(self.when))
-            made = (*map(self.made, self.end), *self.initialize(self.end))
-            yield If(f"self.{self.flag}", made)
-
-    def initialize(self, rows: Iterable[Row]) -> Iterator[Statement]:
-        """What gives the kernels of rows that are ops their first values."""
-        for row in rows:
-            *group, number = row.call.name.split(".")
-            path = f"{group[0]}[{number}]" if group else number
-            if row.call.name in self.calls:
-                yield from initialized(path, self.calls[row.call.name])
 
     def made(self, row: Row) -> Statement:
-        return Assign(f"self.{row.call.name}", bare(self.layer(row)), self.shape(row))
-
-    def shape(self, row: Row) -> str:
-        return "x".join(self.names.language.shape(row.call.body.output))
+        return Assign(f"self.{row.call.name}", self.layer(row), self.shape(row))
 
     def table(self, name: str, rows: list[Row]) -> Statement:
         language = self.names.language
         opening, closing = self.sequence(rows) or language.several
-        made = tuple(
-            Assign("", bare(self.layer(row)), self.shape(row), doc=row.doc) for row in rows
-        )
+        made = tuple(Assign("", self.layer(row), self.shape(row), doc=row.doc) for row in rows)
         return Table(f"self.{name}", opening, made, closing)
 
     def sequence(self, rows: list[Row]) -> tuple[str, str] | None:
@@ -129,7 +103,7 @@ class ModuleNetwork(NetworkWalk):
         known = [constant(x.channels) for x in body.inputs]
         channels = [kept or n for kept, n in zip(row.channels, known, strict=True)]
         if isinstance(body.target, Op):
-            return self.spelled(row, self.op_call(row, channels=channels[0]))
+            return self.spelled(body.target, self.op_call(row, channels=channels[0]))
         by_input = dict(zip(body.target.inputs, channels, strict=True))
         sizes = [self.spell(by_input[name]) for name in interface(body.target).sized]
         return self.block_call(row, sizes, **self.names.language.handed_on)
@@ -149,9 +123,7 @@ class ModuleNetwork(NetworkWalk):
         doc = (
             f"Feature maps by name.\n\nReturns:\n{features_doc(self.network, self.names.language)}"
         )
-        last = max(i for i, row in enumerate(self.network.rows) if row.tap is not None)
-        before = self.network.rows[: last + 1]
-        assigned = self.assigned(before)
+        assigned = self.assigned(self.before_taps())
         body: list[Statement] = []
         for name, rows in self.groups():
             part = [row for row in rows if row in assigned]
@@ -166,7 +138,7 @@ class ModuleNetwork(NetworkWalk):
         statements = {self.statement(row, "layer", assigned) for row in part}
         if len(part) == len(rows) and taps.keys() <= {len(rows) - 1}:
             yield from self.statements(name, rows, assigned)
-            yield from tapped(rows[-1])
+            yield from self.tapped(rows[-1])
         elif len(statements) == 1 and len(part) > 1:
             layers = f"self.{name}" if len(part) == len(rows) else f"[*self.{name}][:{len(part)}]"
             listed = ", ".join(f'{index}: "{tap}"' for index, tap in taps.items())
@@ -174,11 +146,10 @@ class ModuleNetwork(NetworkWalk):
             yield Assign("taps", f"{{{listed}}}")
             yield For("index, layer", f"enumerate({layers})", (*statements, keep))
         else:
-            start = 0
-            for run in _parts(part):
+            for start, end in pairwise(sorted({0, *(index + 1 for index in taps), len(part)})):
+                run = part[start:end]
                 yield from self.loops(f"self.{name}", run, start, len(rows), assigned)
-                yield from tapped(run[-1])
-                start += len(run)
+                yield from self.tapped(run[-1])
 
     @property
     def when(self) -> Node:
@@ -226,8 +197,6 @@ class ModuleNetwork(NetworkWalk):
         target = row.call.body.target
         if isinstance(target, Op) and not is_module(target):
             call = self.op_call(row, inputs=assignment.operands)
-            return Assign(assignment.target, assignment.value(self.spelled(row, call)))
-        used = interface(target).used if isinstance(target, Block) else target.inputs
-        pairs = zip(target.inputs, assignment.operands, strict=True)
-        texts = ", ".join(operand for name, operand in pairs if name in used)
+            return Assign(assignment.target, assignment.value(self.spelled(target, call)))
+        texts = ", ".join(mentioned(target, assignment.operands))
         return Assign(assignment.target, assignment.value(f"{layer}({texts})"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
+from itertools import chain, groupby
 
 from archc.backends.python.header import block_doc
 from archc.backends.python.model import (
@@ -16,23 +17,17 @@ from archc.backends.python.model import (
     Code,
     Definition,
     If,
-    Initialize,
     Method,
     Parameter,
     Return,
     Statement,
+    Table,
 )
 from archc.backends.python.names import ModuleNames
 from archc.backends.python.spelling import NOWHERE, Layer
 from archc.backends.python.text import Choice, Expression, Names
-from archc.backends.python.variables import (
-    no_mentions,
-    operands,
-    used_operands,
-    uses,
-    variables,
-)
-from archc.backends.python.walk import BlockWalk, by_condition, optional
+from archc.backends.python.variables import mentioned, operands, uses, variables
+from archc.backends.python.walk import BlockWalk
 from archc.compiler.ir.interface import interface, sized_inputs
 from archc.compiler.ir.network import Block, Invoke, Op, Step, Use
 from archc.compiler.ir.ops.elementwise import ACTIVATION
@@ -71,16 +66,28 @@ def handed(names: ModuleNames) -> tuple[Parameter, ...]:
     return tuple(Parameter(name, names.use(kind)) for name, (kind, _) in every)
 
 
-def bare(layer: Expression) -> Expression:
-    """A layer without what its kernels start with."""
-    return layer.made if isinstance(layer, Layer) else layer
+def initialized(made: Iterable[Statement]) -> Iterator[Statement]:
+    """What gives the kernels of layers their first values, which `made` makes."""
+    for condition, group in groupby(_layers(made), lambda each: each[0]):
+        code = [
+            replace(each, layer=f"{target}{each.layer}")
+            for _, target, layer in group
+            for each in layer.initial
+        ]
+        yield from code if condition is None else [If(condition, tuple(code))]
 
 
-def initialized(path: str, layer: Expression) -> Iterator[Initialize]:
-    """What gives a layer's kernels their first values."""
-    if isinstance(layer, Layer):
-        for below, initializer in layer.initial:
-            yield Initialize(f"self.{path}{below}", initializer)
+def _layers(made: Iterable[Statement]) -> Iterator[tuple[str | None, str, Layer]]:
+    """The layers that have kernels: under which condition they are there, where, and what."""
+    for each in made:
+        match each:
+            case Assign(target, Layer() as layer):
+                yield None, target, layer
+            case Assign(target, Choice(Layer() as layer, condition)):
+                yield condition, target, layer
+            case Table(target, _, rows):
+                numbered = (replace(row, target=f"{target}[{i}]") for i, row in enumerate(rows))
+                yield from _layers(numbered)
 
 
 class ModuleBlock(BlockWalk):
@@ -90,7 +97,7 @@ class ModuleBlock(BlockWalk):
         super().__init__(names, block, lambda name: self.sizes[name])
         self.sizes = self.size_names()
         self.sequence = names.language.sequence is not None and is_sequence(block)
-        self.variables = variables(block, self.inputs, names.taken, no_mentions)
+        self.variables = variables(block, self.inputs, names.taken)
         self.shared = self.shared_channels()
         self.spell.name = self.named
 
@@ -139,9 +146,9 @@ class ModuleBlock(BlockWalk):
     def init(self) -> Iterator[Statement]:
         for name, variable in self.shared.items():
             yield Assign(variable, self.spell(self.face.channels[name]))
-        for when, steps in by_condition(self.block.steps, self.flagged):
-            made = tuple(s for step in steps for s in self.construct(step))
-            made += tuple(s for step in steps for s in self.initialize(step))
+        for when, steps in self.groups():
+            parts = [[*self.construct(step)] for step in steps]
+            made = (*chain(*parts), *chain(*map(initialized, parts)))
             if when is None:
                 yield from made
             elif self.sequence:
@@ -151,7 +158,7 @@ class ModuleBlock(BlockWalk):
                 yield Assign(flag, self.spell(when))
                 yield from [If(flag, made)] if made else []
 
-    def flagged(self, step: Step) -> Node | None:
+    def condition(self, step: Step) -> Node | None:
         """The condition of a step for which leaving out its module is not all that it takes."""
         return None if self.replaceable(step) else step.when
 
@@ -159,12 +166,12 @@ class ModuleBlock(BlockWalk):
         """Whether the identity can stand for a step that is left out."""
         if self.sequence or not is_module(step.call.target):
             return False
-        return [o.name for o in used_operands(step.call) if isinstance(o, Use)] == [step.first]
+        every = mentioned(step.call.target, step.call.operands)
+        operands = [operand.name for operand in every if isinstance(operand, Use)]
+        return operands == [step.first]
 
-    def flag(self, step: Step) -> str:
-        """The attribute that says whether a step is there, and its neighbours of one `when`."""
-        groups = by_condition(self.block.steps, self.flagged)
-        first = next(group[0] for _, group in groups if step in group)
+    def flag(self, first: Step) -> str:
+        """The attribute that says whether a group of steps is there, of which this is the first."""
         taken = {invoke.name for step in self.block.steps for invoke in modules(step)}
         if first.name not in taken:
             return first.name
@@ -172,21 +179,13 @@ class ModuleBlock(BlockWalk):
 
     def construct(self, step: Step) -> Iterator[Statement]:
         for invoke in modules(step):
-            layer = bare(self.layer(invoke, step.when))
+            layer = self.layer(invoke, step.when)
             if step.when is not None and self.replaceable(step):
                 language, condition = self.names.language, self.spell(step.when)
-                identity = self.names.made(language.identity)
+                identity = f"{self.names.use(language.identity)}()"
                 layer = Choice(layer, condition, identity, language.layer)
             doc = step.doc if self.sequence else ""
             yield Assign(f"self.{invoke.name}", layer, doc=doc)
-
-    def initialize(self, step: Step) -> Iterator[Statement]:
-        """What gives the kernels of a step their first values."""
-        made = tuple(s for i in modules(step) for s in initialized(i.name, self.calls[i.name]))
-        if made and step.when is not None and self.replaceable(step):
-            yield If(self.spell(step.when), made)
-        else:
-            yield from made
 
     def layer(self, invoke: Invoke, when: Node | None) -> Expression:
         labels = invoke.target.inputs
@@ -198,12 +197,10 @@ class ModuleBlock(BlockWalk):
         if isinstance(invoke.target, Block):
             spell = self.spell.where(when)
             sizes = [spell(channels[name]) for name in interface(invoke.target).sized]
-            more = self.names.language.handed_on
-            found = self.calls[invoke.name] = self.block_call(invoke, when, sizes, **more)
-            return found
+            return self.block_call(invoke, when, sizes, **self.names.language.handed_on)
         overwrites = self.overwrites(invoke)
         call = self.op_call(invoke, when, channels=channels.get("x"), overwrites=overwrites)
-        return self.spelled(invoke, call)
+        return self.spelled(invoke.target, call)
 
     def channels_of(self, name: str, when: Node | None) -> Node:
         """The channels of a value, as a variable of the constructor where it has one."""
@@ -234,41 +231,37 @@ class ModuleBlock(BlockWalk):
         returned = {self.variables[last.name]}
         if isinstance(last.call.target, Op) and last.call.target.operator is not None:
             returned |= {self.variables[name] for name in operands(last) & self.variables.keys()}
-        return Method(inputs, typed(tuple(self.statements()), inputs, returned))
+        return Method(inputs, typed(tuple(self.body()), inputs, returned))
 
-    def statements(self) -> Iterator[Statement]:
+    def said(self, when: Node, steps: list[Step]) -> str:
+        return f"self.{self.flag(steps[0])}"
+
+    def optional(self, steps: list[Step], condition: str) -> Iterator[Statement]:
         last = self.block.steps[-1]
-        for when, steps in by_condition(self.block.steps, self.flagged):
-            flag = f"self.{self.flag(steps[0])}"
-            if when is None:
-                yield from (s for step in steps for s in self.statement(step, step is last))
-            elif steps == [last] and not is_module(last.call.target):
-                value, passed = self.value(last.call), self.variables[last.first]
-                yield Return(Choice(value, flag, passed), last.doc)
-            else:
-                yield from optional(steps, flag, self.variables, self.assigned)
-                if steps[-1] is last:
-                    yield Return(self.variables[last.name])
+        if steps == [last] and not is_module(last.call.target):
+            value, passed = self.value(last.call), self.variables[last.first]
+            yield Return(Choice(value, condition, passed), last.doc)
+        else:
+            yield from super().optional(steps, condition)
 
-    def assigned(self, step: Step, variable: str) -> list[Statement]:
-        return [Assign(variable, self.value(step.call), doc=step.doc)]
-
-    def statement(self, step: Step, last: bool) -> list[Statement]:
-        """What computes a step; the last one is returned, under a name where it is a module's."""
-        if last and not is_module(step.call.target):
-            return [Return(self.value(step.call), step.doc)]
-        variable = self.variables[step.name]
-        return self.assigned(step, variable) + ([Return(variable)] if last else [])
+    def statements(self, step: Step, variable: str) -> Iterator[Statement]:
+        """What is returned has a name where it is a module's."""
+        if not variable and not is_module(step.call.target):
+            yield Return(self.value(step.call), step.doc)
+            return
+        yield Assign(variable or self.variables[step.name], self.value(step.call), doc=step.doc)
+        if not variable:
+            yield Return(self.variables[step.name])
 
     def value(self, call: Invoke | Use) -> str:
         """The expression that computes a call."""
         if isinstance(call, Use):
             return self.variables[call.name]
         if is_module(call.target):
-            given = [self.value(operand) for operand in used_operands(call)]
+            given = [self.value(operand) for operand in mentioned(call.target, call.operands)]
             return f"self.{call.name}({', '.join(given)})"
         texts = tuple(self.operand(call, i) for i in range(len(call.operands)))
-        return str(self.spelled(call, self.op_call(call, None, inputs=texts)))
+        return str(self.spelled(call.target, self.op_call(call, None, inputs=texts)))
 
     def operand(self, call: Invoke, index: int) -> str:
         """An operand of an expression, in parentheses where it needs them."""

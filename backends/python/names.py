@@ -88,14 +88,10 @@ class ModuleNames:
         return Names({*self.taken, *self.inputs[block].values()}).every(names)
 
     def use(self, name: str) -> str:
-        """`name`, which the module's code uses."""
-        self.used.add(name)
+        """`name`, which the module's code uses: it may have to import or define it, or what it is
+        an attribute of."""
+        self.used.add(name.partition(".")[0])
         return name
-
-    def made(self, name: str) -> str:
-        """A call, without arguments, of a name that the module may have to import or define."""
-        self.use(name.partition(".")[0])
-        return f"{name}()"
 
     def values(self, block: Block, argument: Argument) -> list[Value]:
         """What the calls of a block give for an argument, over the whole network."""
@@ -124,20 +120,12 @@ class ModuleNames:
         blocks = not values or any(isinstance(value, ex.Definition) for value in values)
         return types["activation"] if blocks else types.get("word", types["activation"])
 
-    def serving(self) -> set[Block]:
+    def serving(self) -> tuple[str, ...]:
         """The blocks that serve as activations where a block takes one as an argument, and are told
         their channels."""
-        called: dict[tuple[Op | Block, str], Op | Block] = {
-            (b, i.name): i.target for b in self.blocks for _, i in b.invokes()
-        }
-        return {
-            body.target
-            for at, bodies in self.seen.items()
-            for body in bodies
-            if isinstance(called[at], Op)
-            and isinstance(body.target, Block)
-            and sized_inputs(body.target)
-        }
+        ops = [(b, i.name) for b in self.blocks for _, i in b.invokes() if isinstance(i.target, Op)]
+        found = {body.target for at in ops for body in self.seen.get(at, ())}
+        return tuple(n for b, n in self.blocks.items() if b in found and sized_inputs(b))
 
     def activation(self, value: str | Block) -> str:
         """The argument that means an activation, by a word or a block."""

@@ -6,8 +6,8 @@ and what cannot be broken, stay on a line of their own, and ruff is told so arou
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from functools import cache
 from itertools import groupby
 from pathlib import Path
@@ -64,69 +64,79 @@ def listed(items: Iterable[object], opening: str, closing: str, indent: int = 0)
 
 def code(statements: Code, indent: int) -> str:
     """Statements, a line or more each."""
-    return "\n".join(_lines(statements, indent))
+    return "\n".join(_lines(statements, indent, WIDTH))
 
 
 def _indented(lines: Iterable[str], indent: int) -> str:
     return "\n".join(f"{' ' * indent}{line}" if line else "" for line in lines)
 
 
-def _lines(statements: Code, indent: int) -> Iterator[str]:
-    for kept, group in groupby(statements, lambda each: _is_kept(each, indent)):
-        every = [*group]
-        if not kept:
-            yield from (line for each in every for line in _printed(each, indent))
-            continue
-        yield f"{' ' * indent}# fmt: off"
-        yield from (line for each in every for line in _row(each, indent))
-        yield f"{' ' * indent}# fmt: on"
+def _lines(statements: Code, indent: int, width: float) -> Iterator[str]:
+    """The lines of statements, where what is kept as it is has any width."""
+    for kept, group in groupby(statements, lambda each: _is_kept(each, indent, width)):
+        marks = [f"{' ' * indent}# fmt: {mark}" for mark in ("off", "on")] if kept else []
+        yield from marks[:1]
+        for each in group:
+            yield from _printed(each, indent, math.inf if kept else width)
+        yield from marks[1:]
 
 
-def _is_kept(statement: Statement, indent: int) -> bool:
-    """Whether ruff has to be told to leave a statement alone."""
+def _is_kept(statement: Statement, indent: int, width: float) -> bool:
+    """Whether ruff has to be told to leave a statement alone, and has not been told yet."""
     match statement:
+        case _ if width > WIDTH:
+            return False
         case Table() | Rows():
             return True
         case If() | For():
-            return len(_opening(statement)) + indent > WIDTH
-    return max(map(len, _printed(statement, indent))) > WIDTH
+            return len(statement.opening) + indent > width
+    return max(map(len, _printed(statement, indent, width))) > width
 
 
-def _printed(statement: Statement, indent: int) -> list[str]:
-    """The lines of a statement that ruff lays out so, too."""
+def _printed(statement: Statement, indent: int, width: float) -> Iterator[str]:
+    """The lines of a statement."""
+    margin = " " * indent
     match statement:
-        case Assign(doc=str(said)) if said:
-            return [*remark(said, indent), *_printed(replace(statement, doc=""), indent)]
-        case Assign(target, Choice() as choice, comment):
-            return _chosen(target, choice, indent, comment)
-        case Assign(_, value, comment):
-            return _statement(value, indent, statement.before, comment=comment)
+        case Assign(target, value, comment, _, said):
+            yield from remark(said, indent)
+            if isinstance(value, Choice):
+                yield from _chosen(target, value, indent, comment, width)
+            else:
+                yield from _statement(value, indent, statement.before, width, comment)
         case Initialize():
-            return _statement(statement.call, indent, "")
+            yield from _statement(statement.call, indent, "", width)
         case Return(value, said):
-            return [*remark(said, indent), *_statement(value, indent, "return ")]
+            yield from remark(said, indent)
+            yield from _statement(value, indent, "return ", width)
         case If() | For():
-            opening = f"{' ' * indent}{_opening(statement)}"
-            return [opening, *_lines(statement.body, indent + 4)]
-    raise TypeError(f"{statement} is always kept")
+            yield f"{margin}{statement.opening}"
+            yield from _lines(statement.body, indent + 4, width)
+        case Table(target, opening, rows, closing):
+            yield f"{margin}{target} = {opening}"
+            for row in rows:
+                yield from remark(row.doc, indent + 4)
+                yield f"{margin}    {row.value},{_comment(row.comment)}"
+            yield f"{margin}{closing}"
+        case Rows(body):
+            yield from _lines(body, indent, width)
 
 
 def _statement(
-    value: Expression, indent: int, before: str, after: str = "", comment: str = ""
+    value: Expression, indent: int, before: str, width: float, comment: str = ""
 ) -> list[str]:
-    line = f"{' ' * indent}{before}{value}{after}{_comment(comment)}"
-    if len(line) <= WIDTH:
+    line = f"{' ' * indent}{before}{value}{_comment(comment)}"
+    if len(line) <= width:
         return [line]
-    first, *rest = broken(value, indent, before, after)
+    first, *rest = broken(value, indent, before, "")
     return [f"{first}{_comment(comment)}", *rest]
 
 
-def _chosen(target: str, choice: Choice, indent: int, comment: str) -> list[str]:
+def _chosen(target: str, choice: Choice, indent: int, comment: str, width: float) -> list[str]:
     """A choice that is too long for a line, as what holds otherwise and a condition; or as one of
     two branches, where no type is told."""
     margin = " " * indent
     line = f"{margin}{target} = {choice}{_comment(comment)}"
-    if len(line) <= WIDTH:
+    if len(line) <= width:
         return [line]
     then = broken(choice.then, indent + 4, f"{target} = ", "")
     if not choice.kind:
@@ -138,39 +148,6 @@ def _chosen(target: str, choice: Choice, indent: int, comment: str) -> list[str]
         f"{margin}if {choice.condition}:",
         *then,
     ]
-
-
-def _row(statement: Statement, indent: int) -> Iterator[str]:
-    """A statement on a line of its own, however long."""
-    margin = " " * indent
-    match statement:
-        case Assign(_, value, comment, _, said):
-            yield from remark(said, indent)
-            yield f"{margin}{statement.before}{value}{_comment(comment)}"
-        case Initialize():
-            yield f"{margin}{statement.call}"
-        case Return(value, said):
-            yield from remark(said, indent)
-            yield f"{margin}return {value}"
-        case Table(target, opening, rows, closing):
-            yield f"{margin}{target} = {opening}"
-            for row in rows:
-                yield from remark(row.doc, indent + 4)
-                yield f"{margin}    {row.value},{_comment(row.comment)}"
-            yield f"{margin}{closing}"
-        case If() | For():
-            yield f"{margin}{_opening(statement)}"
-            yield from (line for each in statement.body for line in _row(each, indent + 4))
-        case Rows(body):
-            yield from (line for each in body for line in _row(each, indent))
-
-
-def _opening(statement: If | For) -> str:
-    match statement:
-        case If(condition):
-            return f"if {condition}:"
-        case For(variable, values):
-            return f"for {variable} in {values}:"
 
 
 def _comment(text: str) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from archc.backends.python.model import Initializer
-from archc.backends.python.text import Apply, Argument, Expression, Text, apply
+from archc.backends.python.model import Initialize
+from archc.backends.python.text import Apply, Argument, Choice, Expression, apply
 from archc.compiler.ir.folding import Facts, facts, folded
-from archc.compiler.ir.interface import sized_inputs, with_channels
+from archc.compiler.ir.interface import simplify, sized_inputs, with_channels
 from archc.compiler.ir.network import Block, Body
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.expressions import Definition, Node, Value
@@ -22,19 +22,17 @@ Use = Callable[[str], str]
 """use(name) -> the name; notes that the module needs it, to import or to define."""
 
 
+@dataclass(slots=True)
 class Speller:
     """Expressions of a block or a row as Python text."""
 
-    def __init__(
-        self,
-        name: Callable[[str], str],
-        channels: Callable[[str], str],
-        activation: Callable[[Any], str],
-        known: Mapping[str, Node] | None = None,
-        holding: Facts | None = None,
-    ) -> None:
-        self.name, self.channels, self.activation = name, channels, activation
-        self.known, self.holding = known or {}, holding or {}
+    name: Callable[[str], str]
+    channels: Callable[[str], str]
+    activation: Callable[[Any], str]
+    known: Mapping[str, Node] = field(default_factory=dict)
+    """The channels of values, as expressions in those of inputs."""
+    holding: Facts = field(default_factory=dict)
+    """What is known to hold."""
 
     def __call__(self, node: Node) -> str:
         return ex.python(self.folded(node), self.leaf)
@@ -47,8 +45,7 @@ class Speller:
         """The same where a condition is known to hold."""
         if when is None:
             return self
-        holding = facts(with_channels(when, self.known))
-        return Speller(self.name, self.channels, self.activation, self.known, holding)
+        return replace(self, holding=facts(with_channels(when, self.known)))
 
     def leaf(self, node: Node) -> str:
         match node:
@@ -75,6 +72,9 @@ def literal(value: Value) -> str:
 def constant(value: Value) -> ex.Literal:
     """A value as an expression that stands nowhere."""
     return ex.Literal(value, NOWHERE)
+
+
+_ONE = constant(1)
 
 
 def same(node: Node, other: Node | None) -> bool:
@@ -122,17 +122,44 @@ class OpCall:
 
     def apply(self, callee: str, *arguments: Argument, **named: Expression) -> Apply:
         """A call of a name that the module may have to import or define."""
-        self.use(callee.partition(".")[0])
-        return apply(callee, *arguments, **named)
+        return apply(self.use(callee), *arguments, **named)
 
     def is_(self, name: str, *values: Value) -> bool:
         """Whether an argument is one of these constants."""
         return is_literal(self.arguments[name], *values)
 
-    def given(self, **names: str) -> dict[str, Expression]:
-        """keyword = text, for the arguments that are not at the framework's default of 1."""
+    def given(self, usual: Value = 1, /, **names: str) -> dict[str, Expression]:
+        """keyword = text, for the arguments that are not at the framework's default."""
         nodes = {keyword: self.arguments[name] for keyword, name in names.items()}
-        return {k: self.spell(node) for k, node in nodes.items() if not is_literal(node, 1)}
+        return {k: self.spell(node) for k, node in nodes.items() if not is_literal(node, usual)}
+
+    def joined(self, separator: str) -> str:
+        """Its operands as an expression."""
+        return separator.join(map(str, self.inputs))
+
+    def or_identity(self, made: Expression, identity: str, kind: str) -> Expression:
+        """An activation that an argument decides, or where it is none, what the class `identity`
+        makes; `kind` is the type of both."""
+        if self.when == self.arguments["act"] or not self.optional:
+            return made
+        return Choice(made, self["act"], f"{self.use(identity)}()", kind)
+
+    def halves(self) -> dict[str, OpCall]:
+        """A separable convolution as the two that it is."""
+        plain: dict[str, Node] = dict.fromkeys(("kernel", "stride", "dilation", "groups"), _ONE)
+        plain["padding"] = constant("valid")
+        first = {**self.arguments, "bias": constant(False)}
+        second = {**self.arguments, **plain}
+        return {
+            "depthwise": replace(self, arguments=first),
+            "pointwise": replace(self, arguments=second, channels=self.multiplied),
+        }
+
+    @property
+    def multiplied(self) -> Node:
+        """The channels after a depthwise convolution."""
+        assert self.channels is not None
+        return simplify(ex.Binary("*", self.channels, self.arguments["multiplier"], NOWHERE))
 
     def numbers(self, name: str) -> tuple[int, ...]:
         """The numbers of an argument that is written out."""
@@ -168,12 +195,23 @@ class OpCall:
     @property
     def applied(self) -> set[Value]:
         """What calls of the op `activation` apply: words, none, or blocks that serve as one."""
-        return activations(self.bodies)
+        return {
+            body.target if isinstance(body.target, Block) else body.arguments.get("act")
+            for body in self.bodies
+        }
 
     @property
     def optional(self) -> bool:
         """Whether there may be no activation."""
         return self.left_open or not self.bodies or None in self.applied
+
+    @property
+    def told(self) -> list[str]:
+        """The channels, where it applies a block that has to be told them."""
+        act = self.arguments["act"]
+        block = act.value if isinstance(act, ex.Literal) else None
+        sized = sized_inputs(block) if isinstance(block, Block) else self.serving
+        return [self.in_channels] if sized else []
 
     @property
     def serving(self) -> bool:
@@ -186,19 +224,7 @@ Spelling = Callable[[OpCall], Expression]
 
 
 @dataclass(frozen=True, slots=True)
-class Layer(Text):
-    """A layer, and how its kernels start: for each the path below the layer, and a function."""
+class Layer(Apply):
+    """What makes a layer, and how its kernels start, for each with the path below the layer."""
 
-    made: Apply
-    initial: tuple[tuple[str, Initializer], ...]
-
-    def __str__(self) -> str:
-        return str(self.made)
-
-
-def activations(bodies: Collection[Body]) -> set[Value]:
-    """What calls of the op `activation` apply: words, none, or blocks that serve as one."""
-    return {
-        body.target if isinstance(body.target, Block) else body.arguments.get("act")
-        for body in bodies
-    }
+    initial: tuple[Initialize, ...] = ()

@@ -1,13 +1,36 @@
-"""Which variables a block's values are kept in."""
+"""Which variables values are kept in: a block's, and those of a network's rows."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
 
-from archc.backends.python.text import Names
+from archc.backends.python.text import Expression, Names
 from archc.compiler.ir.interface import interface
-from archc.compiler.ir.network import Block, Invoke, Step, Use
+from archc.compiler.ir.network import Block, Op, Row, Step, Use
+
+T = TypeVar("T")
+Inputs = Callable[[Block], Container[str]]
+"""The inputs of a block that a call of its code mentions."""
+
+
+def used(block: Block) -> Container[str]:
+    """Inputs that the block computes with: it may look at no more than the stride of others."""
+    return interface(block).used
+
+
+def mentioned(target: Op | Block, operands: Sequence[T], inputs: Inputs = used) -> list[T]:
+    """The operands that code says in a call: those for some inputs of a block, all of an op's."""
+    if not isinstance(target, Block):
+        return list(operands)
+    names = inputs(target)
+    pairs = zip(target.inputs, operands, strict=True)
+    return [operand for name, operand in pairs if name in names]
+
+
+# ---- Of a block
 
 
 def uses(block: Block) -> Counter[str]:
@@ -21,14 +44,17 @@ def uses(block: Block) -> Counter[str]:
 
 
 def variables(
-    block: Block, inputs: Mapping[str, str], taken: Iterable[str], mentioned: Mentioned
+    block: Block,
+    inputs: Mapping[str, str],
+    taken: Iterable[str],
+    looked_at: Callable[[Step], set[str]] = lambda step: set(),
 ) -> dict[str, str]:
     """A variable for each value: a link of a chain takes its predecessor's, others get their own.
 
-    `mentioned` says which inputs a step's code looks at besides its operands.
+    `looked_at` says which inputs a step's code looks at besides its operands.
     """
     count = uses(block)
-    last = {name: i for i, s in enumerate(block.steps) for name in operands(s) | mentioned(s)}
+    last = {name: i for i, s in enumerate(block.steps) for name in operands(s) | looked_at(s)}
     found = dict(inputs)
     chain = set(inputs.values())
     names = Names({*taken, *chain})
@@ -45,27 +71,68 @@ def variables(
     return found
 
 
-Mentioned = Callable[[Step], set[str]]
-
-
-def no_mentions(step: Step) -> set[str]:
-    return set()
-
-
-def used_operands(call: Invoke) -> list[Use | Invoke]:
-    """The operands that the code computes with: a block may look at no more than a stride."""
-    used = interface(call.target).used if isinstance(call.target, Block) else None
-    return operands_named(call, used)
-
-
-def operands_named(call: Invoke, names: Container[str] | None) -> list[Use | Invoke]:
-    """The operands for the inputs in `names`; all where there are no names."""
-    if names is None:
-        return list(call.operands)
-    pairs = zip(call.target.inputs, call.operands, strict=True)
-    return [operand for name, operand in pairs if name in names]
-
-
 def operands(step: Step) -> set[str]:
     """Names of the values that a step uses."""
     return {o.name for invoke in step.call.walk() for o in invoke.operands if isinstance(o, Use)}
+
+
+# ---- Of a network
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """`x = f(operands)`, or `saved, x = x, f(operands)` where the old `x` is still needed."""
+
+    operands: tuple[str, ...]
+    saved: str | None
+
+    @property
+    def target(self) -> str:
+        return f"{self.saved}, x" if self.saved else "x"
+
+    def value(self, computed: Expression) -> Expression:
+        """What is assigned to `target`."""
+        return f"x, {computed}" if self.saved else computed
+
+    @property
+    def chained(self) -> bool:
+        """Whether this is `x = f(x)`, as in a plain chain."""
+        return self.operands == ("x",) and self.saved is None
+
+
+def assignments(
+    rows: Sequence[Row], source: str, taken: Iterable[str], inputs: Inputs
+) -> list[Assignment]:
+    """One assignment a row; the network's input is in `source`. The last output ends up in `x`.
+
+    The operand for an input that code does not mention may be gone, and is empty then.
+    """
+    last_use: dict[int, int] = {}
+    for index, row in enumerate(rows):
+        feeds = mentioned(row.call.body.target, row.call.feeds, inputs)
+        last_use |= dict.fromkeys(feeds, index)
+    alive = {-1: source}
+    found: list[Assignment] = []
+    for index, row in enumerate(rows):
+        operands = tuple(alive.get(feed, "") for feed in row.call.feeds)
+        for value in {*row.call.feeds, index - 1}:
+            if last_use.get(value, -2) <= index:
+                alive.pop(value, None)
+        current = index - 1 if alive.get(index - 1) == "x" else None
+        if current is not None:
+            alive[current] = _free(rows, current, {*alive.values(), *taken})
+        saved = None if current is None else alive[current]
+        if saved is None and index and row.group and row.group == rows[index - 1].group:
+            # The last row of a table is written like those before it, needed or not; but not into
+            # a variable that holds what a row further down takes.
+            alike = found[-1].operands == operands and found[-1].saved not in alive.values()
+            saved = found[-1].saved if alike else None
+        found.append(Assignment(operands, saved))
+        alive[index] = "x"
+    return found
+
+
+def _free(rows: Sequence[Row], value: int, taken: set[str]) -> str:
+    """A variable for a value needed later: `prev`, or where that is taken the row's own name."""
+    row = rows[value].call.name.replace(".", "_") if value >= 0 else "image"
+    return Names(taken).new(row if "prev" in taken else "prev")

@@ -6,18 +6,17 @@ written in Python: order, names, arguments, conditions, variables, which values 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import groupby
-from typing import Protocol
 
 from archc.backends.python import header
 from archc.backends.python.arguments import (
     default,
     effective,
-    passed_arguments,
     positional,
     row_arguments,
+    unusual,
 )
 from archc.backends.python.helpers import needed
 from archc.backends.python.language import Language
@@ -29,30 +28,19 @@ from archc.backends.python.model import (
     Initialize,
     Module,
     Parameter,
+    Return,
     Statement,
 )
 from archc.backends.python.names import ModuleNames
 from archc.backends.python.spelling import OpCall, Speller, constant, is_literal
 from archc.backends.python.text import Apply, Expression, Names, apply
-from archc.compiler.ir.interface import Argument, Interface, interface
-from archc.compiler.ir.network import Block, Invoke, Network, Row, Step
+from archc.compiler.ir.interface import Argument, interface
+from archc.compiler.ir.network import Block, Invoke, Network, Op, Row, Step
 from archc.compiler.ir.pruning import pruned
 from archc.compiler.language.expressions import Node
 
 
-class Definable(Protocol):
-    """A walk over a block, or over the network."""
-
-    def definition(self) -> Definition: ...
-
-
-def render(
-    network: Network,
-    language: Language,
-    spec: str,
-    block: Callable[[ModuleNames, Block], Definable],
-    whole: Callable[[ModuleNames], Definable],
-) -> Module:
+def render(network: Network, language: Language, spec: str) -> Module:
     """The module for a network, of definitions of its blocks and then its own.
 
     `spec` is the name of the spec's file, for the header.
@@ -60,74 +48,92 @@ def render(
     network = pruned(network)
     names = ModuleNames(network, language)
     blocks: Mapping[str, Definition] = {
-        each.name: block(names, each).definition() for each in names.blocks
+        each.name: language.block(names, each).definition() for each in names.blocks
     }
-    own = whole(names).definition()
+    own = language.network(names).definition()
     helpers, used = needed(language.helpers, names.used)
     blocks, own, initializer = shared_initializer(blocks, own)
     doc = header.header(network, language, spec)
-    blocks_serving = names.serving()
-    serving = tuple(names.blocks[each] for each in names.blocks if each in blocks_serving)
     entry = Names(row.call.name for row in network.rows).new("input")
-    return Module(doc, used, helpers, blocks, own, initializer, serving, entry, tuple(network.taps))
-
-
-def _when(step: Step) -> Node | None:
-    return step.when
-
-
-def by_condition(
-    steps: Iterable[Step], condition: Callable[[Step], Node | None] = _when
-) -> Iterator[tuple[Node | None, list[Step]]]:
-    """Neighbours of one condition together."""
-    for when, group in groupby(steps, condition):
-        yield when, list(group)
+    serving, taps = names.serving(), tuple(network.taps)
+    return Module(doc, used, helpers, blocks, own, initializer, serving, entry, taps)
 
 
 def shared_initializer(
     blocks: Mapping[str, Definition], own: Definition
 ) -> tuple[Mapping[str, Definition], Definition, str | None]:
     """The definitions without their initializers where all kernels start alike, and with what."""
-    every = (*blocks.values(), own)
-    found = {each.initializer for definition in every for each in _initialized(definition.body)}
-    if len(found) != 1 or (only := found.pop()).wrapper is not None:
+    found: set[Initialize] = set()
+    less = [
+        replace(each, body=tuple(_parted(each.body, found))) for each in (*blocks.values(), own)
+    ]
+    functions = {each.function for each in found}
+    if len(functions) != 1 or any(each.wrapper for each in found):
         return blocks, own, None
-    less = {name: _without(definition) for name, definition in blocks.items()}
-    return less, _without(own), only.function
+    return dict(zip(blocks, less, strict=False)), less[-1], functions.pop()
 
 
-def _initialized(code: Code) -> Iterator[Initialize]:
+def _parted(code: Code, found: set[Initialize]) -> Iterator[Statement]:
+    """`code` without its initializers, which go into `found`."""
     for each in code:
         if isinstance(each, Initialize):
+            found.add(each)
+        elif not isinstance(each, If):
             yield each
-        elif isinstance(each, If):
-            yield from _initialized(each.body)
+        elif body := tuple(_parted(each.body, found)):
+            yield replace(each, body=body)
 
 
-def _without(definition: Definition) -> Definition:
-    def less(code: Code) -> Iterator[Statement]:
-        for each in code:
-            if isinstance(each, If):
-                body = tuple(less(each.body))
-                yield from [replace(each, body=body)] if body else []
-            elif not isinstance(each, Initialize):
-                yield each
+class Walk:
+    """What is decided alike of a block and of the whole network, however they are written."""
 
-    return replace(definition, body=tuple(less(definition.body)))
+    def __init__(self, names: ModuleNames, spell: Speller) -> None:
+        self.names, self.network, self.spell = names, names.network, spell
+        self.calls: dict[str, Expression] = {}
+        """How each call is spelled, by its name."""
+
+    def spelled(self, target: Op | Block, call: OpCall) -> Expression:
+        """How an op is spelled."""
+        found = self.calls[call.name] = self.names.language.ops[target.name](call)
+        return found
+
+    def applied(
+        self,
+        name: str,
+        block: Block,
+        plain: Iterable[Expression],
+        given: Mapping[str, Node],
+        spell: Speller,
+        /,
+        **more: Expression,
+    ) -> Apply:
+        """`block(plain, first, other=..., more=...)`; what is at its default is left out."""
+        nodes = unusual(self.network, block, given)
+        first = positional(block, interface(block))
+        by_position = [*plain, *([spell(nodes.pop(first))] if first in nodes else [])]
+        arguments = self.names.arguments[block]
+        named = {arguments[key]: spell(node) for key, node in nodes.items()}
+        found = self.calls[name] = apply(self.names.blocks[block], *by_position, **named, **more)
+        return found
 
 
-class BlockWalk:
-    """What both ways of writing a block decide alike."""
+class BlockWalk(Walk):
+    """What is decided alike of a block."""
 
     def __init__(self, names: ModuleNames, block: Block, channels: Callable[[str], str]) -> None:
-        self.names, self.block, self.network = names, block, names.network
-        self.face: Interface = interface(block)
+        self.block, self.face = block, interface(block)
+        arguments = names.arguments[block].__getitem__
+        super().__init__(names, Speller(arguments, channels, names.activation, self.face.channels))
         self.inputs = names.inputs[block]
         self.kinds = {a.name: a.type.kind for a in self.face.arguments}
-        self.spell = Speller(
-            names.arguments[block].__getitem__, channels, names.activation, self.face.channels
-        )
-        self.calls: dict[str, Expression] = {}
+
+    def groups(self) -> Iterator[tuple[Node | None, list[Step]]]:
+        """Neighbours that are made under one condition together."""
+        for when, group in groupby(self.block.steps, self.condition):
+            yield when, list(group)
+
+    def condition(self, step: Step) -> Node | None:
+        return step.when
 
     # ------------------------------------------------------------------------ parameters
 
@@ -149,20 +155,50 @@ class BlockWalk:
         annotation = self.names.annotation(argument.type, optional, opened, values)
         return Parameter(name, annotation, None if usual is None else self.spell(usual))
 
+    # -------------------------------------------------------------------------- statements
+
+    variables: Mapping[str, str]
+    """By value."""
+
+    def body(self) -> Iterator[Statement]:
+        """What computes the steps and returns the last."""
+        last = self.block.steps[-1]
+        for when, steps in self.groups():
+            if when is None:
+                for step in steps:
+                    variable = "" if step is last else self.variables[step.name]
+                    yield from self.statements(step, variable)
+            else:
+                yield from self.optional(steps, self.said(when, steps))
+
+    def said(self, when: Node, steps: list[Step]) -> str:
+        """The condition of some steps where they are computed."""
+        return self.spell(when)
+
+    def optional(self, steps: list[Step], condition: str) -> Iterator[Statement]:
+        """Steps that are left out together: until then each is its first input."""
+        for step in steps:
+            passed, own = self.variables[step.first], self.variables[step.name]
+            if passed != own:
+                yield Assign(own, passed)
+        body = (s for step in steps for s in self.statements(step, self.variables[step.name]))
+        yield If(condition, tuple(body))
+        if steps[-1] is self.block.steps[-1]:
+            yield Return(self.variables[steps[-1].name])
+
+    def statements(self, step: Step, variable: str) -> Iterator[Statement]:
+        """What computes a step into a variable; "" is returned."""
+        raise NotImplementedError
+
     # ------------------------------------------------------------------------------ calls
 
     def block_call(
-        self,
-        invoke: Invoke,
-        when: Node | None,
-        plain: Iterable[Expression],
-        **more: Expression,
+        self, invoke: Invoke, when: Node | None, plain: Iterable[Expression], **more: Expression
     ) -> Apply:
         """A call of a block within this one, where a condition holds."""
         assert isinstance(invoke.target, Block)
-        given = dict(passed_arguments(self.network, self.face, invoke))
-        spell = self.spell.where(when)
-        return block_call(self.names, invoke.target, plain, given, spell, **more)
+        given, spell = dict(self.face.passed[invoke.name]), self.spell.where(when)
+        return self.applied(invoke.name, invoke.target, plain, given, spell, **more)
 
     def op_call(self, invoke: Invoke, when: Node | None, **more: object) -> OpCall:
         """A call of an op within this block, where a condition holds."""
@@ -180,55 +216,12 @@ class BlockWalk:
             **more,  # type: ignore[arg-type]
         )
 
-    def spelled(self, invoke: Invoke, call: OpCall) -> Expression:
-        """How an op is spelled, which is remembered."""
-        found = self.calls[invoke.name] = self.names.language.ops[invoke.target.name](call)
-        return found
 
-
-def block_call(
-    names: ModuleNames,
-    block: Block,
-    plain: Iterable[Expression],
-    given: dict[str, Node],
-    spell: Speller,
-    **more: Expression,
-) -> Apply:
-    """`block(plain, first, other=..., more=...)`; `given` are arguments not at their default."""
-    first = positional(block, interface(block))
-    by_position = [*plain]
-    if first in given:
-        by_position.append(spell(given.pop(first)))
-    named = {names.arguments[block][key]: spell(node) for key, node in given.items()}
-    return apply(names.blocks[block], *by_position, **named, **more)
-
-
-Statements = Callable[[Step, str], Iterable[Statement]]
-"""statements(step, variable) -> what computes the step into the variable; "" is returned."""
-
-
-def optional(
-    steps: Sequence[Step],
-    condition: str,
-    variables: Mapping[str, str],
-    statements: Statements,
-) -> Iterator[Statement]:
-    """Steps that are left out together: until then each is its first input."""
-    for step in steps:
-        passed, own = variables[step.first], variables[step.name]
-        if passed != own:
-            yield Assign(own, passed)
-    body = (s for step in steps for s in statements(step, variables[step.name]))
-    yield If(condition, tuple(body))
-
-
-class NetworkWalk:
-    """What both ways of writing a whole network decide alike."""
+class NetworkWalk(Walk):
+    """What is decided alike of the whole network."""
 
     def __init__(self, names: ModuleNames) -> None:
-        self.names, self.network = names, names.network
-        self.spell = Speller(str, str, names.activation)
-        self.calls: dict[str, Expression] = {}
+        super().__init__(names, Speller(str, str, names.activation))
 
     def parameters(self) -> Iterator[Parameter]:
         for kept in self.network.kept:
@@ -236,6 +229,19 @@ class NetworkWalk:
             optional = kept.type.optional or kept.type.kind == "activation"
             annotation = self.names.annotation(kept.type, optional, True)
             yield Parameter(kept.name, annotation, self.spell(kept.default))
+
+    def before_taps(self) -> tuple[Row, ...]:
+        """The rows up to the last that is tapped."""
+        tapped = [i for i, row in enumerate(self.network.rows) if row.tap is not None]
+        return self.network.rows[: max(tapped, default=-1) + 1]
+
+    def tapped(self, row: Row) -> list[Statement]:
+        """What keeps a row's feature map, if it is tapped."""
+        return [] if row.tap is None else [Assign(f'features["{row.tap}"]', "x")]
+
+    def shape(self, row: Row) -> str:
+        """The shape of a row's output, as comments have it."""
+        return "x".join(self.names.language.shape(row.call.body.output))
 
     def op_call(self, row: Row, **more: object) -> OpCall:
         """A row that calls an op."""
@@ -245,15 +251,8 @@ class NetworkWalk:
         name, use, opened = row.call.name, self.names.use, bool(row.spelled)
         return OpCall(name, given, self.spell, use, (body,), left_open=opened, **more)  # type: ignore[arg-type]
 
-    def spelled(self, row: Row, call: OpCall) -> Expression:
-        """How a row's op is spelled, which is remembered."""
-        target = row.call.body.target
-        found = self.calls[row.call.name] = self.names.language.ops[target.name](call)
-        return found
-
     def block_call(self, row: Row, plain: Iterable[Expression], **more: Expression) -> Apply:
         """A row that calls a block."""
-        target = row.call.body.target
+        target, given = row.call.body.target, row_arguments(self.network, row)
         assert isinstance(target, Block)
-        given = dict(row_arguments(self.network, row))
-        return block_call(self.names, target, plain, given, self.spell, **more)
+        return self.applied(row.call.name, target, plain, given, self.spell, **more)

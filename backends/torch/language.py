@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from archc.backends import Emitted
 from archc.backends.python.language import Language
 from archc.backends.python.module_network import ModuleNetwork
 from archc.backends.python.modules import ModuleBlock
-from archc.backends.python.printing import print_module
 from archc.backends.python.text import camel_case
-from archc.backends.python.walk import render
 from archc.backends.torch.ops import ACTIVATIONS, MAKE, OPS
-from archc.compiler.ir.network import Network
 
 LANGUAGE = Language(
     title="PyTorch",
     folder=Path(__file__).parent,
     names=("torch", "nn", "F", "math", "Tensor", "Callable", "super", MAKE),
     ops=OPS,
+    block=ModuleBlock,
+    network=ModuleNetwork,
     activation=lambda word, use: use(ACTIVATIONS[word]),
     block_name=camel_case,
     channels_last=False,
@@ -32,9 +30,3 @@ LANGUAGE = Language(
     sequence=("nn.Sequential(", ")"),
     several=("nn.ModuleList([", "])"),
 )
-
-
-def emit(network: Network, spec: str) -> Emitted:
-    """The module for a network; `spec` is the spec's file name, for the header."""
-    module = render(network, LANGUAGE, spec, ModuleBlock, ModuleNetwork)
-    return Emitted(print_module(module, LANGUAGE.folder), module.network.name)

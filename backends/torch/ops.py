@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from archc.backends.python.model import Initializer
+from archc.backends.python.model import Initialize
 from archc.backends.python.spelling import (
     NOWHERE,
     Layer,
@@ -16,11 +16,9 @@ from archc.backends.python.spelling import (
     is_literal,
     literal,
 )
-from archc.backends.python.text import Apply, Choice, Expression
-from archc.compiler.ir.interface import simplify, sized_inputs
+from archc.backends.python.text import Apply, Expression
 from archc.compiler.ir.network import Block
 from archc.compiler.language import expressions as ex
-from archc.compiler.language.expressions import Node
 
 ACTIVATIONS = MappingProxyType(
     {
@@ -84,11 +82,7 @@ def _even_pads(call: OpCall) -> str | None:
 def _convolution(call: OpCall, positional: list[str], **named: Expression) -> Apply:
     name, padding = _padding(call)
     named = {**call.given(stride="stride", dilation="dilation"), **padding, **named}
-    if call.is_("bias", False):
-        named["bias"] = "False"
-    elif not call.is_("bias", True):
-        named["bias"] = call["bias"]
-    return call.apply(name, *positional, **named)
+    return call.apply(name, *positional, **named, **call.given(True, bias="bias"))
 
 
 def _initialized(call: OpCall, layer: Apply, depthwise: bool = False) -> Layer:
@@ -97,7 +91,7 @@ def _initialized(call: OpCall, layer: Apply, depthwise: bool = False) -> Layer:
     name = call.use(str(init.value))
     symmetric = name.startswith("glorot") and call.is_("multiplier", 1) if depthwise else True
     wrapper = None if symmetric else call.use("as_depthwise")
-    return Layer(layer, (("", Initializer(name, wrapper)),))
+    return Layer(layer.callee, layer.arguments, initial=(Initialize("", name, wrapper),))
 
 
 def _conv2d(call: OpCall) -> Layer:
@@ -106,34 +100,21 @@ def _conv2d(call: OpCall) -> Layer:
 
 
 def _depthwise(call: OpCall) -> Layer:
-    positional = [call.in_channels, call.spell(_multiplied(call)), call["kernel"]]
+    positional = [call.in_channels, call.spell(call.multiplied), call["kernel"]]
     layer = _convolution(call, positional, groups=call.in_channels)
     return _initialized(call, layer, depthwise=True)
 
 
-def _multiplied(call: OpCall) -> Node:
-    """The channels after a depthwise convolution."""
-    assert call.channels is not None
-    return simplify(ex.Binary("*", call.channels, call.arguments["multiplier"], NOWHERE))
-
-
 def _separable(call: OpCall) -> Layer:
-    one = constant(1)
-    plain: dict[str, Node] = dict.fromkeys(("kernel", "stride", "dilation", "groups"), one)
-    plain["padding"] = constant("valid")
-    first = {**call.arguments, "bias": constant(False)}
-    second = replace(call, arguments={**call.arguments, **plain}, channels=_multiplied(call))
-    halves = {
-        "depthwise": _depthwise(replace(call, arguments=first)),
-        "pointwise": _conv2d(second),
-    }
-    made = call.apply("SeparableConv2d", *(half.made for half in halves.values()))
-    initial = [(f".{name}", each) for name, half in halves.items() for _, each in half.initial]
-    return Layer(made, tuple(initial))
+    spell = {"depthwise": _depthwise, "pointwise": _conv2d}
+    halves = {name: spell[name](half) for name, half in call.halves().items()}
+    made = call.apply("SeparableConv2d", *halves.values())
+    initial = (replace(i, layer=f".{name}") for name, half in halves.items() for i in half.initial)
+    return Layer(made.callee, made.arguments, initial=tuple(initial))
 
 
 def _dense(call: OpCall) -> Layer:
-    bias: dict[str, Expression] = {} if call.is_("bias", True) else {"bias": call["bias"]}
+    bias = call.given(True, bias="bias")
     return _initialized(call, call.apply("nn.Linear", call.in_channels, call["units"], **bias))
 
 
@@ -159,17 +140,15 @@ def _activation(call: OpCall) -> Expression:
     inside = ["inplace=True"] if in_place else []
     if isinstance(act, ex.Literal):
         if isinstance(act.value, Block):
-            return call.apply(call["act"], *([call.in_channels] if sized_inputs(act.value) else []))
+            return call.apply(call["act"], *call.told)
         return "nn.Identity()" if act.value is None else call.apply(call["act"], *inside)
     name = call["act"] if isinstance(act, ex.Name) else f"({call['act']})"
     made = call.apply(name, *inside)
     if call.serving:
-        made = call.apply(MAKE, name, call.in_channels)
+        made = call.apply(MAKE, name, *call.told)
     elif call.left_open:
         made = call.apply("as_module", name)
-    if call.when == act or not call.optional:
-        return made
-    return Choice(made, call["act"], "nn.Identity()", "nn.Module")
+    return call.or_identity(made, "nn.Identity", "nn.Module")
 
 
 def _pool(stock: str, same: str) -> Spelling:
@@ -192,10 +171,7 @@ def _pool(stock: str, same: str) -> Spelling:
 
 
 def _global_pool(kept: str, vector: str) -> Spelling:
-    def spell(call: OpCall) -> Expression:
-        return call.apply(kept, "1") if call.is_("keepdims", True) else call.apply(vector)
-
-    return spell
+    return lambda call: call.apply(kept, "1") if call.is_("keepdims", True) else call.apply(vector)
 
 
 def _zero_pad(call: OpCall) -> Expression:
@@ -212,12 +188,7 @@ def _reshape(call: OpCall) -> Expression:
 
 
 def _rescale(call: OpCall) -> Expression:
-    offset = [] if call.is_("offset", 0.0) else [call["offset"]]
-    return call.apply("Rescale", call["scale"], *offset)
-
-
-def _joined(call: OpCall, separator: str) -> str:
-    return separator.join(map(str, call.inputs))
+    return call.apply("Rescale", call["scale"], *call.given(0.0, offset="offset").values())
 
 
 OPS: Mapping[str, Spelling] = MappingProxyType(
@@ -239,11 +210,9 @@ OPS: Mapping[str, Spelling] = MappingProxyType(
         "dropout": lambda call: call.apply("nn.Dropout", call["rate"]),
         "rescale": _rescale,
         "identity": lambda call: call.apply("nn.Identity"),
-        "add": lambda call: _joined(call, " + "),
-        "multiply": lambda call: _joined(call, " * "),
+        "add": lambda call: call.joined(" + "),
+        "multiply": lambda call: call.joined(" * "),
         "maximum": lambda call: call.apply("torch.maximum", *call.inputs),
-        "concat": lambda call: (
-            f"{call.use('torch')}.cat([{', '.join(map(str, call.inputs))}], dim=1)"
-        ),
+        "concat": lambda call: f"{call.use('torch')}.cat([{call.joined(', ')}], dim=1)",
     }
 )

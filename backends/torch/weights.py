@@ -13,7 +13,6 @@ from typing import Any
 
 from archc.backends.storage import (
     DTYPE,
-    Array,
     Contents,
     Format,
     Notes,
@@ -158,10 +157,13 @@ def _reader(tensor: Any) -> Any:
 
 
 def _write(path: Path, net: Any, contents: Contents, notes: Notes) -> None:
+    import numpy as np
+
     torch = _torch()
     state: dict[str, Any] = {}
     for tensor, array in contents:
-        state[tensor.name] = torch.from_numpy(_own(array))
+        # A copy, as a view of a mapped file would be saved with all of the file.
+        state[tensor.name] = torch.from_numpy(np.array(array, dtype=DTYPE, order="C"))
         if tensor.weight == "running_var":
             state[f"{tensor.layer}.{COUNTER}"] = torch.zeros((), dtype=torch.long)
     try:
@@ -176,13 +178,6 @@ def _with_notes(state: dict[str, Any], notes: Notes) -> dict[str, Any]:
     noted: Any = OrderedDict(state)  # what `state_dict` returns, and a plain dict has no attributes
     noted._metadata = OrderedDict({"": {"version": 1, NOTES: dict(notes)}})
     return noted  # type: ignore[no-any-return]
-
-
-def _own(array: Array) -> Array:
-    """A writable, contiguous copy: a view of a mapped file would be saved with all of the file."""
-    import numpy as np
-
-    return np.array(array, dtype=DTYPE, order="C")
 
 
 _FORMAT = Format(KIND, _torch, _read, _write)

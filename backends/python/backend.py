@@ -1,0 +1,35 @@
+"""A backend that writes Python, of its language and its folder."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from archc.backends import Backend, Emitted
+from archc.backends.python.language import Language
+from archc.backends.python.printing import print_module
+from archc.backends.python.walk import render
+from archc.compiler.ir.network import Network
+
+
+def python_backend(
+    package: str, language: Language, distribution: str, storage: str = "weights"
+) -> Backend:
+    """The backend of a package, which is called as its folder is.
+
+    Its module `live` holds `LIVE`, and the one called `storage` holds `STORAGE`; they are imported
+    when they are asked for.
+    """
+
+    def emit(network: Network, spec: str) -> Emitted:
+        module = render(network, language, spec)
+        return Emitted(print_module(module, language.folder), module.network.name)
+
+    def live() -> Any:
+        return import_module(f"{package}.live").LIVE
+
+    def stored() -> Any:
+        return import_module(f"{package}.{storage}").STORAGE
+
+    name = package.rpartition(".")[2]
+    return Backend(name, language.ops, emit, live, distribution, stored)
