@@ -193,7 +193,8 @@ def MobileNetV3Large(
     x = inverted_residual(x, 112, hidden=480, reduced=120, kernel=3, act="hard_swish", name="blocks-10")  # 14x14x112
     x = inverted_residual(x, 112, hidden=672, reduced=168, kernel=3, act="hard_swish", name="blocks-11")  # 14x14x112
     features["c4"] = x
-    x = inverted_residual(x, 160, hidden=672, reduced=168, kernel=5, act="hard_swish", stride=2, name="blocks-12")  # 7x7x160
+    # 7x7x160
+    x = inverted_residual(x, 160, hidden=672, reduced=168, kernel=5, act="hard_swish", stride=2, name="blocks-12")
     x = inverted_residual(x, 160, hidden=960, reduced=240, kernel=5, act="hard_swish", name="blocks-13")  # 7x7x160
     x = inverted_residual(x, 160, hidden=960, reduced=240, kernel=5, act="hard_swish", name="blocks-14")  # 7x7x160
     # fmt: on

@@ -181,13 +181,15 @@ def MobileNetV3Small(
     x = inverted_residual(x, 24, hidden=72, kernel=3, act="relu", stride=2, name="blocks-1")  # 28x28x24
     x = inverted_residual(x, 24, hidden=88, kernel=3, act="relu", name="blocks-2")  # 28x28x24
     features["c3"] = x
-    x = inverted_residual(x, 40, hidden=96, reduced=24, kernel=5, act="hard_swish", stride=2, name="blocks-3")  # 14x14x40
+    # 14x14x40
+    x = inverted_residual(x, 40, hidden=96, reduced=24, kernel=5, act="hard_swish", stride=2, name="blocks-3")
     x = inverted_residual(x, 40, hidden=240, reduced=64, kernel=5, act="hard_swish", name="blocks-4")  # 14x14x40
     x = inverted_residual(x, 40, hidden=240, reduced=64, kernel=5, act="hard_swish", name="blocks-5")  # 14x14x40
     x = inverted_residual(x, 48, hidden=120, reduced=32, kernel=5, act="hard_swish", name="blocks-6")  # 14x14x48
     x = inverted_residual(x, 48, hidden=144, reduced=40, kernel=5, act="hard_swish", name="blocks-7")  # 14x14x48
     features["c4"] = x
-    x = inverted_residual(x, 96, hidden=288, reduced=72, kernel=5, act="hard_swish", stride=2, name="blocks-8")  # 7x7x96
+    # 7x7x96
+    x = inverted_residual(x, 96, hidden=288, reduced=72, kernel=5, act="hard_swish", stride=2, name="blocks-8")
     x = inverted_residual(x, 96, hidden=576, reduced=144, kernel=5, act="hard_swish", name="blocks-9")  # 7x7x96
     x = inverted_residual(x, 96, hidden=576, reduced=144, kernel=5, act="hard_swish", name="blocks-10")  # 7x7x96
     # fmt: on

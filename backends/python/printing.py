@@ -28,6 +28,9 @@ from archc.backends.python.model import (
 )
 from archc.backends.python.text import WIDTH, Choice, Expression, broken, docstring, remark
 
+LONGEST = 120
+"""Columns of a row with what it gives; in a longer one this stands above."""
+
 
 def print_module(module: Module, folder: Path) -> str:
     """The text of a module, by `template.py.jinja` of a backend's folder."""
@@ -115,7 +118,7 @@ def _printed(statement: Statement, indent: int, width: float) -> Iterator[str]:
             yield f"{margin}{target} = {opening}"
             for row in rows:
                 yield from remark(row.doc, indent + 4)
-                yield f"{margin}    {row.value},{_comment(row.comment)}"
+                yield from _row(f"{margin}    {row.value},", row.comment)
             yield f"{margin}{closing}"
         case Rows(body):
             yield from _lines(body, indent, width)
@@ -125,10 +128,21 @@ def _statement(
     value: Expression, indent: int, before: str, width: float, comment: str = ""
 ) -> list[str]:
     line = f"{' ' * indent}{before}{value}{_comment(comment)}"
+    if width > WIDTH:
+        return _row(f"{' ' * indent}{before}{value}", comment)
     if len(line) <= width:
         return [line]
     first, *rest = broken(value, indent, before, "")
     return [f"{first}{_comment(comment)}", *rest]
+
+
+def _row(line: str, comment: str) -> list[str]:
+    """A row of a table on one line, however long, and its comment beside or above it."""
+    beside = f"{line}{_comment(comment)}"
+    if len(beside) <= LONGEST or not comment:
+        return [beside]
+    margin = line[: len(line) - len(line.lstrip())]
+    return [f"{margin}# {comment}", line]
 
 
 def _chosen(target: str, choice: Choice, indent: int, comment: str, width: float) -> list[str]:
