@@ -213,18 +213,18 @@ class MobileNetV3LargeMinimalistic(nn.Module):
         self.stem = ConvBn(3, 16, kernel=3, stride=2, act=nn.ReLU)  # 16x112x112
         # fmt: off
         self.blocks = nn.Sequential(
-            InvertedResidual(16, 16, hidden=16, kernel=3, act=nn.ReLU),  # 16x112x112
+            InvertedResidual(16, 16, hidden=16, kernel=3, act=nn.ReLU),  # c1: 16x112x112
             InvertedResidual(16, 24, hidden=64, kernel=3, act=nn.ReLU, stride=2),  # 24x56x56
-            InvertedResidual(24, 24, hidden=72, kernel=3, act=nn.ReLU),  # 24x56x56
+            InvertedResidual(24, 24, hidden=72, kernel=3, act=nn.ReLU),  # c2: 24x56x56
             InvertedResidual(24, 40, hidden=72, kernel=3, act=nn.ReLU, stride=2),  # 40x28x28
             InvertedResidual(40, 40, hidden=120, kernel=3, act=nn.ReLU),  # 40x28x28
-            InvertedResidual(40, 40, hidden=120, kernel=3, act=nn.ReLU),  # 40x28x28
+            InvertedResidual(40, 40, hidden=120, kernel=3, act=nn.ReLU),  # c3: 40x28x28
             InvertedResidual(40, 80, hidden=240, kernel=3, act=nn.ReLU, stride=2),  # 80x14x14
             InvertedResidual(80, 80, hidden=200, kernel=3, act=nn.ReLU),  # 80x14x14
             InvertedResidual(80, 80, hidden=184, kernel=3, act=nn.ReLU),  # 80x14x14
             InvertedResidual(80, 80, hidden=184, kernel=3, act=nn.ReLU),  # 80x14x14
             InvertedResidual(80, 112, hidden=480, kernel=3, act=nn.ReLU),  # 112x14x14
-            InvertedResidual(112, 112, hidden=672, kernel=3, act=nn.ReLU),  # 112x14x14
+            InvertedResidual(112, 112, hidden=672, kernel=3, act=nn.ReLU),  # c4: 112x14x14
             InvertedResidual(112, 160, hidden=672, kernel=3, act=nn.ReLU, stride=2),  # 160x7x7
             InvertedResidual(160, 160, hidden=960, kernel=3, act=nn.ReLU),  # 160x7x7
             InvertedResidual(160, 160, hidden=960, kernel=3, act=nn.ReLU),  # 160x7x7

@@ -235,14 +235,14 @@ class MobileNetV3Small(nn.Module):
         self.stem = ConvBn(3, 16, kernel=3, stride=2, act=nn.Hardswish)  # 16x112x112
         # fmt: off
         self.blocks = nn.Sequential(
-            InvertedResidual(16, 16, hidden=16, reduced=8, kernel=3, act=nn.ReLU, stride=2),  # 16x56x56
+            InvertedResidual(16, 16, hidden=16, reduced=8, kernel=3, act=nn.ReLU, stride=2),  # c2: 16x56x56
             InvertedResidual(16, 24, hidden=72, kernel=3, act=nn.ReLU, stride=2),  # 24x28x28
-            InvertedResidual(24, 24, hidden=88, kernel=3, act=nn.ReLU),  # 24x28x28
+            InvertedResidual(24, 24, hidden=88, kernel=3, act=nn.ReLU),  # c3: 24x28x28
             InvertedResidual(24, 40, hidden=96, reduced=24, kernel=5, act=nn.Hardswish, stride=2),  # 40x14x14
             InvertedResidual(40, 40, hidden=240, reduced=64, kernel=5, act=nn.Hardswish),  # 40x14x14
             InvertedResidual(40, 40, hidden=240, reduced=64, kernel=5, act=nn.Hardswish),  # 40x14x14
             InvertedResidual(40, 48, hidden=120, reduced=32, kernel=5, act=nn.Hardswish),  # 48x14x14
-            InvertedResidual(48, 48, hidden=144, reduced=40, kernel=5, act=nn.Hardswish),  # 48x14x14
+            InvertedResidual(48, 48, hidden=144, reduced=40, kernel=5, act=nn.Hardswish),  # c4: 48x14x14
             InvertedResidual(48, 96, hidden=288, reduced=72, kernel=5, act=nn.Hardswish, stride=2),  # 96x7x7
             InvertedResidual(96, 96, hidden=576, reduced=144, kernel=5, act=nn.Hardswish),  # 96x7x7
             InvertedResidual(96, 96, hidden=576, reduced=144, kernel=5, act=nn.Hardswish),  # 96x7x7

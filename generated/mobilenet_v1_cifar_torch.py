@@ -202,19 +202,19 @@ class MobileNetV1Cifar(nn.Module):
         self.stem = BiasedConv(3, 32, kernel=3, stride=2, act=nn.ReLU6)  # 32x16x16
         # fmt: off
         self.blocks = nn.Sequential(
-            DepthwiseSeparable(32, 64),  # 64x16x16
+            DepthwiseSeparable(32, 64),  # c1: 64x16x16
             DepthwiseSeparable(64, 128, stride=2),  # 128x8x8
-            DepthwiseSeparable(128, 128),  # 128x8x8
+            DepthwiseSeparable(128, 128),  # c2: 128x8x8
             DepthwiseSeparable(128, 256, stride=2),  # 256x4x4
-            DepthwiseSeparable(256, 256),  # 256x4x4
+            DepthwiseSeparable(256, 256),  # c3: 256x4x4
             DepthwiseSeparable(256, 512, stride=2),  # 512x2x2
             DepthwiseSeparable(512, 512),  # 512x2x2
             DepthwiseSeparable(512, 512),  # 512x2x2
             DepthwiseSeparable(512, 512),  # 512x2x2
             DepthwiseSeparable(512, 512),  # 512x2x2
-            DepthwiseSeparable(512, 512),  # 512x2x2
+            DepthwiseSeparable(512, 512),  # c4: 512x2x2
             DepthwiseSeparable(512, 1024, stride=2),  # 1024x1x1
-            DepthwiseSeparable(1024, 1024),  # 1024x1x1
+            DepthwiseSeparable(1024, 1024),  # c5: 1024x1x1
         )
         # fmt: on
         self.include_top = include_top

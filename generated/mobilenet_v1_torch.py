@@ -188,19 +188,19 @@ class MobileNetV1(nn.Module):
         self.stem = ConvBn(3, 32, kernel=3, stride=2, act=nn.ReLU6)  # 32x112x112
         # fmt: off
         self.blocks = nn.Sequential(
-            DepthwiseSeparable(32, 64),  # 64x112x112
+            DepthwiseSeparable(32, 64),  # c1: 64x112x112
             DepthwiseSeparable(64, 128, stride=2),  # 128x56x56
-            DepthwiseSeparable(128, 128),  # 128x56x56
+            DepthwiseSeparable(128, 128),  # c2: 128x56x56
             DepthwiseSeparable(128, 256, stride=2),  # 256x28x28
-            DepthwiseSeparable(256, 256),  # 256x28x28
+            DepthwiseSeparable(256, 256),  # c3: 256x28x28
             DepthwiseSeparable(256, 512, stride=2),  # 512x14x14
             DepthwiseSeparable(512, 512),  # 512x14x14
             DepthwiseSeparable(512, 512),  # 512x14x14
             DepthwiseSeparable(512, 512),  # 512x14x14
             DepthwiseSeparable(512, 512),  # 512x14x14
-            DepthwiseSeparable(512, 512),  # 512x14x14
+            DepthwiseSeparable(512, 512),  # c4: 512x14x14
             DepthwiseSeparable(512, 1024, stride=2),  # 1024x7x7
-            DepthwiseSeparable(1024, 1024),  # 1024x7x7
+            DepthwiseSeparable(1024, 1024),  # c5: 1024x7x7
         )
         # fmt: on
         self.include_top = include_top

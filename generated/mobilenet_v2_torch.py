@@ -208,19 +208,19 @@ class MobileNetV2(nn.Module):
         self.stem = ConvBn(3, 32, kernel=3, stride=2, act=nn.ReLU6)  # 32x112x112
         # fmt: off
         self.blocks = nn.Sequential(
-            InvertedResidual(32, 16, hidden=32, kernel=3, act=nn.ReLU6),  # 16x112x112
+            InvertedResidual(32, 16, hidden=32, kernel=3, act=nn.ReLU6),  # c1: 16x112x112
             InvertedResidual(16, 24, hidden=96, kernel=3, act=nn.ReLU6, stride=2),  # 24x56x56
-            InvertedResidual(24, 24, hidden=144, kernel=3, act=nn.ReLU6),  # 24x56x56
+            InvertedResidual(24, 24, hidden=144, kernel=3, act=nn.ReLU6),  # c2: 24x56x56
             InvertedResidual(24, 32, hidden=144, kernel=3, act=nn.ReLU6, stride=2),  # 32x28x28
             InvertedResidual(32, 32, hidden=192, kernel=3, act=nn.ReLU6),  # 32x28x28
-            InvertedResidual(32, 32, hidden=192, kernel=3, act=nn.ReLU6),  # 32x28x28
+            InvertedResidual(32, 32, hidden=192, kernel=3, act=nn.ReLU6),  # c3: 32x28x28
             InvertedResidual(32, 64, hidden=192, kernel=3, act=nn.ReLU6, stride=2),  # 64x14x14
             InvertedResidual(64, 64, hidden=384, kernel=3, act=nn.ReLU6),  # 64x14x14
             InvertedResidual(64, 64, hidden=384, kernel=3, act=nn.ReLU6),  # 64x14x14
             InvertedResidual(64, 64, hidden=384, kernel=3, act=nn.ReLU6),  # 64x14x14
             InvertedResidual(64, 96, hidden=384, kernel=3, act=nn.ReLU6),  # 96x14x14
             InvertedResidual(96, 96, hidden=576, kernel=3, act=nn.ReLU6),  # 96x14x14
-            InvertedResidual(96, 96, hidden=576, kernel=3, act=nn.ReLU6),  # 96x14x14
+            InvertedResidual(96, 96, hidden=576, kernel=3, act=nn.ReLU6),  # c4: 96x14x14
             InvertedResidual(96, 160, hidden=576, kernel=3, act=nn.ReLU6, stride=2),  # 160x7x7
             InvertedResidual(160, 160, hidden=960, kernel=3, act=nn.ReLU6),  # 160x7x7
             InvertedResidual(160, 160, hidden=960, kernel=3, act=nn.ReLU6),  # 160x7x7

@@ -90,8 +90,12 @@ class ModuleNetwork(NetworkWalk):
     def table(self, name: str, rows: list[Row]) -> Statement:
         language = self.names.language
         opening, closing = self.sequence(rows) or language.several
-        made = tuple(Assign("", self.layer(row), self.shape(row), doc=row.doc) for row in rows)
+        made = tuple(Assign("", self.layer(row), self.result(row), doc=row.doc) for row in rows)
         return Table(f"self.{name}", opening, made, closing)
+
+    def result(self, row: Row) -> str:
+        """What a row of a table gives: `16x112x112`, or `c1: 16x112x112` where it is tapped."""
+        return f"{row.tap}: {self.shape(row)}" if row.tap else self.shape(row)
 
     def sequence(self, rows: list[Row]) -> tuple[str, str] | None:
         """What makes one layer of the rows, if they run one after the other."""
