@@ -260,9 +260,9 @@ def test_another_width_changes_its_row_and_the_next(tmp_path: Path) -> None:
     new = ROW.replace(" 40, ", " 48, ")
     assert code(changes(tmp_path, ROW, new, "torch")) == [
         "-InvertedResidual(40, 40, hidden=120, reduced=32, kernel=5, act=nn.ReLU),  # 40x28x28",
-        "-InvertedResidual(40, 40, hidden=120, reduced=32, kernel=5, act=nn.ReLU),  # 40x28x28",
+        "-InvertedResidual(40, 40, hidden=120, reduced=32, kernel=5, act=nn.ReLU),  # c3: 40x28x28",
         "+InvertedResidual(40, 48, hidden=120, reduced=32, kernel=5, act=nn.ReLU),  # 48x28x28",
-        "+InvertedResidual(48, 40, hidden=144, reduced=40, kernel=5, act=nn.ReLU),  # 40x28x28",
+        "+InvertedResidual(48, 40, hidden=144, reduced=40, kernel=5, act=nn.ReLU),  # c3: 40x28x28",
     ]
     assert len(code(changes(tmp_path, ROW, new, "keras"))) == 4
 
