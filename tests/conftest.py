@@ -20,7 +20,12 @@ QUICK = frozenset(
 """What `pytest -m quick` runs, by file: the language, and what it means in generated code."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    left_out = (
+        [] if config.getoption("--full") else [i for i in items if i.get_closest_marker("full")]
+    )
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
     for item in items:
         if item.path.stem.removeprefix("test_") in QUICK:
             item.add_marker(pytest.mark.quick)
@@ -28,6 +33,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="rewrite the golden files")
+    parser.addoption("--full", action="store_true", help="also every larger network of a family")
 
 
 @pytest.fixture

@@ -13,6 +13,8 @@ import archc
 from archc import Params, backends
 from archc.live.check import compare
 
+from .shipped import marks
+
 pytest.importorskip("keras")
 pytest.importorskip("torch")
 
@@ -27,7 +29,6 @@ CASES = [
     *((path.stem, {}) for path in sorted(SPECS.glob("*.yaml"))),
     *((spec, settings) for spec in MOBILENETS for settings in SETTINGS),
 ]
-SLOW = ("nasnet_a_large", "nasnet_a_7_1920", "nasnet_a_cifar")
 
 
 def framework_counts(backend: str, model: Any) -> Params:
@@ -43,8 +44,7 @@ def framework_counts(backend: str, model: Any) -> Params:
 def cases() -> Iterator[Any]:
     for spec, settings in CASES:
         name = "-".join([spec, *(f"{key}={value}" for key, value in settings.items())])
-        marks = [pytest.mark.slow] * (spec in SLOW)
-        yield pytest.param(spec, settings, marks=marks, id=name)
+        yield pytest.param(spec, settings, marks=marks(spec), id=name)
 
 
 @pytest.mark.parametrize(("spec", "settings"), list(cases()))

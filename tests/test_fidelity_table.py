@@ -11,6 +11,8 @@ import pytest
 pytest.importorskip("keras")
 pytest.importorskip("torch")
 
+from .shipped import marks
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -28,9 +30,8 @@ LINES: dict[str, str] = COMMAND.recorded((ROOT / "README.md").read_text(encoding
 
 
 def cases() -> list[object]:
-    slow = [pytest.mark.slow]
     return [
-        pytest.param(name, marks=slow if "nasnet" in name.lower() else [])
+        pytest.param(name, marks=marks(COMMAND.rules.find(name).source.spec), id=name)
         for name in COMMAND.sources()
     ]
 

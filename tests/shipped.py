@@ -1,0 +1,28 @@
+"""The shipped specs as cases of tests; the larger ones of a family only under `--full`."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SPECS = Path(__file__).parents[1] / "specs"
+LARGER = frozenset(
+    """
+    efficientnet_b2 efficientnet_b3 efficientnet_b4 efficientnet_b5 efficientnet_b6 efficientnet_b7
+    mobilenet_v4_large regnet_y_8gf resnet34 resnet101 resnet152
+    """.split()  # noqa: SIM905
+)
+"""What has the very blocks of another spec, more or wider ones."""
+SLOW = frozenset(["nasnet_a_large", "nasnet_a_7_1920", "nasnet_a_cifar"])
+
+
+def marks(spec: str) -> list[pytest.MarkDecorator]:
+    """How the tests of one spec are marked."""
+    return [pytest.mark.full] * (spec in LARGER) + [pytest.mark.slow] * (spec in SLOW)
+
+
+def cases(specs: Iterable[str] | None = None) -> list[Any]:
+    """The specs by name, or all of them."""
+    every = sorted(path.stem for path in SPECS.glob("*.yaml")) if specs is None else specs
+    return [pytest.param(name, marks=marks(name), id=name) for name in every]
