@@ -100,6 +100,11 @@ EXAMPLES: list[tuple[str, list[Tensor], dict[str, Any], tuple[int, ...], list[in
     ("flatten", [MAP], {}, (720,), [], 0, 0),
     ("reshape", [MAP], {"shape": (3, 4, 60)}, (3, 4, 60), [], 0, 0),
     ("reshape", [VECTOR], {"shape": (5, 2, 2)}, (5, 2, 2), [], 0, 0),
+    ("slice", [MAP], {"start": 1, "stop": 5}, (4, 10, 12), [], 0, 0),
+    ("slice", [VECTOR], {"start": 0, "stop": 20}, (20,), [], 0, 0),
+    ("split", [MAP], {"parts": 3, "index": 2}, (2, 10, 12), [], 0, 0),
+    ("split", [VECTOR], {"parts": 4, "index": 0}, (5,), [], 0, 0),
+    ("channel_shuffle", [MAP], {"groups": 2}, (6, 10, 12), [], 0, 0),
     ("dropout", [MAP], {"rate": 0.5}, (6, 10, 12), [], 0, 0),
     ("rescale", [MAP], {"scale": 2.0}, (6, 10, 12), [], 0, 720),
     ("identity", [MAP], {}, (6, 10, 12), [], 0, 0),
@@ -190,6 +195,12 @@ REFUSED: list[tuple[str, list[Tensor], dict[str, Any], str]] = [
     ("conv2d", [MAP], {"filters": 4, "kernel": 13, "padding": "valid"}, "E041"),
     ("conv2d", [MAP], {"filters": 4, "kernel": 3, "groups": 4}, "E042"),
     ("conv2d", [MAP], {"filters": 4, "kernel": 3, "groups": 3}, "E042"),
+    ("slice", [MAP], {"start": 2, "stop": 7}, "E041"),
+    ("slice", [MAP], {"start": 2, "stop": 2}, "E035"),
+    ("split", [MAP], {"parts": 4, "index": 0}, "E042"),
+    ("split", [MAP], {"parts": 3, "index": 3}, "E035"),
+    ("channel_shuffle", [MAP], {"groups": 4}, "E042"),
+    ("channel_shuffle", [VECTOR], {"groups": 4}, "E043"),
     ("dense", [MAP], {"units": 3}, "E043"),
     *[
         (name, [VECTOR], given, "E043")
@@ -284,8 +295,8 @@ vectors = st.builds(Tensor, even)
 def calls(draw: st.DrawFn, name: str) -> tuple[Op, dict[str, Any], list[Tensor]]:
     op = CATALOGUE[name]
     values = {p.name: draw(KINDS[p.type.kind]) for p in op.parameters}
-    if "groups" in values:
-        values["groups"] = draw(st.sampled_from([1, 2]))
+    few = {"groups": [1, 2], "parts": [1, 2], "index": [0, 1], "start": [0, 1]}
+    values |= {each: draw(st.sampled_from(few[each])) for each in few.keys() & values.keys()}
     x = draw(vectors if name == "dense" else maps)
     count = draw(small) if op.variadic else len(op.inputs)
     return op, arguments(op, values), [x] * count

@@ -165,6 +165,14 @@ def crop2d(x: Array, a: Mapping[str, Any]) -> Array:
     return x[:, :, top : x.shape[2] - bottom, left : x.shape[3] - right]
 
 
+def of_torch(name: str, x: Array, *given: Any) -> Any:
+    """What a function of PyTorch's makes of an array."""
+    import torch
+
+    made = getattr(torch, name)(torch.from_numpy(x), *given)
+    return [part.numpy() for part in made] if isinstance(made, tuple) else made.numpy()
+
+
 REFERENCES: Mapping[str, Callable[..., Array]] = {
     "conv2d": conv2d,
     "depthwise_conv2d": depthwise_conv2d,
@@ -182,6 +190,9 @@ REFERENCES: Mapping[str, Callable[..., Array]] = {
     "rescale": lambda x, a: x * a["scale"] + a["offset"],
     "identity": lambda x, a: x,
     "dropout": lambda x, a: x,
+    "slice": lambda x, a: np.take(x, range(a["start"], a["stop"]), axis=1),
+    "split": lambda x, a: of_torch("chunk", x, a["parts"], 1)[a["index"]],
+    "channel_shuffle": lambda x, a: of_torch("channel_shuffle", x, a["groups"]),
 }
 """In float64, from the definitions in SEMANTICS and the catalogue, by nothing that archc has."""
 

@@ -121,6 +121,19 @@ def _of_one() -> Iterator[Case]:
         yield Case("reshape", {"shape": shape}, ("flatten(x)",))
 
 
+def _of_channels() -> Iterator[Case]:
+    """Ops that take some channels, or put them into another order."""
+    for start, stop in (("0", "6"), ("0", "2"), ("3", "6"), ("2", "3")):
+        yield Case("slice", {"start": start, "stop": stop})
+        yield Case("slice", {"start": start, "stop": stop}, ("global_avg_pool2d(x)",))
+    yield Case("slice", {"start": "x.channels // 3", "stop": "x.channels - 1"})
+    for parts, index in (("1", "0"), ("2", "1"), ("3", "1"), ("6", "5")):
+        yield Case("split", {"parts": parts, "index": index})
+        yield Case("split", {"parts": parts, "index": index}, ("global_avg_pool2d(x)",))
+    for groups in ("1", "2", "3", "6"):
+        yield Case("channel_shuffle", {"groups": groups})
+
+
 def _dense() -> Iterator[Case]:
     for bias, init in product(("true", "false"), INITIALIZERS):
         arguments = {"units": "5", "bias": bias, "init": init}
@@ -136,6 +149,7 @@ CASES = (
     *_windows("avg_pool2d", KERNELS, STRIDES, ("same", "zeros", "valid")),
     *_of_many(),
     *_of_one(),
+    *_of_channels(),
     *_dense(),
 )
 

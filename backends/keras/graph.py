@@ -105,6 +105,8 @@ def _helped(helper: str, name: str, spelled: Apply, inputs: tuple[_Node, ...]) -
     return nodes[-1]
 
 
+_AS_LAYER = (("Functional", "-ops", (0,)), ("Identity", "", (1,)))
+
 _HELPERS: Mapping[str, tuple[tuple[str, str, tuple[int, ...]], ...]] = MappingProxyType(
     {
         "leaky_relu": (("LeakyReLU", "", (0,)),),
@@ -121,6 +123,9 @@ _HELPERS: Mapping[str, tuple[tuple[str, str, tuple[int, ...]], ...]] = MappingPr
             ("", "-pool", (1,)),
             ("Cropping2D", "", (2,)),
         ),
+        "slice_channels": _AS_LAYER,
+        "split_channels": _AS_LAYER,
+        "shuffle_channels": _AS_LAYER,
     }
 )
 """The layers of the functions in helpers.py: class, or "" for that of the second argument; end of

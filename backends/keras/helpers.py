@@ -68,6 +68,47 @@ def activate(
     return layers.Activation(act, name=f"{name}--{label}")(x)
 
 
+def as_layer(
+    compute: Callable[..., keras.KerasTensor],
+    *inputs: keras.KerasTensor,
+    name: str,
+) -> keras.KerasTensor:
+    """Apply operations, whose names are Keras's own and must not meet those of layers."""
+    own = [keras.Input(x.shape[1:], dtype=x.dtype) for x in inputs]
+    y = keras.Model(own, compute(*own), name=f"{name}-ops")([*inputs])
+    return layers.Identity(name=name)(y)
+
+
+def slice_channels(
+    x: keras.KerasTensor,
+    start: int,
+    stop: int,
+    *,
+    name: str,
+) -> keras.KerasTensor:
+    """Channels from `start` on, up to the one before `stop`."""
+    return as_layer(lambda x: x[..., start:stop], x, name=name)
+
+
+def split_channels(
+    x: keras.KerasTensor,
+    parts: int,
+    index: int,
+    *,
+    name: str,
+) -> keras.KerasTensor:
+    """One of equal parts along the channels."""
+    size = x.shape[-1] // parts
+    return slice_channels(x, index * size, (index + 1) * size, name=name)
+
+
+def shuffle_channels(x: keras.KerasTensor, groups: int, *, name: str) -> keras.KerasTensor:
+    """Channels as (groups, channels of a group), transposed."""
+    size = x.shape[-1] // groups
+    order = [group * size + i for i in range(size) for group in range(groups)]
+    return as_layer(lambda x: keras.ops.take(x, order, axis=-1), x, name=name)
+
+
 def leaky_relu(x: keras.KerasTensor, *, name: str) -> keras.KerasTensor:
     """x where it is positive, 0.01 * x where it is not."""
     return layers.LeakyReLU(negative_slope=0.01, name=name)(x)

@@ -74,7 +74,8 @@ def load(model: Any, weights: Mapping[str, Array]) -> None:
 
 def outputs(model: Any, batch: Array, paths: Container[str] | None = None) -> dict[str, Array]:
     """The output of every layer by path, or of those in `paths`; the model's own is ""."""
-    every = {path(layer.name): layer.output for layer in model.layers}
+    plain = (layer for layer in model.layers if not isinstance(layer, keras.Model))
+    every = {path(layer.name): layer.output for layer in plain}
     wanted = {name: every[name] for name in every if paths is None or name in paths}
     chosen = keras.Model(model.input, {**wanted, "": model.output})
     inputs = np.ascontiguousarray(layers.channels_last(batch))

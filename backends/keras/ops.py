@@ -135,6 +135,17 @@ def _activation(call: OpCall) -> Apply:
     return _layer(call, "Activation", call["act"], name=labelled)
 
 
+def _helped(callee: str, *names: str) -> Spelling:
+    """A helper that is called on the inputs and these arguments of the op."""
+
+    def spell(call: OpCall) -> Apply:
+        given = [call[name] for name in names]
+        name = LayerName(call.name, call.within)
+        return call.apply(callee, *call.inputs, *given, name=name)
+
+    return spell
+
+
 OPS: Mapping[str, Spelling] = MappingProxyType(
     {
         "conv2d": _conv2d,
@@ -157,6 +168,9 @@ OPS: Mapping[str, Spelling] = MappingProxyType(
         "crop2d": lambda call: _layer(call, "Cropping2D", _sides(call, "cropping")),
         "flatten": lambda call: _layer(call, "Flatten"),
         "reshape": _reshape,
+        "slice": _helped("slice_channels", "start", "stop"),
+        "split": _helped("split_channels", "parts", "index"),
+        "channel_shuffle": _helped("shuffle_channels", "groups"),
         "dropout": lambda call: _layer(call, "Dropout", call["rate"]),
         "rescale": lambda call: _layer(
             call, "Rescaling", call["scale"], **call.given(0.0, offset="offset")

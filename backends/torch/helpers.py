@@ -226,6 +226,30 @@ class Crop2d(nn.Module):
         return F.pad(x, list(self.pads))
 
 
+class SliceChannels(nn.Module):
+    """Channels from `start` on, up to the one before `stop`."""
+
+    def __init__(self, start: int, stop: int) -> None:
+        super().__init__()
+        self.start = start
+        self.stop = stop
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, self.start : self.stop]
+
+
+class SplitChannels(nn.Module):
+    """One of equal parts along the channels."""
+
+    def __init__(self, parts: int, index: int) -> None:
+        super().__init__()
+        self.parts = parts
+        self.index = index
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.chunk(self.parts, 1)[self.index]
+
+
 class Rescale(nn.Module):
     """x * scale + offset."""
 

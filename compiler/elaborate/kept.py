@@ -1,7 +1,8 @@
 """What a kept parameter must not decide, though generated code could spell it.
 
 Whoever makes the model gives a kept parameter another value, and then nothing checks what the
-compiler checks here: that groups divide channels, and that sizes are written as generated code
+compiler checks here: that groups divide channels, that slices lie
+within them, and that sizes are written as generated code
 writes them, 3 for (3, 3).
 """
 
@@ -56,11 +57,14 @@ def decided(
     seen.add(key)
     if isinstance(body.target, Block):
         return _in_block(body, body.target, names, inputs, seen)
-    divisor = body.target.divisor
-    if divisor is None or divisor in names:
-        return None if divisor is None else f"`{divisor}`"
-    divided = bool(inputs) or body.target.channels in names
-    return f"what `{divisor}` divides" if divided and body.arguments[divisor] != 1 else None
+    op = body.target
+    known = next((name for name in (op.divisor, *op.cuts) if name in names), None)
+    if known is not None:
+        return f"`{known}`"
+    if op.divisor is None:
+        return f"what `{op.name}` cuts" if op.cuts and inputs else None
+    divided = bool(inputs) or op.channels in names
+    return f"what `{op.divisor}` divides" if divided and body.arguments[op.divisor] != 1 else None
 
 
 def _in_block(

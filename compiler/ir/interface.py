@@ -127,7 +127,9 @@ def with_channels(node: Node, channels: Mapping[str, Node]) -> Node:
 def simplify(node: Node) -> Node:
     """The few simplifications without which channels read badly."""
     match node:
-        case ex.Binary(operator="*", right=ex.Literal(value=1)):
+        case ex.Binary(operator="*" | "//", right=ex.Literal(value=1)):
+            return node.left
+        case ex.Binary(operator="-", right=ex.Literal(value=0)):
             return node.left
         case ex.Binary(operator="+", left=left, right=right) if left == right:
             return ex.Binary("*", ex.Literal(2, node.place), left, node.place)

@@ -183,6 +183,8 @@ class Op:
     what follows works at the declared size alone."""
     divisor: str | None = None
     """The parameter that must divide the channels of input and output."""
+    cuts: tuple[str, ...] = ()
+    """Parameters that must lie within the channels of the input."""
     weights: tuple[WeightRule, ...] = ()
     macs: Callable[..., int] = _none
     """macs(arguments, output, *inputs) -> multiply-accumulates at batch 1."""

@@ -234,7 +234,8 @@ class Maker:
             *("conv2d",) * 5, *("depthwise_conv2d",) * 2, "separable_conv2d",
             *("batch_norm",) * 3, *("activation",) * 4, "max_pool2d", "avg_pool2d",
             "global_avg_pool2d", "global_max_pool2d", "zero_pad2d", "crop2d", "flatten",
-            "reshape", "dropout", "rescale", "identity", "dense",
+            "reshape", "dropout", "rescale", "identity", "dense", "slice", "split",
+            "channel_shuffle",
         )  # fmt: skip
         given: dict[str, Any] = {}
         if op in ("conv2d", "separable_conv2d", "depthwise_conv2d"):
@@ -256,6 +257,13 @@ class Maker:
         if op in ("zero_pad2d", "crop2d"):
             key = {"zero_pad2d": "padding", "crop2d": "cropping"}[op]
             given = {key: self.pick([1, 0, 0, 2], [1, 1, 1, 1], [0, 1, 2, 0], [0, 0, 0, 0])}
+        if op == "slice":
+            ends = [f"{x}.channels" for x in scope.tensors]
+            given = {"start": self.pick(0, 0, 1, 2), "stop": self.pick(1, 2, 4, *ends)}
+        if op == "split":
+            given = {"parts": self.pick(1, 2, 2, 3, self.int(scope)), "index": self.pick(0, 1)}
+        if op == "channel_shuffle":
+            given = {"groups": self.pick(1, 2, 2, 3, 4, self.int(scope))}
         if op == "dropout":
             given = {"rate": self.pick(0, 0.2, 0.5, *scope.floats)}
         if op == "rescale":

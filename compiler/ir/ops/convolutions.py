@@ -13,6 +13,7 @@ from archc.compiler.ir.ops.parts import (
     STRIDE,
     bias,
     integer,
+    need_divisible,
     need_map,
     pair,
     parameter,
@@ -36,11 +37,6 @@ def _need_stride_or_dilation(a: Arguments, what: str) -> None:
         raise Invalid("E048", message, hint)
 
 
-def _need_divisible(channels: int, groups: int, what: str) -> None:
-    if channels % groups:
-        raise Invalid("E042", f"{channels} {what} do not divide into {groups} groups")
-
-
 # ------------------------------------------------------------------------------------- conv2d
 
 
@@ -52,8 +48,8 @@ def _inputs(a: Arguments, x: Tensor) -> int:
 def _conv2d_shape(a: Arguments, x: Tensor) -> Tensor:
     need_map(x, "conv2d")
     _need_stride_or_dilation(a, "conv2d")
-    _need_divisible(x.channels, integer(a["groups"]), "input channels")
-    _need_divisible(integer(a["filters"]), integer(a["groups"]), "filters")
+    need_divisible(x.channels, integer(a["groups"]), "input channels")
+    need_divisible(integer(a["filters"]), integer(a["groups"]), "filters")
     return window(a, x, integer(a["filters"]), "conv2d")
 
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 from math import prod
 
 from archc.compiler.ir.network import Arguments, Op, Tensor
-from archc.compiler.ir.ops.parts import MAX_CHANNELS, four, need_map, parameter, strides
+from archc.compiler.ir.ops.parts import (
+    MAX_CHANNELS,
+    four,
+    integer,
+    need_divisible,
+    need_map,
+    parameter,
+    strides,
+)
 from archc.compiler.language.problems import Invalid
 from archc.compiler.language.values import show
 
@@ -33,6 +41,36 @@ def _reshape_shape(a: Arguments, x: Tensor) -> Tensor:
     channels, height, width = (*shape, None, None)[:3]
     assert channels is not None
     return Tensor(channels, height, width, strides(x, height, width))
+
+
+def _slice_shape(a: Arguments, x: Tensor) -> Tensor:
+    start, stop = integer(a["start"]), integer(a["stop"])
+    if start >= stop:
+        hint = "it starts with the channel `start`, and ends with the one before `stop`"
+        raise Invalid("E035", f"`slice` from {start} to {stop} takes no channel", hint, "stop")
+    if stop > x.channels:
+        message = f"`slice` from {start} to {stop}, but its input has {x.channels} channels"
+        raise Invalid("E041", message, "a `stop` of `x.channels` takes the last one too", "stop")
+    return _of_channels(x, stop - start)
+
+
+def _split_shape(a: Arguments, x: Tensor) -> Tensor:
+    parts, index = integer(a["parts"]), integer(a["index"])
+    need_divisible(x.channels, parts, "channels", "equal parts")
+    if index >= parts:
+        hint = "parts count from 0"
+        raise Invalid("E035", f"`split` has no part {index} among {parts}", hint, "index")
+    return _of_channels(x, x.channels // parts)
+
+
+def _shuffle_shape(a: Arguments, x: Tensor) -> Tensor:
+    need_map(x, "channel_shuffle")
+    need_divisible(x.channels, integer(a["groups"]), "channels")
+    return x
+
+
+def _of_channels(x: Tensor, channels: int) -> Tensor:
+    return Tensor(channels, x.height, x.width, x.strides)
 
 
 LAYOUTS = (
@@ -64,5 +102,36 @@ LAYOUTS = (
         ),
         shape=_reshape_shape,
         channels=None,
+    ),
+    Op(
+        name="slice",
+        doc="Channels from `start` on, up to the one before `stop`; they count from 0.",
+        parameters=(
+            parameter("start", "int", "the first channel", min=0, max=MAX_CHANNELS),
+            parameter("stop", "int", "the channel after the last", min=1, max=MAX_CHANNELS),
+        ),
+        shape=_slice_shape,
+        channels="stop - start",
+        cuts=("start", "stop"),
+    ),
+    Op(
+        name="split",
+        doc="One of equal parts along the channels; they count from 0.",
+        parameters=(
+            parameter("parts", "int", "how many parts there are", min=1, max=MAX_CHANNELS),
+            parameter("index", "int", "which of them this is", min=0, max=MAX_CHANNELS),
+        ),
+        shape=_split_shape,
+        channels="x.channels // parts",
+        divisor="parts",
+        cuts=("index",),
+    ),
+    Op(
+        name="channel_shuffle",
+        doc="Channels as (groups, channels of a group), transposed (ShuffleNet, arXiv:1707.01083).",
+        parameters=(parameter("groups", "int", "groups of channels", min=1, max=MAX_CHANNELS),),
+        shape=_shuffle_shape,
+        channels="x.channels",
+        divisor="groups",
     ),
 )

@@ -64,6 +64,11 @@ def need_map(x: Tensor, what: str) -> tuple[int, int]:
     return x.height, x.width
 
 
+def need_divisible(channels: int, count: int, what: str, parts: str = "groups") -> None:
+    if channels % count:
+        raise Invalid("E042", f"{channels} {what} do not divide into {count} {parts}")
+
+
 def window(a: Arguments, x: Tensor, channels: int, what: str) -> Tensor:
     """Shape rule of everything that slides a window over a feature map."""
     sides = need_map(x, what)

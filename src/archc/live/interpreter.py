@@ -268,6 +268,20 @@ def _reshape(a: Given, w: Weights, x: Array) -> Array:
     return y.transpose(0, 3, 1, 2) if area else y
 
 
+def _slice(a: Given, w: Weights, x: Array) -> Array:
+    return x[:, a["start"] : a["stop"]]
+
+
+def _split(a: Given, w: Weights, x: Array) -> Array:
+    return np.split(x, a["parts"], axis=1)[a["index"]]
+
+
+def _channel_shuffle(a: Given, w: Weights, x: Array) -> Array:
+    """Channel j of group g of the input is channel g of group j of the output."""
+    of_groups = x.reshape(len(x), a["groups"], -1, *x.shape[2:])
+    return of_groups.swapaxes(1, 2).reshape(x.shape)
+
+
 def _rescale(a: Given, w: Weights, x: Array) -> Array:
     return np.asarray(x * a["scale"] + a["offset"])
 
@@ -335,6 +349,9 @@ OPS: Mapping[str, Op] = MappingProxyType(
         "crop2d": _crop2d,
         "flatten": _flatten,
         "reshape": _reshape,
+        "slice": _slice,
+        "split": _split,
+        "channel_shuffle": _channel_shuffle,
         "dropout": lambda a, w, x: x,
         "rescale": _rescale,
         "identity": lambda a, w, x: x,
