@@ -46,12 +46,15 @@ FORMULAS: Mapping[str, Formula] = {
     "elu": lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))),
     "gelu": lambda x: x * _normal(x),
     "gelu_tanh": lambda x: x * (1 + np.tanh(_inner(x))) / 2,
+    "quick_gelu": lambda x: x * _sigmoid(1.702 * x),
     "sigmoid": _sigmoid,
     "hard_sigmoid": _hard_sigmoid,
     "tanh": np.tanh,
+    "hard_tanh": lambda x: np.minimum(np.maximum(x, -1), 1),
     "swish": lambda x: x * _sigmoid(x),
     "hard_swish": lambda x: x * _hard_sigmoid(x),
     "mish": lambda x: x * np.tanh(np.logaddexp(0, x)),
+    "softplus": lambda x: np.log1p(np.exp(x)),
 }
 """Every activation of single numbers, for float64 arrays; `softmax` is of whole vectors."""
 

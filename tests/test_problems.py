@@ -166,8 +166,9 @@ SETTINGS = {
     "unknown_word": (
         {"act": "hardswish"},
         "--set:1:1: E031 `act` is `hardswish`; it must be one of `relu`, `relu6`, "
-        "`leaky_relu`, `elu`, `gelu`, `gelu_tanh`, `sigmoid`, `hard_sigmoid`, `tanh`, `swish`, "
-        "`hard_swish`, `mish`, `softmax`, or `none`\n"
+        "`leaky_relu`, `elu`, `gelu`, `gelu_tanh`, `quick_gelu`, `sigmoid`, "
+        "`hard_sigmoid`, `tanh`, `hard_tanh`, `swish`, `hard_swish`, `mish`, `softplus`, "
+        "`softmax`, or `none`\n"
         "    1 | act=hardswish\n"
         "      | ^^^^^^^^^^^^^\n"
         "      = help: did you mean `hard_swish`?",

@@ -118,6 +118,11 @@ _HELPERS: Mapping[str, tuple[tuple[str, str, tuple[int, ...]], ...]] = MappingPr
             ("Rescaling", "-share", (4,)),
             ("Multiply", "--gelu_tanh", (0, 5)),
         ),
+        "quick_gelu": (
+            ("Rescaling", "-slope", (0,)),
+            ("Activation", "-sigmoid", (1,)),
+            ("Multiply", "--quick_gelu", (0, 2)),
+        ),
         "pool_over_zeros": (
             ("ZeroPadding2D", "-zeros", (0,)),
             ("", "-pool", (1,)),

@@ -102,7 +102,12 @@ def split_channels(
     return slice_channels(x, index * size, (index + 1) * size, name=name)
 
 
-def shuffle_channels(x: keras.KerasTensor, groups: int, *, name: str) -> keras.KerasTensor:
+def shuffle_channels(
+    x: keras.KerasTensor,
+    groups: int,
+    *,
+    name: str,
+) -> keras.KerasTensor:
     """Channels as (groups, channels of a group), transposed."""
     size = x.shape[-1] // groups
     order = [group * size + i for i in range(size) for group in range(groups)]
@@ -123,3 +128,10 @@ def gelu_tanh(x: keras.KerasTensor, *, name: str) -> keras.KerasTensor:
     y = layers.Activation("tanh", name=f"{name}-tanh")(y)
     y = layers.Rescaling(0.5, 0.5, name=f"{name}-share")(y)
     return layers.Multiply(name=f"{name}--gelu_tanh")([x, y])
+
+
+def quick_gelu(x: keras.KerasTensor, *, name: str) -> keras.KerasTensor:
+    """x * sigmoid(1.702 * x), of layers that Keras has."""
+    y = layers.Rescaling(1.702, name=f"{name}-slope")(x)
+    y = layers.Activation("sigmoid", name=f"{name}-sigmoid")(y)
+    return layers.Multiply(name=f"{name}--quick_gelu")([x, y])

@@ -21,9 +21,11 @@ ACTIVATIONS = frozenset(
         "sigmoid",
         "hard_sigmoid",
         "tanh",
+        "hard_tanh",
         "swish",
         "hard_swish",
         "mish",
+        "softplus",
         "softmax",
     }
 )

@@ -175,6 +175,13 @@ class GELUTanh(nn.GELU):
         super().__init__("tanh")
 
 
+class QuickGELU(nn.Module):
+    """x * sigmoid(1.702 * x)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.sigmoid(1.702 * x)
+
+
 def as_module(act: nn.Module | Callable[..., nn.Module]) -> nn.Module:
     """`act` itself, or the module that it makes; a softmax is one over the channels."""
     if isinstance(act, nn.Module):

@@ -28,18 +28,24 @@ ACTIVATIONS = MappingProxyType(
         "elu": "nn.ELU",
         "gelu": "nn.GELU",
         "gelu_tanh": "GELUTanh",
+        "quick_gelu": "QuickGELU",
         "sigmoid": "nn.Sigmoid",
         "hard_sigmoid": "nn.Hardsigmoid",
         "tanh": "nn.Tanh",
+        "hard_tanh": "nn.Hardtanh",
         "swish": "nn.SiLU",
         "hard_swish": "nn.Hardswish",
         "mish": "nn.Mish",
+        "softplus": "nn.Softplus",
         "softmax": "Softmax",
     }
 )
 
 IN_PLACE = frozenset(
-    {"relu", "relu6", "leaky_relu", "elu", "hard_sigmoid", "swish", "hard_swish", "mish"}
+    {
+        *("relu", "relu6", "leaky_relu", "elu", "hard_sigmoid", "hard_tanh"),
+        *("swish", "hard_swish", "mish"),
+    }
 )
 """Activations that PyTorch can write over their input."""
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from archc.compiler.language.codes import CODES
+from archc.compiler.language.synonyms import OTHER_NAMES, UNITS, plain
 
 Severity = Literal["error", "warning"]
 
@@ -206,7 +207,7 @@ MOST_CHOICES = 50
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that `word` looks like, if there is one."""
+    """The known word that `word` means elsewhere or looks like, if there is one."""
     word = word[:LONGEST_WORD]
     few, pairs = set[str](), 0
     for name in known:
@@ -214,6 +215,9 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
         if pairs > MOST_PAIRS:
             break
         few.add(name)
+    meant = next((name for name in OTHER_NAMES.get(plain(word), ()) if name in few), None)
+    if meant is not None:
+        return meant
     near = difflib.get_close_matches(word, sorted(few), n=1, cutoff=0.6)
     return near[0] if near else None
 
@@ -221,6 +225,9 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 def suggest(word: str, known: Iterable[str]) -> str | None:
     """ "did you mean `hard_swish`?", where a known word is near."""
     near = nearest(word, known)
+    unit = UNITS.get((plain(word), near))
+    if unit is not None:
+        return f"write `{near}`, which is {unit}"
     return f"did you mean `{near}`?" if near else None
 
 

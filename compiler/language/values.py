@@ -28,12 +28,15 @@ ACTIVATIONS = {
     "elu": "x if x > 0 else exp(x) - 1",
     "gelu": "x * P(X <= x) of a standard normal X, exact",
     "gelu_tanh": "x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x**3))) / 2, near `gelu`",
+    "quick_gelu": "x * sigmoid(1.702 * x), near `gelu`",
     "sigmoid": "1 / (1 + exp(-x))",
     "hard_sigmoid": "relu6(x + 3) / 6",
     "tanh": "tanh(x)",
+    "hard_tanh": "min(max(x, -1), 1)",
     "swish": "x * sigmoid(x), also called SiLU",
     "hard_swish": "x * hard_sigmoid(x)",
     "mish": "x * tanh(log(1 + exp(x)))",
+    "softplus": "log(1 + exp(x))",
     "softmax": "exp(x) / sum(exp(x)) over the channels",
 }
 

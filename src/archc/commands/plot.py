@@ -11,9 +11,9 @@ from archc.weights.replacing import replacing
 
 PANELS = (
     ("relu", "relu6", "leaky_relu", "elu"),
-    ("swish", "hard_swish", "mish"),
-    ("gelu", "gelu_tanh"),
-    ("sigmoid", "hard_sigmoid", "tanh"),
+    ("swish", "hard_swish", "mish", "softplus"),
+    ("gelu", "gelu_tanh", "quick_gelu"),
+    ("sigmoid", "hard_sigmoid", "tanh", "hard_tanh"),
 )
 """Which curves stand together."""
 

@@ -311,12 +311,15 @@ ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = MappingProxyType(
         "gelu_tanh": lambda x: (
             0.5 * x * (1.0 + np.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x**3)))
         ),
+        "quick_gelu": lambda x: x * _sigmoid(1.702 * x),
         "sigmoid": _sigmoid,
         "hard_sigmoid": lambda x: _relu6(x + 3.0) / 6.0,
         "tanh": np.tanh,
+        "hard_tanh": lambda x: np.clip(x, -1.0, 1.0),
         "swish": lambda x: x * _sigmoid(x),
         "hard_swish": lambda x: x * _relu6(x + 3.0) / 6.0,
         "mish": lambda x: x * np.tanh(np.logaddexp(0.0, x)),
+        "softplus": lambda x: np.logaddexp(0.0, x),
         "softmax": _softmax,
     }
 )
