@@ -15,7 +15,14 @@ from archc.compiler.ir.network import Cost, Op, Parameter, Tensor
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.names import BUILTINS, MODULE_ATTRIBUTES
 from archc.compiler.language.problems import Invalid, Place, Source
-from archc.compiler.language.values import ACTIVATIONS, INITIALIZERS, PADDINGS, POOL_PADDINGS, Type
+from archc.compiler.language.values import (
+    ACTIVATIONS,
+    AXES,
+    INITIALIZERS,
+    PADDINGS,
+    POOL_PADDINGS,
+    Type,
+)
 
 HERE = Place(Source("here", ""), 1, 1)
 
@@ -92,6 +99,15 @@ EXAMPLES: list[tuple[str, list[Tensor], dict[str, Any], tuple[int, ...], list[in
     ("add", [MAP, MAP], {}, (6, 10, 12), [], 0, 720),
     ("multiply", [MAP, GATE], {}, (6, 10, 12), [], 0, 720),
     ("multiply", [GATE, MAP], {}, (6, 10, 12), [], 0, 720),
+    ("subtract", [MAP, GATE], {}, (6, 10, 12), [], 0, 720),
+    ("subtract", [MAP, Tensor(1, 10, 12)], {}, (6, 10, 12), [], 0, 720),
+    ("divide", [MAP, Tensor(1, 1, 1)], {}, (6, 10, 12), [], 0, 720),
+    ("divide", [VECTOR, Tensor(1)], {}, (20,), [], 0, 20),
+    ("minimum", [VECTOR, VECTOR], {}, (20,), [], 0, 20),
+    ("mean", [MAP], {"over": "channels"}, (1, 10, 12), [], 0, 720),
+    ("mean", [MAP], {"over": "space"}, (6, 1, 1), [], 0, 720),
+    ("variance", [VECTOR], {"over": "channels"}, (1,), [], 0, 20),
+    ("sqrt", [MAP], {}, (6, 10, 12), [], 0, 720),
     ("maximum", [VECTOR, VECTOR], {}, (20,), [], 0, 20),
     ("concat", [MAP, Tensor(2, 10, 12), MAP], {}, (14, 10, 12), [], 0, 0),
     ("concat", [VECTOR, VECTOR], {}, (40,), [], 0, 0),
@@ -188,6 +204,12 @@ REFUSED: list[tuple[str, list[Tensor], dict[str, Any], str]] = [
     ("multiply", [MAP, Tensor(5, 1, 1)], {}, "E040"),
     ("multiply", [MAP, Tensor(6)], {}, "E040"),
     ("multiply", [MAP, Tensor(6, 1, 12)], {}, "E040"),
+    ("subtract", [Tensor(1, 10, 12), MAP], {}, "E040"),
+    ("divide", [MAP, Tensor(1, 1, 12)], {}, "E040"),
+    ("divide", [MAP, Tensor(1)], {}, "E040"),
+    ("divide", [VECTOR, Tensor(1, 1, 1)], {}, "E040"),
+    ("minimum", [MAP, GATE], {}, "E040"),
+    ("mean", [VECTOR], {"over": "space"}, "E043"),
     ("concat", [MAP, GATE], {}, "E040"),
     ("concat", [MAP, VECTOR], {}, "E040"),
     ("reshape", [MAP], {"shape": (7,)}, "E040"),
@@ -223,12 +245,12 @@ TALL, WIDE = Tensor(6, 12, 12), Tensor(6, 10, 10)
 REFUSED += [
     *[
         (op, [MAP, other], {}, "E040")
-        for op in ("add", "multiply", "maximum", "concat")
+        for op in ("add", "subtract", "multiply", "divide", "maximum", "minimum", "concat")
         for other in (TALL, WIDE)
     ],
     *[
         ("multiply", [MAP, gate], {}, "E040")
-        for gate in (Tensor(6, 1, 12), Tensor(6, 10, 1), Tensor(1, 1, 1), Tensor(6))
+        for gate in (Tensor(6, 1, 12), Tensor(6, 10, 1), Tensor(2, 1, 1), Tensor(6))
     ],
     ("concat", [MAP, MAP, TALL], {}, "E040"),
     ("concat", [VECTOR, MAP], {}, "E040"),
@@ -284,6 +306,7 @@ KINDS: dict[str, st.SearchStrategy[Any]] = {
     "shape": st.tuples(small) | st.tuples(small, small, small),
     "padding": st.sampled_from(list(PADDINGS)) | four,
     "pool_padding": st.sampled_from(list(POOL_PADDINGS)),
+    "axes": st.sampled_from(list(AXES)),
     "activation": st.sampled_from(list(ACTIVATIONS)),
     "initializer": st.sampled_from(list(INITIALIZERS)),
 }

@@ -165,6 +165,10 @@ def crop2d(x: Array, a: Mapping[str, Any]) -> Array:
     return x[:, :, top : x.shape[2] - bottom, left : x.shape[3] - right]
 
 
+def axes(a: Mapping[str, Any]) -> tuple[int, ...]:
+    return {"channels": (1,), "space": (2, 3)}[a["over"]]
+
+
 def of_torch(name: str, x: Array, *given: Any) -> Any:
     """What a function of PyTorch's makes of an array."""
     import torch
@@ -190,6 +194,8 @@ REFERENCES: Mapping[str, Callable[..., Array]] = {
     "rescale": lambda x, a: x * a["scale"] + a["offset"],
     "identity": lambda x, a: x,
     "dropout": lambda x, a: x,
+    "mean": lambda x, a: np.mean(x, axes(a), keepdims=True),
+    "variance": lambda x, a: np.var(x, axes(a), keepdims=True),
     "slice": lambda x, a: np.take(x, range(a["start"], a["stop"]), axis=1),
     "split": lambda x, a: of_torch("chunk", x, a["parts"], 1)[a["index"]],
     "channel_shuffle": lambda x, a: of_torch("channel_shuffle", x, a["groups"]),

@@ -1,5 +1,6 @@
 """The op zoo: every op of the catalogue at many settings, as small specs."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import product
@@ -85,13 +86,22 @@ def _separable() -> Iterator[Case]:
 def _of_many() -> Iterator[Case]:
     branch, vector = "activation(x, act=tanh)", "global_avg_pool2d(x)"
     gate = "global_max_pool2d(x, keepdims=true)"
-    for op in ("add", "multiply", "maximum", "concat"):
+    for op in ("add", "subtract", "multiply", "divide", "maximum", "minimum", "concat"):
         yield Case(op, operands=("x", branch))
         yield Case(op, operands=(branch, f"maximum({branch}, x)"))
         yield Case(op, operands=(vector, "global_max_pool2d(x)"))
     yield Case("multiply", operands=("x", gate))
     yield Case("multiply", operands=(gate, "x"))
     yield Case("multiply", operands=(f"x + {branch}", f"x * {gate}"))
+    single, cell = "mean(x, over=channels)", "mean(mean(x, over=space), over=channels)"
+    for op in ("multiply", "subtract", "divide"):
+        for right in (gate, single, cell):
+            yield Case(op, operands=("x", right))
+        yield Case(op, operands=(gate, "x"))
+        yield Case(op, operands=(vector, f"mean({vector}, over=channels)"))
+    yield Case("subtract", operands=(f"x - {branch}", f"x - {branch} / {single}"))
+    sure = "activation(x, act=sigmoid)"
+    yield Case("divide", operands=(f"x / {sure} * {branch}", f"{sure} * ({sure} + {sure})"))
     yield Case("concat", operands=("x", branch, "x"))
     yield Case("concat", operands=("x",))
     yield Case("concat", operands=(vector, "dense(global_max_pool2d(x), units=3)", vector))
@@ -110,9 +120,15 @@ def _of_one() -> Iterator[Case]:
         yield Case("rescale", {"scale": "1 / 127.5", "offset": "-1"}, (operand,))
         yield Case("rescale", {"scale": "-2"}, (operand,))
         yield Case("identity", {}, (operand,))
+        for op in ("mean", "variance"):
+            yield Case(op, {"over": "channels"}, (operand,))
         yield Case("flatten", {}, (operand,))
     for keepdims, op in product(("true", "false"), ("global_avg_pool2d", "global_max_pool2d")):
         yield Case(op, {"keepdims": keepdims})
+    for op in ("mean", "variance"):
+        yield Case(op, {"over": "space"})
+    for operand in ("x * x", "variance(x, over=space)", "activation(x, act=softplus)"):
+        yield Case("sqrt", operands=(operand,))
     for sides in ("[1, 2, 3, 4]", "[0, 1, 0, 1]", "[0, 0, 0, 0]"):
         yield Case("zero_pad2d", {"padding": sides})
         yield Case("crop2d", {"cropping": sides})
@@ -225,7 +241,8 @@ FORMS = {form.__name__: form for form in (row, literal, free, preset, spec_wide)
 def fits(case: Case, form: str) -> bool:
     """Whether the case can be written so: rows take one tensor, and flatten for `dense`."""
     if form == "row":
-        return len(case.operands) == 1 and not CATALOGUE[case.op].variadic
+        plain = re.fullmatch(r"x|\w+\(x\)", case.operands[0])
+        return bool(plain) and len(case.operands) == 1 and not CATALOGUE[case.op].variadic
     return case.op != "dense" or "flatten(x)" not in case.operands
 
 

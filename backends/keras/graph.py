@@ -97,7 +97,7 @@ def _pads(body: Body) -> bool:
 
 
 def _helped(helper: str, name: str, spelled: Apply, inputs: tuple[_Node, ...]) -> _Node:
-    """The last of the layers that a helper makes of one tensor."""
+    """The last of the layers that a helper makes."""
     nodes = [*inputs]
     for kind, suffix, parents in _HELPERS[helper]:
         kind = kind or str(spelled.arguments[1]).removeprefix("layers.")
@@ -131,10 +131,14 @@ _HELPERS: Mapping[str, tuple[tuple[str, str, tuple[int, ...]], ...]] = MappingPr
         "slice_channels": _AS_LAYER,
         "split_channels": _AS_LAYER,
         "shuffle_channels": _AS_LAYER,
+        "mean_of_channels": _AS_LAYER,
+        "variance_over": _AS_LAYER,
+        "square_root": _AS_LAYER,
+        "divided": (("Functional", "-ops", (0, 1)), ("Identity", "", (2,))),
     }
 )
 """The layers of the functions in helpers.py: class, or "" for that of the second argument; end of
-the name; and of which they are called, 0 being the input and the rest the layers in order."""
+the name; and of which they are called, from 0 on the inputs and then the layers in order."""
 
 
 def _ordered(output: _Node) -> Iterator[_Node]:

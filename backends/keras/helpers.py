@@ -114,6 +114,36 @@ def shuffle_channels(
     return as_layer(lambda x: keras.ops.take(x, order, axis=-1), x, name=name)
 
 
+def divided(
+    left: keras.KerasTensor,
+    right: keras.KerasTensor,
+    *,
+    name: str,
+) -> keras.KerasTensor:
+    """left / right."""
+    return as_layer(keras.ops.divide, left, right, name=name)
+
+
+def mean_of_channels(x: keras.KerasTensor, *, name: str) -> keras.KerasTensor:
+    """Mean over the channels, as one channel."""
+    return as_layer(lambda x: keras.ops.mean(x, axis=-1, keepdims=True), x, name=name)
+
+
+def variance_over(
+    x: keras.KerasTensor,
+    axes: int | tuple[int, int],
+    *,
+    name: str,
+) -> keras.KerasTensor:
+    """Mean square of what differs from the mean over some axes, which stay with one element."""
+    return as_layer(lambda x: keras.ops.var(x, axis=axes, keepdims=True), x, name=name)
+
+
+def square_root(x: keras.KerasTensor, *, name: str) -> keras.KerasTensor:
+    """Square root of each element."""
+    return as_layer(keras.ops.sqrt, x, name=name)
+
+
 def leaky_relu(x: keras.KerasTensor, *, name: str) -> keras.KerasTensor:
     """x where it is positive, 0.01 * x where it is not."""
     return layers.LeakyReLU(negative_slope=0.01, name=name)(x)

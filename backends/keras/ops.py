@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -137,7 +137,7 @@ def _activation(call: OpCall) -> Apply:
     return _layer(call, "Activation", call["act"], name=labelled)
 
 
-def _helped(callee: str, *names: str) -> Spelling:
+def _helped(callee: str, *names: str) -> Callable[[OpCall], Apply]:
     """A helper that is called on the inputs and these arguments of the op."""
 
     def spell(call: OpCall) -> Apply:
@@ -146,6 +146,18 @@ def _helped(callee: str, *names: str) -> Spelling:
         return call.apply(callee, *call.inputs, *given, name=name)
 
     return spell
+
+
+def _mean(call: OpCall) -> Apply:
+    if call.is_("over", "space"):
+        return _layer(call, "GlobalAveragePooling2D", keepdims="True")
+    return _helped("mean_of_channels")(call)
+
+
+def _variance(call: OpCall) -> Apply:
+    axes = "(1, 2)" if call.is_("over", "space") else "-1"
+    name = LayerName(call.name, call.within)
+    return call.apply("variance_over", *call.inputs, axes, name=name)
 
 
 OPS: Mapping[str, Spelling] = MappingProxyType(
@@ -164,6 +176,12 @@ OPS: Mapping[str, Spelling] = MappingProxyType(
         "global_max_pool2d": _global_pool("GlobalMaxPooling2D"),
         "add": lambda call: _layer(call, "Add"),
         "multiply": lambda call: _layer(call, "Multiply"),
+        "subtract": lambda call: _layer(call, "Subtract"),
+        "divide": _helped("divided"),
+        "minimum": lambda call: _layer(call, "Minimum"),
+        "mean": _mean,
+        "variance": _variance,
+        "sqrt": _helped("square_root"),
         "maximum": lambda call: _layer(call, "Maximum"),
         "concat": lambda call: _layer(call, "Concatenate" if len(call.inputs) > 1 else "Identity"),
         "zero_pad2d": lambda call: _layer(call, "ZeroPadding2D", _sides(call, "padding")),

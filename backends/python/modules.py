@@ -272,8 +272,9 @@ class ModuleBlock(BlockWalk):
         assert isinstance(outer, Op)
         if not isinstance(inner, Op) or None in (inner.operator, outer.operator):
             return text
-        again = inner is outer and index == 1
-        return f"({text})" if again or (inner.operator, outer.operator) == ("+", "*") else text
+        ranks = [ex.precedence(op.operator) for op in (inner, outer) if op.operator is not None]
+        loose = ranks[0] < ranks[1] or (ranks[0] == ranks[1] and index == 1)
+        return f"({text})" if loose else text
 
 
 def typed(body: Code, inputs: Collection[Parameter], variables: Iterable[str]) -> Code:

@@ -203,6 +203,35 @@ class GlobalMaxPool2d(nn.Module):
         return x.amax((2, 3))
 
 
+class MeanOver(nn.Module):
+    """Mean over some axes, which stay with one element."""
+
+    def __init__(self, *axes: int) -> None:
+        super().__init__()
+        self.axes = axes
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean(list(self.axes), keepdim=True)
+
+
+class VarianceOver(nn.Module):
+    """Mean square of what differs from the mean over some axes, which stay with one element."""
+
+    def __init__(self, *axes: int) -> None:
+        super().__init__()
+        self.axes = axes
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.var(list(self.axes), unbiased=False, keepdim=True)
+
+
+class Sqrt(nn.Module):
+    """Square root of each element."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.sqrt()
+
+
 class Flatten(nn.Module):
     """A feature map as a vector, ordered by row, column, channel."""
 

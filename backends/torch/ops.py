@@ -197,6 +197,11 @@ def _rescale(call: OpCall) -> Expression:
     return call.apply("Rescale", call["scale"], *call.given(0.0, offset="offset").values())
 
 
+def _statistic(helper: str) -> Spelling:
+    axes = {"channels": ("1",), "space": ("2", "3")}
+    return lambda call: call.apply(helper, *axes[str(call.arguments["over"].evaluate({}))])
+
+
 OPS: Mapping[str, Spelling] = MappingProxyType(
     {
         "conv2d": _conv2d,
@@ -221,6 +226,12 @@ OPS: Mapping[str, Spelling] = MappingProxyType(
         "identity": lambda call: call.apply("nn.Identity"),
         "add": lambda call: call.joined(" + "),
         "multiply": lambda call: call.joined(" * "),
+        "subtract": lambda call: call.joined(" - "),
+        "divide": lambda call: call.joined(" / "),
+        "minimum": lambda call: call.apply("torch.minimum", *call.inputs),
+        "mean": _statistic("MeanOver"),
+        "variance": _statistic("VarianceOver"),
+        "sqrt": lambda call: call.apply("Sqrt"),
         "maximum": lambda call: call.apply("torch.maximum", *call.inputs),
         "concat": lambda call: f"{call.use('torch')}.cat([{call.joined(', ')}], dim=1)",
     }

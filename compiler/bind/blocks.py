@@ -189,7 +189,9 @@ class _BlockBinder:
             case ex.Call():
                 target = self.blocks.target(node.function, node.place)
                 return None if target is None else self.called(node, name, target)
-        hint = "call a block or an op, or join tensors with `+` or `*`"
+        hint = "call a block or an op, or join tensors with `+`, `-`, `*` or `/`"
+        if isinstance(node, ex.Literal):
+            hint = "`rescale` multiplies by a number, and adds one"
         self.binder.report("E038", "a tensor belongs here", node.place, hint)
         return None
 

@@ -12,8 +12,9 @@ from archc.compiler.ir.ops.elementwise import ELEMENTWISE
 from archc.compiler.ir.ops.layers import LAYERS
 from archc.compiler.ir.ops.layouts import LAYOUTS
 from archc.compiler.ir.ops.pooling import POOLING
+from archc.compiler.ir.ops.statistics import STATISTICS
 
-OPS = (*CONVOLUTIONS, *LAYERS, *ELEMENTWISE, *POOLING, *COMBINING, *LAYOUTS)
+OPS = (*CONVOLUTIONS, *LAYERS, *ELEMENTWISE, *POOLING, *STATISTICS, *COMBINING, *LAYOUTS)
 
 CATALOGUE: Mapping[str, Op] = MappingProxyType({op.name: op for op in OPS})
 """Every op by its name."""

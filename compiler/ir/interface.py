@@ -21,7 +21,7 @@ from archc.compiler.language import parser
 from archc.compiler.language.closure import closure
 from archc.compiler.language.expressions import Node
 from archc.compiler.language.problems import Place, Problem, Source, SpecError
-from archc.compiler.language.values import Type
+from archc.compiler.language.values import KINDS, Type
 
 MAX_ARGUMENTS = 256
 """Values that a block takes in generated code; those of the blocks that it calls are among them."""
@@ -111,7 +111,9 @@ def _op_channels(op: Op, count: int) -> Node | None:
     if op.channels is None:
         return None
     if not op.variadic:
-        return parser.parse(op.channels, _NOWHERE)
+        words = (w for p in op.parameters for w in KINDS[p.type.kind].words)
+        known: dict[str, Node] = {word: ex.Literal(word, _NOWHERE) for word in words}
+        return ex.substitute(parser.parse(op.channels, _NOWHERE), known)
     total: Node = ex.Attribute("0", "channels", _NOWHERE)
     for index in range(1, count):
         total = ex.Binary("+", total, ex.Attribute(str(index), "channels", _NOWHERE), _NOWHERE)
@@ -141,6 +143,8 @@ def simplify(node: Node) -> Node:
             return ex.Literal(node.evaluate({}), node.place)
         case ex.Conditional(then=then, otherwise=otherwise) if then == otherwise:
             return then
+        case ex.Conditional(condition=ex.Compare(left=ex.Literal(), right=ex.Literal()) as told):
+            return node.then if told.evaluate({}) else node.otherwise
         case ex.Conditional(condition=ex.Literal(value=holds)):
             return node.then if holds else node.otherwise
         # `a if a != b else b` is `a`, whichever way round the comparison stands.

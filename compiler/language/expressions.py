@@ -407,6 +407,11 @@ _PRECEDENCE = {operator: rank for rank, row in enumerate(RANKS, 1) for operator 
 _ATOM = len(RANKS) + 2
 
 
+def precedence(operator: str) -> int:
+    """How tightly an operator binds, in a spec and in Python."""
+    return _PRECEDENCE[operator]
+
+
 def python(node: Node, name: Callable[[Node], str]) -> str:
     """`node` as Python text; `name` spells a `Name`, an `Attribute` or a `Literal`."""
     return _spelled(node, name, True)[0]

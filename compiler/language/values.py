@@ -21,6 +21,11 @@ POOL_PADDINGS = {
     "valid": "no padding",
 }
 
+AXES = {
+    "channels": "the channels, so that one is left",
+    "space": "height and width, so that a 1x1 map is left",
+}
+
 ACTIVATIONS = {
     "relu": "max(x, 0)",
     "relu6": "min(max(x, 0), 6)",
@@ -172,6 +177,7 @@ KINDS = {
         "`same`, `symmetric`, `valid` or `[top, bottom, left, right]`", _padding, PADDINGS
     ),
     "pool_padding": Kind("`same`, `zeros` or `valid`", _word(POOL_PADDINGS, "E034"), POOL_PADDINGS),
+    "axes": Kind("`channels` or `space`", _word(AXES, "E034"), AXES),
     "activation": Kind(
         "an activation, or `none`",
         lambda value, what: value if isinstance(value, Definition) else _ACTIVATION(value, what),

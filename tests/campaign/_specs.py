@@ -235,7 +235,7 @@ class Maker:
             *("batch_norm",) * 3, *("activation",) * 4, "max_pool2d", "avg_pool2d",
             "global_avg_pool2d", "global_max_pool2d", "zero_pad2d", "crop2d", "flatten",
             "reshape", "dropout", "rescale", "identity", "dense", "slice", "split",
-            "channel_shuffle",
+            "channel_shuffle", "mean", "variance",
         )  # fmt: skip
         given: dict[str, Any] = {}
         if op in ("conv2d", "separable_conv2d", "depthwise_conv2d"):
@@ -257,6 +257,8 @@ class Maker:
         if op in ("zero_pad2d", "crop2d"):
             key = {"zero_pad2d": "padding", "crop2d": "cropping"}[op]
             given = {key: self.pick([1, 0, 0, 2], [1, 1, 1, 1], [0, 1, 2, 0], [0, 0, 0, 0])}
+        if op in ("mean", "variance"):
+            given = {"over": self.pick("channels", "space")}
         if op == "slice":
             ends = [f"{x}.channels" for x in scope.tensors]
             given = {"start": self.pick(0, 0, 1, 2), "stop": self.pick(1, 2, 4, *ends)}
@@ -367,7 +369,10 @@ class Maker:
         if self.chance(0.25) and depth > 0:
             left, used = self.tensor(scope, kinds, unused, depth - 1)
             right, more = self.tensor(scope, kinds, unused, depth - 1)
-            form = self.pick("{} + {}", "({}) * ({})", "maximum({}, {})", "concat({}, {})")
+            form = self.pick(
+                *("{} + {}", "({}) * ({})", "maximum({}, {})", "concat({}, {})"),
+                *("{} - ({})", "minimum({}, {})", "({}) / activation({}, sigmoid)"),
+            )
             return form.format(left, right), used | more
         inner, used = self.tensor(scope, kinds, unused, depth - 1) if depth else ("", set())
         if not inner or self.chance(0.5):
@@ -481,11 +486,12 @@ class Maker:
         several = [
             n for n, b in self.blocks.items() if len(b.get("inputs", ["x"])) == len(ends) > 1
         ]
-        row: dict[str, Any] = {"block": self.pick("concat", "concat", "add", "multiply", "maximum")}
+        pairs = ("add", "subtract", "multiply", "maximum", "minimum")
+        row: dict[str, Any] = {"block": self.pick(*("concat",) * 3, *pairs)}
         if several and self.chance(0.5):
             name = self.random.choice(several)
             row = {"block": name, **self.arguments(self.blocks[name], self.network_scope())}
-        if len(ends) != 2 and row["block"] in ("add", "multiply", "maximum"):
+        if len(ends) != 2 and row["block"] in pairs:
             row["block"] = "concat"
         return {"name": self.name("row"), **row, "from": ends}
 

@@ -36,6 +36,14 @@ _RESCALE = Op(
     other=elements,
 )
 
+_SQRT = Op(
+    name="sqrt",
+    doc="Square root of each element, which must not be negative.",
+    shape=unchanged,
+    channels="x.channels",
+    other=elements,
+)
+
 _IDENTITY = Op(name="identity", doc="The input as it is.", shape=unchanged, channels="x.channels")
 
-ELEMENTWISE = (ACTIVATION, _DROPOUT, _RESCALE, _IDENTITY)
+ELEMENTWISE = (ACTIVATION, _DROPOUT, _RESCALE, _SQRT, _IDENTITY)

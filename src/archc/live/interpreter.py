@@ -268,6 +268,17 @@ def _reshape(a: Given, w: Weights, x: Array) -> Array:
     return y.transpose(0, 3, 1, 2) if area else y
 
 
+_AXES = {"channels": (1,), "space": (2, 3)}
+
+
+def _mean(a: Given, w: Weights, x: Array) -> Array:
+    return np.asarray(x.mean(_AXES[a["over"]], keepdims=True))
+
+
+def _variance(a: Given, w: Weights, x: Array) -> Array:
+    return _mean(a, w, (x - _mean(a, w, x)) ** 2)
+
+
 def _slice(a: Given, w: Weights, x: Array) -> Array:
     return x[:, a["start"] : a["stop"]]
 
@@ -346,6 +357,12 @@ OPS: Mapping[str, Op] = MappingProxyType(
         "global_max_pool2d": _global(np.max),
         "add": lambda a, w, left, right: left + right,
         "multiply": lambda a, w, left, right: left * right,
+        "subtract": lambda a, w, left, right: left - right,
+        "divide": lambda a, w, left, right: left / right,
+        "minimum": lambda a, w, left, right: np.minimum(left, right),
+        "mean": _mean,
+        "variance": _variance,
+        "sqrt": lambda a, w, x: np.sqrt(x),
         "maximum": lambda a, w, left, right: np.maximum(left, right),
         "concat": lambda a, w, *xs: np.concatenate(xs, axis=1),
         "zero_pad2d": _zero_pad2d,
