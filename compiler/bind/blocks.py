@@ -12,13 +12,21 @@ from archc.compiler.ir.catalogue import CATALOGUE, OPERATORS
 from archc.compiler.ir.network import Block, Invoke, Op, Step, Use
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.expressions import Node
-from archc.compiler.language.problems import Place, choices, suggest
+from archc.compiler.language.problems import Place, choices, likely, listed, suggest
 from archc.compiler.language.values import ACTIVATIONS, Type
 from archc.compiler.spec.models import BlockSpec, StepSpec
 from archc.compiler.spec.reader import Scalar
 
 MAX_NESTING = 32
 """Blocks within blocks beyond this are refused."""
+
+
+_TENSORS = "call a block or an op, or join tensors with `+`, `-`, `*` or `/`"
+_NO_TENSOR: Mapping[type[Node], str] = {
+    ex.Literal: "`rescale` multiplies by a number, and adds one",
+    ex.Items: "`concat(a, b)` joins them along the channels; a block gives one tensor",
+}
+"""What to do about what stands in the place of a tensor, by what it is."""
 
 
 class Blocks:
@@ -55,8 +63,12 @@ class Blocks:
             return self.block(name, place)
         if name in CATALOGUE:
             return CATALOGUE[name]
-        hint = suggest(name, [*self.specs, *CATALOGUE])
-        hint = hint or "define it under `blocks`, or name the library that does under `use`"
+        every = [*self.specs, *CATALOGUE]
+        alike = listed(likely(name, every))
+        rule = "define it under `blocks`, or name the library that does under `use`"
+        near = f"; near are {alike}" if alike else ""
+        closed = f"ops are a closed set, and blocks are made of them: {rule}{near}"
+        hint = suggest(name, every) or closed
         self.values.report("E030", f"unknown block or op `{name}`", place, hint)
         return None
 
@@ -189,10 +201,12 @@ class _BlockBinder:
             case ex.Call():
                 target = self.blocks.target(node.function, node.place)
                 return None if target is None else self.called(node, name, target)
-        hint = "call a block or an op, or join tensors with `+`, `-`, `*` or `/`"
-        if isinstance(node, ex.Literal):
-            hint = "`rescale` multiplies by a number, and adds one"
-        self.binder.report("E038", "a tensor belongs here", node.place, hint)
+        message, hint = "a tensor belongs here", _NO_TENSOR.get(type(node), _TENSORS)
+        if isinstance(node, ex.Items):
+            message = "a list of tensors where one belongs"
+            for item in node.items:
+                self.tensor(item, name)
+        self.binder.report("E038", message, node.place, hint)
         return None
 
     def use(self, node: ex.Name) -> Use | None:
@@ -220,12 +234,28 @@ class _BlockBinder:
             else:
                 given[key] = value
         if len(surplus) > len(free) or len(tensors) < max(1, count):
-            labels = ["first", "second", "..."] if target.variadic else target.inputs
-            takes = f"{target.name}({', '.join([*labels, *target.parameter])})"
-            self.binder.report("E037", f"the arguments do not fit `{takes}`", node.place)
+            self.wrong_count(node, target)
             return None
         ordered = [tensors[label] for label in _labels(target, count)]
         return self.invoke(node, name, target, ordered, given)
+
+    def wrong_count(self, node: ex.Call, target: Op | Block) -> None:
+        known = [*target.inputs, *target.parameter]
+        strange = [(key, value) for key, value in node.keywords if key not in known]
+        if strange:
+            self.unknown_tensors(target, strange)
+            return
+        tensors = ["first", "second", "..."] if target.variadic else target.inputs
+        takes = ", ".join([*tensors, *target.parameter])
+        self.binder.report("E037", f"the arguments do not fit `{target.name}({takes})`", node.place)
+
+    def unknown_tensors(self, target: Op | Block, given: list[tuple[str, Node]]) -> None:
+        """Reports arguments that the target has not, one of which may be meant for a tensor."""
+        known = [*(() if target.variadic else target.inputs), *target.parameter]
+        for key, value in given:
+            place = key.place if isinstance(key, ex.Word) else value.place
+            hint = suggest(key, known) or (choices(known) if known else "it takes tensors alone")
+            self.binder.report("E032", f"`{target.name}` has no argument `{key}`", place, hint)
 
     def nested(self, name: str) -> str:
         """What a call within a step goes by: `name`, unless a step is called so."""

@@ -25,6 +25,7 @@ from archc.compiler.language.expressions import (
     Logic,
     Node,
     Word,
+    text,
 )
 from archc.compiler.language.problems import Place, Problem, SpecError, quote
 
@@ -198,12 +199,21 @@ class _Parser:
             return self.named(token)
         if self.take("("):
             node = self.conditional()
+            if self.take(","):
+                raise self.in_parentheses(token, node)
             self.expect(")")
             return node
         if self.take("["):
             items = tuple(self.listed("]"))
             return ex.Items(items, self.span(token))
         raise self.unexpected("a value")
+
+    def in_parentheses(self, first: _Token, node: Node) -> SpecError:
+        """What is wrong with a list that Python would take for one, such as `(1, 7)`."""
+        items = [text(item) for item in (node, *self.listed(")"))]
+        said = f"[{', '.join(items)}]" if len(items) > 1 else items[0]
+        message = "a list stands in brackets, not in parentheses"
+        return _fail(message, self.span(first), f"write `{said}`")
 
     def named(self, token: _Token) -> Node:
         if token.text in ex.WORDS:

@@ -222,6 +222,12 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     return near[0] if near else None
 
 
+def likely(word: str, known: Iterable[str]) -> list[str]:
+    """The three known words at most that `word` looks like at all."""
+    few = [name for name in islice(known, MOST_CHOICES * 4) if len(name) <= LONGEST_WORD]
+    return difflib.get_close_matches(word[:LONGEST_WORD], sorted({*few}), n=3, cutoff=0.4)
+
+
 def suggest(word: str, known: Iterable[str]) -> str | None:
     """ "did you mean `hard_swish`?", where a known word is near."""
     near = nearest(word, known)

@@ -37,6 +37,7 @@ _NAMES = {
     "decay": "momentum",
     "rate": "p drop_rate drop_prob drop keep_prob",
     "keepdims": "keepdim keep_dims",
+    "x": "input inputs tensor",
     "act": "activation nonlinearity activation_fn act_layer",
     # Ops
     "conv2d": "conv convolution convolution2d conv_2d",

@@ -127,7 +127,8 @@ def _numbers(wanted: str, *lengths: int) -> Callable[[object, str], tuple[int, .
 
 
 _PAIR = _numbers("a whole number, or `[height, width]`", 2)
-_FOUR = _numbers("four numbers, `[top, bottom, left, right]`", 4)
+_SIDES = "four numbers, `[top, bottom, left, right]`"
+_FOUR = _numbers(_SIDES, 4)
 
 
 def _size(value: object, what: str) -> tuple[int, ...]:
@@ -135,7 +136,18 @@ def _size(value: object, what: str) -> tuple[int, ...]:
     return _PAIR(value if isinstance(value, tuple) else (value, value), what)
 
 
+def _around(value: object) -> str | None:
+    """How to write pads given as frameworks take them: one number, or one for each axis."""
+    sides = value if isinstance(value, tuple) else (value, value)
+    if len(sides) != 2 or not all(isinstance(side, int) and side >= 0 for side in sides):
+        return None
+    rows, columns = sides
+    return f"write `{show((rows, rows, columns, columns))}`"
+
+
 def _sides(value: object, what: str) -> tuple[int, ...]:
+    if not isinstance(value, tuple) or len(value) != 4:
+        raise _wrong(value, what, _SIDES, _around(value))
     sides = _FOUR(value, what)
     if not all(0 <= side <= 4096 for side in sides):
         raise Invalid("E035", f"{what} is {quote(show(value))}; each must be between 0 and 4096")
@@ -145,7 +157,18 @@ def _sides(value: object, what: str) -> tuple[int, ...]:
 def _padding(value: object, what: str) -> Value:
     if isinstance(value, tuple):
         return _sides(value, what)
+    around = None if isinstance(value, bool) else _around(value)
+    if around is not None:
+        hint = f"{around}, or `symmetric` for half of the kernel on every side"
+        raise _wrong(value, what, _PADDING_CHOICES, hint)
     return _PADDING_WORD(value, what)
+
+
+def _pool_padding(value: object, what: str) -> Value:
+    if isinstance(value, str):
+        return _POOL_PADDING_WORD(value, what)
+    hint = "`same` pads what the window needs; for so many zeros, put a `zero_pad2d` before `valid`"
+    raise _wrong(value, what, choices(POOL_PADDINGS), hint)
 
 
 def _word(words: dict[str, str], code: str, more: str = "") -> Callable[[object, str], str]:
@@ -163,7 +186,9 @@ def _word(words: dict[str, str], code: str, more: str = "") -> Callable[[object,
 
 
 _ACTIVATION = _word(ACTIVATIONS, "E031", ", or `none`")
+_PADDING_CHOICES = choices(PADDINGS) + ", or `[top, bottom, left, right]`"
 _PADDING_WORD = _word(PADDINGS, "E034", ", or `[top, bottom, left, right]`")
+_POOL_PADDING_WORD = _word(POOL_PADDINGS, "E034")
 _SHAPE = "`[channels]` or `[channels, height, width]`"
 
 KINDS = {
@@ -176,7 +201,7 @@ KINDS = {
     "padding": Kind(
         "`same`, `symmetric`, `valid` or `[top, bottom, left, right]`", _padding, PADDINGS
     ),
-    "pool_padding": Kind("`same`, `zeros` or `valid`", _word(POOL_PADDINGS, "E034"), POOL_PADDINGS),
+    "pool_padding": Kind("`same`, `zeros` or `valid`", _pool_padding, POOL_PADDINGS),
     "axes": Kind("`channels` or `space`", _word(AXES, "E034"), AXES),
     "activation": Kind(
         "an activation, or `none`",

@@ -12,7 +12,9 @@ from dataclasses import replace
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.expressions import Node, Value
 from archc.compiler.language.problems import Place, Problem, SpecError, choices, suggest
-from archc.compiler.spec.rows import CallSpec
+from archc.compiler.spec.rows import ROW_KEYS, CallSpec
+
+_BY_NAME = "name the rows under `at`"
 
 Cells = Mapping[str, Value]
 """What a row says under each column. An expression is its text."""
@@ -60,8 +62,7 @@ class Condition:
         """Names that are no column and are compared with none, and what is known only later."""
         match node:
             case ex.Name() if node.id not in self.columns:
-                hint = suggest(node.id, self.columns) or choices(sorted(self.columns))
-                yield Problem("E021", f"no row has `{node.id}`", node.place, hint)
+                yield self.no_column(node)
             case ex.Attribute():
                 message = f"`{node}` is not known where rows are chosen"
                 yield Problem("E021", message, node.place, "compare what the cells say")
@@ -72,6 +73,14 @@ class Condition:
                 for child in ex.children(node):
                     if not (compared and isinstance(child, ex.Name)):
                         yield from self.misuses(child)
+
+    def no_column(self, node: ex.Name) -> Problem:
+        """What is wrong with a name that no cell stands under."""
+        near = suggest(node.id, self.columns)
+        if node.id in ROW_KEYS:
+            near = f"it is a key of rows that `where` does not look at; {_BY_NAME}"
+        hint = near or f"{choices(sorted(self.columns))}, which are keys and arguments of rows"
+        return Problem("E021", f"no row has `{node.id}`", node.place, hint)
 
     def is_column(self, node: Node) -> bool:
         return isinstance(node, ex.Name) and node.id in self.columns
