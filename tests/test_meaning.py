@@ -64,6 +64,26 @@ network:
 """,
         {"eight": "ab", "four": "a"},
     ),
+    # `/` is Python's: 2.5 rounds to 2, and a half of a kept number is one of the model.
+    "fractions, and maps of one cell that are flattened": (
+        """\
+params: {drop: {type: float, default: 0.4, keep: true}}
+blocks:
+  head:
+    params: {n: int, drop: float}
+    steps:
+      - p: global_avg_pool2d(x, keepdims=true)
+      - q: conv2d(p, round(n / 2), kernel=1)
+      - f: flatten(q)
+      - d: dropout(f, drop / n)
+        when: x.channels / n == 0.8
+      - h: dense(d, f.channels * 2)
+network:
+  - {block: dropout, rate: drop / 2}
+  - {block: head, n: 5, drop: drop / 2}
+""",
+        {"head": "pqfdh"},
+    ),
     "kept parameters beside groups": (
         """\
 params:
@@ -106,6 +126,15 @@ def test_what_is_kept_can_be_given_another_value(tmp_path: Path) -> None:
     module = load(path).build("torch")
     other = type(module)(n=5, bias=False, k=(1, 3)).eval()
     assert other(torch.zeros(2, 4, 8, 8)).shape == (2, 4, 8, 8)
+
+
+def test_a_fraction_of_what_is_kept_follows_it(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    path = tmp_path / "net.yaml"
+    path.write_text(HEAD + SPECS["fractions, and maps of one cell that are flattened"][0])
+    module = load(path).build("torch")
+    rates = [m.p for m in type(module)(drop=0.5).modules() if isinstance(m, torch.nn.Dropout)]
+    assert rates == [0.25, 0.05]
 
 
 def test_a_reshape_keeps_the_batch_or_fails(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 from archc.compiler.ir import activations
+from archc.compiler.ir.interface import TWO_ROWS, interface
 from archc.compiler.ir.network import (
     Arguments,
     Block,
@@ -245,8 +246,18 @@ class _BodyBuilder:
         except Invalid as invalid:
             cause = self.parameter(dict(invoke.arguments).get(invalid.about or ""))
             raise _named(invalid, invoke, tensors).within(invoke.place, cause) from None
+        self.check_flat(invoke, body)
         self.calls.append(Call(invoke.name, body, feeds))
         return body.output, len(self.calls) - 1
+
+    def check_flat(self, invoke: Invoke, body: Body) -> None:
+        """Raises `Invalid` (E023) for a map of several cells where the block's code, which does not
+        know what `defaults` say, takes it for one."""
+        op, x = body.target, body.inputs[0]
+        wide = isinstance(op, Op) and op.flattens and x.area > 1
+        if wide and invoke.name in interface(self.block).channels:
+            message = f"`{op.name}` of {x} depends on the input's size"
+            raise Invalid("E023", message, TWO_ROWS, place=invoke.place)
 
     def arguments(self, invoke: Invoke) -> dict[str, Value]:
         values = {}

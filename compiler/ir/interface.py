@@ -60,6 +60,8 @@ class Interface:
     """Inputs whose channels the code mentions."""
     used: tuple[str, ...]
     """Inputs that the code computes with."""
+    cells: frozenset[str]
+    """Calls and steps that are seen to give a map of one cell, or a vector."""
     terms: int
     """Of the channels of all steps."""
 
@@ -174,6 +176,7 @@ class _Analysis:
         }
         self.passed: dict[str, tuple[tuple[str, Node], ...]] = {}
         self.handed: list[Argument] = []
+        self.cells: set[str] = set()
         self.terms = 0
 
     def interface(self) -> Interface:
@@ -183,6 +186,10 @@ class _Analysis:
                     self.invoke(invoke, optional=step.when is not None)
                 first = self.channels.get(step.first)
                 self.step_channels(step.name, step.call.name, step.when, first)
+            if step.call.name in self.cells and (step.when is None or step.first in self.cells):
+                self.cells.add(step.name)
+            else:
+                self.cells.discard(step.name)
             self.check_size(step)
         mentioned = list(self.mentioned())
         self.check_whole()
@@ -193,6 +200,7 @@ class _Analysis:
         return Interface(
             self.block, arguments, self.channels, self.passed,
             tuple(x for x in inputs if x in sized), tuple(x for x in inputs if x in used),
+            frozenset(self.cells),
             self.terms,
         )  # fmt: skip
 
@@ -231,8 +239,18 @@ class _Analysis:
         arguments = {p.name: p.default or none for p in invoke.target.parameters if not p.required}
         arguments |= {name: with_channels(node, self.channels) for name, node in passed}
         output = called_channels(invoke.target, arguments, inputs)
+        fed = all(operand.name in self.cells for operand in invoke.operands)
+        if isinstance(invoke.target, Op) and invoke.target.flattens and fed:
+            output = inputs[0]
+        if self.gives_one_cell(invoke, fed):
+            self.cells.add(invoke.name)
         if output is not None:
             self.channels[invoke.name] = output
+
+    def gives_one_cell(self, invoke: Invoke, fed: bool) -> bool:
+        if isinstance(invoke.target, Block):
+            return invoke.target.steps[-1].name in interface(invoke.target).cells
+        return invoke.target.one_cell(dict(invoke.arguments), fed)
 
     def check_whole(self) -> None:
         """Raises `SpecError` (E023) where steps may give a fraction for a whole number."""
@@ -385,8 +403,6 @@ def _spelled(node: Node, step: str, channels: Mapping[str, Node]) -> Iterator[No
             message, hint = f"`{child.id}.channels` depends on the input's size", TWO_ROWS
         elif isinstance(child, ex.Call) and child.function not in PYTHON_FUNCTIONS:
             message = f"generated code has no `{child.function}`"
-        elif isinstance(child, ex.Binary) and child.operator == "/":
-            message = "generated code does no division into fractions"
         if message is not None:
             raise SpecError([Problem("E023", message, child.place, hint)])
         yield from ex.walk(channels[child.id]) if isinstance(child, ex.Attribute) else (child,)

@@ -161,6 +161,10 @@ class Cost:
     """Elementwise and pooling operations, which are not MACs."""
 
 
+def _kept(given: Mapping[str, Node], fed: bool) -> bool:
+    return fed
+
+
 def _none(a: Arguments, y: Tensor, *inputs: Tensor) -> int:
     return 0
 
@@ -181,6 +185,11 @@ class Op:
     channels: str | None
     """The output's channels as an expression. None where they depend on the input's size, so that
     what follows works at the declared size alone."""
+    flattens: bool = False
+    """Whether its channels are those of its input where that is of one cell."""
+    one_cell: Callable[[Mapping[str, Node], bool], bool] = _kept
+    """one_cell(arguments, fed) -> whether a step sees that it gives a map of one cell, or a vector;
+    `fed` says so of all its inputs. `arguments` are those that the step gives."""
     divisor: str | None = None
     """The parameter that must divide the channels of input and output."""
     cuts: tuple[str, ...] = ()

@@ -196,6 +196,9 @@ class Maker:
         other = self.flag(scope, depth - 1)
         return str(self.pick(plain, plain, f"not {plain}", f"({plain}) and {other}"))
 
+    def fractions(self, scope: Scope) -> list[str]:
+        return [f"{name} / {self.pick(2, 3, 8)}" for name in (*scope.floats, *scope.ints)]
+
     def optional_int(self, scope: Scope) -> Any:
         return self.int(scope) if self.chance(0.8) else 2
 
@@ -267,9 +270,9 @@ class Maker:
         if op == "channel_shuffle":
             given = {"groups": self.pick(1, 2, 2, 3, 4, self.int(scope))}
         if op == "dropout":
-            given = {"rate": self.pick(0, 0.2, 0.5, *scope.floats)}
+            given = {"rate": self.pick(0, 0.2, 0.5, *scope.floats, *self.fractions(scope))}
         if op == "rescale":
-            given = {"scale": self.pick(2, 0.5, -1, *scope.floats)}
+            given = {"scale": self.pick(2, 0.5, -1, *scope.floats, *self.fractions(scope))}
             given |= {"offset": self.pick(-1, 0.25)} if self.chance(0.5) else {}
         if op == "dense":
             given = self.common({"units": self.int(scope, 2)}, scope)

@@ -15,6 +15,7 @@ from archc.compiler.ir.ops.parts import (
     integer,
     need_divisible,
     need_map,
+    of_kernel,
     pair,
     parameter,
     window,
@@ -77,6 +78,7 @@ _CONV2D = Op(
     ),
     macs=lambda a, y, x: y.size * _conv2d_fans(a, y, x)[0],
     sized=("x",),
+    one_cell=of_kernel,
     fresh=True,
 )
 
@@ -113,6 +115,7 @@ _DEPTHWISE_CONV2D = Op(
     weights=(_depthwise_kernel("weight", "kernel"), bias()),
     macs=lambda a, y, x: y.size * prod(pair(a["kernel"])),
     sized=("x",),
+    one_cell=of_kernel,
     fresh=True,
 )
 
@@ -147,6 +150,7 @@ _SEPARABLE_CONV2D = Op(
     ),
     macs=_separable_macs,
     sized=("x",),
+    one_cell=of_kernel,
     fresh=True,
 )
 

@@ -7,6 +7,7 @@ from archc.compiler.ir.ops.parts import (
     BIAS,
     INIT,
     MAX_CHANNELS,
+    always,
     bias,
     elements,
     integer,
@@ -47,6 +48,7 @@ _DENSE = Op(
         bias(),
     ),
     macs=lambda a, y, x: x.channels * y.channels,
+    one_cell=always,
     sized=("x",),
     fresh=True,
 )

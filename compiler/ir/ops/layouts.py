@@ -7,10 +7,12 @@ from math import prod
 from archc.compiler.ir.network import Arguments, Op, Tensor
 from archc.compiler.ir.ops.parts import (
     MAX_CHANNELS,
+    always,
     four,
     integer,
     need_divisible,
     need_map,
+    never,
     parameter,
     strides,
 )
@@ -80,6 +82,7 @@ LAYOUTS = (
         parameters=(parameter("padding", "sides", "rows and columns of zeros", fixed=True),),
         shape=_zero_pad_shape,
         channels="x.channels",
+        one_cell=never,
     ),
     Op(
         name="crop2d",
@@ -87,12 +90,15 @@ LAYOUTS = (
         parameters=(parameter("cropping", "sides", "rows and columns to drop", fixed=True),),
         shape=_crop_shape,
         channels="x.channels",
+        one_cell=never,
     ),
     Op(
         name="flatten",
         doc="A feature map as a vector, ordered by row, column, channel in every backend.",
         shape=lambda a, x: Tensor(x.size, strides=strides(x)),
         channels=None,
+        flattens=True,
+        one_cell=always,
     ),
     Op(
         name="reshape",
@@ -102,6 +108,7 @@ LAYOUTS = (
         ),
         shape=_reshape_shape,
         channels=None,
+        one_cell=never,
     ),
     Op(
         name="slice",

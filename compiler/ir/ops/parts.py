@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from archc.compiler.ir.network import Arguments, Parameter, Tensor, WeightRule
 from archc.compiler.ir.padding import output_size
-from archc.compiler.language.expressions import Literal, Value
+from archc.compiler.language.expressions import Literal, Node, Value, compact
 from archc.compiler.language.problems import Invalid, Place, Source
 from archc.compiler.language.values import Type
 
@@ -80,6 +81,20 @@ def window(a: Arguments, x: Tensor, channels: int, what: str) -> Tensor:
     )
     strides = (x.strides[0] * stride[0], x.strides[1] * stride[1])
     return Tensor(channels, height, width, strides)
+
+
+def of_kernel(given: Mapping[str, Node], fed: bool) -> bool:
+    """Whether a window is seen to leave one cell where there is one: it is no larger itself."""
+    kernel = given.get("kernel")
+    return fed and isinstance(kernel, Literal) and compact(kernel.value) == 1
+
+
+def never(given: Mapping[str, Node], fed: bool) -> bool:
+    return False
+
+
+def always(given: Mapping[str, Node], fed: bool) -> bool:
+    return True
 
 
 def strides(x: Tensor, height: int | None = None, width: int | None = None) -> tuple[int, int]:

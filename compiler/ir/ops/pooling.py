@@ -6,7 +6,17 @@ from functools import partial
 from math import prod
 
 from archc.compiler.ir.network import Arguments, Op, Tensor
-from archc.compiler.ir.ops.parts import KERNEL, STRIDE, need_map, pair, parameter, strides, window
+from archc.compiler.ir.ops.parts import (
+    KERNEL,
+    STRIDE,
+    always,
+    need_map,
+    of_kernel,
+    pair,
+    parameter,
+    strides,
+    window,
+)
 
 _PADDING = parameter(
     "padding", "pool_padding", "what is added around the input", "same", fixed=True
@@ -19,6 +29,7 @@ _pool2d = partial(
     shape=lambda a, x: window(a, x, x.channels, "pooling"),
     channels="x.channels",
     other=lambda a, y, x: y.size * prod(pair(a["kernel"])),
+    one_cell=of_kernel,
 )
 
 
@@ -35,6 +46,7 @@ _global_pool2d = partial(
     shape=_global_shape,
     channels="x.channels",
     other=lambda a, y, x: x.size,
+    one_cell=always,
 )
 
 POOLING = (
