@@ -64,6 +64,29 @@ network:
 """,
         {"eight": "ab", "four": "a"},
     ),
+    # What decides the code of a block may come from its calls, where it is the same in all of them.
+    "arguments that decide the code": (
+        """\
+params: {init: {type: initializer, default: lecun_uniform}}
+blocks:
+  inner:
+    params: {out: int, init: initializer, over: axes, pads: {type: pool_padding, default: same}}
+    steps:
+      - a: conv2d(x, out, kernel=3, init=init)
+      - b: max_pool2d(a, kernel=3, stride=2, padding=pads)
+      - c: b - mean(b, over)
+  outer:
+    params: {out: int, init: {type: initializer, default: he_normal}}
+    steps:
+      - y: inner(x, out, init, space)
+        when: out > 2
+network:
+  - {block: outer, name: first, out: 4, init: init}
+  - {block: outer, name: left_out, out: 2, init: init}
+  - {block: inner, out: 8, init: init, over: space}
+""",
+        {"first": "y.ay.by.c_righty.c", "inner": "abc_rightc"},
+    ),
     # `/` is Python's: 2.5 rounds to 2, and a half of a kept number is one of the model.
     "fractions, and maps of one cell that are flattened": (
         """\
@@ -113,7 +136,7 @@ def test_the_steps_that_are_there_are_the_same_everywhere(what: str, tmp_path: P
     path = tmp_path / "net.yaml"
     path.write_text(HEAD + text)
     net = load(path)
-    steps = [layer.path.split(".") for layer in net.layers if "." in layer.path]
+    steps = [layer.path.split(".", 1) for layer in net.layers if "." in layer.path]
     found = {row: "".join(step for r, step in steps if r == row) for row in expected}
     assert found == expected
     assert not compare(net, backends.names(), numeric=True).differences

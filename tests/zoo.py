@@ -187,9 +187,8 @@ def _network(row: Mapping[str, str], params: Mapping[str, str], case: Case, **gi
 
 
 def _open(case: Case) -> dict[str, str]:
-    """The arguments that may be parameters of a block: those that need not be written out."""
-    fixed = {p.name for p in CATALOGUE[case.op].parameters if p.fixed}
-    return {name: value for name, value in case.arguments.items() if name not in fixed}
+    """The arguments that may be parameters of a block."""
+    return dict(case.arguments)
 
 
 def _types(case: Case) -> dict[str, str]:

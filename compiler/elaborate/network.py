@@ -9,7 +9,7 @@ from archc.compiler.bind.program import SIDES, Program
 from archc.compiler.bind.settings import Settings
 from archc.compiler.elaborate.elaborator import elaborator_for
 from archc.compiler.elaborate.origins import Origins
-from archc.compiler.elaborate.rows import Output, Rows, check_known, unused
+from archc.compiler.elaborate.rows import Output, Rows, check_known, unused, varying
 from archc.compiler.ir.network import Network, Parameter, Tensor
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.expressions import Definition, Node, Value
@@ -51,6 +51,7 @@ def _rows(values: _Values) -> Rows:
         values.origins.report("E011", message, spec.key_place("network"), hint)
     if not values.problems:
         values.origins.tell(unused(rows.rows))
+        values.origins.tell(varying(rows.rows))
     return rows
 
 

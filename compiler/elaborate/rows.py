@@ -10,7 +10,7 @@ from archc.compiler.bind.rows import REPEAT, RowTemplate
 from archc.compiler.elaborate.elaborator import Elaborator, check_ops, reaching
 from archc.compiler.elaborate.kept import decided, sizes_tested
 from archc.compiler.elaborate.origins import Origins
-from archc.compiler.ir.interface import called_channels, placed, resolved, spellable
+from archc.compiler.ir.interface import called_channels, pinned, placed, resolved, spellable
 from archc.compiler.ir.network import Block, Body, Call, Op, Row, Tensor, Turn
 from archc.compiler.ir.whole import fraction
 from archc.compiler.language import expressions as ex
@@ -331,7 +331,7 @@ class Rows:
         """Whether an argument has to be known at compile time."""
         target = template.target
         # A size that is compared: whoever makes the model may write it in several ways.
-        fixed = target.parameter[name].fixed or any(sizes_tested(node, self.kinds))
+        fixed = name in pinned(target) or any(sizes_tested(node, self.kinds))
         return fixed or _decides_a_let(target, name) or not spellable(node)
 
     def check_undecided(
@@ -398,6 +398,37 @@ def unused(rows: Sequence[Row]) -> Iterator[Problem]:
             message = f"the network's output does not depend on `{name}`"
             hint = "a tap is for what is on the way to the output; take from it with `from`"
         yield Problem("E039", message, place, hint)
+
+
+def varying(rows: Iterable[Row]) -> Iterator[Problem]:
+    """Rows that give another value than one above for what decides the code of a block (E023)."""
+    first: dict[tuple[Op | Block, str], tuple[Value, Row]] = {}
+    seen: set[Body] = set()
+    for row in rows:
+        pending, problem = [row.call.body], None
+        while pending:
+            body = pending.pop()
+            if body not in seen:
+                seen.add(body)
+                pending += [call.body for call in body.calls]
+                problem = problem or _other_pin(body, row, first)
+        if problem is not None:
+            yield problem
+
+
+def _other_pin(
+    body: Body, row: Row, first: dict[tuple[Op | Block, str], tuple[Value, Row]]
+) -> Problem | None:
+    block = body.target
+    for name in sorted(pinned(block)) if isinstance(block, Block) else ():
+        value = body.arguments[name]
+        before, above = first.setdefault((block, name), (value, row))
+        if before != value:
+            what = f"`{name}` of `{block.name}` decides what its code is"
+            message = f"{what}, and is `{show(value)}` here but `{show(before)}` above"
+            hint = "give it the same value in all calls, or write a block for each value"
+            return Problem("E023", message, row.place, hint).also(("the row above", above.place))
+    return None
 
 
 def _not_at_the_end(template: RowTemplate, end: Node) -> SpecError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from archc.compiler.ir.interface import pinned
 from archc.compiler.ir.network import Block, Body, Invoke, Op, Tensor
 from archc.compiler.ir.ops.elementwise import ACTIVATION
 from archc.compiler.language import expressions as ex
@@ -28,7 +29,24 @@ def check_serves(block: Block) -> Block:
         message = f"{where}`{block.name}` works out `{let}` for each call, and so is no activation"
         hint = f"write out `{let}` in the steps that use it, without `let`"
         raise Invalid("E049", message, hint)
+    for owner in _reached_blocks(block):
+        for name in sorted(pinned(owner)):
+            where = "" if owner is block else f"`{owner.name}` in "
+            message = f"{where}`{block.name}` leaves `{name}` to its calls, and so is no activation"
+            raise Invalid("E049", message, f"write out `{name}` in the steps that use it")
     return block
+
+
+def _reached_blocks(block: Block) -> Iterator[Block]:
+    """A block and those that it calls."""
+    found = {block: None}
+    pending = [block]
+    while pending:
+        owner = pending.pop()
+        yield owner
+        called = dict.fromkeys(owner.called())
+        pending += [target for target in called if target not in found][::-1]
+        found.update(called)
 
 
 def _worked_out(block: Block) -> Iterator[tuple[Block, str]]:
@@ -36,14 +54,7 @@ def _worked_out(block: Block) -> Iterator[tuple[Block, str]]:
 
     Code that gets an activation as an argument knows its channels, and no more about it.
     """
-    found = {block: None}
-    pending = [block]
-    while pending:
-        owner = pending.pop()
-        yield from ((owner, name) for name, _ in owner.lets)
-        called = dict.fromkeys(owner.called())
-        pending += [target for target in called if target not in found][::-1]
-        found.update(called)
+    yield from ((owner, name) for owner in _reached_blocks(block) for name, _ in owner.lets)
 
 
 def check_shape(block: Block, body: Body) -> Body:

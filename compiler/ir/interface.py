@@ -221,9 +221,10 @@ class _Analysis:
     def invoke(self, invoke: Invoke, optional: bool) -> None:
         passed = list(invoke.arguments)
         for name, node in passed:
-            if invoke.target.parameter[name].fixed and not isinstance(node, ex.Literal):
-                message = f"`{name}` of `{invoke.target.name}` cannot vary between calls of a block"
-                hint = "write it out, or give it under `defaults`"
+            handed = isinstance(node, ex.Name) and node.id in self.block.parameter
+            if name in pinned(invoke.target) and not (handed or isinstance(node, ex.Literal)):
+                message = f"`{name}` of `{invoke.target.name}` cannot be worked out in a block"
+                hint = "write it out, or name a parameter of the block, the same in all its calls"
                 raise SpecError([Problem("E023", message, node.place, hint)])
         if isinstance(invoke.target, Block):
             callee = interface(invoke.target)
@@ -356,6 +357,22 @@ def _resolved(block: Block) -> frozenset[str]:
     mentioned = (name for node in nodes for name in ex.names(node))
     names = closure(mentioned, lambda name: ex.names(lets[name]) if name in lets else ())
     return frozenset(names.keys() & block.parameter.keys())
+
+
+def pinned(target: Op | Block) -> frozenset[str]:
+    """Parameters that decide what the code looks like, and so are the same in all calls."""
+    if not isinstance(target, Block):
+        return frozenset(p.name for p in target.parameters if p.fixed)
+    kept = vars(target)
+    if "pinned" not in kept:
+        handed = (
+            node.id
+            for _, invoke in target.invokes()
+            for name, node in invoke.arguments
+            if isinstance(node, ex.Name) and name in pinned(invoke.target)
+        )
+        kept["pinned"] = frozenset(handed) & target.parameter.keys()
+    return kept["pinned"]  # type: ignore[no-any-return]
 
 
 def _may_be_a_block(invoke: Invoke) -> bool:

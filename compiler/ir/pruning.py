@@ -1,9 +1,9 @@
 """From a network to the same network, whose blocks have no parameter that no call varies.
 
 In: a network, elaborated. Out: one whose blocks lack the parameters that every call leaves at their
-default, paddings that every call gives alike, and the steps that are left out then. A block that is
-named where an activation belongs stays as it is, with all that it calls: whoever makes a model may
-give another in its place. So does what a kept parameter may reach.
+default, paddings that every call gives alike, what decides their code, and the steps that are left
+out then. A block that is named where an activation belongs stays as it is, with all that it calls:
+whoever makes a model may give another in its place. So does what a kept parameter may reach.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 
 from archc.compiler.ir.folding import folded, truth
+from archc.compiler.ir.interface import pinned
 from archc.compiler.ir.network import Block, Body, Call, Invoke, Network, Op, Parameter, Row, Step
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.closure import closure
@@ -38,7 +39,7 @@ _NOTHING = _Fixed()
 
 def pruned(network: Network) -> Network:
     """`network` without what no call of a block varies. It computes the same."""
-    pruner = _Pruner(_fixed(network))
+    pruner = _Pruner(_fixed(network), network.defaults)
     return replace(network, rows=tuple(map(pruner.row, network.rows)))
 
 
@@ -52,7 +53,13 @@ def _fixed(network: Network) -> dict[Op | Block, _Fixed]:
         if isinstance(body.target, Block) and body.target not in serving:
             calls.setdefault(body.target, []).append(body)
     every = {block: _of(network, block, opened, bodies) for block, bodies in calls.items()}
-    return {block: fixed for block, fixed in every.items() if _can_end(block, fixed)}
+    whole = {b: f if _can_end(b, f) else _pins(b, f) for b, f in every.items()}
+    return {block: fixed for block, fixed in whole.items() if fixed != _NOTHING}
+
+
+def _pins(block: Block, fixed: _Fixed) -> _Fixed:
+    """Of what is fixed, that which decides the code of the block."""
+    return _Fixed({n: node for n, node in fixed.constants.items() if n in pinned(block)})
 
 
 def _of(network: Network, block: Block, opened: Open, bodies: list[Body]) -> _Fixed:
@@ -60,7 +67,8 @@ def _of(network: Network, block: Block, opened: Open, bodies: list[Body]) -> _Fi
     constants = {
         p.name: ex.Literal(given[0].get(p.name), _NOWHERE)
         for p in block.parameters
-        if (block, p.name) not in opened and _is_fixed(network, block, p, given)
+        if p.name in pinned(block)
+        or ((block, p.name) not in opened and _is_fixed(network, block, p, given))
     }
     always = frozenset(
         p.name
@@ -165,8 +173,13 @@ def _steps(block: Block, fixed: _Fixed) -> tuple[list[Step], dict[str, str]]:
 class _Pruner:
     """The same calls and blocks without what is fixed; each is made once."""
 
-    def __init__(self, fixed: Mapping[Op | Block, _Fixed]) -> None:
-        self.fixed = fixed
+    def __init__(
+        self, fixed: Mapping[Op | Block, _Fixed], defaults: Mapping[str, Mapping[str, Value]]
+    ) -> None:
+        self.fixed, self.defaults = fixed, defaults
+        self.uncalled: dict[tuple[Block, tuple[Node, ...]], Block] = {}
+        """Blocks as a step says that no call makes, but an argument of the model may, by what the
+        step gives for their pinned parameters."""
         self.blocks: dict[Block, Block] = {}
         self.bodies: dict[Body, Body] = {}
 
@@ -193,13 +206,36 @@ class _Pruner:
         if not isinstance(target, Block):
             return target
         if target not in self.blocks:
-            self.blocks[target] = self.block(target)
+            self.blocks[target] = self.block(target, self.of(target))
         return self.blocks[target]
 
-    def block(self, block: Block) -> Block:
-        fixed = self.of(block)
+    def pins(self, target: Block, invoke: Invoke, said: Mapping[str, Node]) -> dict[str, Node]:
+        """What a step gives for the parameters that decide the target's code."""
+        given, usual = dict(invoke.arguments), self.defaults.get(target.name, {})
+        found = {}
+        for name in sorted(pinned(target)):
+            own = ex.Literal(usual.get(name), _NOWHERE) if name in usual else None
+            node = given.get(name) or own or target.parameter[name].default
+            found[name] = _told(node or ex.Literal(None, _NOWHERE), said)
+        return found
+
+    def called(
+        self, invoke: Invoke, said: Mapping[str, Node]
+    ) -> tuple[Op | Block, Mapping[str, Node]]:
+        """The target of a step's call, and the parameters that it has no more."""
+        target, constants = invoke.target, self.of(invoke.target).constants
+        pins = self.pins(target, invoke, said) if isinstance(target, Block) else {}
+        if isinstance(target, Op) or all(constants.get(n) == node for n, node in pins.items()):
+            return self.target(target), constants
+        key = (target, tuple(pins.values()))
+        if key not in self.uncalled:
+            self.uncalled[key] = self.block(target, _Fixed(pins))
+        return self.uncalled[key], pins
+
+    def block(self, block: Block, fixed: _Fixed) -> Block:
         targets = [invoke.target for _, invoke in block.invokes()]
-        if fixed == _NOTHING and all(self.target(target) is target for target in targets):
+        left = all(self.target(t) is t and (isinstance(t, Op) or not pinned(t)) for t in targets)
+        if fixed == _NOTHING and left:
             return block
         steps, instead = _steps(block, fixed)
         said = {**fixed.constants, **_channels(instead)}
@@ -222,7 +258,7 @@ class _Pruner:
     def invoke(
         self, invoke: Invoke, said: Mapping[str, Node], instead: Mapping[str, str]
     ) -> Invoke:
-        fixed = self.of(invoke.target).constants
+        target, fixed = self.called(invoke, said)
         operands = tuple(
             self.invoke(operand, said, instead)
             if isinstance(operand, Invoke)
@@ -232,7 +268,6 @@ class _Pruner:
         arguments = tuple(
             (name, _told(node, said)) for name, node in invoke.arguments if name not in fixed
         )
-        target = self.target(invoke.target)
         return replace(invoke, target=target, operands=operands, arguments=arguments)
 
 
