@@ -327,9 +327,13 @@ class Maker:
         """Parameters of a block, by kind."""
         found: dict[str, list[str]] = {}
         block["params"] = {}
-        defaults = {"int": 2, "size": 3, "bool": "false", "activation": "relu", "float": 0.5}
+        defaults = {
+            **{"int": 2, "size": 3, "bool": "false", "activation": "relu", "float": 0.5},
+            **{"initializer": "lecun_normal", "pool_padding": "zeros", "axes": "space"},
+        }
         for _ in range(self.pick(1, 2, 3, 4)):
-            kind = self.pick("int", "int", "bool", "activation", "size", "float")
+            plain = ("int", "int", "bool", "activation", "size", "float") * 2
+            kind = self.pick(*plain, *(() if constant else ("initializer", "pool_padding", "axes")))
             name = self.name("param")
             given = {"type": kind, "default": defaults[kind]}
             block["params"][name] = given if constant or self.chance(0.6) else kind
@@ -395,7 +399,11 @@ class Maker:
         self, op: str, given: dict[str, Any], kinds: dict[str, list[str]]
     ) -> dict[str, Any]:
         """The arguments, with some left to the block's parameters."""
-        for key, kind in (("kernel", "size"), ("act", "activation"), ("bias", "bool")):
+        pads = "pool_padding" if op in ("max_pool2d", "avg_pool2d") else "padding"
+        for key, kind in (
+            *(("kernel", "size"), ("act", "activation"), ("bias", "bool")),
+            *(("init", "initializer"), ("padding", pads), ("over", "axes")),
+        ):
             if key in given and kinds.get(kind) and self.chance(0.6):
                 given[key] = self.random.choice(kinds[kind])
         if op == "activation" and kinds.get("activation") and self.chance(0.2):
@@ -418,6 +426,9 @@ class Maker:
             "size": lambda: self.pick(1, 3, [3, 1], 5),
             "bool": lambda: self.flag(scope),
             "activation": self.act,
+            "initializer": lambda: "he_normal",
+            "pool_padding": lambda: self.pick("zeros", "zeros", "valid"),
+            "axes": lambda: "space",
             "float": lambda: self.pick(0.25, 1, 2.5, *scope.floats),
         }
         return values[kind]()
