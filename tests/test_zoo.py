@@ -388,7 +388,7 @@ MISTAKES = [
     (SPEC, f"{CELL}hard_swish", f"{CELL}relu", "blocks.6"),
     (SPEC, "act: hard_swish, stride: 2}", "act: relu, stride: 2}", "blocks.0"),
     (SPEC, "dropout\n    act: hard_swish", "dropout\n    act: relu", "classifier"),
-    (BLOCKS, "(expand, hard_sigmoid)", "(expand, sigmoid)", "blocks.0"),
+    (BLOCKS, "default: hard_sigmoid", "default: sigmoid", "blocks.0"),
     (BLOCKS, RESIDUAL, f"{RESIDUAL} and out != 40", "blocks.4"),
 ]
 

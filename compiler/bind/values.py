@@ -144,7 +144,8 @@ class ValueBinder(Reporter):
             hint = hint or choices(kind.words) + _OR.get(expected.kind, "")
             self.report(code, message, node.place, hint)
         else:
-            hint = suggest(node.id, [*scope.names(), *ex.WORDS])
+            words = ex.WORDS if expected.kind in ("any", "bool") else ("none",)
+            hint = suggest(node.id, [*scope.names(), *words])
             if node.id in scope.turns:
                 hint = f"`{node.id}.index` counts from 0, and `{node.id}.count` says how far"
             known = ("true", "false") if expected.kind == "bool" else scope.values

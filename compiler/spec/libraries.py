@@ -85,6 +85,8 @@ def _difference(name: str, old: BlockSpec, new: BlockSpec) -> tuple[str, Place] 
         return f"the replaced `{name}` takes the tensors {tensors}", new.key_place("inputs")
     for index, (key, wanted) in enumerate(old.params.items()):
         given = list(new.params.items())[index : index + 1]
+        if not given and (wanted.default is not None or wanted.type.optional):
+            return None  # a call that gives it is told so
         if [k for k, _ in given] != [key]:
             message = f"parameter {index + 1} of the replaced `{name}` is `{key}`"
             return message, given[0][0].place if given else new.key_place("params")
