@@ -6,7 +6,7 @@ Canonical are PyTorch's names of arrays below archc's path of the layer, and PyT
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from math import prod
@@ -141,6 +141,9 @@ class Storage:
     """Whether its names and layouts are archc's own, which the neutral format has too."""
     counters: tuple[str, ...] = ()
     """How names end of what its files hold besides weights."""
+    named: Callable[[Collection[Tensor], Arrays], Arrays] = lambda wanted, arrays: arrays
+    """named(the network's tensors, a file's arrays) -> the arrays, with the names of those that the
+    file only numbers, and which the network alone can tell."""
 
 
 ROOM = 8, 2**28

@@ -90,6 +90,8 @@ EXAMPLES: list[tuple[str, list[Tensor], dict[str, Any], tuple[int, ...], list[in
     ("dense", [VECTOR], {"units": 10, "bias": False}, (10,), [200], 200, 0),
     ("batch_norm", [MAP], {}, (6, 10, 12), [6, 6, 6, 6], 0, 720),
     ("batch_norm", [VECTOR], {}, (20,), [20, 20, 20, 20], 0, 20),
+    ("batch_norm", [MAP], {"scale": False}, (6, 10, 12), [6, 6, 6], 0, 720),
+    ("batch_norm", [MAP], {"scale": False, "offset": False}, (6, 10, 12), [6, 6], 0, 720),
     ("activation", [MAP], {"act": "relu"}, (6, 10, 12), [], 0, 720),
     ("max_pool2d", [MAP], {"kernel": 3, "stride": 2}, (6, 5, 6), [], 0, 180 * 9),
     ("avg_pool2d", [MAP], {"kernel": 2, "padding": "valid"}, (6, 9, 11), [], 0, 594 * 4),

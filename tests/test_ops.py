@@ -151,7 +151,10 @@ def separable_conv2d(x: Array, a: Mapping[str, Any], depthwise: Array, *pointwis
 
 def batch_norm(x: Array, a: Mapping[str, Any], *weights: Array) -> Array:
     shape = (-1, 1, 1) if x.ndim == 4 else (-1,)
-    scale, offset, mean, variance = (array.reshape(shape) for array in weights)
+    every = [array.reshape(shape) for array in weights]
+    scale = every.pop(0) if a["scale"] else 1.0
+    offset = every.pop(0) if a["offset"] else 0.0
+    mean, variance = every
     return (x - mean) / np.sqrt(variance + a["epsilon"]) * scale + offset
 
 

@@ -367,6 +367,31 @@ def test_a_wrong_type_in_other_files(run: Run, tiny: Net) -> None:
     assert "left/bias is float16" in refused(run, "a.weights.h5")
 
 
+PARTS = """\
+archc: 1
+name: Parts
+input: {channels: 3, height: 4, width: 4}
+network:
+  - {block: batch_norm, name: both}
+  - {block: batch_norm, name: unscaled, scale: false}
+  - {block: batch_norm, name: unshifted, offset: false}
+  - {block: batch_norm, name: neither, scale: false, offset: false}
+"""
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_batch_norms_without_a_scale_or_an_offset(ending: str, run: Run) -> None:
+    """Keras numbers the arrays of a layer, and a missing one moves the others."""
+    Path("parts.yaml").write_text(PARTS)
+    net = archc.load("parts.yaml")
+    weights = given(net)
+    for source, target in ((f"a.{ending}", "b.pt"), ("a.safetensors", f"c.{ending}")):
+        save(net, weights, source)
+        code, _, err = run("convert", source, target, "--spec", "parts.yaml")
+        assert (code, err) == (0, "")
+        assert bits(open_(net, target)) == bits(weights)
+
+
 def test_missing_statistics_of_batch_norms(run: Run, tiny: Net) -> None:
     torch.save(dict(tiny.build("torch").named_parameters()), "a.pt")
     assert refused(run, "a.pt") == (

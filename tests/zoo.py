@@ -115,6 +115,9 @@ def _of_one() -> Iterator[Case]:
         yield Case("batch_norm", {}, (operand,))
         yield Case("batch_norm", {"epsilon": "0.01", "decay": "0.9"}, (operand,))
         yield Case("batch_norm", {"epsilon": "1", "decay": "0"}, (operand,))
+        for scale, offset in product(("true", "false"), repeat=2):
+            yield Case("batch_norm", {"scale": scale, "offset": offset}, (operand,))
+        yield Case("batch_norm", {"scale": "false"}, (operand,))
         yield Case("dropout", {"rate": "0.25"}, (operand,))
         yield Case("dropout", {"rate": "0"}, (operand,))
         yield Case("rescale", {"scale": "1 / 127.5", "offset": "-1"}, (operand,))

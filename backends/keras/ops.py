@@ -98,6 +98,12 @@ def _dense(call: OpCall) -> Apply:
     return _layer(call, "Dense", call["units"], **named)
 
 
+def _batch_norm(call: OpCall) -> Apply:
+    named: dict[str, Expression] = {"momentum": call["decay"], "epsilon": call["epsilon"]}
+    named |= call.switched(scale="scale", center="offset")
+    return _layer(call, "BatchNormalization", **named)
+
+
 def _pool(class_name: str) -> Spelling:
     def spell(call: OpCall) -> Apply:
         if call.is_("padding", "zeros"):
@@ -166,9 +172,7 @@ OPS: Mapping[str, Spelling] = MappingProxyType(
         "depthwise_conv2d": _depthwise,
         "separable_conv2d": _separable,
         "dense": _dense,
-        "batch_norm": lambda call: _layer(
-            call, "BatchNormalization", momentum=call["decay"], epsilon=call["epsilon"]
-        ),
+        "batch_norm": _batch_norm,
         "activation": _activation,
         "max_pool2d": _pool("MaxPooling2D"),
         "avg_pool2d": _pool("AveragePooling2D"),

@@ -161,6 +161,20 @@ class BatchNorm(nn.BatchNorm2d):
         """Accept every rank."""
 
 
+def with_affine(
+    norm: nn.BatchNorm1d | nn.BatchNorm2d,
+    scale: bool = True,
+    offset: bool = True,
+) -> nn.BatchNorm1d | nn.BatchNorm2d:
+    """`norm` with a scale, an offset, both or neither."""
+    if not scale:
+        norm.register_parameter("weight", None)
+    if not offset:
+        norm.register_parameter("bias", None)
+    norm.affine = scale and offset
+    return norm
+
+
 class Softmax(nn.Softmax):
     """Softmax over the channels."""
 

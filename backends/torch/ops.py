@@ -126,7 +126,12 @@ def _dense(call: OpCall) -> Layer:
 
 def _batch_norm(call: OpCall) -> Expression:
     name = BATCH_NORMS.get(call.ranks, "BatchNorm")
-    return call.apply(name, call.in_channels, eps=call["epsilon"], momentum=_momentum(call))
+    alike = call.arguments["scale"] == call.arguments["offset"]
+    named: dict[str, Expression] = {"eps": call["epsilon"], "momentum": _momentum(call)}
+    named |= call.switched(affine="scale") if alike else {}
+    made = call.apply(name, call.in_channels, **named)
+    parts = call.switched(scale="scale", offset="offset")
+    return made if alike else call.apply("with_affine", made, **parts)
 
 
 def _momentum(call: OpCall) -> str:

@@ -253,6 +253,9 @@ class Maker:
             given = self.window(scope, pool=True)
         if op == "batch_norm" and self.chance(0.3):
             given = {"epsilon": self.pick(1e-5, 1e-3, 0.01), "decay": self.pick(0.9, 0.99)}
+        if op == "batch_norm":
+            parts = [part for part in ("scale", "offset") if self.chance(0.25)]
+            given |= {part: self.pick("true", "false", *scope.flags) for part in parts}
         if op == "activation":
             given = {"act": self.act()}
         if op.startswith("global") and self.chance(0.4):

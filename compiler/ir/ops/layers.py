@@ -54,26 +54,34 @@ _DENSE = Op(
 )
 
 
-def _per_channel(name: str, role: str, initializer: str, trainable: bool = True) -> WeightRule:
+def _per_channel(
+    name: str, role: str, initializer: str, switch: str | None = None, trainable: bool = True
+) -> WeightRule:
     return WeightRule(
         name=name,
         role=role,
         axes=("C",),
         shape=lambda a, y, x: (x.channels,),
         initializer=initializer,
+        switch=switch,
         trainable=trainable,
     )
 
 
 _BATCH_NORM = Op(
     name="batch_norm",
-    doc="Batch normalisation of each channel, with scale and offset.",
-    parameters=(_EPSILON, _DECAY),
+    doc="Batch normalisation of each channel.",
+    parameters=(
+        _EPSILON,
+        _DECAY,
+        parameter("scale", "bool", "whether a trained factor for each channel follows", True),
+        parameter("offset", "bool", "whether a trained summand for each channel follows", True),
+    ),
     shape=unchanged,
     channels="x.channels",
     weights=(
-        _per_channel("weight", "scale", "ones"),
-        _per_channel("bias", "shift", "zeros"),
+        _per_channel("weight", "scale", "ones", switch="scale"),
+        _per_channel("bias", "shift", "zeros", switch="offset"),
         _per_channel("running_mean", "mean", "zeros", trainable=False),
         _per_channel("running_var", "variance", "ones", trainable=False),
     ),

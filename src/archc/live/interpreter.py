@@ -188,6 +188,11 @@ def _biased(y: Array, w: Weights, name: str = "bias") -> Array:
     return y + _per_channel(w[name], y) if name in w else y
 
 
+def _affine(x: Array, w: Weights) -> Array:
+    """weight * x + bias for each channel, as far as there are such weights."""
+    return _biased(x * _per_channel(w["weight"], x) if "weight" in w else x, w)
+
+
 def _conv2d(a: Given, w: Weights, x: Array) -> Array:
     """y[o] is the sum over the kernel's cells and the channels c of o's group of w[o, c] x[c]."""
     groups = a.get("groups", 1)
@@ -223,10 +228,8 @@ def _dense(a: Given, w: Weights, x: Array) -> Array:
 
 def _batch_norm(a: Given, w: Weights, x: Array) -> Array:
     """weight * (x - mean) / sqrt(variance + epsilon) + bias, for each channel."""
-    mean, variance, scale, offset = (
-        _per_channel(w[name], x) for name in ("running_mean", "running_var", "weight", "bias")
-    )
-    return np.asarray(scale * (x - mean) / np.sqrt(variance + a["epsilon"]) + offset)
+    mean, variance = (_per_channel(w[name], x) for name in ("running_mean", "running_var"))
+    return _affine((x - mean) / np.sqrt(variance + a["epsilon"]), w)
 
 
 def _max_pool2d(a: Given, w: Weights, x: Array) -> Array:
