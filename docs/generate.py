@@ -221,7 +221,7 @@ def bounds(parameter: Parameter) -> str:
     return ", ".join(told)
 
 
-SAMPLE = {"filters": 2, "kernel": (3, 3), "units": 2}
+SAMPLE = {"filters": 2, "kernel": (3, 3), "units": 2, "groups": 2}
 """Arguments with which an op that owns weights can be asked for them."""
 
 

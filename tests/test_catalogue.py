@@ -92,6 +92,11 @@ EXAMPLES: list[tuple[str, list[Tensor], dict[str, Any], tuple[int, ...], list[in
     ("batch_norm", [VECTOR], {}, (20,), [20, 20, 20, 20], 0, 20),
     ("batch_norm", [MAP], {"scale": False}, (6, 10, 12), [6, 6, 6], 0, 720),
     ("batch_norm", [MAP], {"scale": False, "offset": False}, (6, 10, 12), [6, 6], 0, 720),
+    ("layer_norm", [MAP], {}, (6, 10, 12), [6, 6], 0, 720),
+    ("layer_norm", [VECTOR], {"affine": False}, (20,), [], 0, 20),
+    ("group_norm", [MAP], {"groups": 3}, (6, 10, 12), [6, 6], 0, 720),
+    ("group_norm", [MAP], {"groups": 6, "affine": False}, (6, 10, 12), [], 0, 720),
+    ("group_norm", [VECTOR], {"groups": 10}, (20,), [20, 20], 0, 20),
     ("activation", [MAP], {"act": "relu"}, (6, 10, 12), [], 0, 720),
     ("max_pool2d", [MAP], {"kernel": 3, "stride": 2}, (6, 5, 6), [], 0, 180 * 9),
     ("avg_pool2d", [MAP], {"kernel": 2, "padding": "valid"}, (6, 9, 11), [], 0, 594 * 4),
@@ -225,6 +230,11 @@ REFUSED: list[tuple[str, list[Tensor], dict[str, Any], str]] = [
     ("split", [MAP], {"parts": 3, "index": 3}, "E035"),
     ("channel_shuffle", [MAP], {"groups": 4}, "E042"),
     ("channel_shuffle", [VECTOR], {"groups": 4}, "E043"),
+    ("group_norm", [MAP], {"groups": 4}, "E042"),
+    ("group_norm", [VECTOR], {"groups": 20}, "E042"),
+    ("group_norm", [GATE], {"groups": 6}, "E042"),
+    ("layer_norm", [Tensor(1, 4, 4)], {}, "E042"),
+    ("layer_norm", [Tensor(1)], {}, "E042"),
     ("dense", [MAP], {"units": 3}, "E043"),
     *[
         (name, [VECTOR], given, "E043")

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.lib.stride_tricks import sliding_window_view
+from torch.nn import functional as F
 
 from archc import backends
 from archc.api import Net, load
@@ -158,6 +160,18 @@ def batch_norm(x: Array, a: Mapping[str, Any], *weights: Array) -> Array:
     return (x - mean) / np.sqrt(variance + a["epsilon"]) * scale + offset
 
 
+def layer_norm(x: Array, a: Mapping[str, Any], *weights: Array) -> Array:
+    """PyTorch's own, with the channels last."""
+    last, epsilon = torch.from_numpy(x).movedim(1, -1), a["epsilon"]
+    y = F.layer_norm(last, x.shape[1:2], *map(torch.from_numpy, weights), eps=epsilon)
+    return y.movedim(-1, 1).numpy()
+
+
+def group_norm(x: Array, a: Mapping[str, Any], *weights: Array) -> Array:
+    tensors = [torch.from_numpy(x), a["groups"], *map(torch.from_numpy, weights)]
+    return F.group_norm(*tensors, eps=a["epsilon"]).numpy()
+
+
 def reshape(x: Array, a: Mapping[str, Any]) -> Array:
     channels, *area = a["shape"]
     return np.moveaxis(np.moveaxis(x, 1, -1).reshape(len(x), *area, channels), -1, 1)
@@ -186,6 +200,8 @@ REFERENCES: Mapping[str, Callable[..., Array]] = {
     "separable_conv2d": separable_conv2d,
     "dense": lambda x, a, weight, bias=0.0: x @ weight.T + bias,
     "batch_norm": batch_norm,
+    "layer_norm": layer_norm,
+    "group_norm": group_norm,
     "max_pool2d": lambda x, a: windows(x, a, outside(a, -np.inf)).max((-1, -2)),
     "avg_pool2d": lambda x, a: np.nanmean(windows(x, a, outside(a, np.nan)), (-1, -2)),
     "global_avg_pool2d": lambda x, a: x.mean((2, 3), keepdims=a["keepdims"]),
@@ -203,7 +219,8 @@ REFERENCES: Mapping[str, Callable[..., Array]] = {
     "split": lambda x, a: of_torch("chunk", x, a["parts"], 1)[a["index"]],
     "channel_shuffle": lambda x, a: of_torch("channel_shuffle", x, a["groups"]),
 }
-"""In float64, from the definitions in SEMANTICS and the catalogue, by nothing that archc has."""
+"""In float64, from the definitions in SEMANTICS and the catalogue or by a framework's functions, by
+nothing that archc has."""
 
 
 def reference(net: Net, x: Array) -> Array:

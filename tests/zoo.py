@@ -118,6 +118,11 @@ def _of_one() -> Iterator[Case]:
         for scale, offset in product(("true", "false"), repeat=2):
             yield Case("batch_norm", {"scale": scale, "offset": offset}, (operand,))
         yield Case("batch_norm", {"scale": "false"}, (operand,))
+        for affine, epsilon in product(("true", "false"), ("1e-6", "0.1")):
+            norm = {"epsilon": epsilon, "affine": affine}
+            yield Case("layer_norm", norm, (operand,))
+            yield Case("group_norm", {"groups": "3", **norm}, (operand,))
+        yield Case("group_norm", {"groups": "1"}, (operand,))
         yield Case("dropout", {"rate": "0.25"}, (operand,))
         yield Case("dropout", {"rate": "0"}, (operand,))
         yield Case("rescale", {"scale": "1 / 127.5", "offset": "-1"}, (operand,))
@@ -126,6 +131,7 @@ def _of_one() -> Iterator[Case]:
         for op in ("mean", "variance"):
             yield Case(op, {"over": "channels"}, (operand,))
         yield Case("flatten", {}, (operand,))
+    yield Case("group_norm", {"groups": str(CHANNELS)})  # as an instance norm
     for keepdims, op in product(("true", "false"), ("global_avg_pool2d", "global_max_pool2d")):
         yield Case(op, {"keepdims": keepdims})
     for op in ("mean", "variance"):

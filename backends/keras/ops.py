@@ -104,6 +104,11 @@ def _batch_norm(call: OpCall) -> Apply:
     return _layer(call, "BatchNormalization", **named)
 
 
+def _affine_norm(call: OpCall, class_name: str, *plain: str) -> Apply:
+    named = call.switched(scale="affine", center="affine")
+    return _layer(call, class_name, *plain, epsilon=call["epsilon"], **named)
+
+
 def _pool(class_name: str) -> Spelling:
     def spell(call: OpCall) -> Apply:
         if call.is_("padding", "zeros"):
@@ -173,6 +178,8 @@ OPS: Mapping[str, Spelling] = MappingProxyType(
         "separable_conv2d": _separable,
         "dense": _dense,
         "batch_norm": _batch_norm,
+        "layer_norm": lambda call: _affine_norm(call, "LayerNormalization"),
+        "group_norm": lambda call: _affine_norm(call, "GroupNormalization", call["groups"]),
         "activation": _activation,
         "max_pool2d": _pool("MaxPooling2D"),
         "avg_pool2d": _pool("AveragePooling2D"),

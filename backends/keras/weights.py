@@ -9,6 +9,7 @@ from archc.backends.keras.names import layer_name
 from archc.backends.storage import Slot
 
 _BIAS = Slot("bias", "O")
+_AFFINE = {"weight": Slot("gamma", "C"), "bias": Slot("beta", "C")}
 
 SLOTS: Mapping[str, Mapping[str, Slot]] = MappingProxyType(
     {
@@ -21,11 +22,12 @@ SLOTS: Mapping[str, Mapping[str, Slot]] = MappingProxyType(
         },
         "Dense": {"weight": Slot("kernel", "IO"), "bias": _BIAS},
         "BatchNormalization": {
-            "weight": Slot("gamma", "C"),
-            "bias": Slot("beta", "C"),
+            **_AFFINE,
             "running_mean": Slot("moving_mean", "C"),
             "running_var": Slot("moving_variance", "C"),
         },
+        "LayerNormalization": _AFFINE,
+        "GroupNormalization": _AFFINE,
     }
 )
 """By the layer's class and PyTorch's name of the array; in the order in which Keras saves them."""
@@ -37,6 +39,8 @@ LAYERS: Mapping[str, str] = MappingProxyType(
         "separable_conv2d": "SeparableConv2D",
         "dense": "Dense",
         "batch_norm": "BatchNormalization",
+        "layer_norm": "LayerNormalization",
+        "group_norm": "GroupNormalization",
     }
 )
 """The layer's class by op."""

@@ -161,6 +161,15 @@ class BatchNorm(nn.BatchNorm2d):
         """Accept every rank."""
 
 
+class LayerNorm2d(nn.LayerNorm):
+    """LayerNorm over the channels of each position, or of a vector."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.movedim(1, -1)
+        x = F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
+        return x.movedim(-1, 1)
+
+
 def with_affine(
     norm: nn.BatchNorm1d | nn.BatchNorm2d,
     scale: bool = True,

@@ -145,6 +145,12 @@ def _momentum(call: OpCall) -> str:
     return call.spell(momentum)
 
 
+def _layer_norm(call: OpCall) -> Expression:
+    name = "nn.LayerNorm" if call.ranks == {1} else "LayerNorm2d"
+    named = call.switched(elementwise_affine="affine")
+    return call.apply(name, call.in_channels, eps=call["epsilon"], **named)
+
+
 def _activation(call: OpCall) -> Expression:
     act = call.arguments["act"]
     in_place = call.overwrites and call.bodies and call.applied <= IN_PLACE
@@ -214,6 +220,14 @@ OPS: Mapping[str, Spelling] = MappingProxyType(
         "separable_conv2d": _separable,
         "dense": _dense,
         "batch_norm": _batch_norm,
+        "layer_norm": _layer_norm,
+        "group_norm": lambda call: call.apply(
+            "nn.GroupNorm",
+            call["groups"],
+            call.in_channels,
+            eps=call["epsilon"],
+            **call.switched(affine="affine"),
+        ),
         "activation": _activation,
         "max_pool2d": _pool("nn.MaxPool2d", "MaxPool2dSame"),
         "avg_pool2d": _pool("nn.AvgPool2d", "AvgPool2dSame"),

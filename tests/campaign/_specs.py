@@ -235,10 +235,10 @@ class Maker:
         """An op of one tensor with arguments."""
         op = self.pick(
             *("conv2d",) * 5, *("depthwise_conv2d",) * 2, "separable_conv2d",
-            *("batch_norm",) * 3, *("activation",) * 4, "max_pool2d", "avg_pool2d",
-            "global_avg_pool2d", "global_max_pool2d", "zero_pad2d", "crop2d", "flatten",
-            "reshape", "dropout", "rescale", "identity", "dense", "slice", "split",
-            "channel_shuffle", "mean", "variance",
+            *("batch_norm",) * 3, "layer_norm", "group_norm", *("activation",) * 4,
+            "max_pool2d", "avg_pool2d", "global_avg_pool2d", "global_max_pool2d", "zero_pad2d",
+            "crop2d", "flatten", "reshape", "dropout", "rescale", "identity", "dense",
+            "slice", "split", "channel_shuffle", "mean", "variance",
         )  # fmt: skip
         given: dict[str, Any] = {}
         if op in ("conv2d", "separable_conv2d", "depthwise_conv2d"):
@@ -256,6 +256,13 @@ class Maker:
         if op == "batch_norm":
             parts = [part for part in ("scale", "offset") if self.chance(0.25)]
             given |= {part: self.pick("true", "false", *scope.flags) for part in parts}
+        if op in ("layer_norm", "group_norm"):
+            given = {"epsilon": self.pick(1e-5, 0.1)} if self.chance(0.5) else {}
+            given |= (
+                {"affine": self.pick("true", "false", *scope.flags)} if self.chance(0.3) else {}
+            )
+        if op == "group_norm":
+            given["groups"] = self.pick(1, 2, 2, 3, 4, self.int(scope))
         if op == "activation":
             given = {"act": self.act()}
         if op.startswith("global") and self.chance(0.4):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from archc.compiler.ir.network import Arguments, Op, Tensor, WeightRule
+from functools import partial
+
+from archc.compiler.ir.network import Arguments, Op, Parameter, Tensor, WeightRule
 from archc.compiler.ir.ops.parts import (
     BIAS,
     INIT,
@@ -11,15 +13,13 @@ from archc.compiler.ir.ops.parts import (
     bias,
     elements,
     integer,
+    need_divisible,
     parameter,
     unchanged,
 )
 from archc.compiler.language.problems import Invalid
 
 _UNITS = parameter("units", "int", "output features", min=1, max=MAX_CHANNELS)
-_EPSILON = parameter(
-    "epsilon", "float", "added to the variance", 1e-3, above=0, max=1, usual=(0, 0.1)
-)
 _KEPT = "share of the old running average kept at each step"
 _DECAY = parameter("decay", "float", _KEPT, 0.99, min=0, max=1, usual=(0.5, 1))
 
@@ -68,11 +68,16 @@ def _per_channel(
     )
 
 
+def _epsilon(default: float) -> Parameter:
+    words = "added to the variance"
+    return parameter("epsilon", "float", words, default, above=0, max=1, usual=(0, 0.1))
+
+
 _BATCH_NORM = Op(
     name="batch_norm",
     doc="Batch normalisation of each channel.",
     parameters=(
-        _EPSILON,
+        _epsilon(1e-3),
         _DECAY,
         parameter("scale", "bool", "whether a trained factor for each channel follows", True),
         parameter("offset", "bool", "whether a trained summand for each channel follows", True),
@@ -90,4 +95,53 @@ _BATCH_NORM = Op(
     fresh=True,
 )
 
-LAYERS = (_DENSE, _BATCH_NORM)
+_AFFINE = parameter("affine", "bool", "whether a trained scale and offset follow", True)
+_affine_norm = partial(
+    Op,
+    channels="x.channels",
+    weights=(
+        _per_channel("weight", "scale", "ones", switch="affine"),
+        _per_channel("bias", "shift", "zeros", switch="affine"),
+    ),
+    other=elements,
+    sized=("x",),
+    fresh=True,
+)
+
+
+def _layer_norm_shape(a: Arguments, x: Tensor) -> Tensor:
+    if x.channels == 1:
+        message = "`layer_norm` needs several channels, but gets 1: nothing would be left of it"
+        raise Invalid("E042", message)
+    return x
+
+
+def _group_norm_shape(a: Arguments, x: Tensor) -> Tensor:
+    groups = integer(a["groups"])
+    need_divisible(x.channels, groups, "channels")
+    if x.size == groups:
+        message = f"`group_norm` gets {x}, one number for each group: nothing would be left of it"
+        raise Invalid("E042", message)
+    return x
+
+
+_LAYER_NORM = _affine_norm(
+    name="layer_norm",
+    doc="Normalises the channels of each position by their own mean and variance.",
+    parameters=(_epsilon(1e-6), _AFFINE),
+    shape=_layer_norm_shape,
+)
+
+_GROUP_NORM = _affine_norm(
+    name="group_norm",
+    doc="Normalises each group of channels, over all positions, by its own mean and variance.",
+    parameters=(
+        parameter("groups", "int", "groups of neighbouring channels", min=1, max=MAX_CHANNELS),
+        _epsilon(1e-5),
+        _AFFINE,
+    ),
+    shape=_group_norm_shape,
+    divisor="groups",
+)
+
+LAYERS = (_DENSE, _BATCH_NORM, _LAYER_NORM, _GROUP_NORM)

@@ -232,6 +232,22 @@ def _batch_norm(a: Given, w: Weights, x: Array) -> Array:
     return _affine((x - mean) / np.sqrt(variance + a["epsilon"]), w)
 
 
+def _layer_norm(a: Given, w: Weights, x: Array) -> Array:
+    """(x - mean) / sqrt(variance + epsilon) over the channels of each position."""
+    return _affine(_normalised(x, 1, a["epsilon"]), w)
+
+
+def _group_norm(a: Given, w: Weights, x: Array) -> Array:
+    """The same over all positions of the channels of each group."""
+    groups = x.reshape(len(x), a["groups"], -1)
+    return _affine(_normalised(groups, 2, a["epsilon"]).reshape(x.shape), w)
+
+
+def _normalised(x: Array, axis: int, epsilon: float) -> Array:
+    mean, variance = x.mean(axis, keepdims=True), x.var(axis, keepdims=True)
+    return np.asarray((x - mean) / np.sqrt(variance + epsilon))
+
+
 def _max_pool2d(a: Given, w: Weights, x: Array) -> Array:
     outside = 0.0 if a["padding"] == "zeros" else -math.inf
     return np.asarray(np.max([seen for _, _, seen in _taps(a, x, outside)], axis=0))
@@ -353,6 +369,8 @@ OPS: Mapping[str, Op] = MappingProxyType(
         "separable_conv2d": _separable_conv2d,
         "dense": _dense,
         "batch_norm": _batch_norm,
+        "layer_norm": _layer_norm,
+        "group_norm": _group_norm,
         "activation": _activation,
         "max_pool2d": _max_pool2d,
         "avg_pool2d": _avg_pool2d,
