@@ -129,6 +129,8 @@ EXAMPLES: list[tuple[str, list[Tensor], dict[str, Any], tuple[int, ...], list[in
     ("split", [VECTOR], {"parts": 4, "index": 0}, (5,), [], 0, 0),
     ("channel_shuffle", [MAP], {"groups": 2}, (6, 10, 12), [], 0, 0),
     ("dropout", [MAP], {"rate": 0.5}, (6, 10, 12), [], 0, 0),
+    ("drop_path", [MAP], {"rate": 0.5}, (6, 10, 12), [], 0, 0),
+    ("drop_path", [VECTOR], {"rate": 0.5}, (20,), [], 0, 0),
     ("rescale", [MAP], {"scale": 2.0}, (6, 10, 12), [], 0, 720),
     ("identity", [MAP], {}, (6, 10, 12), [], 0, 0),
 ]

@@ -218,6 +218,7 @@ REFERENCES: Mapping[str, Callable[..., Array]] = {
     "slice": lambda x, a: np.take(x, range(a["start"], a["stop"]), axis=1),
     "split": lambda x, a: of_torch("chunk", x, a["parts"], 1)[a["index"]],
     "channel_shuffle": lambda x, a: of_torch("channel_shuffle", x, a["groups"]),
+    "drop_path": lambda x, a: x,
 }
 """In float64, from the definitions in SEMANTICS and the catalogue or by a framework's functions, by
 nothing that archc has."""

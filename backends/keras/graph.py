@@ -109,6 +109,7 @@ _AS_LAYER = (("Functional", "-ops", (0,)), ("Identity", "", (1,)))
 
 _HELPERS: Mapping[str, tuple[tuple[str, str, tuple[int, ...]], ...]] = MappingProxyType(
     {
+        "drop_samples": (("Dropout", "", (0,)),),
         "leaky_relu": (("LeakyReLU", "", (0,)),),
         "gelu_tanh": (
             ("Multiply", "-square", (0, 0)),

@@ -51,6 +51,12 @@ def pool_over_zeros(
     return layers.Cropping2D(margins, name=name)(x)
 
 
+def drop_samples(x: keras.KerasTensor, rate: float, *, name: str) -> keras.KerasTensor:
+    """Dropout of whole samples, be they feature maps or vectors."""
+    sample = (None, *[1] * (len(x.shape) - 1))
+    return layers.Dropout(rate, noise_shape=sample, name=name)(x)
+
+
 def activate(
     x: keras.KerasTensor,
     act: str | Callable[..., keras.KerasTensor] | None,

@@ -125,6 +125,14 @@ def _global_pool(class_name: str) -> Spelling:
     return lambda call: _layer(call, class_name, **call.given(False, keepdims="keepdims"))
 
 
+def _drop_path(call: OpCall) -> Apply:
+    if len(call.ranks) > 1:
+        name = LayerName(call.name, call.within)
+        return call.apply("drop_samples", *call.inputs, call["rate"], name=name)
+    sample = (None, *[1] * max(call.ranks))
+    return _layer(call, "Dropout", call["rate"], noise_shape=repr(sample))
+
+
 def _reshape(call: OpCall) -> Apply:
     channels, *sides = call.numbers("shape")
     return _layer(call, "Reshape", repr((*sides, channels)))
@@ -203,6 +211,7 @@ OPS: Mapping[str, Spelling] = MappingProxyType(
         "split": _helped("split_channels", "parts", "index"),
         "channel_shuffle": _helped("shuffle_channels", "groups"),
         "dropout": lambda call: _layer(call, "Dropout", call["rate"]),
+        "drop_path": _drop_path,
         "rescale": lambda call: _layer(
             call, "Rescaling", call["scale"], **call.given(0.0, offset="offset")
         ),

@@ -309,6 +309,16 @@ class SplitChannels(nn.Module):
         return x.chunk(self.parts, 1)[self.index]
 
 
+class DropPath(nn.Dropout):
+    """While training, drops whole samples of a batch, and scales the others by 1 / (1 - p)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.p == 0.0:
+            return x
+        ones = x.new_ones([x.shape[0]] + [1] * (x.dim() - 1))
+        return x * F.dropout(ones, self.p)
+
+
 class Rescale(nn.Module):
     """x * scale + offset."""
 

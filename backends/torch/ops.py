@@ -241,6 +241,7 @@ OPS: Mapping[str, Spelling] = MappingProxyType(
         "split": lambda call: call.apply("SplitChannels", call["parts"], call["index"]),
         "channel_shuffle": lambda call: call.apply("nn.ChannelShuffle", call["groups"]),
         "dropout": lambda call: call.apply("nn.Dropout", call["rate"]),
+        "drop_path": lambda call: call.apply("DropPath", call["rate"]),
         "rescale": _rescale,
         "identity": lambda call: call.apply("nn.Identity"),
         "add": lambda call: call.joined(" + "),

@@ -237,7 +237,7 @@ class Maker:
             *("conv2d",) * 5, *("depthwise_conv2d",) * 2, "separable_conv2d",
             *("batch_norm",) * 3, "layer_norm", "group_norm", *("activation",) * 4,
             "max_pool2d", "avg_pool2d", "global_avg_pool2d", "global_max_pool2d", "zero_pad2d",
-            "crop2d", "flatten", "reshape", "dropout", "rescale", "identity", "dense",
+            "crop2d", "flatten", "reshape", "dropout", "drop_path", "rescale", "identity", "dense",
             "slice", "split", "channel_shuffle", "mean", "variance",
         )  # fmt: skip
         given: dict[str, Any] = {}
@@ -279,7 +279,7 @@ class Maker:
             given = {"parts": self.pick(1, 2, 2, 3, self.int(scope)), "index": self.pick(0, 1)}
         if op == "channel_shuffle":
             given = {"groups": self.pick(1, 2, 2, 3, 4, self.int(scope))}
-        if op == "dropout":
+        if op in ("dropout", "drop_path"):
             given = {"rate": self.pick(0, 0.2, 0.5, *scope.floats, *self.fractions(scope))}
         if op == "rescale":
             given = {"scale": self.pick(2, 0.5, -1, *scope.floats, *self.fractions(scope))}

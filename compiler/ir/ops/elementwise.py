@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from archc.compiler.ir.network import Op
 from archc.compiler.ir.ops.parts import elements, parameter, unchanged
 
@@ -14,14 +16,25 @@ ACTIVATION = Op(
     other=elements,
 )
 
-_DROPOUT = Op(
-    name="dropout",
-    doc="Drops elements while training; the identity in evaluation.",
+_dropping = partial(
+    Op,
     parameters=(
         parameter("rate", "float", "probability of dropping", min=0, below=1, usual=(0, 0.8)),
     ),
     shape=unchanged,
     channels="x.channels",
+)
+
+_DROPOUT = _dropping(
+    name="dropout",
+    doc="Drops elements while training, and scales the others by 1 / (1 - rate); the identity in"
+    " evaluation.",
+)
+
+_DROP_PATH = _dropping(
+    name="drop_path",
+    doc="Drops whole samples of a batch while training, and scales the others by 1 / (1 - rate);"
+    " the identity in evaluation. Also called stochastic depth.",
 )
 
 _RESCALE = Op(
@@ -46,4 +59,4 @@ _SQRT = Op(
 
 _IDENTITY = Op(name="identity", doc="The input as it is.", shape=unchanged, channels="x.channels")
 
-ELEMENTWISE = (ACTIVATION, _DROPOUT, _RESCALE, _SQRT, _IDENTITY)
+ELEMENTWISE = (ACTIVATION, _DROPOUT, _DROP_PATH, _RESCALE, _SQRT, _IDENTITY)

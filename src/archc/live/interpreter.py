@@ -31,12 +31,17 @@ Observer = Callable[[str, Array], None]
 """observer(path, value) is told the value of every layer and of every block, in order."""
 
 
+DROPPING = ("dropout", "drop_path")
+"""Ops that leave out what a mask does not keep; what it is drawn for is the backends' affair."""
+
+
 @dataclass(frozen=True)
 class Training:
     """What a training step needs besides weights, and what it leaves behind."""
 
     masks: Mapping[str, Array] = field(default_factory=dict)
-    """What each dropout keeps, by its path: true and false in the shape of its input."""
+    """What each dropout and drop path keeps, by its path: true and false in the shape of its input,
+    or in one that is broadcast to it."""
     ddof: int = 0
     """What the divisor n of a variance is reduced by for the running average: 0 in Keras, 1 in
     PyTorch. Batches are always normalised by the variance with the divisor n."""
@@ -125,7 +130,7 @@ class _Machine:
         if self.training is not None and name == "batch_norm":
             self.training.average(path, arguments["decay"], own, inputs[0])
             own |= statistics(inputs[0])
-        if self.training is not None and name == "dropout" and arguments["rate"]:
+        if self.training is not None and name in DROPPING and arguments["rate"]:
             kept = self.training.masks[path]
             return np.asarray(inputs[0] * kept / (1.0 - arguments["rate"]))
         return OPS[name](arguments, own, *inputs)
@@ -394,6 +399,7 @@ OPS: Mapping[str, Op] = MappingProxyType(
         "split": _split,
         "channel_shuffle": _channel_shuffle,
         "dropout": lambda a, w, x: x,
+        "drop_path": lambda a, w, x: x,
         "rescale": _rescale,
         "identity": lambda a, w, x: x,
     }
