@@ -97,6 +97,8 @@ EXAMPLES: list[tuple[str, list[Tensor], dict[str, Any], tuple[int, ...], list[in
     ("group_norm", [MAP], {"groups": 3}, (6, 10, 12), [6, 6], 0, 720),
     ("group_norm", [MAP], {"groups": 6, "affine": False}, (6, 10, 12), [], 0, 720),
     ("group_norm", [VECTOR], {"groups": 10}, (20,), [20, 20], 0, 20),
+    ("prelu", [MAP], {}, (6, 10, 12), [6], 0, 720),
+    ("prelu", [VECTOR], {"shared": True, "init": 0}, (20,), [1], 0, 20),
     ("activation", [MAP], {"act": "relu"}, (6, 10, 12), [], 0, 720),
     ("max_pool2d", [MAP], {"kernel": 3, "stride": 2}, (6, 5, 6), [], 0, 180 * 9),
     ("avg_pool2d", [MAP], {"kernel": 2, "padding": "valid"}, (6, 9, 11), [], 0, 594 * 4),

@@ -172,6 +172,10 @@ def group_norm(x: Array, a: Mapping[str, Any], *weights: Array) -> Array:
     return F.group_norm(*tensors, eps=a["epsilon"]).numpy()
 
 
+def prelu(x: Array, a: Mapping[str, Any], weight: Array) -> Array:
+    return F.prelu(torch.from_numpy(x), torch.from_numpy(weight)).numpy()
+
+
 def reshape(x: Array, a: Mapping[str, Any]) -> Array:
     channels, *area = a["shape"]
     return np.moveaxis(np.moveaxis(x, 1, -1).reshape(len(x), *area, channels), -1, 1)
@@ -202,6 +206,7 @@ REFERENCES: Mapping[str, Callable[..., Array]] = {
     "batch_norm": batch_norm,
     "layer_norm": layer_norm,
     "group_norm": group_norm,
+    "prelu": prelu,
     "max_pool2d": lambda x, a: windows(x, a, outside(a, -np.inf)).max((-1, -2)),
     "avg_pool2d": lambda x, a: np.nanmean(windows(x, a, outside(a, np.nan)), (-1, -2)),
     "global_avg_pool2d": lambda x, a: x.mean((2, 3), keepdims=a["keepdims"]),

@@ -171,7 +171,7 @@ def test_the_manifest_as_a_table(run: Run) -> None:
 @pytest.mark.parametrize("name", ["keras", "torch"])
 def test_a_layout_has_a_letter_for_each_axis(name: str, tiny: Net) -> None:
     for tensor in tensors(tiny.network, backends.get(name).storage()):
-        assert len(tensor.slot.axes) == len(tensor.shape), tensor.path
+        assert len(tensor.layout) == len(tensor.shape), tensor.path
 
 
 @pytest.mark.parametrize("spec", shipped.cases())
@@ -376,12 +376,19 @@ network:
   - {block: batch_norm, name: unscaled, scale: false}
   - {block: batch_norm, name: unshifted, offset: false}
   - {block: batch_norm, name: neither, scale: false, offset: false}
+  - {block: layer_norm}
+  - {block: group_norm, groups: 3}
+  - {block: prelu}
+  - {block: prelu, name: shared, shared: true}
+  - {block: global_avg_pool2d}
+  - {block: prelu, name: of_a_vector}
 """
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_batch_norms_without_a_scale_or_an_offset(ending: str, run: Run) -> None:
-    """Keras numbers the arrays of a layer, and a missing one moves the others."""
+def test_normalisations_and_slopes(ending: str, run: Run) -> None:
+    """Keras numbers the arrays of a layer, and a missing one moves the others; its slopes have axes
+    for what is shared."""
     Path("parts.yaml").write_text(PARTS)
     net = archc.load("parts.yaml")
     weights = given(net)

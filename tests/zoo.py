@@ -125,6 +125,9 @@ def _of_one() -> Iterator[Case]:
         yield Case("group_norm", {"groups": "1"}, (operand,))
         yield Case("dropout", {"rate": "0.25"}, (operand,))
         yield Case("dropout", {"rate": "0"}, (operand,))
+        for shared, init in product(("true", "false"), ("0", "0.25")):
+            yield Case("prelu", {"shared": shared, "init": init}, (operand,))
+        yield Case("prelu", {}, (operand,))
         yield Case("drop_path", {"rate": "0.25"}, (operand,))
         yield Case("drop_path", {"rate": "0"}, (operand,))
         yield Case("rescale", {"scale": "1 / 127.5", "offset": "-1"}, (operand,))

@@ -110,6 +110,7 @@ _AS_LAYER = (("Functional", "-ops", (0,)), ("Identity", "", (1,)))
 _HELPERS: Mapping[str, tuple[tuple[str, str, tuple[int, ...]], ...]] = MappingProxyType(
     {
         "drop_samples": (("Dropout", "", (0,)),),
+        "parametric_relu": (("PReLU", "", (0,)),),
         "leaky_relu": (("LeakyReLU", "", (0,)),),
         "gelu_tanh": (
             ("Multiply", "-square", (0, 0)),

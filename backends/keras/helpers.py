@@ -57,6 +57,19 @@ def drop_samples(x: keras.KerasTensor, rate: float, *, name: str) -> keras.Keras
     return layers.Dropout(rate, noise_shape=sample, name=name)(x)
 
 
+def parametric_relu(
+    x: keras.KerasTensor,
+    init: float,
+    shared: bool = False,
+    *,
+    name: str,
+) -> keras.KerasTensor:
+    """PReLU with a slope for each channel, or one that all share, at all positions."""
+    axes = [*range(1, len(x.shape) - (not shared))]
+    start = keras.initializers.Constant(init)
+    return layers.PReLU(start, shared_axes=axes, name=name)(x)
+
+
 def activate(
     x: keras.KerasTensor,
     act: str | Callable[..., keras.KerasTensor] | None,

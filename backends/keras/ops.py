@@ -109,6 +109,12 @@ def _affine_norm(call: OpCall, class_name: str, *plain: str) -> Apply:
     return _layer(call, class_name, *plain, epsilon=call["epsilon"], **named)
 
 
+def _prelu(call: OpCall) -> Apply:
+    shared: dict[str, Expression] = {} if call.is_("shared", False) else {"shared": call["shared"]}
+    name = LayerName(call.name, call.within)
+    return call.apply("parametric_relu", *call.inputs, call["init"], **shared, name=name)
+
+
 def _pool(class_name: str) -> Spelling:
     def spell(call: OpCall) -> Apply:
         if call.is_("padding", "zeros"):
@@ -188,6 +194,7 @@ OPS: Mapping[str, Spelling] = MappingProxyType(
         "batch_norm": _batch_norm,
         "layer_norm": lambda call: _affine_norm(call, "LayerNormalization"),
         "group_norm": lambda call: _affine_norm(call, "GroupNormalization", call["groups"]),
+        "prelu": _prelu,
         "activation": _activation,
         "max_pool2d": _pool("MaxPooling2D"),
         "avg_pool2d": _pool("AveragePooling2D"),

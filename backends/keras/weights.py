@@ -6,7 +6,22 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from archc.backends.keras.names import layer_name
-from archc.backends.storage import Slot
+from archc.backends.storage import Array, Shape, Slot
+from archc.compiler.ir.network import Tensor
+
+
+class _Slopes(Slot):
+    """Numbers for channels that also have axes for the rows and columns of a feature map."""
+
+    def shape(self, shape: Shape, x: Tensor) -> Shape:
+        return (1, 1, *shape) if x.is_map else shape
+
+    def store(self, array: Array, shape: Shape) -> Array:
+        return array.reshape(shape)
+
+    def restore(self, array: Array) -> Array:
+        return array.reshape(-1)
+
 
 _BIAS = Slot("bias", "O")
 _AFFINE = {"weight": Slot("gamma", "C"), "bias": Slot("beta", "C")}
@@ -28,6 +43,7 @@ SLOTS: Mapping[str, Mapping[str, Slot]] = MappingProxyType(
         },
         "LayerNormalization": _AFFINE,
         "GroupNormalization": _AFFINE,
+        "PReLU": {"weight": _Slopes("alpha", "HWC")},
     }
 )
 """By the layer's class and PyTorch's name of the array; in the order in which Keras saves them."""
@@ -41,6 +57,7 @@ LAYERS: Mapping[str, str] = MappingProxyType(
         "batch_norm": "BatchNormalization",
         "layer_norm": "LayerNormalization",
         "group_norm": "GroupNormalization",
+        "prelu": "PReLU",
     }
 )
 """The layer's class by op."""

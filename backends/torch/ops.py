@@ -151,6 +151,12 @@ def _layer_norm(call: OpCall) -> Expression:
     return call.apply(name, call.in_channels, eps=call["epsilon"], **named)
 
 
+def _prelu(call: OpCall) -> Expression:
+    assert call.channels is not None
+    slopes = ex.Conditional(call.arguments["shared"], constant(1), call.channels, NOWHERE)
+    return call.apply("nn.PReLU", call.spell(slopes), init=call["init"])
+
+
 def _activation(call: OpCall) -> Expression:
     act = call.arguments["act"]
     in_place = call.overwrites and call.bodies and call.applied <= IN_PLACE
@@ -228,6 +234,7 @@ OPS: Mapping[str, Spelling] = MappingProxyType(
             eps=call["epsilon"],
             **call.switched(affine="affine"),
         ),
+        "prelu": _prelu,
         "activation": _activation,
         "max_pool2d": _pool("nn.MaxPool2d", "MaxPool2dSame"),
         "avg_pool2d": _pool("nn.AvgPool2d", "AvgPool2dSame"),

@@ -54,6 +54,7 @@ SLOTS: Mapping[str, Mapping[str, Slot]] = {
     },
     "layer_norm": _AFFINE,
     "group_norm": _AFFINE,
+    "prelu": {"weight": Slot("weight", "C")},
 }
 
 

@@ -237,8 +237,8 @@ class Maker:
             *("conv2d",) * 5, *("depthwise_conv2d",) * 2, "separable_conv2d",
             *("batch_norm",) * 3, "layer_norm", "group_norm", *("activation",) * 4,
             "max_pool2d", "avg_pool2d", "global_avg_pool2d", "global_max_pool2d", "zero_pad2d",
-            "crop2d", "flatten", "reshape", "dropout", "drop_path", "rescale", "identity", "dense",
-            "slice", "split", "channel_shuffle", "mean", "variance",
+            "crop2d", "flatten", "reshape", "prelu", "dropout", "drop_path", "rescale",
+            "identity", "dense", "slice", "split", "channel_shuffle", "mean", "variance",
         )  # fmt: skip
         given: dict[str, Any] = {}
         if op in ("conv2d", "separable_conv2d", "depthwise_conv2d"):
@@ -263,6 +263,9 @@ class Maker:
             )
         if op == "group_norm":
             given["groups"] = self.pick(1, 2, 2, 3, 4, self.int(scope))
+        if op == "prelu":
+            given = {"shared": self.pick("true", "false", *scope.flags)} if self.chance(0.5) else {}
+            given |= {"init": self.pick(0, 0.25, *scope.floats)} if self.chance(0.5) else {}
         if op == "activation":
             given = {"act": self.act()}
         if op.startswith("global") and self.chance(0.4):

@@ -1,4 +1,4 @@
-"""Layers with weights that are no convolutions: dense layers and normalisations."""
+"""Layers with weights that are no convolutions: dense layers, normalisations and PReLU."""
 
 from __future__ import annotations
 
@@ -144,4 +144,26 @@ _GROUP_NORM = _affine_norm(
     divisor="groups",
 )
 
-LAYERS = (_DENSE, _BATCH_NORM, _LAYER_NORM, _GROUP_NORM)
+_PRELU = Op(
+    name="prelu",
+    doc="x where it is positive, and a trained slope times x where it is not.",
+    parameters=(
+        parameter("shared", "bool", "whether all channels have one slope", False),
+        parameter("init", "float", "a fresh slope", 0.25, usual=(0, 1)),
+    ),
+    shape=unchanged,
+    channels="x.channels",
+    weights=(
+        WeightRule(
+            name="weight",
+            role="slope",
+            axes=("C", "HWC"),
+            shape=lambda a, y, x: (1 if a["shared"] else x.channels,),
+        ),
+    ),
+    other=elements,
+    sized=("x",),
+    fresh=True,
+)
+
+LAYERS = (_DENSE, _BATCH_NORM, _LAYER_NORM, _GROUP_NORM, _PRELU)

@@ -253,6 +253,11 @@ def _normalised(x: Array, axis: int, epsilon: float) -> Array:
     return np.asarray((x - mean) / np.sqrt(variance + epsilon))
 
 
+def _prelu(a: Given, w: Weights, x: Array) -> Array:
+    """max(x, 0) + weight * min(x, 0), for each channel or with one weight for all."""
+    return np.asarray(np.maximum(x, 0.0) + _per_channel(w["weight"], x) * np.minimum(x, 0.0))
+
+
 def _max_pool2d(a: Given, w: Weights, x: Array) -> Array:
     outside = 0.0 if a["padding"] == "zeros" else -math.inf
     return np.asarray(np.max([seen for _, _, seen in _taps(a, x, outside)], axis=0))
@@ -376,6 +381,7 @@ OPS: Mapping[str, Op] = MappingProxyType(
         "batch_norm": _batch_norm,
         "layer_norm": _layer_norm,
         "group_norm": _group_norm,
+        "prelu": _prelu,
         "activation": _activation,
         "max_pool2d": _max_pool2d,
         "avg_pool2d": _avg_pool2d,
