@@ -134,6 +134,7 @@ EXAMPLES: list[tuple[str, list[Tensor], dict[str, Any], tuple[int, ...], list[in
     ("drop_path", [MAP], {"rate": 0.5}, (6, 10, 12), [], 0, 0),
     ("drop_path", [VECTOR], {"rate": 0.5}, (20,), [], 0, 0),
     ("rescale", [MAP], {"scale": 2.0}, (6, 10, 12), [], 0, 720),
+    ("rescale", [VECTOR], {"scale": 2.0, "offset": (0.5,) * 20}, (20,), [], 0, 20),
     ("identity", [MAP], {}, (6, 10, 12), [], 0, 0),
 ]
 
@@ -239,6 +240,9 @@ REFUSED: list[tuple[str, list[Tensor], dict[str, Any], str]] = [
     ("group_norm", [GATE], {"groups": 6}, "E042"),
     ("layer_norm", [Tensor(1, 4, 4)], {}, "E042"),
     ("layer_norm", [Tensor(1)], {}, "E042"),
+    ("rescale", [MAP], {"scale": (1.0, 2.0, 3.0)}, "E040"),
+    ("rescale", [MAP], {"scale": 1.0, "offset": (1.0,)}, "E040"),
+    ("rescale", [VECTOR], {"scale": 1.0, "offset": (1.0,) * 21}, "E040"),
     ("dense", [MAP], {"units": 3}, "E043"),
     *[
         (name, [VECTOR], given, "E043")
@@ -317,6 +321,7 @@ KINDS: dict[str, st.SearchStrategy[Any]] = {
     "int": even,
     "float": st.floats(0.1, 0.9),
     "bool": st.booleans(),
+    "numbers": st.floats(0.1, 0.9) | st.tuples(*[st.floats(0.1, 0.9)] * 4),
     "size": small | st.tuples(small, small),
     "sides": four,
     "shape": st.tuples(small) | st.tuples(small, small, small),
@@ -398,6 +403,12 @@ VALUES: list[tuple[str, Any, Any]] = [
     ("size", 3, (3, 3)),
     ("size", (3, 5.0), (3, 5)),
     ("size", (1, 2, 3), "E034"),
+    ("numbers", 3, 3.0),
+    ("numbers", (3, 0.5), (3.0, 0.5)),
+    ("numbers", (), "E034"),
+    ("numbers", (1, True), "E034"),
+    ("numbers", (1.0, float("inf")), "E035"),
+    ("numbers", "relu", "E034"),
     ("sides", (0, 1, 2, 3), (0, 1, 2, 3)),
     ("sides", 1, "E034"),
     ("sides", (0, 0, 0, -1), "E035"),

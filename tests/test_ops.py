@@ -181,6 +181,10 @@ def reshape(x: Array, a: Mapping[str, Any]) -> Array:
     return np.moveaxis(np.moveaxis(x, 1, -1).reshape(len(x), *area, channels), -1, 1)
 
 
+def rescale(x: Array, a: Mapping[str, Any]) -> Array:
+    return np.moveaxis(np.moveaxis(x, 1, -1) * a["scale"] + a["offset"], -1, 1)
+
+
 def crop2d(x: Array, a: Mapping[str, Any]) -> Array:
     top, bottom, left, right = a["cropping"]
     return x[:, :, top : x.shape[2] - bottom, left : x.shape[3] - right]
@@ -215,7 +219,7 @@ REFERENCES: Mapping[str, Callable[..., Array]] = {
     "crop2d": crop2d,
     "flatten": lambda x, a: np.moveaxis(x, 1, -1).reshape(len(x), -1),
     "reshape": reshape,
-    "rescale": lambda x, a: x * a["scale"] + a["offset"],
+    "rescale": rescale,
     "identity": lambda x, a: x,
     "dropout": lambda x, a: x,
     "mean": lambda x, a: np.mean(x, axes(a), keepdims=True),

@@ -11,6 +11,7 @@ from archc.compiler.language import expressions as ex
 from archc.compiler.language.values import ACTIVATIONS, INITIALIZERS
 
 CHANNELS = 6
+SIX = "1, 1 / 0.229, 0.5, -2, 0, 1e-3"
 KERNELS = ("1", "2", "3", "5", "[1, 7]", "[3, 1]")
 STRIDES = ("1", "2", "3", "[2, 1]")
 PADDINGS = ("same", "symmetric", "valid")
@@ -132,6 +133,8 @@ def _of_one() -> Iterator[Case]:
         yield Case("drop_path", {"rate": "0"}, (operand,))
         yield Case("rescale", {"scale": "1 / 127.5", "offset": "-1"}, (operand,))
         yield Case("rescale", {"scale": "-2"}, (operand,))
+        for scale, offset in product(("2", f"[{SIX}]"), ("-1.5", f"[{SIX}]")):
+            yield Case("rescale", {"scale": scale, "offset": offset}, (operand,))
         yield Case("identity", {}, (operand,))
         for op in ("mean", "variance"):
             yield Case(op, {"over": "channels"}, (operand,))

@@ -331,6 +331,27 @@ class Rescale(nn.Module):
         return x * self.scale + self.offset
 
 
+class RescaleChannels(nn.Module):
+    """x * scale + offset, with numbers for all channels or one for each."""
+
+    scale: Tensor
+    offset: Tensor
+
+    def __init__(
+        self,
+        scale: float | tuple[float, ...],
+        offset: float | tuple[float, ...] = 0.0,
+    ) -> None:
+        super().__init__()
+        for name, numbers in (("scale", scale), ("offset", offset)):
+            buffer = torch.tensor(numbers, dtype=torch.get_default_dtype())
+            self.register_buffer(name, buffer, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        shape = [-1] + [1] * (x.dim() - 2)
+        return x * self.scale.view(shape) + self.offset.view(shape)
+
+
 def glorot_uniform(layer: nn.Module) -> None:
     """A Glorot-uniform kernel and a zero bias, for a layer that has them."""
     if isinstance(layer, nn.Conv2d | nn.Linear):

@@ -211,7 +211,8 @@ def _reshape(call: OpCall) -> Expression:
 
 
 def _rescale(call: OpCall) -> Expression:
-    return call.apply("Rescale", call["scale"], *call.given(0.0, offset="offset").values())
+    name = "RescaleChannels" if call.is_list("scale") or call.is_list("offset") else "Rescale"
+    return call.apply(name, call["scale"], *call.given(0.0, offset="offset").values())
 
 
 def _statistic(helper: str) -> Spelling:

@@ -287,6 +287,8 @@ class Maker:
         if op == "rescale":
             given = {"scale": self.pick(2, 0.5, -1, *scope.floats, *self.fractions(scope))}
             given |= {"offset": self.pick(-1, 0.25)} if self.chance(0.5) else {}
+            if self.chance(0.3):
+                given["scale"] = [self.pick(2, 0.5, -1) for _ in range(self.pick(2, 3, 4, 6))]
         if op == "dense":
             given = self.common({"units": self.int(scope, 2)}, scope)
         if op == "reshape":

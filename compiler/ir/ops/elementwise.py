@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
-from archc.compiler.ir.network import Op
+from archc.compiler.ir.network import Arguments, Op, Tensor
 from archc.compiler.ir.ops.parts import elements, parameter, unchanged
+from archc.compiler.language.problems import Invalid
 
 ACTIVATION = Op(
     name="activation",
@@ -37,14 +38,24 @@ _DROP_PATH = _dropping(
     " the identity in evaluation. Also called stochastic depth.",
 )
 
+
+def _rescale_shape(a: Arguments, x: Tensor) -> Tensor:
+    for name in ("scale", "offset"):
+        numbers = a[name]
+        if isinstance(numbers, tuple) and len(numbers) != x.channels:
+            message = f"`{name}` has {len(numbers)} numbers, and its input {x.channels} channels"
+            raise Invalid("E040", message)
+    return x
+
+
 _RESCALE = Op(
     name="rescale",
     doc="x * scale + offset.",
     parameters=(
-        parameter("scale", "float", "factor"),
-        parameter("offset", "float", "added after scaling", 0.0),
+        parameter("scale", "numbers", "factor"),
+        parameter("offset", "numbers", "added after scaling", 0.0),
     ),
-    shape=unchanged,
+    shape=_rescale_shape,
     channels="x.channels",
     other=elements,
 )

@@ -323,7 +323,8 @@ def _channel_shuffle(a: Given, w: Weights, x: Array) -> Array:
 
 
 def _rescale(a: Given, w: Weights, x: Array) -> Array:
-    return np.asarray(x * a["scale"] + a["offset"])
+    scale, offset = (_per_channel(np.asarray(a[name]), x) for name in ("scale", "offset"))
+    return np.asarray(x * scale + offset)
 
 
 def _sigmoid(x: Array) -> Array:
