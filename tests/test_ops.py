@@ -211,6 +211,8 @@ REFERENCES: Mapping[str, Callable[..., Array]] = {
     "layer_norm": layer_norm,
     "group_norm": group_norm,
     "prelu": prelu,
+    "l2_normalize": lambda x, a: F.normalize(torch.from_numpy(x), eps=a["epsilon"]).numpy(),
+    "local_response_norm": lambda x, a: F.local_response_norm(torch.from_numpy(x), **a).numpy(),
     "max_pool2d": lambda x, a: windows(x, a, outside(a, -np.inf)).max((-1, -2)),
     "avg_pool2d": lambda x, a: np.nanmean(windows(x, a, outside(a, np.nan)), (-1, -2)),
     "global_avg_pool2d": lambda x, a: x.mean((2, 3), keepdims=a["keepdims"]),

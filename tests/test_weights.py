@@ -379,6 +379,8 @@ network:
   - {block: layer_norm}
   - {block: group_norm, groups: 3}
   - {block: prelu}
+  - {block: l2_normalize}
+  - {block: local_response_norm, size: 2}
   - {block: prelu, name: shared, shared: true}
   - {block: global_avg_pool2d}
   - {block: prelu, name: of_a_vector}

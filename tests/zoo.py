@@ -129,6 +129,8 @@ def _of_one() -> Iterator[Case]:
         for shared, init in product(("true", "false"), ("0", "0.25")):
             yield Case("prelu", {"shared": shared, "init": init}, (operand,))
         yield Case("prelu", {}, (operand,))
+        for epsilon in ("1e-12", "0.5"):
+            yield Case("l2_normalize", {"epsilon": epsilon}, (operand,))
         yield Case("drop_path", {"rate": "0.25"}, (operand,))
         yield Case("drop_path", {"rate": "0"}, (operand,))
         yield Case("rescale", {"scale": "1 / 127.5", "offset": "-1"}, (operand,))
@@ -140,6 +142,9 @@ def _of_one() -> Iterator[Case]:
             yield Case(op, {"over": "channels"}, (operand,))
         yield Case("flatten", {}, (operand,))
     yield Case("group_norm", {"groups": str(CHANNELS)})  # as an instance norm
+    for size in ("1", "2", "3", "5", "16"):
+        yield Case("local_response_norm", {"size": size, "alpha": "2", "k": "0.5"})
+    yield Case("local_response_norm", {"size": "4", "beta": "0.5"})
     for keepdims, op in product(("true", "false"), ("global_avg_pool2d", "global_max_pool2d")):
         yield Case(op, {"keepdims": keepdims})
     for op in ("mean", "variance"):

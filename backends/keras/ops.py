@@ -100,19 +100,24 @@ def _dense(call: OpCall) -> Apply:
 
 def _batch_norm(call: OpCall) -> Apply:
     named: dict[str, Expression] = {"momentum": call["decay"], "epsilon": call["epsilon"]}
-    named |= call.switched(scale="scale", center="offset")
+    named |= call.given(True, scale="scale", center="offset")
     return _layer(call, "BatchNormalization", **named)
 
 
 def _affine_norm(call: OpCall, class_name: str, *plain: str) -> Apply:
-    named = call.switched(scale="affine", center="affine")
+    named = call.given(True, scale="affine", center="affine")
     return _layer(call, class_name, *plain, epsilon=call["epsilon"], **named)
 
 
-def _prelu(call: OpCall) -> Apply:
-    shared: dict[str, Expression] = {} if call.is_("shared", False) else {"shared": call["shared"]}
+def _helper(call: OpCall, function: str, *names: str, **named: Expression) -> Apply:
+    """A function of helpers.py on the operands and on these arguments."""
     name = LayerName(call.name, call.within)
-    return call.apply("parametric_relu", *call.inputs, call["init"], **shared, name=name)
+    return call.apply(function, *call.inputs, *(call[n] for n in names), **named, name=name)
+
+
+def _prelu(call: OpCall) -> Apply:
+    shared = call.given(False, shared="shared")
+    return _helper(call, "parametric_relu", "init", **shared)
 
 
 def _pool(class_name: str) -> Spelling:
@@ -133,8 +138,7 @@ def _global_pool(class_name: str) -> Spelling:
 
 def _drop_path(call: OpCall) -> Apply:
     if len(call.ranks) > 1:
-        name = LayerName(call.name, call.within)
-        return call.apply("drop_samples", *call.inputs, call["rate"], name=name)
+        return _helper(call, "drop_samples", "rate")
     sample = (None, *[1] * max(call.ranks))
     return _layer(call, "Dropout", call["rate"], noise_shape=repr(sample))
 
@@ -194,6 +198,10 @@ OPS: Mapping[str, Spelling] = MappingProxyType(
         "batch_norm": _batch_norm,
         "layer_norm": lambda call: _affine_norm(call, "LayerNormalization"),
         "group_norm": lambda call: _affine_norm(call, "GroupNormalization", call["groups"]),
+        "l2_normalize": lambda call: _helper(call, "unit_length", "epsilon"),
+        "local_response_norm": lambda call: _helper(
+            call, "response_norm", "size", "alpha", "beta", "k"
+        ),
         "prelu": _prelu,
         "activation": _activation,
         "max_pool2d": _pool("MaxPooling2D"),

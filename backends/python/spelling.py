@@ -161,10 +161,6 @@ class OpCall:
         assert self.channels is not None
         return simplify(ex.Binary("*", self.channels, self.arguments["multiplier"], NOWHERE))
 
-    def switched(self, **names: str) -> dict[str, Expression]:
-        """keyword = text, for the arguments that are not at the framework's default of true."""
-        return {k: self[name] for k, name in names.items() if not self.is_(name, True)}
-
     def numbers(self, name: str) -> tuple[int, ...]:
         """The numbers of an argument that is written out."""
         value = self.arguments[name].evaluate({})

@@ -170,6 +170,17 @@ class LayerNorm2d(nn.LayerNorm):
         return x.movedim(-1, 1)
 
 
+class L2Normalize(nn.Module):
+    """x / max(norm, epsilon), with the norm of the channels of each position."""
+
+    def __init__(self, epsilon: float) -> None:
+        super().__init__()
+        self.epsilon = epsilon
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.normalize(x, dim=1, eps=self.epsilon)
+
+
 def with_affine(
     norm: nn.BatchNorm1d | nn.BatchNorm2d,
     scale: bool = True,

@@ -128,9 +128,9 @@ def _batch_norm(call: OpCall) -> Expression:
     name = BATCH_NORMS.get(call.ranks, "BatchNorm")
     alike = call.arguments["scale"] == call.arguments["offset"]
     named: dict[str, Expression] = {"eps": call["epsilon"], "momentum": _momentum(call)}
-    named |= call.switched(affine="scale") if alike else {}
+    named |= call.given(True, affine="scale") if alike else {}
     made = call.apply(name, call.in_channels, **named)
-    parts = call.switched(scale="scale", offset="offset")
+    parts = call.given(True, scale="scale", offset="offset")
     return made if alike else call.apply("with_affine", made, **parts)
 
 
@@ -147,7 +147,7 @@ def _momentum(call: OpCall) -> str:
 
 def _layer_norm(call: OpCall) -> Expression:
     name = "nn.LayerNorm" if call.ranks == {1} else "LayerNorm2d"
-    named = call.switched(elementwise_affine="affine")
+    named = call.given(True, elementwise_affine="affine")
     return call.apply(name, call.in_channels, eps=call["epsilon"], **named)
 
 
@@ -233,7 +233,11 @@ OPS: Mapping[str, Spelling] = MappingProxyType(
             call["groups"],
             call.in_channels,
             eps=call["epsilon"],
-            **call.switched(affine="affine"),
+            **call.given(True, affine="affine"),
+        ),
+        "l2_normalize": lambda call: call.apply("L2Normalize", call["epsilon"]),
+        "local_response_norm": lambda call: call.apply(
+            "nn.LocalResponseNorm", call["size"], **{n: call[n] for n in ("alpha", "beta", "k")}
         ),
         "prelu": _prelu,
         "activation": _activation,

@@ -239,6 +239,7 @@ class Maker:
             "max_pool2d", "avg_pool2d", "global_avg_pool2d", "global_max_pool2d", "zero_pad2d",
             "crop2d", "flatten", "reshape", "prelu", "dropout", "drop_path", "rescale",
             "identity", "dense", "slice", "split", "channel_shuffle", "mean", "variance",
+            "l2_normalize", "local_response_norm",
         )  # fmt: skip
         given: dict[str, Any] = {}
         if op in ("conv2d", "separable_conv2d", "depthwise_conv2d"):
@@ -263,6 +264,12 @@ class Maker:
             )
         if op == "group_norm":
             given["groups"] = self.pick(1, 2, 2, 3, 4, self.int(scope))
+        if op == "l2_normalize" and self.chance(0.3):
+            given = {"epsilon": self.pick(1e-6, 0.1)}
+        if op == "local_response_norm":
+            given = {"size": self.pick(1, 2, 3, 5, self.int(scope))}
+            given |= {"alpha": 2, "k": self.pick(1, 2)} if self.chance(0.5) else {}
+            given |= {"beta": self.pick(0.5, 1, *scope.floats)} if self.chance(0.3) else {}
         if op == "prelu":
             given = {"shared": self.pick("true", "false", *scope.flags)} if self.chance(0.5) else {}
             given |= {"init": self.pick(0, 0.25, *scope.floats)} if self.chance(0.5) else {}

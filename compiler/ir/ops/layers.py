@@ -1,4 +1,4 @@
-"""Layers with weights that are no convolutions: dense layers, normalisations and PReLU."""
+"""Dense layers, normalisations and PReLU: what has weights and is no convolution, and its like."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from archc.compiler.ir.ops.parts import (
     BIAS,
     INIT,
     MAX_CHANNELS,
+    MAX_KERNEL,
     always,
     bias,
     elements,
     integer,
     need_divisible,
+    need_map,
     parameter,
     unchanged,
 )
@@ -166,4 +168,48 @@ _PRELU = Op(
     fresh=True,
 )
 
-LAYERS = (_DENSE, _BATCH_NORM, _LAYER_NORM, _GROUP_NORM, _PRELU)
+_L2_NORMALIZE = Op(
+    name="l2_normalize",
+    doc="x / max(norm, epsilon), with the Euclidean norm of the channels of each position.",
+    parameters=(
+        parameter(
+            "epsilon", "float", "least norm to divide by", 1e-12, min=1e-15, max=1, usual=(0, 0.1)
+        ),
+    ),
+    shape=unchanged,
+    channels="x.channels",
+    other=elements,
+    fresh=True,
+)
+
+
+def _local_response_shape(a: Arguments, x: Tensor) -> Tensor:
+    need_map(x, "local_response_norm")
+    return x
+
+
+_LOCAL_RESPONSE_NORM = Op(
+    name="local_response_norm",
+    doc="x / (k + alpha * mean) ** beta, with the mean of the squares of `size` channels around"
+    " each, an odd one before it; those beyond the ends are zeros, which count.",
+    parameters=(
+        parameter("size", "int", "channels of a window", min=1, max=MAX_KERNEL),
+        parameter("alpha", "float", "factor of the mean, not of the sum", 1e-4, min=0),
+        parameter("beta", "float", "exponent", 0.75, min=0, max=16),
+        parameter("k", "float", "added before the power", 1.0, above=0),
+    ),
+    shape=_local_response_shape,
+    channels="x.channels",
+    other=lambda a, y, x: y.size * integer(a["size"]),
+    fresh=True,
+)
+
+LAYERS = (
+    _DENSE,
+    _BATCH_NORM,
+    _LAYER_NORM,
+    _GROUP_NORM,
+    _L2_NORMALIZE,
+    _LOCAL_RESPONSE_NORM,
+    _PRELU,
+)

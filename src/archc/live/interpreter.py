@@ -253,6 +253,21 @@ def _normalised(x: Array, axis: int, epsilon: float) -> Array:
     return np.asarray((x - mean) / np.sqrt(variance + epsilon))
 
 
+def _l2_normalize(a: Given, w: Weights, x: Array) -> Array:
+    norm = np.sqrt((x**2).sum(1, keepdims=True))
+    return np.asarray(x / np.maximum(norm, a["epsilon"]))
+
+
+def _local_response_norm(a: Given, w: Weights, x: Array) -> Array:
+    """x[c] / (k + alpha / size * the sum of x[d] ** 2) ** beta, for the channels d from
+    c - size // 2 to c + (size - 1) // 2 that there are."""
+    before, after = a["size"] // 2, (a["size"] - 1) // 2
+    channels = range(x.shape[1])
+    windows = (x[:, max(0, c - before) : c + after + 1] for c in channels)
+    sums = np.stack([(window**2).sum(1) for window in windows], axis=1)
+    return np.asarray(x / (a["k"] + a["alpha"] / a["size"] * sums) ** a["beta"])
+
+
 def _prelu(a: Given, w: Weights, x: Array) -> Array:
     """max(x, 0) + weight * min(x, 0), for each channel or with one weight for all."""
     return np.asarray(np.maximum(x, 0.0) + _per_channel(w["weight"], x) * np.minimum(x, 0.0))
@@ -382,6 +397,8 @@ OPS: Mapping[str, Op] = MappingProxyType(
         "batch_norm": _batch_norm,
         "layer_norm": _layer_norm,
         "group_norm": _group_norm,
+        "l2_normalize": _l2_normalize,
+        "local_response_norm": _local_response_norm,
         "prelu": _prelu,
         "activation": _activation,
         "max_pool2d": _max_pool2d,
