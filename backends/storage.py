@@ -6,7 +6,7 @@ Canonical are PyTorch's names of arrays below archc's path of the layer, and PyT
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from math import prod
@@ -16,6 +16,7 @@ from typing import Any
 from archc.backends import WeightsError as WeightsError
 from archc.compiler.ir.analysis import weights
 from archc.compiler.ir.network import Network
+from archc.compiler.ir.network import Tensor as Value
 from archc.compiler.language.problems import printable
 
 Shape = tuple[int, ...]
@@ -35,16 +36,17 @@ class Slot:
 
     name: str
     axes: str
-    """A letter for each axis: O outputs, I inputs, H height, W width, C channels, M multiplier."""
+    """A letter for each axis: O outputs, I inputs, H height, W width, C channels, M multiplier. A
+    layer's array that has fewer axes for a vector has the last ones."""
 
     @property
     def _canonical(self) -> list[int]:
         """The axes in PyTorch's order."""
         return sorted(range(len(self.axes)), key=lambda axis: "OCIMHW".index(self.axes[axis]))
 
-    def shape(self, shape: Shape, channels: int) -> Shape:
-        """The framework's shape of a canonical one, at so many channels of the layer's input."""
-        parted = (channels, shape[0] // channels, *shape[2:]) if "M" in self.axes else shape
+    def shape(self, shape: Shape, x: Value) -> Shape:
+        """The framework's shape of a canonical one, where `x` is the layer's input."""
+        parted = (x.channels, shape[0] // x.channels, *shape[2:]) if "M" in self.axes else shape
         return tuple(parted[self._canonical.index(axis)] for axis in range(len(self.axes)))
 
     def store(self, array: Array, shape: Shape) -> Array:
@@ -75,6 +77,11 @@ class Tensor:
     shape: Shape
     trainable: bool
     slot: Slot
+
+    @property
+    def layout(self) -> str:
+        """A letter for each axis of `shape`."""
+        return self.slot.axes[-len(self.shape) :]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +148,9 @@ class Storage:
     """Whether its names and layouts are archc's own, which the neutral format has too."""
     counters: tuple[str, ...] = ()
     """How names end of what its files hold besides weights."""
+    named: Callable[[Collection[Tensor], Arrays], Arrays] = lambda wanted, arrays: arrays
+    """named(the network's tensors, a file's arrays) -> the arrays, with the names of those that the
+    file only numbers, and which the network alone can tell."""
 
 
 ROOM = 8, 2**28
@@ -198,14 +208,13 @@ def tensors(network: Network, storage: Storage) -> Iterator[Tensor]:
     """The network's weights in order of evaluation, as the framework of `storage` has them."""
     for path, layer, weight in weights(network):
         slot = storage.slots[layer.op][weight.name]
-        channels = layer.call.body.inputs[0].channels
         yield Tensor(
             path,
             layer.path,
             layer.op,
             weight.name,
             storage.tensor_name(layer.path, weight.name, slot),
-            slot.shape(weight.shape, channels),
+            slot.shape(weight.shape, layer.call.body.inputs[0]),
             weight.trainable,
             slot,
         )

@@ -221,7 +221,7 @@ def bounds(parameter: Parameter) -> str:
     return ", ".join(told)
 
 
-SAMPLE = {"filters": 2, "kernel": (3, 3), "units": 2}
+SAMPLE = {"filters": 2, "kernel": (3, 3), "units": 2, "groups": 2}
 """Arguments with which an op that owns weights can be asked for them."""
 
 
@@ -231,7 +231,8 @@ def weight_names(op: Op) -> Iterator[str]:
     x = Tensor(4) if op.name == "dense" else Tensor(4, 8, 8)
     given = {p.name: SAMPLE.get(p.name, default_of(p)) for p in op.parameters}
     for weight in op.cost(given, op.shape(given, x), x).weights:
-        initializer = "`init`" if weight.fans != (0, 0) else weight.initializer
+        drawn = weight.initializer == str(given.get("init"))
+        initializer = "`init`" if drawn else weight.initializer
         yield f"`{weight.name}` ({initializer}{'' if weight.trainable else ', not trainable'})"
 
 

@@ -83,6 +83,42 @@ def test_torchscript(module: Any, batch: Any) -> None:
             assert deviation(scripted(images).numpy(), module(images).numpy()) < 1e-6
 
 
+PARTS = """\
+archc: 1
+name: Parts
+input: {channels: 3, height: 8, width: 7}
+blocks:
+  unit:
+    params: {scale: bool, offset: bool}
+    steps:
+      - conv: conv2d(x, 4, kernel=3, bias=false)
+      - norm: batch_norm(conv, scale=scale, offset=offset)
+network:
+  - {block: unit, name: both, scale: true, offset: true}
+  - {block: unit, name: unscaled, scale: false, offset: true}
+  - {block: unit, name: unshifted, scale: true, offset: false}
+  - {block: unit, name: neither, scale: false, offset: false}
+  - {block: batch_norm, scale: false}
+"""
+
+
+def test_batch_norms_with_parts_of_their_weights_fuse(tmp_path: Path) -> None:
+    from torch.fx.experimental import optimization
+
+    path = tmp_path / "parts.yaml"
+    path.write_text(PARTS)
+    net = archc.load(path)
+    model = net.build("torch")
+    net.live("torch").load(model, random_weights(net.network))
+    fused = optimization.fuse(model)
+    assert not any("BatchNorm" in type(module).__name__ for module in fused.modules())
+    batch = torch.from_numpy(random_batch(net.network))
+    assert deviation(fused(batch).detach().numpy(), model(batch).detach().numpy()) < 1e-6
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.reset_parameters()
+
+
 def test_channels_last(module: Any, batch: Any, expected: Any) -> None:
     import copy
 

@@ -75,8 +75,9 @@ def test_defaults_hold_where_a_call_says_nothing(net: Compile) -> None:
         "  - {block: conv_bn, name: b, out: 8, kernel: 5}\n"
         "  - {block: batch_norm, epsilon: 1e-3}\n"
     )
-    assert arguments(found, "a.bn") == {"epsilon": 1e-5, "decay": 0.9}
-    assert arguments(found, "batch_norm") == {"epsilon": 1e-3, "decay": 0.9}
+    parts = {"scale": True, "offset": True}
+    assert arguments(found, "a.bn") == {"epsilon": 1e-5, "decay": 0.9, **parts}
+    assert arguments(found, "batch_norm") == {"epsilon": 1e-3, "decay": 0.9, **parts}
     assert [arguments(found, f"{name}.conv")["kernel"] for name in "ab"] == [(3, 3), (5, 5)]
 
 

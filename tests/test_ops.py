@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.lib.stride_tricks import sliding_window_view
+from torch.nn import functional as F
 
 from archc import backends
 from archc.api import Net, load
@@ -151,13 +153,36 @@ def separable_conv2d(x: Array, a: Mapping[str, Any], depthwise: Array, *pointwis
 
 def batch_norm(x: Array, a: Mapping[str, Any], *weights: Array) -> Array:
     shape = (-1, 1, 1) if x.ndim == 4 else (-1,)
-    scale, offset, mean, variance = (array.reshape(shape) for array in weights)
+    every = [array.reshape(shape) for array in weights]
+    scale = every.pop(0) if a["scale"] else 1.0
+    offset = every.pop(0) if a["offset"] else 0.0
+    mean, variance = every
     return (x - mean) / np.sqrt(variance + a["epsilon"]) * scale + offset
+
+
+def layer_norm(x: Array, a: Mapping[str, Any], *weights: Array) -> Array:
+    """PyTorch's own, with the channels last."""
+    last, epsilon = torch.from_numpy(x).movedim(1, -1), a["epsilon"]
+    y = F.layer_norm(last, x.shape[1:2], *map(torch.from_numpy, weights), eps=epsilon)
+    return y.movedim(-1, 1).numpy()
+
+
+def group_norm(x: Array, a: Mapping[str, Any], *weights: Array) -> Array:
+    tensors = [torch.from_numpy(x), a["groups"], *map(torch.from_numpy, weights)]
+    return F.group_norm(*tensors, eps=a["epsilon"]).numpy()
+
+
+def prelu(x: Array, a: Mapping[str, Any], weight: Array) -> Array:
+    return F.prelu(torch.from_numpy(x), torch.from_numpy(weight)).numpy()
 
 
 def reshape(x: Array, a: Mapping[str, Any]) -> Array:
     channels, *area = a["shape"]
     return np.moveaxis(np.moveaxis(x, 1, -1).reshape(len(x), *area, channels), -1, 1)
+
+
+def rescale(x: Array, a: Mapping[str, Any]) -> Array:
+    return np.moveaxis(np.moveaxis(x, 1, -1) * a["scale"] + a["offset"], -1, 1)
 
 
 def crop2d(x: Array, a: Mapping[str, Any]) -> Array:
@@ -183,6 +208,11 @@ REFERENCES: Mapping[str, Callable[..., Array]] = {
     "separable_conv2d": separable_conv2d,
     "dense": lambda x, a, weight, bias=0.0: x @ weight.T + bias,
     "batch_norm": batch_norm,
+    "layer_norm": layer_norm,
+    "group_norm": group_norm,
+    "prelu": prelu,
+    "l2_normalize": lambda x, a: F.normalize(torch.from_numpy(x), eps=a["epsilon"]).numpy(),
+    "local_response_norm": lambda x, a: F.local_response_norm(torch.from_numpy(x), **a).numpy(),
     "max_pool2d": lambda x, a: windows(x, a, outside(a, -np.inf)).max((-1, -2)),
     "avg_pool2d": lambda x, a: np.nanmean(windows(x, a, outside(a, np.nan)), (-1, -2)),
     "global_avg_pool2d": lambda x, a: x.mean((2, 3), keepdims=a["keepdims"]),
@@ -191,7 +221,7 @@ REFERENCES: Mapping[str, Callable[..., Array]] = {
     "crop2d": crop2d,
     "flatten": lambda x, a: np.moveaxis(x, 1, -1).reshape(len(x), -1),
     "reshape": reshape,
-    "rescale": lambda x, a: x * a["scale"] + a["offset"],
+    "rescale": rescale,
     "identity": lambda x, a: x,
     "dropout": lambda x, a: x,
     "mean": lambda x, a: np.mean(x, axes(a), keepdims=True),
@@ -199,8 +229,10 @@ REFERENCES: Mapping[str, Callable[..., Array]] = {
     "slice": lambda x, a: np.take(x, range(a["start"], a["stop"]), axis=1),
     "split": lambda x, a: of_torch("chunk", x, a["parts"], 1)[a["index"]],
     "channel_shuffle": lambda x, a: of_torch("channel_shuffle", x, a["groups"]),
+    "drop_path": lambda x, a: x,
 }
-"""In float64, from the definitions in SEMANTICS and the catalogue, by nothing that archc has."""
+"""In float64, from the definitions in SEMANTICS and the catalogue or by a framework's functions, by
+nothing that archc has."""
 
 
 def reference(net: Net, x: Array) -> Array:

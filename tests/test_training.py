@@ -197,3 +197,70 @@ def test_dropout_drops_its_rate_and_scales_the_rest(
         assert deviation(found, interpreter.run(net.network, {}, batch, training=training)) < 1e-6
     again = net.live(backend).outputs(net.build(backend, 48, 40), batch)[""]
     assert np.array_equal(again, batch)
+
+
+# ------------------------------------------------------------------------------------- drop path
+
+PATHS = """\
+archc: 1
+name: Paths
+params:
+  rate: {type: float, default: 0.2, keep: true}
+input: {channels: 3, height: 5, width: 4}
+blocks:
+  unit:
+    params: {rate: float}
+    steps:
+      - drop: drop_path(x, rate)
+network:
+BEFORE  - {block: drop_path, name: first, rate: rate}
+  - {block: unit, rate: 0.25}
+  - {block: unit, name: never, rate: 0}
+  - {block: unit, name: last, rate: 1 - rate}
+"""
+BEFORE = {
+    "maps": "",
+    "vectors": "  - {block: global_avg_pool2d}\n",
+    "both": "  - {block: unit, name: early, rate: 0}\n  - {block: global_avg_pool2d}\n",
+}
+DRAWN = 8000
+
+
+@pytest.mark.parametrize("before", BEFORE)
+@pytest.mark.parametrize("backend", backends.names())
+def test_drop_path_drops_whole_samples(backend: str, before: str, tmp_path: Path) -> None:
+    """And its expectation is the input: each sample is dropped with the rate, whatever others are,
+    and scaled by 1 / (1 - rate) if it is not."""
+    path = tmp_path / "net.yaml"
+    path.write_text(PATHS.replace("BEFORE", BEFORE[before]), encoding="utf-8")
+    net = load(path)
+    torch.manual_seed(0)
+    keras.utils.set_random_seed(0)
+    batch = 1.0 + np.abs(random_batch(net.network, 5, 4, count=DRAWN))
+    model = net.build(backend, 5, 4)
+    plain = net.live(backend).outputs(model, batch)[""]
+    expected = interpreter.run(net.network, {}, batch)
+    assert deviation(plain, expected) < 1e-6
+    found = step(backend, model, batch)
+    share = (found / plain).reshape(DRAWN, -1)
+    assert np.allclose(share, share[:, :1], rtol=1e-5)
+    kept = share[:, 0] != 0.0
+    product = 0.8 * 0.75 * 0.2
+    assert np.allclose(share[kept], 1.0 / product, rtol=1e-5)
+    assert abs(kept.mean() - product) < 5 * (product * (1 - product) / DRAWN) ** 0.5
+    follows = kept[1:][kept[:-1]]  # one sample says nothing of the next
+    assert abs(follows.mean() - product) < 5 * (product / len(follows)) ** 0.5
+
+
+@pytest.mark.parametrize("backend", backends.names())
+def test_drop_path_by_its_mask(backend: str, tmp_path: Path) -> None:
+    text = PATHS.replace("BEFORE", "").split("  - {block: unit")[0]
+    path = tmp_path / "net.yaml"
+    path.write_text(text.replace("rate: rate", "rate: 0.6"), encoding="utf-8")
+    net = load(path)
+    batch = random_batch(net.network, 5, 4, count=50)
+    found = step(backend, net.build(backend, 5, 4), batch)
+    kept = (found != 0.0).any((1, 2, 3), keepdims=True)
+    training = interpreter.Training({"first": kept})
+    assert 0 < kept.sum() < 50
+    assert deviation(found, interpreter.run(net.network, {}, batch, training=training)) < 1e-6

@@ -171,7 +171,7 @@ def test_the_manifest_as_a_table(run: Run) -> None:
 @pytest.mark.parametrize("name", ["keras", "torch"])
 def test_a_layout_has_a_letter_for_each_axis(name: str, tiny: Net) -> None:
     for tensor in tensors(tiny.network, backends.get(name).storage()):
-        assert len(tensor.slot.axes) == len(tensor.shape), tensor.path
+        assert len(tensor.layout) == len(tensor.shape), tensor.path
 
 
 @pytest.mark.parametrize("spec", shipped.cases())
@@ -365,6 +365,40 @@ def test_a_wrong_type_in_other_files(run: Run, tiny: Net) -> None:
     finally:
         keras.config.set_dtype_policy("float32")
     assert "left/bias is float16" in refused(run, "a.weights.h5")
+
+
+PARTS = """\
+archc: 1
+name: Parts
+input: {channels: 3, height: 4, width: 4}
+network:
+  - {block: batch_norm, name: both}
+  - {block: batch_norm, name: unscaled, scale: false}
+  - {block: batch_norm, name: unshifted, offset: false}
+  - {block: batch_norm, name: neither, scale: false, offset: false}
+  - {block: layer_norm}
+  - {block: group_norm, groups: 3}
+  - {block: prelu}
+  - {block: l2_normalize}
+  - {block: local_response_norm, size: 2}
+  - {block: prelu, name: shared, shared: true}
+  - {block: global_avg_pool2d}
+  - {block: prelu, name: of_a_vector}
+"""
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_normalisations_and_slopes(ending: str, run: Run) -> None:
+    """Keras numbers the arrays of a layer, and a missing one moves the others; its slopes have axes
+    for what is shared."""
+    Path("parts.yaml").write_text(PARTS)
+    net = archc.load("parts.yaml")
+    weights = given(net)
+    for source, target in ((f"a.{ending}", "b.pt"), ("a.safetensors", f"c.{ending}")):
+        save(net, weights, source)
+        code, _, err = run("convert", source, target, "--spec", "parts.yaml")
+        assert (code, err) == (0, "")
+        assert bits(open_(net, target)) == bits(weights)
 
 
 def test_missing_statistics_of_batch_norms(run: Run, tiny: Net) -> None:

@@ -11,6 +11,7 @@ from archc.compiler.language import expressions as ex
 from archc.compiler.language.values import ACTIVATIONS, INITIALIZERS
 
 CHANNELS = 6
+SIX = "1, 1 / 0.229, 0.5, -2, 0, 1e-3"
 KERNELS = ("1", "2", "3", "5", "[1, 7]", "[3, 1]")
 STRIDES = ("1", "2", "3", "[2, 1]")
 PADDINGS = ("same", "symmetric", "valid")
@@ -115,14 +116,35 @@ def _of_one() -> Iterator[Case]:
         yield Case("batch_norm", {}, (operand,))
         yield Case("batch_norm", {"epsilon": "0.01", "decay": "0.9"}, (operand,))
         yield Case("batch_norm", {"epsilon": "1", "decay": "0"}, (operand,))
+        for scale, offset in product(("true", "false"), repeat=2):
+            yield Case("batch_norm", {"scale": scale, "offset": offset}, (operand,))
+        yield Case("batch_norm", {"scale": "false"}, (operand,))
+        for affine, epsilon in product(("true", "false"), ("1e-6", "0.1")):
+            norm = {"epsilon": epsilon, "affine": affine}
+            yield Case("layer_norm", norm, (operand,))
+            yield Case("group_norm", {"groups": "3", **norm}, (operand,))
+        yield Case("group_norm", {"groups": "1"}, (operand,))
         yield Case("dropout", {"rate": "0.25"}, (operand,))
         yield Case("dropout", {"rate": "0"}, (operand,))
+        for shared, init in product(("true", "false"), ("0", "0.25")):
+            yield Case("prelu", {"shared": shared, "init": init}, (operand,))
+        yield Case("prelu", {}, (operand,))
+        for epsilon in ("1e-12", "0.5"):
+            yield Case("l2_normalize", {"epsilon": epsilon}, (operand,))
+        yield Case("drop_path", {"rate": "0.25"}, (operand,))
+        yield Case("drop_path", {"rate": "0"}, (operand,))
         yield Case("rescale", {"scale": "1 / 127.5", "offset": "-1"}, (operand,))
         yield Case("rescale", {"scale": "-2"}, (operand,))
+        for scale, offset in product(("2", f"[{SIX}]"), ("-1.5", f"[{SIX}]")):
+            yield Case("rescale", {"scale": scale, "offset": offset}, (operand,))
         yield Case("identity", {}, (operand,))
         for op in ("mean", "variance"):
             yield Case(op, {"over": "channels"}, (operand,))
         yield Case("flatten", {}, (operand,))
+    yield Case("group_norm", {"groups": str(CHANNELS)})  # as an instance norm
+    for size in ("1", "2", "3", "5", "16"):
+        yield Case("local_response_norm", {"size": size, "alpha": "2", "k": "0.5"})
+    yield Case("local_response_norm", {"size": "4", "beta": "0.5"})
     for keepdims, op in product(("true", "false"), ("global_avg_pool2d", "global_max_pool2d")):
         yield Case(op, {"keepdims": keepdims})
     for op in ("mean", "variance"):

@@ -8,8 +8,10 @@ from __future__ import annotations
 import json
 import shutil
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
 from typing import Any
@@ -21,12 +23,14 @@ from archc.backends.keras.weights import LAYERS, SLOTS, tensor_name
 from archc.backends.python.walk import render
 from archc.backends.storage import (
     DTYPE,
+    Arrays,
     Contents,
     Format,
     Notes,
     Opened,
     Storage,
     Stored,
+    Tensor,
     WeightsError,
     parsed_notes,
     require_size,
@@ -148,6 +152,18 @@ def _array_name(parts: list[str], count: int) -> str:
     return names[number] if complete and number < len(names) else f"vars/{number}"
 
 
+def _named(wanted: Collection[Tensor], arrays: Arrays) -> Arrays:
+    """A batch norm without a scale or an offset is saved under numbers that others have, too: they
+    are told apart where a layer has as many arrays as the network says."""
+    counts = Counter(name.partition("/")[0] for name in arrays)
+    names: dict[str, str] = {}
+    for path, tensors in groupby(wanted, lambda tensor: tensor.layer):
+        layer, own = layer_name(path), [tensor.name for tensor in tensors]
+        if counts[layer] == len(own):
+            names |= {f"{layer}/vars/{number}": name for number, name in enumerate(own)}
+    return {names.get(name, name): array for name, array in arrays.items()}
+
+
 def _legacy_datasets(path: Path, file: Any) -> Iterator[tuple[str, Any]]:
     """Of a file that Keras 2 wrote, as keras.applications offers them for download."""
     for layer in _attribute(file, "layer_names"):
@@ -185,10 +201,9 @@ def _write_h5(path: Path, net: Any, contents: Contents, notes: Notes) -> None:
 
 
 def _write_arrays(file: Any, places: Mapping[str, str], contents: Contents) -> None:
-    for tensor, array in contents:
-        names = [slot.name for slot in SLOTS[LAYERS[tensor.op]].values()]
+    for tensor, array in contents:  # a layer's come in Keras's order, as do those in `_named`
         group = file[f"layers/{places[layer_name(tensor.layer)]}/vars"]
-        group.create_dataset(str(names.index(tensor.slot.name)), data=array, dtype=DTYPE)
+        group.create_dataset(str(len(group)), data=array, dtype=DTYPE)
 
 
 def _write_keras(path: Path, net: Any, contents: Contents, notes: Notes) -> None:
@@ -221,4 +236,5 @@ STORAGE = Storage(
         ".keras": Format(KIND, _h5py, _read_keras, _write_keras, checked=True),
         ".h5": Format(KIND, _h5py, _read_h5, None),
     },
+    named=_named,
 )

@@ -20,7 +20,7 @@ from archc.compiler.ir.network import Block, Body, Network
 
 @dataclass(eq=False, slots=True)
 class _Node:
-    """A layer, and the one tensor that it gives."""
+    """A layer, or one of Keras's operations, and the one tensor that it gives."""
 
     kind: str
     name: str
@@ -32,6 +32,8 @@ def stored_layers(module: Module, network: Network) -> dict[str, str]:
     counts: dict[str, int] = {}
     found = {}
     for node in _ordered(_output(module, network)):
+        if node.kind == _OPERATION:
+            continue
         kind = snake_case(node.kind)
         number = counts[kind] = counts.get(kind, -1) + 1
         found[node.name] = f"{kind}_{number}" if number else kind
@@ -106,9 +108,21 @@ def _helped(helper: str, name: str, spelled: Apply, inputs: tuple[_Node, ...]) -
 
 
 _AS_LAYER = (("Functional", "-ops", (0,)), ("Identity", "", (1,)))
+_OPERATION = "Operation"
+"""Stands for the class of each of Keras's operations, which are no layers and have no arrays."""
+
+
+def _scaled_by(count: int) -> tuple[tuple[str, str, tuple[int, ...]], ...]:
+    """A product with what so many operations make of the input."""
+    return *((_OPERATION, "", (n,)) for n in range(count)), ("Multiply", "", (0, count))
+
 
 _HELPERS: Mapping[str, tuple[tuple[str, str, tuple[int, ...]], ...]] = MappingProxyType(
     {
+        "drop_samples": (("Dropout", "", (0,)),),
+        "unit_length": _scaled_by(4),
+        "response_norm": _scaled_by(8),
+        "parametric_relu": (("PReLU", "", (0,)),),
         "leaky_relu": (("LeakyReLU", "", (0,)),),
         "gelu_tanh": (
             ("Multiply", "-square", (0, 0)),

@@ -51,6 +51,55 @@ def pool_over_zeros(
     return layers.Cropping2D(margins, name=name)(x)
 
 
+def drop_samples(x: keras.KerasTensor, rate: float, *, name: str) -> keras.KerasTensor:
+    """Dropout of whole samples, be they feature maps or vectors."""
+    sample = (None, *[1] * (len(x.shape) - 1))
+    return layers.Dropout(rate, noise_shape=sample, name=name)(x)
+
+
+def parametric_relu(
+    x: keras.KerasTensor,
+    init: float,
+    shared: bool = False,
+    *,
+    name: str,
+) -> keras.KerasTensor:
+    """PReLU with a slope for each channel, or one that all share, at all positions."""
+    axes = [*range(1, len(x.shape) - (not shared))]
+    start = keras.initializers.Constant(init)
+    return layers.PReLU(start, shared_axes=axes, name=name)(x)
+
+
+def unit_length(
+    x: keras.KerasTensor,
+    epsilon: float,
+    *,
+    name: str,
+) -> keras.KerasTensor:
+    """x / max(norm, epsilon), with a gradient where all channels are zero, too."""
+    squares = keras.ops.sum(keras.ops.square(x), axis=-1, keepdims=True)
+    inverse = keras.ops.rsqrt(keras.ops.maximum(squares, epsilon**2))
+    return layers.Multiply(name=name)([x, inverse])
+
+
+def response_norm(
+    x: keras.KerasTensor,
+    size: int,
+    alpha: float,
+    beta: float,
+    k: float,
+    *,
+    name: str,
+) -> keras.KerasTensor:
+    """x / (k + alpha * mean) ** beta, with the mean of the squares of `size` channels."""
+    sides = (size // 2, (size - 1) // 2)
+    y = keras.ops.pad(keras.ops.square(x), ((0, 0), (0, 0), (0, 0), sides))
+    y = keras.ops.expand_dims(y, -1)
+    y = keras.ops.average_pool(y, (1, 1, size), 1, "valid", "channels_last")
+    y = keras.ops.power(keras.ops.squeeze(y, -1) * alpha + k, -beta)
+    return layers.Multiply(name=name)([x, y])
+
+
 def activate(
     x: keras.KerasTensor,
     act: str | Callable[..., keras.KerasTensor] | None,

@@ -98,6 +98,28 @@ def _dense(call: OpCall) -> Apply:
     return _layer(call, "Dense", call["units"], **named)
 
 
+def _batch_norm(call: OpCall) -> Apply:
+    named: dict[str, Expression] = {"momentum": call["decay"], "epsilon": call["epsilon"]}
+    named |= call.given(True, scale="scale", center="offset")
+    return _layer(call, "BatchNormalization", **named)
+
+
+def _affine_norm(call: OpCall, class_name: str, *plain: str) -> Apply:
+    named = call.given(True, scale="affine", center="affine")
+    return _layer(call, class_name, *plain, epsilon=call["epsilon"], **named)
+
+
+def _helper(call: OpCall, function: str, *names: str, **named: Expression) -> Apply:
+    """A function of helpers.py on the operands and on these arguments."""
+    name = LayerName(call.name, call.within)
+    return call.apply(function, *call.inputs, *(call[n] for n in names), **named, name=name)
+
+
+def _prelu(call: OpCall) -> Apply:
+    shared = call.given(False, shared="shared")
+    return _helper(call, "parametric_relu", "init", **shared)
+
+
 def _pool(class_name: str) -> Spelling:
     def spell(call: OpCall) -> Apply:
         if call.is_("padding", "zeros"):
@@ -112,6 +134,13 @@ def _pool(class_name: str) -> Spelling:
 
 def _global_pool(class_name: str) -> Spelling:
     return lambda call: _layer(call, class_name, **call.given(False, keepdims="keepdims"))
+
+
+def _drop_path(call: OpCall) -> Apply:
+    if len(call.ranks) > 1:
+        return _helper(call, "drop_samples", "rate")
+    sample = (None, *[1] * max(call.ranks))
+    return _layer(call, "Dropout", call["rate"], noise_shape=repr(sample))
 
 
 def _reshape(call: OpCall) -> Apply:
@@ -166,9 +195,14 @@ OPS: Mapping[str, Spelling] = MappingProxyType(
         "depthwise_conv2d": _depthwise,
         "separable_conv2d": _separable,
         "dense": _dense,
-        "batch_norm": lambda call: _layer(
-            call, "BatchNormalization", momentum=call["decay"], epsilon=call["epsilon"]
+        "batch_norm": _batch_norm,
+        "layer_norm": lambda call: _affine_norm(call, "LayerNormalization"),
+        "group_norm": lambda call: _affine_norm(call, "GroupNormalization", call["groups"]),
+        "l2_normalize": lambda call: _helper(call, "unit_length", "epsilon"),
+        "local_response_norm": lambda call: _helper(
+            call, "response_norm", "size", "alpha", "beta", "k"
         ),
+        "prelu": _prelu,
         "activation": _activation,
         "max_pool2d": _pool("MaxPooling2D"),
         "avg_pool2d": _pool("AveragePooling2D"),
@@ -192,6 +226,7 @@ OPS: Mapping[str, Spelling] = MappingProxyType(
         "split": _helped("split_channels", "parts", "index"),
         "channel_shuffle": _helped("shuffle_channels", "groups"),
         "dropout": lambda call: _layer(call, "Dropout", call["rate"]),
+        "drop_path": _drop_path,
         "rescale": lambda call: _layer(
             call, "Rescaling", call["scale"], **call.given(0.0, offset="offset")
         ),

@@ -6,9 +6,25 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from archc.backends.keras.names import layer_name
-from archc.backends.storage import Slot
+from archc.backends.storage import Array, Shape, Slot
+from archc.compiler.ir.network import Tensor
+
+
+class _Slopes(Slot):
+    """Numbers for channels that also have axes for the rows and columns of a feature map."""
+
+    def shape(self, shape: Shape, x: Tensor) -> Shape:
+        return (1, 1, *shape) if x.is_map else shape
+
+    def store(self, array: Array, shape: Shape) -> Array:
+        return array.reshape(shape)
+
+    def restore(self, array: Array) -> Array:
+        return array.reshape(-1)
+
 
 _BIAS = Slot("bias", "O")
+_AFFINE = {"weight": Slot("gamma", "C"), "bias": Slot("beta", "C")}
 
 SLOTS: Mapping[str, Mapping[str, Slot]] = MappingProxyType(
     {
@@ -21,11 +37,13 @@ SLOTS: Mapping[str, Mapping[str, Slot]] = MappingProxyType(
         },
         "Dense": {"weight": Slot("kernel", "IO"), "bias": _BIAS},
         "BatchNormalization": {
-            "weight": Slot("gamma", "C"),
-            "bias": Slot("beta", "C"),
+            **_AFFINE,
             "running_mean": Slot("moving_mean", "C"),
             "running_var": Slot("moving_variance", "C"),
         },
+        "LayerNormalization": _AFFINE,
+        "GroupNormalization": _AFFINE,
+        "PReLU": {"weight": _Slopes("alpha", "HWC")},
     }
 )
 """By the layer's class and PyTorch's name of the array; in the order in which Keras saves them."""
@@ -37,6 +55,9 @@ LAYERS: Mapping[str, str] = MappingProxyType(
         "separable_conv2d": "SeparableConv2D",
         "dense": "Dense",
         "batch_norm": "BatchNormalization",
+        "layer_norm": "LayerNormalization",
+        "group_norm": "GroupNormalization",
+        "prelu": "PReLU",
     }
 )
 """The layer's class by op."""

@@ -55,8 +55,10 @@ def _conventions(network: Network, language: Language) -> Iterator[str]:
         arguments = layer.call.body.arguments
         if arguments.get("kernel") != (1, 1):
             found.setdefault("padding", set()).add(arguments.get("padding"))
-        for name in ("epsilon", "decay", "init"):
-            found.setdefault(name, set()).add(arguments.get(name))
+        for name in ("epsilon", "decay") if "decay" in arguments else ():
+            found.setdefault(name, set()).add(arguments[name])
+        if isinstance(init := arguments.get("init"), str):
+            found.setdefault("init", set()).add(init)
     values = {name: [*(every - {None})] for name, every in found.items()}
     sole = {name: show(every[0]) for name, every in values.items() if len(every) == 1}
     if sole.get("padding") in _PADDINGS:

@@ -34,6 +34,7 @@ _TYPES = {
     "int": "int",
     "float": "float",
     "bool": "bool",
+    "numbers": "float | tuple[float, ...]",
     "size": "int | tuple[int, int]",
     "padding": "str | tuple[int, int, int, int]",
 }

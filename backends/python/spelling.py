@@ -182,6 +182,12 @@ class OpCall:
             for n in ex.walk(self.arguments[name])
         )
 
+    def is_list(self, name: str) -> bool:
+        """Whether an argument may be a list at some call."""
+        names = (n.id for n in ex.walk(self.arguments[name]) if isinstance(n, ex.Name))
+        known = any(isinstance(body.arguments[name], tuple) for body in self.bodies)
+        return known or any(self.kinds.get(name) == "numbers" for name in names)
+
     @property
     def in_channels(self) -> str:
         assert self.channels is not None

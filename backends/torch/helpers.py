@@ -161,6 +161,40 @@ class BatchNorm(nn.BatchNorm2d):
         """Accept every rank."""
 
 
+class LayerNorm2d(nn.LayerNorm):
+    """LayerNorm over the channels of each position, or of a vector."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.movedim(1, -1)
+        x = F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
+        return x.movedim(-1, 1)
+
+
+class L2Normalize(nn.Module):
+    """x / max(norm, epsilon), with the norm of the channels of each position."""
+
+    def __init__(self, epsilon: float) -> None:
+        super().__init__()
+        self.epsilon = epsilon
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.normalize(x, dim=1, eps=self.epsilon)
+
+
+def with_affine(
+    norm: nn.BatchNorm1d | nn.BatchNorm2d,
+    scale: bool = True,
+    offset: bool = True,
+) -> nn.BatchNorm1d | nn.BatchNorm2d:
+    """`norm` with a scale, an offset, both or neither."""
+    if not scale:
+        norm.register_parameter("weight", None)
+    if not offset:
+        norm.register_parameter("bias", None)
+    norm.affine = scale and offset
+    return norm
+
+
 class Softmax(nn.Softmax):
     """Softmax over the channels."""
 
@@ -286,6 +320,16 @@ class SplitChannels(nn.Module):
         return x.chunk(self.parts, 1)[self.index]
 
 
+class DropPath(nn.Dropout):
+    """While training, drops whole samples of a batch, and scales the others by 1 / (1 - p)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.p == 0.0:
+            return x
+        ones = x.new_ones([x.shape[0]] + [1] * (x.dim() - 1))
+        return x * F.dropout(ones, self.p)
+
+
 class Rescale(nn.Module):
     """x * scale + offset."""
 
@@ -296,6 +340,27 @@ class Rescale(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x * self.scale + self.offset
+
+
+class RescaleChannels(nn.Module):
+    """x * scale + offset, with numbers for all channels or one for each."""
+
+    scale: Tensor
+    offset: Tensor
+
+    def __init__(
+        self,
+        scale: float | tuple[float, ...],
+        offset: float | tuple[float, ...] = 0.0,
+    ) -> None:
+        super().__init__()
+        for name, numbers in (("scale", scale), ("offset", offset)):
+            buffer = torch.tensor(numbers, dtype=torch.get_default_dtype())
+            self.register_buffer(name, buffer, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        shape = [-1] + [1] * (x.dim() - 2)
+        return x * self.scale.view(shape) + self.offset.view(shape)
 
 
 def glorot_uniform(layer: nn.Module) -> None:

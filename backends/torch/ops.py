@@ -126,7 +126,12 @@ def _dense(call: OpCall) -> Layer:
 
 def _batch_norm(call: OpCall) -> Expression:
     name = BATCH_NORMS.get(call.ranks, "BatchNorm")
-    return call.apply(name, call.in_channels, eps=call["epsilon"], momentum=_momentum(call))
+    alike = call.arguments["scale"] == call.arguments["offset"]
+    named: dict[str, Expression] = {"eps": call["epsilon"], "momentum": _momentum(call)}
+    named |= call.given(True, affine="scale") if alike else {}
+    made = call.apply(name, call.in_channels, **named)
+    parts = call.given(True, scale="scale", offset="offset")
+    return made if alike else call.apply("with_affine", made, **parts)
 
 
 def _momentum(call: OpCall) -> str:
@@ -138,6 +143,18 @@ def _momentum(call: OpCall) -> str:
         assert isinstance(value, float)
         return literal(round(value, 12))
     return call.spell(momentum)
+
+
+def _layer_norm(call: OpCall) -> Expression:
+    name = "nn.LayerNorm" if call.ranks == {1} else "LayerNorm2d"
+    named = call.given(True, elementwise_affine="affine")
+    return call.apply(name, call.in_channels, eps=call["epsilon"], **named)
+
+
+def _prelu(call: OpCall) -> Expression:
+    assert call.channels is not None
+    slopes = ex.Conditional(call.arguments["shared"], constant(1), call.channels, NOWHERE)
+    return call.apply("nn.PReLU", call.spell(slopes), init=call["init"])
 
 
 def _activation(call: OpCall) -> Expression:
@@ -194,7 +211,8 @@ def _reshape(call: OpCall) -> Expression:
 
 
 def _rescale(call: OpCall) -> Expression:
-    return call.apply("Rescale", call["scale"], *call.given(0.0, offset="offset").values())
+    name = "RescaleChannels" if call.is_list("scale") or call.is_list("offset") else "Rescale"
+    return call.apply(name, call["scale"], *call.given(0.0, offset="offset").values())
 
 
 def _statistic(helper: str) -> Spelling:
@@ -209,6 +227,19 @@ OPS: Mapping[str, Spelling] = MappingProxyType(
         "separable_conv2d": _separable,
         "dense": _dense,
         "batch_norm": _batch_norm,
+        "layer_norm": _layer_norm,
+        "group_norm": lambda call: call.apply(
+            "nn.GroupNorm",
+            call["groups"],
+            call.in_channels,
+            eps=call["epsilon"],
+            **call.given(True, affine="affine"),
+        ),
+        "l2_normalize": lambda call: call.apply("L2Normalize", call["epsilon"]),
+        "local_response_norm": lambda call: call.apply(
+            "nn.LocalResponseNorm", call["size"], **{n: call[n] for n in ("alpha", "beta", "k")}
+        ),
+        "prelu": _prelu,
         "activation": _activation,
         "max_pool2d": _pool("nn.MaxPool2d", "MaxPool2dSame"),
         "avg_pool2d": _pool("nn.AvgPool2d", "AvgPool2dSame"),
@@ -222,6 +253,7 @@ OPS: Mapping[str, Spelling] = MappingProxyType(
         "split": lambda call: call.apply("SplitChannels", call["parts"], call["index"]),
         "channel_shuffle": lambda call: call.apply("nn.ChannelShuffle", call["groups"]),
         "dropout": lambda call: call.apply("nn.Dropout", call["rate"]),
+        "drop_path": lambda call: call.apply("DropPath", call["rate"]),
         "rescale": _rescale,
         "identity": lambda call: call.apply("nn.Identity"),
         "add": lambda call: call.joined(" + "),

@@ -38,6 +38,7 @@ COUNTER = "num_batches_tracked"
 
 
 _BIAS = Slot("bias", "O")
+_AFFINE = {name: Slot(name, "C") for name in ("weight", "bias")}
 _CONVOLUTION = {"weight": Slot("weight", "OIHW"), "bias": _BIAS}
 SLOTS: Mapping[str, Mapping[str, Slot]] = {
     "conv2d": _CONVOLUTION,
@@ -51,6 +52,9 @@ SLOTS: Mapping[str, Mapping[str, Slot]] = {
     "batch_norm": {
         name: Slot(name, "C") for name in ("weight", "bias", "running_mean", "running_var")
     },
+    "layer_norm": _AFFINE,
+    "group_norm": _AFFINE,
+    "prelu": {"weight": Slot("weight", "C")},
 }
 
 

@@ -17,7 +17,7 @@ from archc.compiler.spec.reader import Scalar
 from archc.compiler.spec.rows import TableSpec
 
 BOUNDS = ("min", "max", "above", "below", "usual")
-NUMBERS = ("int", "float", "size", "sides", "shape")
+NUMBERS = ("int", "float", "numbers", "size", "sides", "shape")
 """Kinds of parameters that may have bounds."""
 ATTRIBUTES = ("channels", "stride")
 TURN = ("index", "count")

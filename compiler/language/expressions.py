@@ -261,6 +261,8 @@ def show(value: object) -> str:
 
 def spell(value: object) -> str:
     """A value as a spec writes it, to the last digit."""
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(spell, value))}]"
     shown = show(value)
     return repr(value) if isinstance(value, float) and float(shown) != value else shown
 

@@ -60,13 +60,14 @@ BUILTINS = frozenset(
 GENERATED = frozenset(
     """
     activate activation_for as_depthwise as_layer as_module AvgPool2dSame BatchNorm Callable
-    Conv2dPadded Conv2dSame Crop2d divided F fans features features_only Flatten gelu_tanh
-    GELUTanh GlobalAvgPool2d GlobalMaxPool2d glorot_normal glorot_uniform he_normal
-    he_uniform input_shape inputs keras layers leaky_relu lecun_normal lecun_uniform math
-    MaxPool2dSame mean_of_channels MeanOver nn outputs pad pad_same pair pool_over_zeros
-    quick_gelu QuickGELU require_channels_last Rescale Reshape SeparableConv2d
-    shuffle_channels slice_channels SliceChannels Softmax split_channels SplitChannels Sqrt
-    square_root super Tensor torch truncated_normal variance_over VarianceOver x zero_bias
+    Conv2dPadded Conv2dSame Crop2d divided drop_samples DropPath F fans features features_only
+    Flatten gelu_tanh GELUTanh GlobalAvgPool2d GlobalMaxPool2d glorot_normal glorot_uniform
+    he_normal he_uniform input_shape inputs keras L2Normalize LayerNorm2d layers leaky_relu
+    lecun_normal lecun_uniform math MaxPool2dSame mean_of_channels MeanOver nn outputs pad
+    pad_same pair parametric_relu pool_over_zeros quick_gelu QuickGELU require_channels_last
+    Rescale RescaleChannels Reshape response_norm SeparableConv2d shuffle_channels
+    slice_channels SliceChannels Softmax split_channels SplitChannels Sqrt square_root super
+    Tensor torch truncated_normal unit_length variance_over VarianceOver with_affine x zero_bias
     """.split()  # noqa: SIM905
 )
 """Names that the code of a model, in some backend, uses itself where it also uses those that its

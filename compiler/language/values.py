@@ -136,6 +136,15 @@ def _size(value: object, what: str) -> tuple[int, ...]:
     return _PAIR(value if isinstance(value, tuple) else (value, value), what)
 
 
+def _of_channels(value: object, what: str) -> Value:
+    """One number, or one for each channel."""
+    if not isinstance(value, tuple):
+        return _float(value, what)
+    if not value:
+        raise _wrong(value, what, KINDS["numbers"].doc)
+    return tuple(_float(item, what) for item in value)  # type: ignore[misc]
+
+
 def _around(value: object) -> str | None:
     """How to write pads given as frameworks take them: one number, or one for each axis."""
     sides = value if isinstance(value, tuple) else (value, value)
@@ -196,6 +205,7 @@ KINDS = {
     "float": Kind("a number", _float),
     "bool": Kind("`true` or `false`", _bool),
     "size": Kind("a whole number, or `[height, width]`", _size),
+    "numbers": Kind("a number, or a list with one for each channel", _of_channels),
     "sides": Kind("`[top, bottom, left, right]`", _sides),
     "shape": Kind(_SHAPE, _numbers(_SHAPE, 1, 3)),
     "padding": Kind(

@@ -21,6 +21,7 @@ from archc.compiler.ir.network import Parameter
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.problems import SpecError, in_reading_order
 from archc.compiler.language.values import ACTIVATIONS, INITIALIZERS, KINDS, PADDINGS
+from archc.compiler.spec.kinds import MAX_ITEMS
 from archc.compiler.spec.load import SHIPPED, load
 from archc.compiler.spec.models import STEP_KEYS, BlockSpec, ParameterSpec, Spec
 from archc.compiler.spec.rows import FORMS, ROW_KEYS, CallSpec, is_value
@@ -230,6 +231,8 @@ def _value(kind: str, bounds: Schema) -> Schema:
             return {"type": [_JSON_TYPES[kind], *_TEXT["type"]], **bounds}
         case "size":
             return {"anyOf": [_value("int", bounds), _list(bounds, 2, 2)]}
+        case "numbers":
+            return {"anyOf": [_value("float", bounds), _list(bounds, 1, MAX_ITEMS, "number")]}
         case "sides":
             return {"anyOf": [_list(_SIDES, 4, 4), _TEXT]}
         case "shape":
@@ -238,8 +241,8 @@ def _value(kind: str, bounds: Schema) -> Schema:
             return _ref(kind)
 
 
-def _list(bounds: Schema, least: int, most: int) -> Schema:
-    items = {"type": ["integer", "string"], **bounds}
+def _list(bounds: Schema, least: int, most: int, kind: str = "integer") -> Schema:
+    items = {"type": [kind, "string"], **bounds}
     return {"type": "array", "items": items, "minItems": least, "maxItems": most}
 
 

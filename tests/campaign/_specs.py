@@ -235,10 +235,11 @@ class Maker:
         """An op of one tensor with arguments."""
         op = self.pick(
             *("conv2d",) * 5, *("depthwise_conv2d",) * 2, "separable_conv2d",
-            *("batch_norm",) * 3, *("activation",) * 4, "max_pool2d", "avg_pool2d",
-            "global_avg_pool2d", "global_max_pool2d", "zero_pad2d", "crop2d", "flatten",
-            "reshape", "dropout", "rescale", "identity", "dense", "slice", "split",
-            "channel_shuffle", "mean", "variance",
+            *("batch_norm",) * 3, "layer_norm", "group_norm", *("activation",) * 4,
+            "max_pool2d", "avg_pool2d", "global_avg_pool2d", "global_max_pool2d", "zero_pad2d",
+            "crop2d", "flatten", "reshape", "prelu", "dropout", "drop_path", "rescale",
+            "identity", "dense", "slice", "split", "channel_shuffle", "mean", "variance",
+            "l2_normalize", "local_response_norm",
         )  # fmt: skip
         given: dict[str, Any] = {}
         if op in ("conv2d", "separable_conv2d", "depthwise_conv2d"):
@@ -253,6 +254,25 @@ class Maker:
             given = self.window(scope, pool=True)
         if op == "batch_norm" and self.chance(0.3):
             given = {"epsilon": self.pick(1e-5, 1e-3, 0.01), "decay": self.pick(0.9, 0.99)}
+        if op == "batch_norm":
+            parts = [part for part in ("scale", "offset") if self.chance(0.25)]
+            given |= {part: self.pick("true", "false", *scope.flags) for part in parts}
+        if op in ("layer_norm", "group_norm"):
+            given = {"epsilon": self.pick(1e-5, 0.1)} if self.chance(0.5) else {}
+            given |= (
+                {"affine": self.pick("true", "false", *scope.flags)} if self.chance(0.3) else {}
+            )
+        if op == "group_norm":
+            given["groups"] = self.pick(1, 2, 2, 3, 4, self.int(scope))
+        if op == "l2_normalize" and self.chance(0.3):
+            given = {"epsilon": self.pick(1e-6, 0.1)}
+        if op == "local_response_norm":
+            given = {"size": self.pick(1, 2, 3, 5, self.int(scope))}
+            given |= {"alpha": 2, "k": self.pick(1, 2)} if self.chance(0.5) else {}
+            given |= {"beta": self.pick(0.5, 1, *scope.floats)} if self.chance(0.3) else {}
+        if op == "prelu":
+            given = {"shared": self.pick("true", "false", *scope.flags)} if self.chance(0.5) else {}
+            given |= {"init": self.pick(0, 0.25, *scope.floats)} if self.chance(0.5) else {}
         if op == "activation":
             given = {"act": self.act()}
         if op.startswith("global") and self.chance(0.4):
@@ -269,11 +289,13 @@ class Maker:
             given = {"parts": self.pick(1, 2, 2, 3, self.int(scope)), "index": self.pick(0, 1)}
         if op == "channel_shuffle":
             given = {"groups": self.pick(1, 2, 2, 3, 4, self.int(scope))}
-        if op == "dropout":
+        if op in ("dropout", "drop_path"):
             given = {"rate": self.pick(0, 0.2, 0.5, *scope.floats, *self.fractions(scope))}
         if op == "rescale":
             given = {"scale": self.pick(2, 0.5, -1, *scope.floats, *self.fractions(scope))}
             given |= {"offset": self.pick(-1, 0.25)} if self.chance(0.5) else {}
+            if self.chance(0.3):
+                given["scale"] = [self.pick(2, 0.5, -1) for _ in range(self.pick(2, 3, 4, 6))]
         if op == "dense":
             given = self.common({"units": self.int(scope, 2)}, scope)
         if op == "reshape":

@@ -28,12 +28,13 @@ SPECS = Path(__file__).resolve().parents[2] / "specs"
 RANDOM_NETWORKS = 12
 DEFAULTS = {
     "int": "4", "float": "0.5", "bool": "true", "size": "3", "sides": "[1, 1, 1, 1]",
-    "shape": "[3, 8, 8]", "padding": "same", "pool_padding": "same", "activation": "relu",
-    "initializer": "he_normal",
+    "numbers": "[1, 2.5, 4]", "shape": "[3, 8, 8]", "padding": "same", "pool_padding": "same",
+    "activation": "relu", "initializer": "he_normal",
 }  # fmt: skip
 USES = """
 input: {channels: 3, height: 8, width: 8}
 network:
+  - {block: rescale, scale: numbers, offset: numbers_kept}
   - {block: zero_pad2d, padding: sides}
   - {block: crop2d, cropping: sides_or_none if sides_or_none else sides}
   - {block: reshape, shape: shape}

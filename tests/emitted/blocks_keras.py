@@ -1,7 +1,7 @@
 """Blocks for Keras.
 
 Input 12x9x6 (height, width, channels).
-Output 12x9x6.
+Output 6.
 1,547 trainable parameters.
 147,312 MACs.
 
@@ -19,6 +19,12 @@ def require_channels_last() -> None:
     """Refuse a Keras that is set to another order of axes than this file's."""
     if keras.config.image_data_format() != "channels_last":
         raise ValueError('this model needs the image_data_format "channels_last"')
+
+
+def drop_samples(x: keras.KerasTensor, rate: float, *, name: str) -> keras.KerasTensor:
+    """Dropout of whole samples, be they feature maps or vectors."""
+    sample = (None, *[1] * (len(x.shape) - 1))
+    return layers.Dropout(rate, noise_shape=sample, name=name)(x)
 
 
 def conv(
@@ -200,6 +206,11 @@ def outermost(
     )
 
 
+def dropped(x: keras.KerasTensor, *, name: str) -> keras.KerasTensor:
+    """Of feature maps and of vectors."""
+    return drop_samples(x, 0.2, name=f"{name}-drop")
+
+
 def Blocks(input_shape: tuple[int | None, ...] = (12, 9, 6)) -> keras.Model:
     """Blocks: Blocks that are not chains, or are chains at times.
 
@@ -229,4 +240,7 @@ def Blocks(input_shape: tuple[int | None, ...] = (12, 9, 6)) -> keras.Model:
         second_one_hidden=3,
         name="outermost",
     )
+    x = dropped(x, name="dropped")  # 12x9x6
+    x = layers.GlobalAveragePooling2D(name="global_avg_pool2d")(x)  # 6
+    x = dropped(x, name="dropped_vector")  # 6
     return keras.Model(inputs, x, name="Blocks")

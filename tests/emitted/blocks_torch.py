@@ -1,7 +1,7 @@
 """Blocks for PyTorch.
 
 Input 6x12x9 (channels, height, width).
-Output 6x12x9.
+Output 6.
 1,547 trainable parameters.
 147,312 MACs.
 
@@ -15,6 +15,24 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class GlobalAvgPool2d(nn.Module):
+    """Mean over height and width, as a vector."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean((2, 3))
+
+
+class DropPath(nn.Dropout):
+    """While training, drops whole samples of a batch, and scales the others by 1 / (1 - p)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.p == 0.0:
+            return x
+        ones = x.new_ones([x.shape[0]] + [1] * (x.dim() - 1))
+        return x * F.dropout(ones, self.p)
 
 
 def glorot_uniform(layer: nn.Module) -> None:
@@ -234,6 +252,14 @@ class Outermost(nn.Sequential):
         )
 
 
+class Dropped(nn.Sequential):
+    """Of feature maps and of vectors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.drop = DropPath(0.2)
+
+
 class Blocks(nn.Module):
     """Blocks: Blocks that are not chains, or are chains at times."""
 
@@ -261,6 +287,9 @@ class Blocks(nn.Module):
             first_two_hidden=8,
             second_one_hidden=3,
         )
+        self.dropped = Dropped()  # 6x12x9
+        self.global_avg_pool2d = GlobalAvgPool2d()  # 6
+        self.dropped_vector = Dropped()  # 6
         self.apply(glorot_uniform)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -275,4 +304,7 @@ class Blocks(nn.Module):
         x = self.no_start(x)
         x = self.no_end(x)
         x = self.outermost(x)
+        x = self.dropped(x)
+        x = self.global_avg_pool2d(x)
+        x = self.dropped_vector(x)
         return x

@@ -1,25 +1,27 @@
-"""Layers with weights that are no convolutions: dense layers and normalisations."""
+"""Dense layers, normalisations and PReLU: what has weights and is no convolution, and its like."""
 
 from __future__ import annotations
 
-from archc.compiler.ir.network import Arguments, Op, Tensor, WeightRule
+from functools import partial
+
+from archc.compiler.ir.network import Arguments, Op, Parameter, Tensor, WeightRule
 from archc.compiler.ir.ops.parts import (
     BIAS,
     INIT,
     MAX_CHANNELS,
+    MAX_KERNEL,
     always,
     bias,
     elements,
     integer,
+    need_divisible,
+    need_map,
     parameter,
     unchanged,
 )
 from archc.compiler.language.problems import Invalid
 
 _UNITS = parameter("units", "int", "output features", min=1, max=MAX_CHANNELS)
-_EPSILON = parameter(
-    "epsilon", "float", "added to the variance", 1e-3, above=0, max=1, usual=(0, 0.1)
-)
 _KEPT = "share of the old running average kept at each step"
 _DECAY = parameter("decay", "float", _KEPT, 0.99, min=0, max=1, usual=(0.5, 1))
 
@@ -54,26 +56,39 @@ _DENSE = Op(
 )
 
 
-def _per_channel(name: str, role: str, initializer: str, trainable: bool = True) -> WeightRule:
+def _per_channel(
+    name: str, role: str, initializer: str, switch: str | None = None, trainable: bool = True
+) -> WeightRule:
     return WeightRule(
         name=name,
         role=role,
         axes=("C",),
         shape=lambda a, y, x: (x.channels,),
         initializer=initializer,
+        switch=switch,
         trainable=trainable,
     )
 
 
+def _epsilon(default: float) -> Parameter:
+    words = "added to the variance"
+    return parameter("epsilon", "float", words, default, above=0, max=1, usual=(0, 0.1))
+
+
 _BATCH_NORM = Op(
     name="batch_norm",
-    doc="Batch normalisation of each channel, with scale and offset.",
-    parameters=(_EPSILON, _DECAY),
+    doc="Batch normalisation of each channel.",
+    parameters=(
+        _epsilon(1e-3),
+        _DECAY,
+        parameter("scale", "bool", "whether a trained factor for each channel follows", True),
+        parameter("offset", "bool", "whether a trained summand for each channel follows", True),
+    ),
     shape=unchanged,
     channels="x.channels",
     weights=(
-        _per_channel("weight", "scale", "ones"),
-        _per_channel("bias", "shift", "zeros"),
+        _per_channel("weight", "scale", "ones", switch="scale"),
+        _per_channel("bias", "shift", "zeros", switch="offset"),
         _per_channel("running_mean", "mean", "zeros", trainable=False),
         _per_channel("running_var", "variance", "ones", trainable=False),
     ),
@@ -82,4 +97,119 @@ _BATCH_NORM = Op(
     fresh=True,
 )
 
-LAYERS = (_DENSE, _BATCH_NORM)
+_AFFINE = parameter("affine", "bool", "whether a trained scale and offset follow", True)
+_affine_norm = partial(
+    Op,
+    channels="x.channels",
+    weights=(
+        _per_channel("weight", "scale", "ones", switch="affine"),
+        _per_channel("bias", "shift", "zeros", switch="affine"),
+    ),
+    other=elements,
+    sized=("x",),
+    fresh=True,
+)
+
+
+def _layer_norm_shape(a: Arguments, x: Tensor) -> Tensor:
+    if x.channels == 1:
+        message = "`layer_norm` needs several channels, but gets 1: nothing would be left of it"
+        raise Invalid("E042", message)
+    return x
+
+
+def _group_norm_shape(a: Arguments, x: Tensor) -> Tensor:
+    groups = integer(a["groups"])
+    need_divisible(x.channels, groups, "channels")
+    if x.size == groups:
+        message = f"`group_norm` gets {x}, one number for each group: nothing would be left of it"
+        raise Invalid("E042", message)
+    return x
+
+
+_LAYER_NORM = _affine_norm(
+    name="layer_norm",
+    doc="Normalises the channels of each position by their own mean and variance.",
+    parameters=(_epsilon(1e-6), _AFFINE),
+    shape=_layer_norm_shape,
+)
+
+_GROUP_NORM = _affine_norm(
+    name="group_norm",
+    doc="Normalises each group of channels, over all positions, by its own mean and variance.",
+    parameters=(
+        parameter("groups", "int", "groups of neighbouring channels", min=1, max=MAX_CHANNELS),
+        _epsilon(1e-5),
+        _AFFINE,
+    ),
+    shape=_group_norm_shape,
+    divisor="groups",
+)
+
+_PRELU = Op(
+    name="prelu",
+    doc="x where it is positive, and a trained slope times x where it is not.",
+    parameters=(
+        parameter("shared", "bool", "whether all channels have one slope", False),
+        parameter("init", "float", "a fresh slope", 0.25, usual=(0, 1)),
+    ),
+    shape=unchanged,
+    channels="x.channels",
+    weights=(
+        WeightRule(
+            name="weight",
+            role="slope",
+            axes=("C", "HWC"),
+            shape=lambda a, y, x: (1 if a["shared"] else x.channels,),
+        ),
+    ),
+    other=elements,
+    sized=("x",),
+    fresh=True,
+)
+
+_L2_NORMALIZE = Op(
+    name="l2_normalize",
+    doc="x / max(norm, epsilon), with the Euclidean norm of the channels of each position.",
+    parameters=(
+        parameter(
+            "epsilon", "float", "least norm to divide by", 1e-12, min=1e-15, max=1, usual=(0, 0.1)
+        ),
+    ),
+    shape=unchanged,
+    channels="x.channels",
+    other=elements,
+    fresh=True,
+)
+
+
+def _local_response_shape(a: Arguments, x: Tensor) -> Tensor:
+    need_map(x, "local_response_norm")
+    return x
+
+
+_LOCAL_RESPONSE_NORM = Op(
+    name="local_response_norm",
+    doc="x / (k + alpha * mean) ** beta, with the mean of the squares of `size` channels around"
+    " each, an odd one before it; those beyond the ends are zeros, which count.",
+    parameters=(
+        parameter("size", "int", "channels of a window", min=1, max=MAX_KERNEL),
+        parameter("alpha", "float", "factor of the mean, not of the sum", 1e-4, min=0),
+        parameter("beta", "float", "exponent", 0.75, min=0, max=16),
+        parameter("k", "float", "added before the power", 1.0, above=0),
+    ),
+    shape=_local_response_shape,
+    channels="x.channels",
+    other=lambda a, y, x: y.size * integer(a["size"]),
+    fresh=True,
+)
+
+LAYERS = (
+    _DENSE,
+    _BATCH_NORM,
+    _LAYER_NORM,
+    _GROUP_NORM,
+    _L2_NORMALIZE,
+    _LOCAL_RESPONSE_NORM,
+    _PRELU,
+)

@@ -89,7 +89,7 @@ def _entries(net: Net, names: Sequence[str]) -> Iterator[dict[str, Any]]:
 
 
 def _side(tensor: Tensor) -> dict[str, Any]:
-    layout = tensor.slot.axes
+    layout = tensor.layout
     return {"name": tensor.name, "shape": tensor.shape, "layout": layout, "dtype": DTYPE}
 
 

@@ -31,12 +31,17 @@ Observer = Callable[[str, Array], None]
 """observer(path, value) is told the value of every layer and of every block, in order."""
 
 
+DROPPING = ("dropout", "drop_path")
+"""Ops that leave out what a mask does not keep; what it is drawn for is the backends' affair."""
+
+
 @dataclass(frozen=True)
 class Training:
     """What a training step needs besides weights, and what it leaves behind."""
 
     masks: Mapping[str, Array] = field(default_factory=dict)
-    """What each dropout keeps, by its path: true and false in the shape of its input."""
+    """What each dropout and drop path keeps, by its path: true and false in the shape of its input,
+    or in one that is broadcast to it."""
     ddof: int = 0
     """What the divisor n of a variance is reduced by for the running average: 0 in Keras, 1 in
     PyTorch. Batches are always normalised by the variance with the divisor n."""
@@ -125,7 +130,7 @@ class _Machine:
         if self.training is not None and name == "batch_norm":
             self.training.average(path, arguments["decay"], own, inputs[0])
             own |= statistics(inputs[0])
-        if self.training is not None and name == "dropout" and arguments["rate"]:
+        if self.training is not None and name in DROPPING and arguments["rate"]:
             kept = self.training.masks[path]
             return np.asarray(inputs[0] * kept / (1.0 - arguments["rate"]))
         return OPS[name](arguments, own, *inputs)
@@ -188,6 +193,11 @@ def _biased(y: Array, w: Weights, name: str = "bias") -> Array:
     return y + _per_channel(w[name], y) if name in w else y
 
 
+def _affine(x: Array, w: Weights) -> Array:
+    """weight * x + bias for each channel, as far as there are such weights."""
+    return _biased(x * _per_channel(w["weight"], x) if "weight" in w else x, w)
+
+
 def _conv2d(a: Given, w: Weights, x: Array) -> Array:
     """y[o] is the sum over the kernel's cells and the channels c of o's group of w[o, c] x[c]."""
     groups = a.get("groups", 1)
@@ -223,10 +233,44 @@ def _dense(a: Given, w: Weights, x: Array) -> Array:
 
 def _batch_norm(a: Given, w: Weights, x: Array) -> Array:
     """weight * (x - mean) / sqrt(variance + epsilon) + bias, for each channel."""
-    mean, variance, scale, offset = (
-        _per_channel(w[name], x) for name in ("running_mean", "running_var", "weight", "bias")
-    )
-    return np.asarray(scale * (x - mean) / np.sqrt(variance + a["epsilon"]) + offset)
+    mean, variance = (_per_channel(w[name], x) for name in ("running_mean", "running_var"))
+    return _affine((x - mean) / np.sqrt(variance + a["epsilon"]), w)
+
+
+def _layer_norm(a: Given, w: Weights, x: Array) -> Array:
+    """(x - mean) / sqrt(variance + epsilon) over the channels of each position."""
+    return _affine(_normalised(x, 1, a["epsilon"]), w)
+
+
+def _group_norm(a: Given, w: Weights, x: Array) -> Array:
+    """The same over all positions of the channels of each group."""
+    groups = x.reshape(len(x), a["groups"], -1)
+    return _affine(_normalised(groups, 2, a["epsilon"]).reshape(x.shape), w)
+
+
+def _normalised(x: Array, axis: int, epsilon: float) -> Array:
+    mean, variance = x.mean(axis, keepdims=True), x.var(axis, keepdims=True)
+    return np.asarray((x - mean) / np.sqrt(variance + epsilon))
+
+
+def _l2_normalize(a: Given, w: Weights, x: Array) -> Array:
+    norm = np.sqrt((x**2).sum(1, keepdims=True))
+    return np.asarray(x / np.maximum(norm, a["epsilon"]))
+
+
+def _local_response_norm(a: Given, w: Weights, x: Array) -> Array:
+    """x[c] / (k + alpha / size * the sum of x[d] ** 2) ** beta, for the channels d from
+    c - size // 2 to c + (size - 1) // 2 that there are."""
+    before, after = a["size"] // 2, (a["size"] - 1) // 2
+    channels = range(x.shape[1])
+    windows = (x[:, max(0, c - before) : c + after + 1] for c in channels)
+    sums = np.stack([(window**2).sum(1) for window in windows], axis=1)
+    return np.asarray(x / (a["k"] + a["alpha"] / a["size"] * sums) ** a["beta"])
+
+
+def _prelu(a: Given, w: Weights, x: Array) -> Array:
+    """max(x, 0) + weight * min(x, 0), for each channel or with one weight for all."""
+    return np.asarray(np.maximum(x, 0.0) + _per_channel(w["weight"], x) * np.minimum(x, 0.0))
 
 
 def _max_pool2d(a: Given, w: Weights, x: Array) -> Array:
@@ -294,7 +338,8 @@ def _channel_shuffle(a: Given, w: Weights, x: Array) -> Array:
 
 
 def _rescale(a: Given, w: Weights, x: Array) -> Array:
-    return np.asarray(x * a["scale"] + a["offset"])
+    scale, offset = (_per_channel(np.asarray(a[name]), x) for name in ("scale", "offset"))
+    return np.asarray(x * scale + offset)
 
 
 def _sigmoid(x: Array) -> Array:
@@ -350,6 +395,11 @@ OPS: Mapping[str, Op] = MappingProxyType(
         "separable_conv2d": _separable_conv2d,
         "dense": _dense,
         "batch_norm": _batch_norm,
+        "layer_norm": _layer_norm,
+        "group_norm": _group_norm,
+        "l2_normalize": _l2_normalize,
+        "local_response_norm": _local_response_norm,
+        "prelu": _prelu,
         "activation": _activation,
         "max_pool2d": _max_pool2d,
         "avg_pool2d": _avg_pool2d,
@@ -373,6 +423,7 @@ OPS: Mapping[str, Op] = MappingProxyType(
         "split": _split,
         "channel_shuffle": _channel_shuffle,
         "dropout": lambda a, w, x: x,
+        "drop_path": lambda a, w, x: x,
         "rescale": _rescale,
         "identity": lambda a, w, x: x,
     }

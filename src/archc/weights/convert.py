@@ -71,9 +71,10 @@ def fitting(net: Net, path: Path) -> Iterator[tuple[Iterator[Array], Notes]]:
     storage, format = files.find(path)
     with files.opened(path, format, net.params.total * BYTES) as opened:
         wanted = {tensor.name: tensor for tensor in tensors(net.network, storage)}
-        require(shown(path), net.name, wanted, opened.arrays)
+        arrays = storage.named(wanted.values(), opened.arrays)
+        require(shown(path), net.name, wanted, arrays)
         noted(path, net, opened.notes)
-        yield canonical(wanted, opened.arrays), opened.notes
+        yield canonical(wanted, arrays), opened.notes
 
 
 def canonical(wanted: Mapping[str, Tensor], arrays: Arrays) -> Iterator[Array]:
