@@ -59,14 +59,18 @@ BUILTINS = frozenset(
 
 GENERATED = frozenset(
     """
-    activate activation_for as_depthwise as_layer as_module AvgPool2dSame BatchNorm Callable
-    Conv2dPadded Conv2dSame Crop2d divided F fans features features_only Flatten gelu_tanh
-    GELUTanh GlobalAvgPool2d GlobalMaxPool2d glorot_normal glorot_uniform he_normal
-    he_uniform input_shape inputs keras layers leaky_relu lecun_normal lecun_uniform math
-    MaxPool2dSame mean_of_channels MeanOver nn outputs pad pad_same pair pool_over_zeros
-    quick_gelu QuickGELU require_channels_last Rescale Reshape SeparableConv2d
-    shuffle_channels slice_channels SliceChannels Softmax split_channels SplitChannels Sqrt
-    square_root super Tensor torch truncated_normal variance_over VarianceOver x zero_bias
+    activate activation_for adaptive_avg_pool adaptive_max_pool adaptive_windows as_depthwise
+    as_layer as_module as_transposed AvgPool2dPadded AvgPool2dSame avg_pool_padded axis_cells
+    BatchNorm Callable Conv2dPadded Conv2dSame ConvTranspose2dPadded conv_transpose_padded
+    Crop2d divided F fans features features_only Flatten GELUTanh gelu_tanh GlobalAvgPool2d
+    GlobalMaxPool2d glorot_normal glorot_uniform he_normal he_uniform inputs input_shape keras
+    layers leaky_relu lecun_normal lecun_uniform math MaxPool2dPadded MaxPool2dSame
+    max_pool_padded mean_of_channels MeanOver nn outputs own_cells pad pad_same pair
+    pixel_shuffle pixel_unshuffle pool_over_zeros pool_pads QuickGELU quick_gelu
+    require_channels_last Rescale Reshape resize_by resize_like ResizeNearest sample_axis
+    sample_nearest scaled_cells SeparableConv2d shuffle_channels SliceChannels slice_channels
+    Softmax SplitChannels split_channels Sqrt square_root super Tensor torch truncated_normal
+    VarianceOver variance_over x zero_bias
     """.split()  # noqa: SIM905
 )
 """Names that the code of a model, in some backend, uses itself where it also uses those that its
