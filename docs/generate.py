@@ -26,7 +26,15 @@ from archc.compiler.ir.ops import parts
 from archc.compiler.language import expressions, names, parser
 from archc.compiler.language.codes import CODES
 from archc.compiler.language.problems import SpecError
-from archc.compiler.language.values import ACTIVATIONS, INITIALIZERS, KINDS, PADDINGS, show
+from archc.compiler.language.values import (
+    ACTIVATIONS,
+    INITIALIZERS,
+    INTERPOLATIONS,
+    KINDS,
+    PADDINGS,
+    POOL_PADDINGS,
+    show,
+)
 from archc.compiler.pipeline import compile_network
 from archc.compiler.printed import schema
 from archc.compiler.printed.resolve import resolve
@@ -84,6 +92,14 @@ def types(page: str) -> str:
 
 def paddings(page: str) -> str:
     return words("padding", PADDINGS)
+
+
+def pool_paddings(page: str) -> str:
+    return words("padding of a pool", POOL_PADDINGS)
+
+
+def interpolations(page: str) -> str:
+    return words("method", INTERPOLATIONS)
 
 
 def activations(page: str) -> str:
@@ -245,8 +261,9 @@ def default_of(parameter: Parameter) -> object:
 SECTIONS = {
     function.__name__.replace("_", "-"): function
     for function in (
-        keys, parameter_keys, types, row_keys, change_keys, paddings, activations, initializers,
-        reserved, limits, paths, resolved, rounded, broken, problems, warnings, ops,
+        keys, parameter_keys, types, row_keys, change_keys, paddings, pool_paddings,
+        interpolations, activations, initializers, reserved, limits, paths, resolved, rounded,
+        broken, problems, warnings, ops,
     )
 }  # fmt: skip
 _MARKED = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)

@@ -19,6 +19,7 @@ from archc.compiler.language.values import (
     ACTIVATIONS,
     AXES,
     INITIALIZERS,
+    INTERPOLATIONS,
     PADDINGS,
     POOL_PADDINGS,
     Type,
@@ -86,6 +87,22 @@ EXAMPLES: list[tuple[str, list[Tensor], dict[str, Any], tuple[int, ...], list[in
         30 * (12 * 25 + 8 * 12),
         0,
     ),
+    # TensorFlow's sizes; PyTorch's by the formula of its documentation.
+    *[
+        ("conv_transpose2d", [MAP], {"filters": 4, **given}, (4, *out), [24 * area, 4], macs, 0)
+        for given, out, area, macs in (
+            ({"kernel": 3, "stride": 2}, (20, 24), 9, 720 * 4 * 9),
+            ({"kernel": 2, "stride": 3, "padding": "valid"}, (30, 36), 4, 720 * 4 * 4),
+            ({"kernel": 3, "stride": 2, "padding": "valid"}, (21, 25), 9, 720 * 4 * 9),
+            ({"kernel": 4, "stride": 2, "padding": (1, 1, 1, 1)}, (20, 24), 16, 720 * 4 * 16),
+            (
+                {"kernel": 3, "stride": 2, "padding": "symmetric", "output_padding": (1, 0)},
+                (20, 23),
+                9,
+                720 * 4 * 9,
+            ),
+        )
+    ],
     ("dense", [VECTOR], {"units": 10}, (10,), [200, 10], 200, 0),
     ("dense", [VECTOR], {"units": 10, "bias": False}, (10,), [200], 200, 0),
     ("batch_norm", [MAP], {}, (6, 10, 12), [6, 6, 6, 6], 0, 720),
@@ -105,6 +122,44 @@ EXAMPLES: list[tuple[str, list[Tensor], dict[str, Any], tuple[int, ...], list[in
     ("activation", [MAP], {"act": "relu"}, (6, 10, 12), [], 0, 720),
     ("max_pool2d", [MAP], {"kernel": 3, "stride": 2}, (6, 5, 6), [], 0, 180 * 9),
     ("avg_pool2d", [MAP], {"kernel": 2, "padding": "valid"}, (6, 9, 11), [], 0, 594 * 4),
+    ("pixel_shuffle", [Tensor(18, 5, 7)], {"factor": 3}, (2, 15, 21), [], 0, 0),
+    ("pixel_unshuffle", [MAP], {"factor": 2}, (24, 5, 6), [], 0, 0),
+    ("resize", [MAP], {"scale": 1.5, "method": "nearest"}, (6, 15, 18), [], 0, 0),
+    ("resize", [MAP], {"scale": 0.25, "method": "bilinear"}, (6, 2, 3), [], 0, 36 * 4),
+    ("resize_like", [MAP, Tensor(2, 5, 7)], {"method": "nearest"}, (6, 5, 7), [], 0, 0),
+    (
+        "resize_like",
+        [MAP, Tensor(2, 20, 7)],
+        {"method": "bilinear", "align_corners": True},
+        (6, 20, 7),
+        [],
+        0,
+        840 * 4,
+    ),
+    # Rows 0-4, 3-7, 6-10 of 10, and columns 0-3, 2-5, 4-8, 7-10, 9-12 of 12.
+    ("adaptive_avg_pool2d", [MAP], {"size": (3, 5)}, (6, 3, 5), [], 0, 6 * 12 * 16),
+    ("adaptive_max_pool2d", [MAP], {"size": 2}, (6, 2, 2), [], 0, 6 * 10 * 12),
+    # ResNet's stem, GoogLeNet's pools, and a last window that would start beyond the input.
+    *[
+        ("max_pool2d", [Tensor(1, size, size)], given, (1, out, out), [], 0, out * out * 9)
+        for size, given, out in (
+            (112, {"kernel": 3, "stride": 2, "padding": "symmetric"}, 56),
+            (111, {"kernel": 3, "stride": 2, "padding": "symmetric"}, 56),
+            (112, {"kernel": 3, "stride": 2, "padding": "valid"}, 55),
+            (112, {"kernel": 3, "stride": 2, "padding": "valid", "ceil_mode": True}, 56),
+            (6, {"kernel": 3, "stride": 5, "padding": "symmetric", "ceil_mode": True}, 2),
+            (4, {"kernel": 3, "stride": 5, "padding": "symmetric", "ceil_mode": True}, 1),
+        )
+    ],
+    (
+        "avg_pool2d",
+        [MAP],
+        {"kernel": (2, 5), "padding": (0, 1, 2, 5), "count_padding": True},
+        (6, 10, 15),
+        [],
+        0,
+        900 * 10,
+    ),
     ("global_avg_pool2d", [MAP], {}, (6,), [], 0, 720),
     ("global_avg_pool2d", [MAP], {"keepdims": True}, (6, 1, 1), [], 0, 720),
     ("global_max_pool2d", [MAP], {"keepdims": True}, (6, 1, 1), [], 0, 720),
@@ -188,6 +243,13 @@ def test_strides_of_what_has_another_size_whatever_the_window() -> None:
     assert call("reshape", wide, shape=(1, 16, 48))[0].stride == (2, 1)
 
 
+def test_strides_of_what_is_resized() -> None:
+    x, like = Tensor(6, 7, 14, (32, 16)), Tensor(6, 14, 28, (16, 8))
+    assert call("resize", x, scale=2.0, method="nearest")[0].stride == (16, 8)
+    assert call("resize_like", x, like, method="nearest")[0].stride == (16, 8)
+    assert call("adaptive_avg_pool2d", like, size=7)[0].stride == 32
+
+
 def test_a_gated_map_has_the_stride_of_the_map() -> None:
     x, gate = Tensor(6, 16, 8, (2, 2)), Tensor(6, 1, 1, (32, 16))
     assert call("multiply", x, gate)[0].stride == call("multiply", gate, x)[0].stride == 2
@@ -199,6 +261,7 @@ def test_a_gated_map_has_the_stride_of_the_map() -> None:
     [
         ("conv2d", {"filters": 8, "kernel": (3, 5)}, [(15 * 6, 15 * 8)]),
         ("conv2d", {"filters": 8, "kernel": 3, "groups": 2}, [(9 * 3, 9 * 8)]),
+        ("conv_transpose2d", {"filters": 8, "kernel": 3}, [(9 * 8, 9 * 6)]),
         ("depthwise_conv2d", {"kernel": 3, "multiplier": 2}, [(9 * 6, 9 * 2)]),
         ("separable_conv2d", {"filters": 8, "kernel": 3}, [(9 * 6, 9), (6, 8)]),
     ],
@@ -229,6 +292,27 @@ REFUSED: list[tuple[str, list[Tensor], dict[str, Any], str]] = [
     ("concat", [MAP, VECTOR], {}, "E040"),
     ("reshape", [MAP], {"shape": (7,)}, "E040"),
     ("crop2d", [MAP], {"cropping": (5, 5, 0, 0)}, "E041"),
+    ("avg_pool2d", [MAP], {"kernel": 2, "count_padding": True}, "E029"),
+    ("resize", [MAP], {"scale": 2, "method": "nearest", "align_corners": True}, "E029"),
+    *[
+        ("conv_transpose2d", [MAP], {"filters": 4, "kernel": 3, "stride": 2, **given}, code)
+        for given, code in (
+            ({"output_padding": 1}, "E029"),
+            ({"output_padding": (0, 2), "padding": "symmetric"}, "E035"),
+            ({"padding": (10, 11, 0, 0)}, "E041"),
+        )
+    ],
+    ("pixel_shuffle", [MAP], {"factor": 2}, "E042"),
+    ("pixel_unshuffle", [MAP], {"factor": 3}, "E040"),
+    ("pixel_unshuffle", [MAP], {"factor": 5}, "E040"),
+    ("resize", [MAP], {"scale": 0.09, "method": "nearest"}, "E041"),
+    ("resize_like", [VECTOR, MAP], {"method": "nearest"}, "E043"),
+    ("resize_like", [MAP, VECTOR], {"method": "nearest"}, "E043"),
+    *[
+        (op, [MAP], {"kernel": (3, 4), "padding": sides}, "E035")
+        for op in ("max_pool2d", "avg_pool2d")
+        for sides in ((3, 0, 0, 0), (0, 3, 0, 0), (0, 0, 4, 0), (0, 0, 0, 4))
+    ],
     ("conv2d", [MAP], {"filters": 4, "kernel": 13, "padding": "valid"}, "E041"),
     ("conv2d", [MAP], {"filters": 4, "kernel": 3, "groups": 4}, "E042"),
     ("conv2d", [MAP], {"filters": 4, "kernel": 3, "groups": 3}, "E042"),
@@ -253,11 +337,17 @@ REFUSED: list[tuple[str, list[Tensor], dict[str, Any], str]] = [
             "conv2d": {"filters": 4, "kernel": 3},
             "depthwise_conv2d": {"kernel": 3},
             "separable_conv2d": {"filters": 4, "kernel": 3},
+            "conv_transpose2d": {"filters": 4, "kernel": 3},
             "max_pool2d": {"kernel": 3},
             "avg_pool2d": {"kernel": 3},
             "local_response_norm": {"size": 5},
             "global_avg_pool2d": {},
             "global_max_pool2d": {},
+            "pixel_shuffle": {"factor": 2},
+            "pixel_unshuffle": {"factor": 2},
+            "adaptive_avg_pool2d": {"size": 2},
+            "adaptive_max_pool2d": {"size": 2},
+            "resize": {"scale": 2.0, "method": "nearest"},
             "zero_pad2d": {"padding": (1, 1, 1, 1)},
             "crop2d": {"cropping": (1, 1, 1, 1)},
         }.items()
@@ -330,8 +420,9 @@ KINDS: dict[str, st.SearchStrategy[Any]] = {
     "sides": four,
     "shape": st.tuples(small) | st.tuples(small, small, small),
     "padding": st.sampled_from(list(PADDINGS)) | four,
-    "pool_padding": st.sampled_from(list(POOL_PADDINGS)),
+    "pool_padding": st.sampled_from(list(POOL_PADDINGS)) | four,
     "axes": st.sampled_from(list(AXES)),
+    "interpolation": st.sampled_from(list(INTERPOLATIONS)),
     "activation": st.sampled_from(list(ACTIVATIONS)),
     "initializer": st.sampled_from(list(INITIALIZERS)),
 }
@@ -345,7 +436,12 @@ def calls(draw: st.DrawFn, name: str) -> tuple[Op, dict[str, Any], list[Tensor]]
     values = {p.name: draw(KINDS[p.type.kind]) for p in op.parameters}
     few = {"groups": [1, 2], "parts": [1, 2], "index": [0, 1], "start": [0, 1]}
     values |= {each: draw(st.sampled_from(few[each])) for each in few.keys() & values.keys()}
+    if "output_padding" in values:
+        values["output_padding"] = 0
     x = draw(vectors if name == "dense" else maps)
+    if name.startswith("pixel"):
+        factor = values["factor"]
+        x = Tensor(x.channels * factor**2, x.channels * factor, factor)
     count = draw(small) if op.variadic else len(op.inputs)
     return op, arguments(op, values), [x] * count
 
@@ -421,7 +517,9 @@ VALUES: list[tuple[str, Any, Any]] = [
     ("padding", "same", "same"),
     ("padding", (0, 1, 0, 1), (0, 1, 0, 1)),
     ("padding", "full", "E034"),
-    ("pool_padding", "symmetric", "E034"),
+    ("pool_padding", "symmetric", "symmetric"),
+    ("pool_padding", (0, 1, 0, 1), (0, 1, 0, 1)),
+    ("pool_padding", "reflect", "E034"),
     ("activation", "relu", "relu"),
     ("activation", None, None),
     ("activation", "hardswish", "E031"),

@@ -2,6 +2,7 @@
 the interpreter with a second set of definitions."""
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,7 @@ def test_the_zoo_has_every_op_and_argument() -> None:
 # ----------------------------------------------------------------------------- the reference
 
 
-def windows(x: Array, a: Mapping[str, Any], fill: float) -> Array:
+def windows(x: Array, a: Mapping[str, Any], fill: float, beyond: float = 0.0) -> Array:
     """Every window as (batch, channels, rows, columns, kernel height, kernel width)."""
     dilation = a.get("dilation", (1, 1))
     reach = [(k - 1) * d + 1 for k, d in zip(a["kernel"], dilation, strict=True)]
@@ -111,13 +112,28 @@ def windows(x: Array, a: Mapping[str, Any], fill: float) -> Array:
         for axis, n in enumerate(x.shape[2:])
     ]
     padded = np.pad(x, [(0, 0), (0, 0), *pads], constant_values=fill)
+    if a.get("ceil_mode"):
+        more = [
+            (0, unfilled(*each)) for each in zip(x.shape[2:], reach, a["stride"], pads, strict=True)
+        ]
+        padded = np.pad(padded, [(0, 0), (0, 0), *more], constant_values=beyond)
     every = sliding_window_view(padded, reach, axis=(2, 3))
     (row, column), (down, across) = a["stride"], dilation
     return every[:, :, ::row, ::column, ::down, ::across]
 
 
+def unfilled(n: int, k: int, s: int, pads: tuple[int, int]) -> int:
+    """Cells that a window lacks which starts after the last whole one, on the input or before."""
+    before, after = pads
+    size, start = before + n + after, 0
+    while start + k <= size:
+        start += s
+    needed = start - s + k < size or start == 0
+    return start + k - size if needed and start < before + n else 0
+
+
 def outside(a: Mapping[str, Any], otherwise: float) -> float:
-    return 0.0 if a["padding"] == "zeros" else otherwise
+    return 0.0 if a["padding"] == "zeros" or a.get("count_padding") else otherwise
 
 
 def sides(padding: Any, axis: int, n: int, k: int, s: int, d: int) -> tuple[int, int]:
@@ -202,10 +218,53 @@ def of_torch(name: str, x: Array, *given: Any) -> Any:
     return [part.numpy() for part in made] if isinstance(made, tuple) else made.numpy()
 
 
+def resize(x: Array, a: Mapping[str, Any]) -> Array:
+    import torch
+    from torch.nn import functional as F
+
+    given = {"mode": a["method"].replace("_", "-"), "recompute_scale_factor": True}
+    given |= {"align_corners": a["align_corners"]} if a["method"] == "bilinear" else {}
+    return F.interpolate(torch.from_numpy(x), scale_factor=a["scale"], **given).numpy()
+
+
+def conv_transpose2d(
+    x: Array, a: Mapping[str, Any], weight: Array, bias: Array | float = 0.0
+) -> Array:
+    """PyTorch's, or for `same` and `valid` what Keras's convolution of that padding is the
+    gradient of."""
+    import keras
+    import torch
+    from torch.nn import functional as F
+
+    if a["padding"] in ("same", "valid"):
+        last, kernel = np.moveaxis(x, 1, -1), weight.transpose(2, 3, 1, 0)
+        given = {"strides": a["stride"], "padding": a["padding"]}
+        y = keras.ops.conv_transpose(keras.ops.cast(last, "float64"), kernel, **given)
+        return np.moveaxis(np.asarray(y), -1, 1) + np.reshape(bias, (-1, 1, 1))
+    arrays = torch.from_numpy(x), torch.from_numpy(weight)
+    stride, more = a["stride"], a["output_padding"]
+    y = F.conv_transpose2d(*arrays, stride=stride, output_padding=more).numpy()
+    pads = [sides(a["padding"], axis, 0, a["kernel"][axis], 1, 1) for axis in (0, 1)]
+    (top, bottom), (left, right) = pads
+    y = y[:, :, top : y.shape[2] - bottom, left : y.shape[3] - right]
+    return y + np.reshape(bias, (-1, 1, 1))
+
+
+def adaptive(name: str) -> Callable[[Array, Mapping[str, Any]], Array]:
+    def pool(x: Array, a: Mapping[str, Any]) -> Array:
+        import torch
+
+        pooled = getattr(torch.nn.functional, name)(torch.from_numpy(x), a["size"])
+        return np.asarray(pooled.numpy())
+
+    return pool
+
+
 REFERENCES: Mapping[str, Callable[..., Array]] = {
     "conv2d": conv2d,
     "depthwise_conv2d": depthwise_conv2d,
     "separable_conv2d": separable_conv2d,
+    "conv_transpose2d": conv_transpose2d,
     "dense": lambda x, a, weight, bias=0.0: x @ weight.T + bias,
     "batch_norm": batch_norm,
     "layer_norm": layer_norm,
@@ -213,8 +272,11 @@ REFERENCES: Mapping[str, Callable[..., Array]] = {
     "prelu": prelu,
     "l2_normalize": lambda x, a: F.normalize(torch.from_numpy(x), eps=a["epsilon"]).numpy(),
     "local_response_norm": lambda x, a: F.local_response_norm(torch.from_numpy(x), **a).numpy(),
-    "max_pool2d": lambda x, a: windows(x, a, outside(a, -np.inf)).max((-1, -2)),
-    "avg_pool2d": lambda x, a: np.nanmean(windows(x, a, outside(a, np.nan)), (-1, -2)),
+    "max_pool2d": lambda x, a: windows(x, a, outside(a, -np.inf), -np.inf).max((-1, -2)),
+    "avg_pool2d": lambda x, a: np.nanmean(windows(x, a, outside(a, np.nan), np.nan), (-1, -2)),
+    "adaptive_avg_pool2d": adaptive("adaptive_avg_pool2d"),
+    "adaptive_max_pool2d": adaptive("adaptive_max_pool2d"),
+    "resize": resize,
     "global_avg_pool2d": lambda x, a: x.mean((2, 3), keepdims=a["keepdims"]),
     "global_max_pool2d": lambda x, a: x.max((2, 3), keepdims=a["keepdims"]),
     "zero_pad2d": lambda x, a: np.pad(x, [(0, 0)] * 2 + [a["padding"][:2], a["padding"][2:]]),
@@ -242,6 +304,68 @@ def reference(net: Net, x: Array) -> Array:
     return REFERENCES[body.target.name](x, body.arguments, *weights)
 
 
+@pytest.mark.parametrize("kernel", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("stride", [1, 2, 3, 6])
+def test_pools_are_those_of_pytorch(kernel: int, stride: int) -> None:
+    import torch
+    from torch.nn import functional as F
+
+    sizes, flags = [(5, 8), (7, 6), (9, 11)], (False, True)
+    for size, pad, ceil in product(sizes, range(kernel // 2 + 1), flags):
+        x = np.random.default_rng(0).normal(size=(1, 2, *size))
+        a = {"kernel": (kernel,) * 2, "stride": (stride,) * 2, "padding": (pad,) * 4}
+        a |= {"ceil_mode": ceil}
+        given = torch.from_numpy(x), kernel, stride, pad
+        expected = F.max_pool2d(*given, ceil_mode=ceil)
+        assert np.array_equal(interpreter.OPS["max_pool2d"](a, {}, x), expected.numpy())
+        for counted in flags:
+            expected = F.avg_pool2d(*given, ceil_mode=ceil, count_include_pad=counted)
+            found = interpreter.OPS["avg_pool2d"]({**a, "count_padding": counted}, {}, x)
+            assert found.shape == expected.shape
+            assert np.allclose(found, expected.numpy(), rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("method", ["nearest", "nearest_exact", "bilinear", "aligned"])
+def test_resizing_is_that_of_the_frameworks(method: str) -> None:
+    """At sizes where their float32 rounds nothing to another cell."""
+    import keras
+    import torch
+    from torch.nn import functional as F
+
+    aligned = method == "aligned"
+    a = {"method": "bilinear" if aligned else method, "align_corners": aligned}
+    mode: dict[str, Any] = {"mode": a["method"].replace("_", "-")}
+    mode |= {"align_corners": aligned} if a["method"] == "bilinear" else {}
+    for n, m in product((1, 2, 5, 8, 13), (1, 2, 7, 13, 16, 30)):
+        x = np.random.default_rng(0).normal(size=(1, 2, n, 3))
+        found = interpreter.OPS["resize_like"](a, {}, x, np.zeros((1, 1, m, 5)))
+        expected = F.interpolate(torch.from_numpy(x), (m, 5), **mode).numpy()
+        assert np.allclose(found, expected, rtol=0, atol=1e-12)
+        if method in ("nearest_exact", "bilinear"):
+            word = method.removesuffix("_exact")
+            last = keras.ops.image.resize(np.moveaxis(x, 1, -1), (m, 5), interpolation=word)
+            assert np.allclose(np.moveaxis(found, 1, -1), last, rtol=0, atol=1e-5)
+
+
+def test_pixels_are_shuffled_as_in_pytorch() -> None:
+    import torch
+    from torch.nn import functional as F
+
+    x = np.random.default_rng(0).normal(size=(2, 18, 6, 9))
+    found = interpreter.OPS["pixel_shuffle"]({"factor": 3}, {}, x)
+    assert np.array_equal(found, F.pixel_shuffle(torch.from_numpy(x), 3).numpy())
+    found = interpreter.OPS["pixel_unshuffle"]({"factor": 3}, {}, x)
+    assert np.array_equal(found, F.pixel_unshuffle(torch.from_numpy(x), 3).numpy())
+
+
+def test_nearest_is_exact_where_float32_is_not() -> None:
+    """41 * (2 / 82) is 0.99999994 in float32, so PyTorch's own takes cell 0 there."""
+    x = np.arange(2.0).reshape(1, 1, 1, 2)
+    like = np.zeros((1, 1, 1, 82))
+    found = interpreter.OPS["resize_like"]({"method": "nearest"}, {}, x, like)
+    assert np.array_equal(found.ravel(), np.repeat([0.0, 1.0], 41))
+
+
 # ------------------------------------------------------------------------------ initializers
 
 LARGE = """
@@ -253,11 +377,13 @@ defaults:
   depthwise_conv2d: {{init: {0}}}
   separable_conv2d: {{init: {0}}}
   dense: {{init: {0}}}
+  conv_transpose2d: {{init: {0}}}
 network:
   - {{block: conv2d, filters: 256, kernel: 3}}
   - {{block: conv2d, name: grouped, filters: 512, kernel: 3, groups: 4}}
   - {{block: depthwise_conv2d, name: single, kernel: 5}}
   - {{block: depthwise_conv2d, name: triple, kernel: 5, multiplier: 3}}
+  - {{block: conv_transpose2d, filters: 96, kernel: 3}}
   - {{block: separable_conv2d, filters: 128, kernel: 5, multiplier: 2}}
   - {{block: global_avg_pool2d}}
   - {{block: dense, units: 300}}

@@ -190,6 +190,63 @@ def test_keras_stores_layers_where_archc_says(spec: str) -> None:
     assert not said
 
 
+BESIDE = """\
+archc: 1
+name: Beside
+input: {channels: 3, height: 12, width: 9}
+network:
+  - {block: conv2d, name: stem, filters: 2, kernel: 1}
+  - {block: conv2d, name: other, filters: 2, kernel: 1, stride: 2}
+  - {block: conv2d, name: left, filters: 2, kernel: 1, from: stem}
+  - {OP, name: op}
+  - {block: conv2d, name: after, filters: 2, kernel: 1}
+  - {block: adaptive_avg_pool2d, name: pooled, size: [2, 3]}
+  - {block: conv2d, name: right, filters: 2, kernel: 1, stride: 2, from: stem}
+  - {block: conv2d, name: rights, filters: 2, kernel: 1, repeat: 40}
+  - {block: adaptive_max_pool2d, name: right_pooled, size: [2, 3]}
+  - {block: adaptive_avg_pool2d, name: other_pooled, size: [2, 3], from: other}
+  - {block: concat, from: [pooled, right_pooled, other_pooled]}
+  - {block: global_avg_pool2d, name: pad}
+"""
+OPERATIONS = [
+    *[
+        f"block: {op}, kernel: 3, stride: 2, padding: symmetric"
+        for op in ("max_pool2d", "avg_pool2d")
+    ],
+    "block: avg_pool2d, kernel: 3, padding: [1, 0, 1, 1], count_padding: true, ceil_mode: true",
+    *[f"block: resize, method: {method}, scale: 1.5" for method in ("nearest", "bilinear")],
+    *[
+        f"block: resize_like, from: [left, other], method: {method}"
+        for method in (
+            "nearest",
+            "nearest_exact",
+            "bilinear",
+            "bilinear, align_corners: true",
+        )
+    ],
+    *[
+        f"block: conv_transpose2d, filters: 2, kernel: 3, stride: 2, {padding}"
+        for padding in (
+            "padding: same",
+            "padding: symmetric",
+            "padding: [0, 0, 1, 1], output_padding: 1",
+        )
+    ],
+    "block: adaptive_max_pool2d, size: 5",
+    "block: adaptive_avg_pool2d, size: 5",
+]
+
+
+@pytest.mark.parametrize("row", OPERATIONS)
+def test_the_order_of_layers_beside_operations(row: str, tmp_path: Path) -> None:
+    """What Keras has no layer for is one layer all the same: how many stand before decides."""
+    spec = tmp_path / "beside.yaml"
+    spec.write_text(BESIDE.replace("OP", row), encoding="utf-8")
+    net = archc.load(spec)
+    said = stored_layers(render(net.network, LANGUAGE, spec.name), net.network)
+    assert [*said] == [layer.name for layer in net.build("keras").layers]
+
+
 # ---- Conversion
 
 

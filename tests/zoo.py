@@ -76,12 +76,76 @@ def _depthwise() -> Iterator[Case]:
         yield Case(op, {"kernel": "3", "stride": "2", **more})
 
 
+def _transposed() -> Iterator[Case]:
+    op = "conv_transpose2d"
+    yield from _windows(op, KERNELS, STRIDES, ("same", "valid"), filters="4")
+    paddings = ("symmetric", "[1, 1, 1, 1]", "[0, 1, 2, 0]", "[0, 0, 0, 0]")
+    yield from _windows(op, ("2", "3", "4"), ("1", "2", "3"), paddings, filters="4")
+    for kernel, padding in product(("1", "2", "3", "5", "[1, 3]"), paddings):
+        more = {"kernel": kernel, "stride": "3", "padding": padding, "output_padding": "[1, 2]"}
+        yield Case(op, {"filters": "4", **more, "bias": "true" if kernel == "3" else "false"})
+    yield Case(op, {"filters": "4", "kernel": "3", "bias": "false"})
+    for init in INITIALIZERS:
+        yield Case(op, {"filters": "4", "kernel": "3", "stride": "2", "init": init})
+
+
 def _separable() -> Iterator[Case]:
     op = "separable_conv2d"
     yield from _windows(op, ("1", "3", "5"), ("1", "2"), PADDINGS, filters="4")
     yield from _convolutions(op, filters="4")
     for multiplier in "23":
         yield Case(op, {"filters": "4", "kernel": "3", "multiplier": multiplier})
+
+
+def _pools(op: str) -> Iterator[Case]:
+    yield from _windows(op, KERNELS, STRIDES, ("same", "zeros", "valid"))
+    yield from _windows(op, ("1", "2", "3", "5", "[3, 1]"), ("1", "2", "[2, 1]"), ("symmetric",))
+    yield from _windows(op, ("2", "3", "[2, 5]"), ("1", "2"), ("[1, 1, 1, 1]", PADS[0]))
+    yield Case(op, {"kernel": "4", "padding": "[3, 3, 3, 3]", "stride": "2"})
+    for padding in ("valid", "symmetric", "[1, 0, 0, 1]"):
+        yield from _windows(op, ("2", "3", "5"), ("2", "3"), (padding,), ceil_mode="true")
+    yield from _windows(op, ("3",), ("2",), ("same", "zeros"), ceil_mode="true")
+    yield Case(op, {"kernel": "[1, 2]", "stride": "5", "padding": "valid", "ceil_mode": "true"})
+
+
+def _counting_pools() -> Iterator[Case]:
+    counted = {"count_padding": "true"}
+    paddings = ("symmetric", "[2, 0, 1, 3]", "[1, 1, 1, 1]")
+    yield from _windows("avg_pool2d", ("2", "3", "[3, 1]"), ("1", "2"), paddings, **counted)
+    for padding in ("valid", "symmetric", "[1, 0, 0, 1]"):
+        more = {"ceil_mode": "true", **counted}
+        yield from _windows("avg_pool2d", ("2", "3", "5"), ("2", "3"), (padding,), **more)
+
+
+def _resizing() -> Iterator[Case]:
+    methods = ("nearest", "nearest_exact", "bilinear")
+    for method, scale in product(methods, ("1", "2", "3", "1.5", "0.5", "0.75", "20")):
+        yield Case("resize", {"scale": scale, "method": method})
+    for method in methods:
+        for like in ("avg_pool2d(x, 3, stride=2)", "zero_pad2d(x, [1, 2, 3, 10])", "x"):
+            yield Case("resize_like", {"method": method}, ("x", like))
+        yield Case("resize_like", {"method": method}, ("max_pool2d(x, 2, stride=5)", "x"))
+    aligned = {"method": "bilinear", "align_corners": "true"}
+    for scale in ("1", "2", "2.5", "0.5", "1/8"):
+        yield Case("resize", {"scale": scale, **aligned})
+    for like in ("max_pool2d(x, 2, stride=2)", "zero_pad2d(x, [1, 2, 3, 10])"):
+        yield Case("resize_like", aligned, ("x", like))
+    yield Case("resize_like", aligned, ("max_pool2d(x, 3, stride=5)", "x"))
+    yield Case("resize_like", aligned, ("x", "global_avg_pool2d(x, keepdims=true)"))
+
+
+def _pixels() -> Iterator[Case]:
+    for factor, operand in (("2", "concat(x, x)"), ("3", "concat(x, x, x)")):
+        yield Case("pixel_shuffle", {"factor": factor}, (operand,))
+        yield Case("pixel_unshuffle", {"factor": factor}, (f"resize(x, {factor}, nearest)",))
+    both = f"pixel_unshuffle(resize({operand}, 2, nearest), 2)"
+    yield Case("pixel_shuffle", {"factor": "3"}, (both,))
+
+
+def _adaptive() -> Iterator[Case]:
+    for op in ("adaptive_avg_pool2d", "adaptive_max_pool2d"):
+        for size in ("1", "3", "[5, 4]", "[7, 2]", "[12, 9]", "[14, 20]"):
+            yield Case(op, {"size": size})
 
 
 def _of_many() -> Iterator[Case]:
@@ -183,8 +247,13 @@ CASES = (
     *_conv2d(),
     *_depthwise(),
     *_separable(),
-    *_windows("max_pool2d", KERNELS, STRIDES, ("same", "zeros", "valid")),
-    *_windows("avg_pool2d", KERNELS, STRIDES, ("same", "zeros", "valid")),
+    *_transposed(),
+    *_pools("max_pool2d"),
+    *_pools("avg_pool2d"),
+    *_counting_pools(),
+    *_resizing(),
+    *_adaptive(),
+    *_pixels(),
     *_of_many(),
     *_of_one(),
     *_of_channels(),

@@ -11,11 +11,13 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 from archc.backends.keras.names import LayerName, layer_name
 from archc.backends.python.model import Module
 from archc.backends.python.text import Apply, Expression
 from archc.compiler.ir.network import Block, Body, Network
+from archc.compiler.ir.padding import crops
 
 
 @dataclass(eq=False, slots=True)
@@ -77,6 +79,8 @@ def _layers(body: Body, name: str, spelled: Apply, inputs: tuple[_Node, ...]) ->
     """The last of the layers that an op is spelled as."""
     if any(isinstance(x, Apply) and x.callee == "pad" for x in spelled.inputs) and _pads(body):
         inputs = (_Node("ZeroPadding2D", f"{name}-pad", inputs),)
+    if spelled.callee == "conv_transpose_padded" and _lacks_cells(body):
+        inputs = (_Node("ZeroPadding2D", f"{name}-pad", inputs),)
     word = body.arguments.get("act")
     helper = str(word) if spelled.callee == "activate" else spelled.callee
     if helper in _HELPERS:
@@ -107,6 +111,16 @@ def _helped(helper: str, name: str, spelled: Apply, inputs: tuple[_Node, ...]) -
     return nodes[-1]
 
 
+def _lacks_cells(body: Body) -> bool:
+    """Whether padding of the output goes beyond what Keras's transposed convolution gives."""
+    a: Any = body.arguments
+    sizes = zip(a["kernel"], a["stride"], a["output_padding"], strict=True)
+    return any(
+        crops(a["padding"], k, s, more, side)[1] + max(s - k, 0) < 0
+        for side, (k, s, more) in enumerate(sizes)
+    )
+
+
 _AS_LAYER = (("Functional", "-ops", (0,)), ("Identity", "", (1,)))
 _OPERATION = "Operation"
 """Stands for the class of each of Keras's operations, which are no layers and have no arrays."""
@@ -116,6 +130,8 @@ def _scaled_by(count: int) -> tuple[tuple[str, str, tuple[int, ...]], ...]:
     """A product with what so many operations make of the input."""
     return *((_OPERATION, "", (n,)) for n in range(count)), ("Multiply", "", (0, count))
 
+
+_AS_LAYER_OF_TWO = (("Functional", "-ops", (0, 1)), ("Identity", "", (2,)))
 
 _HELPERS: Mapping[str, tuple[tuple[str, str, tuple[int, ...]], ...]] = MappingProxyType(
     {
@@ -148,7 +164,20 @@ _HELPERS: Mapping[str, tuple[tuple[str, str, tuple[int, ...]], ...]] = MappingPr
         "mean_of_channels": _AS_LAYER,
         "variance_over": _AS_LAYER,
         "square_root": _AS_LAYER,
-        "divided": (("Functional", "-ops", (0, 1)), ("Identity", "", (2,))),
+        "divided": _AS_LAYER_OF_TWO,
+        "conv_transpose_padded": (("Conv2DTranspose", "", (0,)), ("Cropping2D", "--crop", (1,))),
+        "max_pool_padded": (
+            ("Functional", "-pad-ops", (0,)),
+            ("Identity", "-pad", (1,)),
+            ("MaxPooling2D", "", (2,)),
+        ),
+        "resize_like": _AS_LAYER_OF_TWO,
+        "avg_pool_padded": _AS_LAYER,
+        "adaptive_avg_pool": _AS_LAYER,
+        "adaptive_max_pool": _AS_LAYER,
+        "resize_by": _AS_LAYER,
+        "pixel_shuffle": _AS_LAYER,
+        "pixel_unshuffle": _AS_LAYER,
     }
 )
 """The layers of the functions in helpers.py: class, or "" for that of the second argument; end of

@@ -56,7 +56,8 @@ def _padded(call: OpCall) -> tuple[OpCall, str]:
     if call.is_("padding", "same", "valid"):
         return call, call["padding"]
     arguments = [call.inputs[0], call["padding"], call["kernel"]]
-    arguments += [] if call.is_("dilation", 1) else [call["dilation"]]
+    dilated = "dilation" in call.arguments and not call.is_("dilation", 1)
+    arguments += [call["dilation"]] if dilated else []
     x = call.apply("pad", *arguments, name=LayerName(call.name, call.within, "-pad"))
     return replace(call, inputs=(x,)), call.spell(_rest(call.arguments["padding"]))
 
@@ -93,6 +94,20 @@ def _separable(call: OpCall) -> Apply:
     return _convolution(call, "SeparableConv2D", call["filters"], call["kernel"], **named)
 
 
+def _conv_transpose(call: OpCall) -> Apply:
+    plain = call["filters"], call["kernel"]
+    named = _initial(call, "kernel")
+    named |= {} if call.is_("bias", True) else {"use_bias": call["bias"]}
+    if call.is_("padding", "same", "valid"):
+        padding = {} if call.is_("padding", "valid") else {"padding": call["padding"]}
+        window = call.given(strides="stride")
+        return _layer(call, "Conv2DTranspose", *plain, **window, **padding, **named)
+    more = {} if call.is_("output_padding", 0) else {"output_padding": call["output_padding"]}
+    arguments = [*call.inputs, *plain, call["stride"], call["padding"]]
+    name = LayerName(call.name, call.within)
+    return call.apply("conv_transpose_padded", *arguments, **more, **named, name=name)
+
+
 def _dense(call: OpCall) -> Apply:
     named = {**_initial(call, "kernel"), **call.given(True, use_bias="bias")}
     return _layer(call, "Dense", call["units"], **named)
@@ -126,10 +141,43 @@ def _pool(class_name: str) -> Spelling:
             name, size = LayerName(call.name, call.within), (call["kernel"], call["stride"])
             kind = f"layers.{class_name}"
             return call.apply("pool_over_zeros", *call.inputs, kind, *size, name=name)
-        named = {"strides": call["stride"], "padding": call["padding"]}
+        if not call.is_("padding", "same") and not _stock_pool(call):
+            return _pool_padded(call, class_name)
+        named = {"strides": call["stride"], "padding": _pool_padding(call)}
         return _layer(call, class_name, call["kernel"], **named)
 
     return spell
+
+
+def _flag(call: OpCall, name: str) -> bool:
+    """Whether an argument that is written out is given, and true."""
+    return name in call.arguments and call.is_(name, True)
+
+
+def _stock_pool(call: OpCall) -> bool:
+    """Whether Keras has a name for a pool's padding: `same` is symmetric where nothing strides."""
+    kernel, steps = call.pair("kernel"), call.pair("stride")
+    if call.is_("padding", "valid"):
+        return not _flag(call, "ceil_mode")
+    odd = kernel is not None and all(size % 2 for size in kernel) and steps == (1, 1)
+    return odd and call.is_("padding", "symmetric") and not _flag(call, "count_padding")
+
+
+def _pool_padding(call: OpCall) -> str:
+    return '"same"' if call.is_("padding", "symmetric") else call["padding"]
+
+
+def _pool_padded(call: OpCall, class_name: str) -> Apply:
+    ceil = _flag(call, "ceil_mode")
+    if _flag(call, "count_padding") and not ceil:
+        padded, _ = _padded(call)
+        return _layer(padded, class_name, call["kernel"], strides=call["stride"], padding='"valid"')
+    name, (x,) = LayerName(call.name, call.within), call.inputs
+    named: dict[str, Expression] = {"ceil_mode": "True"} if ceil else {}
+    named |= {"count_padding": "True"} if _flag(call, "count_padding") else {}
+    helper = "max_pool_padded" if class_name == "MaxPooling2D" else "avg_pool_padded"
+    size = call["kernel"], call["stride"]
+    return call.apply(helper, x, *size, call["padding"], **named, name=name)
 
 
 def _global_pool(class_name: str) -> Spelling:
@@ -141,6 +189,45 @@ def _drop_path(call: OpCall) -> Apply:
         return _helper(call, "drop_samples", "rate")
     sample = (None, *[1] * max(call.ranks))
     return _layer(call, "Dropout", call["rate"], noise_shape=repr(sample))
+
+
+def _adaptive_pool(helper: str) -> Spelling:
+    """Keras's own layers, which only its late versions have, need a known size, and TensorFlow
+    stops the process where one window of `AdaptiveMaxPooling2D` sees all."""
+
+    def spell(call: OpCall) -> Apply:
+        name = LayerName(call.name, call.within)
+        return call.apply(helper, *call.inputs, call["size"], name=name)
+
+    return spell
+
+
+def _pixels(helper: str) -> Spelling:
+    def spell(call: OpCall) -> Apply:
+        name = LayerName(call.name, call.within)
+        return call.apply(helper, *call.inputs, call["factor"], name=name)
+
+    return spell
+
+
+def _resize(call: OpCall) -> Apply:
+    """A stock layer for a whole factor, unless corners are aligned, which Keras has no name for."""
+    scale, aligned = call.arguments["scale"], call.is_("align_corners", True)
+    known = scale.value if isinstance(scale, ex.Literal) else None
+    if isinstance(known, int | float) and known == int(known) and not aligned:
+        linear = {"interpolation": call["method"]} if call.is_("method", "bilinear") else {}
+        return _layer(call, "UpSampling2D", str(int(known)), **linear)
+    name, (x,) = LayerName(call.name, call.within), call.inputs
+    return call.apply("resize_by", x, call["scale"], call["method"], **_aligned(call), name=name)
+
+
+def _resize_like(call: OpCall) -> Apply:
+    name = LayerName(call.name, call.within)
+    return call.apply("resize_like", *call.inputs, call["method"], **_aligned(call), name=name)
+
+
+def _aligned(call: OpCall) -> dict[str, Expression]:
+    return {"align_corners": "True"} if call.is_("align_corners", True) else {}
 
 
 def _reshape(call: OpCall) -> Apply:
@@ -194,6 +281,7 @@ OPS: Mapping[str, Spelling] = MappingProxyType(
         "conv2d": _conv2d,
         "depthwise_conv2d": _depthwise,
         "separable_conv2d": _separable,
+        "conv_transpose2d": _conv_transpose,
         "dense": _dense,
         "batch_norm": _batch_norm,
         "layer_norm": lambda call: _affine_norm(call, "LayerNormalization"),
@@ -208,6 +296,10 @@ OPS: Mapping[str, Spelling] = MappingProxyType(
         "avg_pool2d": _pool("AveragePooling2D"),
         "global_avg_pool2d": _global_pool("GlobalAveragePooling2D"),
         "global_max_pool2d": _global_pool("GlobalMaxPooling2D"),
+        "adaptive_avg_pool2d": _adaptive_pool("adaptive_avg_pool"),
+        "adaptive_max_pool2d": _adaptive_pool("adaptive_max_pool"),
+        "resize": _resize,
+        "resize_like": _resize_like,
         "add": lambda call: _layer(call, "Add"),
         "multiply": lambda call: _layer(call, "Multiply"),
         "subtract": lambda call: _layer(call, "Subtract"),
@@ -220,6 +312,8 @@ OPS: Mapping[str, Spelling] = MappingProxyType(
         "concat": lambda call: _layer(call, "Concatenate" if len(call.inputs) > 1 else "Identity"),
         "zero_pad2d": lambda call: _layer(call, "ZeroPadding2D", _sides(call, "padding")),
         "crop2d": lambda call: _layer(call, "Cropping2D", _sides(call, "cropping")),
+        "pixel_shuffle": _pixels("pixel_shuffle"),
+        "pixel_unshuffle": _pixels("pixel_unshuffle"),
         "flatten": lambda call: _layer(call, "Flatten"),
         "reshape": _reshape,
         "slice": _helped("slice_channels", "start", "stop"),

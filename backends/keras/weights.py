@@ -30,6 +30,8 @@ SLOTS: Mapping[str, Mapping[str, Slot]] = MappingProxyType(
     {
         "Conv2D": {"weight": Slot("kernel", "HWIO"), "bias": _BIAS},
         "DepthwiseConv2D": {"weight": Slot("kernel", "HWCM"), "bias": _BIAS},
+        # Its letters are those of the convolution that it is the transpose of.
+        "Conv2DTranspose": {"weight": Slot("kernel", "HWIO"), "bias": _BIAS},
         "SeparableConv2D": {
             "depthwise.weight": Slot("depthwise_kernel", "HWCM"),
             "pointwise.weight": Slot("pointwise_kernel", "HWIO"),
@@ -53,6 +55,7 @@ LAYERS: Mapping[str, str] = MappingProxyType(
         "conv2d": "Conv2D",
         "depthwise_conv2d": "DepthwiseConv2D",
         "separable_conv2d": "SeparableConv2D",
+        "conv_transpose2d": "Conv2DTranspose",
         "dense": "Dense",
         "batch_norm": "BatchNormalization",
         "layer_norm": "LayerNormalization",

@@ -96,6 +96,49 @@ class Conv2dPadded(nn.Conv2d):
         return super().forward(x)
 
 
+class ConvTranspose2dPadded(nn.ConvTranspose2d):
+    """ConvTranspose2d cropped as "same", "valid", "symmetric" or by (top, bottom, left, right)."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int, int],
+        *,
+        padding: str | tuple[int, int, int, int],
+        stride: int | tuple[int, int] = 1,
+        output_padding: int | tuple[int, int] = 0,
+        bias: bool = True,
+    ) -> None:
+        crops: list[tuple[int, int]] = []
+        sizes = zip(pair(kernel_size), pair(stride), pair(output_padding))
+        for axis, (k, s, more) in enumerate(sizes):
+            before, after = k // 2, k // 2 - more
+            if padding == "same":
+                before = max(k - s, 0) // 2
+                after = k - s - before
+            elif padding == "valid":
+                before, after = 0, min(k - s, 0)
+            elif not isinstance(padding, str):
+                before, after = padding[2 * axis], padding[2 * axis + 1] - more
+            crops.append((before, after))
+        (top, bottom), (left, right) = crops
+        super().__init__(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride=stride,
+            output_padding=(max(0, -bottom), max(0, -right)),
+            bias=bias,
+        )
+        self.crops = [-left, -max(0, right), -top, -max(0, bottom)]
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        kernel, stride = self.weight, self.stride
+        y = F.conv_transpose2d(x, kernel, self.bias, stride, 0, self.output_padding)
+        return F.pad(y, self.crops)
+
+
 class SeparableConv2d(nn.Sequential):
     """A depthwise convolution without a bias, then a 1x1 convolution."""
 
@@ -152,6 +195,109 @@ class AvgPool2dSame(nn.AvgPool2d):
         ones = torch.ones_like(x[:1, :1])
         share = pad_same(ones, list(kernel), list(stride), [1, 1])
         return mean / F.avg_pool2d(share, kernel, stride)
+
+
+def pool_pads(
+    kernel: int | tuple[int, int],
+    stride: int | tuple[int, int],
+    padding: str | tuple[int, int, int, int],
+    ceil_mode: bool,
+) -> tuple[list[int], list[int]]:
+    """Cells (left, right, top, bottom) of padding, and those that `ceil_mode` adds beyond it.
+
+    So many that one more window, where it starts on the input or before, is a whole one.
+    """
+    height, width = (k // 2 for k in pair(kernel))
+    sides = (height, height, width, width) if isinstance(padding, str) else padding
+    top, bottom, left, right = sides
+    sizes = zip(pair(kernel), pair(stride), (bottom, right))
+    rows, columns = (max(0, min(s - 1, k - 1 - p)) * ceil_mode for k, s, p in sizes)
+    return [left, right, top, bottom], [0, columns, 0, rows]
+
+
+class MaxPool2dPadded(nn.MaxPool2d):
+    """MaxPool2d padded "symmetric" or by (top, bottom, left, right), with minus infinity."""
+
+    def __init__(
+        self,
+        kernel: int | tuple[int, int],
+        stride: int | tuple[int, int],
+        padding: str | tuple[int, int, int, int],
+        *,
+        ceil_mode: bool = False,
+    ) -> None:
+        super().__init__(pair(kernel), pair(stride))
+        pads, beyond = pool_pads(kernel, stride, padding, ceil_mode)
+        self.window = pair(kernel), pair(stride)
+        self.pads = [p + more for p, more in zip(pads, beyond)]
+
+    def forward(self, x: Tensor) -> Tensor:
+        kernel, stride = self.window
+        return F.max_pool2d(F.pad(x, self.pads, value=-math.inf), kernel, stride)
+
+
+class AvgPool2dPadded(nn.AvgPool2d):
+    """AvgPool2d padded "symmetric" or by (top, bottom, left, right), with what may count."""
+
+    def __init__(
+        self,
+        kernel: int | tuple[int, int],
+        stride: int | tuple[int, int],
+        padding: str | tuple[int, int, int, int],
+        *,
+        ceil_mode: bool = False,
+        count_padding: bool = False,
+    ) -> None:
+        super().__init__(pair(kernel), pair(stride))
+        self.pads, self.beyond = pool_pads(kernel, stride, padding, ceil_mode)
+        self.window = pair(kernel), pair(stride)
+        self.counted = 1.0 if count_padding else 0.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        kernel, stride = self.window
+        total = F.pad(F.pad(x, self.pads), self.beyond)
+        ones = F.pad(torch.ones_like(x[:1, :1]), self.pads, value=self.counted)
+        share = F.pad(ones, self.beyond)
+        mean = F.avg_pool2d(total, kernel, stride)
+        return mean / F.avg_pool2d(share, kernel, stride)
+
+
+def sample_nearest(x: Tensor, height: int, width: int, exact: bool) -> Tensor:
+    """Cells floor(i * n / m), or those under the centres, floor((i + 1/2) * n / m), exactly."""
+    step, start = (2, 1) if exact else (1, 0)
+    rows = torch.arange(start, step * height, step, device=x.device) * x.shape[2]
+    columns = torch.arange(start, step * width, step, device=x.device) * x.shape[3]
+    rows = torch.div(rows, step * height, rounding_mode="floor")
+    columns = torch.div(columns, step * width, rounding_mode="floor")
+    return x.index_select(2, rows).index_select(3, columns)
+
+
+class ResizeNearest(nn.Module):
+    """A feature map at floor(n * scale) rows and columns, each value the nearest."""
+
+    def __init__(self, scale: float, *, exact: bool = False) -> None:
+        super().__init__()
+        self.scale = float(scale)
+        self.exact = exact
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = int(x.shape[2] * self.scale), int(x.shape[3] * self.scale)
+        return sample_nearest(x, height, width, self.exact)
+
+
+@torch.fx.wrap
+def resize_like(
+    x: Tensor,
+    like: Tensor,
+    method: str,
+    align_corners: bool = False,
+) -> Tensor:
+    """A feature map at the height and width of another."""
+    height, width = like.shape[2], like.shape[3]
+    if method == "bilinear":
+        size = [height, width]
+        return F.interpolate(x, size, mode=method, align_corners=align_corners)
+    return sample_nearest(x, height, width, method == "nearest_exact")
 
 
 class BatchNorm(nn.BatchNorm2d):
@@ -422,6 +568,19 @@ def fans(weight: Tensor) -> tuple[int, int]:
     """(fan_in, fan_out) of a kernel."""
     area = weight[0, 0].numel()
     return weight.shape[1] * area, weight.shape[0] * area
+
+
+def as_transposed(
+    initialize: Callable[[nn.Module], None],
+    layer: nn.ConvTranspose2d,
+) -> None:
+    """`initialize` as the convolution that `layer` is the transpose of."""
+    kernel = layer.kernel_size[0], layer.kernel_size[1]
+    whole = nn.Conv2d(layer.out_channels, layer.in_channels, kernel, bias=False)
+    whole.weight = layer.weight
+    initialize(whole)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
 
 
 def as_depthwise(initialize: Callable[[nn.Module], None], layer: nn.Conv2d) -> None:

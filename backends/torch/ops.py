@@ -18,6 +18,7 @@ from archc.backends.python.spelling import (
 )
 from archc.backends.python.text import Apply, Expression
 from archc.compiler.ir.network import Block
+from archc.compiler.ir.padding import crops
 from archc.compiler.language import expressions as ex
 
 ACTIVATIONS = MappingProxyType(
@@ -119,6 +120,36 @@ def _separable(call: OpCall) -> Layer:
     return Layer(made.callee, made.arguments, initial=tuple(initial))
 
 
+def _conv_transpose(call: OpCall) -> Layer:
+    named = {**call.given(stride="stride"), **call.given(True, bias="bias")}
+    plain = [call.in_channels, call["filters"], call["kernel"]]
+    pads = _transposed_pads(call)
+    if pads is None:
+        more = call.given(0, output_padding="output_padding")
+        named = {"padding": call["padding"], **named, **more}
+        layer = call.apply("ConvTranspose2dPadded", *plain, **named)
+    else:
+        layer = call.apply("nn.ConvTranspose2d", *plain, **named, **pads)
+    init = call.arguments["init"]
+    assert isinstance(init, ex.Literal)
+    initial = Initialize("", call.use(str(init.value)), call.use("as_transposed"))
+    return Layer(layer.callee, layer.arguments, initial=(initial,))
+
+
+def _transposed_pads(call: OpCall) -> dict[str, Expression] | None:
+    """PyTorch's `padding` and `output_padding`, where they can say it."""
+    kernel, stride, more = (call.pair(name) for name in ("kernel", "stride", "output_padding"))
+    if kernel is None or stride is None or more is None:
+        return None
+    padding = call.arguments["padding"].evaluate({})
+    cut = [crops(padding, kernel[i], stride[i], more[i], i) for i in (0, 1)]
+    before, added = (cut[0][0], cut[1][0]), tuple(first - last for first, last in cut)
+    if not all(0 <= size < step for size, step in zip(added, stride, strict=True)):
+        return None
+    said = {"padding": literal(before), "output_padding": literal(added)}
+    return {name: value for name, value in said.items() if value != "0"}
+
+
 def _dense(call: OpCall) -> Layer:
     bias = call.given(True, bias="bias")
     return _initialized(call, call.apply("nn.Linear", call.in_channels, call["units"], **bias))
@@ -174,11 +205,16 @@ def _activation(call: OpCall) -> Expression:
     return call.or_identity(made, "nn.Identity", "nn.Module")
 
 
-def _pool(stock: str, same: str) -> Spelling:
+def _flag(call: OpCall, name: str) -> bool:
+    """Whether an argument that is written out is given, and true."""
+    return name in call.arguments and call.is_(name, True)
+
+
+def _pool(stock: str, same: str, padded: str) -> Spelling:
     def spell(call: OpCall) -> Expression:
+        if not call.is_("padding", "same", "zeros"):
+            return _pool_padded(call, stock, padded)
         kernel, stride = call.pair("kernel"), call.pair("stride")
-        if call.is_("padding", "valid"):
-            return call.apply(stock, call["kernel"], stride=call["stride"])
         zeros = call.is_("padding", "zeros")
         stock_pads = stock == "nn.AvgPool2d" or not zeros
         uneven = kernel is None or stride != (1, 1) or not all(size % 2 for size in kernel)
@@ -193,8 +229,58 @@ def _pool(stock: str, same: str) -> Spelling:
     return spell
 
 
+def _pool_padded(call: OpCall, stock: str, padded: str) -> Expression:
+    """A pool whose padding does not depend on the size."""
+    named: dict[str, Expression] = {"ceil_mode": "True"} if _flag(call, "ceil_mode") else {}
+    pads = "0" if call.is_("padding", "valid") else _pool_pads(call)
+    counted = _flag(call, "count_padding")
+    if pads is None:
+        named |= {"count_padding": "True"} if counted else {}
+        return call.apply(padded, call["kernel"], call["stride"], call["padding"], **named)
+    if pads != "0":
+        named["padding"] = pads
+        named |= {} if counted or stock == "nn.MaxPool2d" else {"count_include_pad": "False"}
+    return call.apply(stock, call["kernel"], stride=call["stride"], **named)
+
+
+def _pool_pads(call: OpCall) -> str | None:
+    """Pads that PyTorch's pools take: alike on opposite sides, and half of a kernel at most."""
+    kernel, padding = call.pair("kernel"), call.arguments["padding"]
+    sides = [] if is_literal(padding, "symmetric") else call.numbers("padding")
+    if sides and (kernel is None or any(2 * p > kernel[i // 2] for i, p in enumerate(sides))):
+        return None
+    return _even_pads(replace(call, arguments={**call.arguments, "dilation": constant(1)}))
+
+
 def _global_pool(kept: str, vector: str) -> Spelling:
     return lambda call: call.apply(kept, "1") if call.is_("keepdims", True) else call.apply(vector)
+
+
+def _resize(call: OpCall) -> Expression:
+    """`nn.Upsample` where its numbers are exact: its `nearest` rounds most factors to float32."""
+    scale = call.arguments["scale"]
+    whole = isinstance(scale, ex.Literal) and scale.value in range(1, 17)
+    if call.is_("method", "bilinear"):
+        return call.apply("nn.Upsample", **_upsampled(call, whole), **_aligned(call))
+    if whole:
+        return call.apply("nn.Upsample", **_upsampled(call, whole))
+    exact = {"exact": "True"} if call.is_("method", "nearest_exact") else {}
+    return call.apply("ResizeNearest", call["scale"], **exact)
+
+
+def _upsampled(call: OpCall, whole: bool) -> dict[str, Expression]:
+    """Arguments of `nn.Upsample`, which otherwise would not take the factor from the sizes."""
+    mode: Expression = call["method"] if call.is_("method", "bilinear") else '"nearest"'
+    if not whole:
+        named = {"scale_factor": call["scale"], "mode": mode}
+        return {**named, "recompute_scale_factor": "True"}
+    scale = call.arguments["scale"].evaluate({})
+    assert isinstance(scale, int | float)
+    return {"scale_factor": str(int(scale)), "mode": mode}
+
+
+def _aligned(call: OpCall) -> dict[str, Expression]:
+    return {"align_corners": "True"} if call.is_("align_corners", True) else {}
 
 
 def _zero_pad(call: OpCall) -> Expression:
@@ -225,6 +311,7 @@ OPS: Mapping[str, Spelling] = MappingProxyType(
         "conv2d": _conv2d,
         "depthwise_conv2d": _depthwise,
         "separable_conv2d": _separable,
+        "conv_transpose2d": _conv_transpose,
         "dense": _dense,
         "batch_norm": _batch_norm,
         "layer_norm": _layer_norm,
@@ -241,12 +328,20 @@ OPS: Mapping[str, Spelling] = MappingProxyType(
         ),
         "prelu": _prelu,
         "activation": _activation,
-        "max_pool2d": _pool("nn.MaxPool2d", "MaxPool2dSame"),
-        "avg_pool2d": _pool("nn.AvgPool2d", "AvgPool2dSame"),
+        "max_pool2d": _pool("nn.MaxPool2d", "MaxPool2dSame", "MaxPool2dPadded"),
+        "avg_pool2d": _pool("nn.AvgPool2d", "AvgPool2dSame", "AvgPool2dPadded"),
         "global_avg_pool2d": _global_pool("nn.AdaptiveAvgPool2d", "GlobalAvgPool2d"),
         "global_max_pool2d": _global_pool("nn.AdaptiveMaxPool2d", "GlobalMaxPool2d"),
+        "adaptive_avg_pool2d": lambda call: call.apply("nn.AdaptiveAvgPool2d", call["size"]),
+        "adaptive_max_pool2d": lambda call: call.apply("nn.AdaptiveMaxPool2d", call["size"]),
+        "resize": _resize,
+        "resize_like": lambda call: call.apply(
+            "resize_like", *call.inputs, call["method"], **_aligned(call)
+        ),
         "zero_pad2d": _zero_pad,
         "crop2d": _crop,
+        "pixel_shuffle": lambda call: call.apply("nn.PixelShuffle", call["factor"]),
+        "pixel_unshuffle": lambda call: call.apply("nn.PixelUnshuffle", call["factor"]),
         "flatten": lambda call: call.apply("Flatten"),
         "reshape": _reshape,
         "slice": lambda call: call.apply("SliceChannels", call["start"], call["stop"]),

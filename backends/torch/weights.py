@@ -48,6 +48,7 @@ SLOTS: Mapping[str, Mapping[str, Slot]] = {
         "pointwise.weight": Slot("pointwise.weight", "OIHW"),
         "pointwise.bias": Slot("pointwise.bias", "O"),
     },
+    "conv_transpose2d": _CONVOLUTION,  # by the letters of the one that it is the transpose of
     "dense": {"weight": Slot("weight", "OI"), "bias": _BIAS},
     "batch_norm": {
         name: Slot(name, "C") for name in ("weight", "bias", "running_mean", "running_var")

@@ -28,7 +28,8 @@ TURNS = {
 """What says which of how many, and where."""
 ANY = Type("any", optional=True)
 """The type of an expression of which nothing is expected."""
-_OR = {"activation": ", or `none`", "padding": ", or `[top, bottom, left, right]`"}
+_SIDES = ", or `[top, bottom, left, right]`"
+_OR = {"activation": ", or `none`", "padding": _SIDES, "pool_padding": _SIDES}
 """What some kinds take beside words."""
 
 

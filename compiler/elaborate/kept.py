@@ -18,7 +18,7 @@ from archc.compiler.language.values import Type
 
 Seen = set[tuple[int, frozenset[str], frozenset[str]]]
 
-SIZES = ("numbers", "size", "sides", "shape", "padding")
+SIZES = ("numbers", "size", "sides", "shape", "padding", "pool_padding")
 """Kinds with more than one way to write a value in Python."""
 
 

@@ -12,9 +12,19 @@ from archc.compiler.ir.ops.elementwise import ELEMENTWISE
 from archc.compiler.ir.ops.layers import LAYERS
 from archc.compiler.ir.ops.layouts import LAYOUTS
 from archc.compiler.ir.ops.pooling import POOLING
+from archc.compiler.ir.ops.resizing import RESIZING
 from archc.compiler.ir.ops.statistics import STATISTICS
 
-OPS = (*CONVOLUTIONS, *LAYERS, *ELEMENTWISE, *POOLING, *STATISTICS, *COMBINING, *LAYOUTS)
+OPS = (
+    *CONVOLUTIONS,
+    *LAYERS,
+    *ELEMENTWISE,
+    *POOLING,
+    *RESIZING,
+    *STATISTICS,
+    *COMBINING,
+    *LAYOUTS,
+)
 
 CATALOGUE: Mapping[str, Op] = MappingProxyType({op.name: op for op in OPS})
 """Every op by its name."""

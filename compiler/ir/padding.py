@@ -31,12 +31,45 @@ def pads(
             return 0, 0
 
 
+def crops(
+    padding: Value, kernel: int, stride: int, output_padding: int, side: int
+) -> tuple[int, int]:
+    """Cells that a transposed convolution drops (before, after) of (n - 1) * stride + kernel; where
+    less than none, so many follow that nothing reaches.
+
+    Source: of `same` and `valid`, TensorFlow's shapes, of which `tf.nn.conv2d` makes n cells; of
+    others, PyTorch's `ConvTranspose2d`.
+    """
+    if padding in ("same", "valid"):
+        before = max(kernel - stride, 0) // 2 if padding == "same" else 0
+        return before, kernel - stride - before if padding == "same" else min(kernel - stride, 0)
+    before, after = pads(padding, 0, kernel, stride, 1, side)
+    return before, after - output_padding
+
+
+def beyond(after: int, kernel: int, stride: int) -> int:
+    """Cells after `after` cells of padding, for one more window that the padded side does not fill.
+
+    It must start on the input or on the padding before it. Source: PyTorch's `pooling_shape.h`,
+    solved for the cells that make it floor((n - kernel) / stride) + 1 at every size.
+    """
+    return max(0, min(stride - 1, kernel - 1 - after))
+
+
 def output_size(
-    padding: Value, size: int, kernel: int, stride: int = 1, dilation: int = 1, side: int = 0
+    padding: Value,
+    size: int,
+    kernel: int,
+    stride: int = 1,
+    dilation: int = 1,
+    side: int = 0,
+    ceil: bool = False,
 ) -> int:
-    """Cells that a window leaves along one side. Raises `Invalid` (E041) where it does not fit."""
+    """Cells that a window leaves along one side; with `ceil`, also one that starts within the side
+    and ends outside. Raises `Invalid` (E041) where the window does not fit."""
     reach = (kernel - 1) * dilation + 1
     before, after = pads(padding, size, kernel, stride, dilation, side)
+    after += beyond(after, kernel, stride) if ceil and padding not in ("same", "zeros") else 0
     if before + size + after < reach:
         padded = f" padded to {before + size + after}" if before + after else ""
         name = ("height", "width")[side]

@@ -14,7 +14,7 @@ from archc.compiler.language.expressions import Node
 from archc.compiler.language.problems import Problem
 from archc.compiler.language.values import Type
 
-COUNTED = ("int", "size", "sides", "shape", "padding")
+COUNTED = ("int", "size", "sides", "shape", "padding", "pool_padding")
 """Kinds of parameters that hold whole numbers."""
 
 

@@ -28,6 +28,7 @@ CODES = {
     "E023": "an expression that generated code cannot spell; work it out under `let`",
     "E024": "the value of a kept parameter is needed at compile time",
     # Blocks, ops and arguments
+    "E029": "arguments of an op that do not go together",
     "E030": "unknown block or op",
     "E031": "unknown activation",
     "E032": "unknown argument",

@@ -18,12 +18,20 @@ PADDINGS = {
 POOL_PADDINGS = {
     "same": "ceil(n / stride) outputs; padded cells never win a maximum or count in a mean",
     "zeros": "as `same`, of zeros that may win a maximum and count in a mean",
+    "symmetric": "kernel // 2 cells on every side, as torchvision pads; they never win a maximum",
     "valid": "no padding",
 }
 
 AXES = {
     "channels": "the channels, so that one is left",
     "space": "height and width, so that a 1x1 map is left",
+}
+
+INTERPOLATIONS = {
+    "nearest": "the cell floor(i * n / m), as PyTorch's `nearest`",
+    "nearest_exact": "the cell under the centre, floor((i + 1/2) * n / m), as Keras's `nearest`",
+    "bilinear": "linear between cells, at (i + 1/2) * n / m - 1/2; with `align_corners`, at "
+    "i * (n - 1) / (m - 1)",
 }
 
 ACTIVATIONS = {
@@ -163,23 +171,6 @@ def _sides(value: object, what: str) -> tuple[int, ...]:
     return sides
 
 
-def _padding(value: object, what: str) -> Value:
-    if isinstance(value, tuple):
-        return _sides(value, what)
-    around = None if isinstance(value, bool) else _around(value)
-    if around is not None:
-        hint = f"{around}, or `symmetric` for half of the kernel on every side"
-        raise _wrong(value, what, _PADDING_CHOICES, hint)
-    return _PADDING_WORD(value, what)
-
-
-def _pool_padding(value: object, what: str) -> Value:
-    if isinstance(value, str):
-        return _POOL_PADDING_WORD(value, what)
-    hint = "`same` pads what the window needs; for so many zeros, put a `zero_pad2d` before `valid`"
-    raise _wrong(value, what, choices(POOL_PADDINGS), hint)
-
-
 def _word(words: dict[str, str], code: str, more: str = "") -> Callable[[object, str], str]:
     """Takes one of the `words`; a message says what `more` it may be."""
 
@@ -194,10 +185,23 @@ def _word(words: dict[str, str], code: str, more: str = "") -> Callable[[object,
     return take
 
 
+def _padding(words: dict[str, str]) -> Callable[[object, str], Value]:
+    wanted = choices(words) + ", or `[top, bottom, left, right]`"
+    word = _word(words, "E034", ", or `[top, bottom, left, right]`")
+
+    def take(value: object, what: str) -> Value:
+        if isinstance(value, tuple):
+            return _sides(value, what)
+        around = None if isinstance(value, bool) else _around(value)
+        if around is not None:
+            hint = f"{around}, or `symmetric` for half of the kernel on every side"
+            raise _wrong(value, what, wanted, hint)
+        return word(value, what)
+
+    return take
+
+
 _ACTIVATION = _word(ACTIVATIONS, "E031", ", or `none`")
-_PADDING_CHOICES = choices(PADDINGS) + ", or `[top, bottom, left, right]`"
-_PADDING_WORD = _word(PADDINGS, "E034", ", or `[top, bottom, left, right]`")
-_POOL_PADDING_WORD = _word(POOL_PADDINGS, "E034")
 _SHAPE = "`[channels]` or `[channels, height, width]`"
 
 KINDS = {
@@ -209,9 +213,14 @@ KINDS = {
     "sides": Kind("`[top, bottom, left, right]`", _sides),
     "shape": Kind(_SHAPE, _numbers(_SHAPE, 1, 3)),
     "padding": Kind(
-        "`same`, `symmetric`, `valid` or `[top, bottom, left, right]`", _padding, PADDINGS
+        "`same`, `symmetric`, `valid` or `[top, bottom, left, right]`", _padding(PADDINGS), PADDINGS
     ),
-    "pool_padding": Kind("`same`, `zeros` or `valid`", _pool_padding, POOL_PADDINGS),
+    "pool_padding": Kind(
+        "`same`, `zeros`, `symmetric`, `valid` or `[top, bottom, left, right]`",
+        _padding(POOL_PADDINGS),
+        POOL_PADDINGS,
+    ),
+    "interpolation": Kind(choices(INTERPOLATIONS), _word(INTERPOLATIONS, "E034"), INTERPOLATIONS),
     "axes": Kind("`channels` or `space`", _word(AXES, "E034"), AXES),
     "activation": Kind(
         "an activation, or `none`",

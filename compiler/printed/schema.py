@@ -20,7 +20,14 @@ from archc.compiler.ir.catalogue import CATALOGUE
 from archc.compiler.ir.network import Parameter
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.problems import SpecError, in_reading_order
-from archc.compiler.language.values import ACTIVATIONS, INITIALIZERS, KINDS, PADDINGS
+from archc.compiler.language.values import (
+    ACTIVATIONS,
+    INITIALIZERS,
+    INTERPOLATIONS,
+    KINDS,
+    PADDINGS,
+    POOL_PADDINGS,
+)
 from archc.compiler.spec.kinds import MAX_ITEMS
 from archc.compiler.spec.load import SHIPPED, load
 from archc.compiler.spec.models import STEP_KEYS, BlockSpec, ParameterSpec, Spec
@@ -204,7 +211,13 @@ def _ref(name: str) -> Schema:
 # -------------------------------------------------------------------------------------- values
 
 _JSON_TYPES = {"int": "integer", "float": "number", "bool": "boolean"}
-_MEANINGS = {"padding": PADDINGS, "activation": ACTIVATIONS, "initializer": INITIALIZERS}
+_MEANINGS = {
+    "padding": PADDINGS,
+    "pool_padding": POOL_PADDINGS,
+    "interpolation": INTERPOLATIONS,
+    "activation": ACTIVATIONS,
+    "initializer": INITIALIZERS,
+}
 _SIDES = {"minimum": 0, "maximum": 4096}
 _TEXT = {"type": ["string", "null"]}
 """The text of an expression, or a cell that gives nothing."""
@@ -215,7 +228,7 @@ def _word_kinds() -> Iterator[tuple[str, Schema]]:
     for name, kind in KINDS.items():
         if kind.words:
             words = [*kind.words, *["none"] * (name == "activation")]
-            lists = [_list(_SIDES, 4, 4)] * (name == "padding")
+            lists = [_list(_SIDES, 4, 4)] * name.endswith("padding")
             yield name, {"anyOf": [*(_word(name, word) for word in words), *lists, _TEXT]}
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from archc.compiler.language.problems import SpecError
-from archc.compiler.language.values import ACTIVATIONS, INITIALIZERS
+from archc.compiler.language.values import ACTIVATIONS, INITIALIZERS, INTERPOLATIONS
 from archc.compiler.pipeline import compile_network
 
 Rows = list[dict[str, Any]]
@@ -209,9 +209,9 @@ class Maker:
         if self.chance(0.25):
             given["stride"] = self.pick(1, 2, 2, 3, [1, 2], [2, 1])
         if self.chance(0.5):
-            words = ["same", "same", "valid"]
+            words: list[Any] = ["same", "same", "symmetric", "valid"]
             sides = [[0, 1, 0, 1], [1, 1, 1, 1], [1, 0, 2, 1], [1, 1, 2, 2], [0, 0, 0, 0]]
-            words += ["zeros"] if pool else ["symmetric", *sides, *self.of_type("padding")]
+            words += [*sides, *(["zeros"] if pool else self.of_type("padding"))]
             given["padding"] = self.random.choice(words)
         if not pool and self.chance(0.15):
             given["dilation"] = self.pick(1, 2, [2, 1], [1, 3])
@@ -240,18 +240,25 @@ class Maker:
             "crop2d", "flatten", "reshape", "prelu", "dropout", "drop_path", "rescale",
             "identity", "dense", "slice", "split", "channel_shuffle", "mean", "variance",
             "l2_normalize", "local_response_norm",
+            "conv_transpose2d", "resize", "adaptive_avg_pool2d", "adaptive_max_pool2d",
+            "pixel_shuffle", "pixel_unshuffle",
         )  # fmt: skip
         given: dict[str, Any] = {}
         if op in ("conv2d", "separable_conv2d", "depthwise_conv2d"):
             given = self.common(self.window(scope), scope)
         if op in ("conv2d", "separable_conv2d"):
             given["filters"] = self.int(scope, 2)
+        if op == "conv_transpose2d":
+            given = self.common({"filters": self.int(scope, 2), **self.transposed(scope)}, scope)
         if op == "conv2d" and self.chance(0.2):
             given["groups"] = self.pick(2, 2, 3, 4, self.int(scope))
         if op in ("depthwise_conv2d", "separable_conv2d") and self.chance(0.3):
             given["multiplier"] = self.pick(1, 2, 3)
         if op in ("max_pool2d", "avg_pool2d"):
             given = self.window(scope, pool=True)
+            given |= {"ceil_mode": self.pick("true", "false")} if self.chance(0.3) else {}
+        if op == "avg_pool2d" and self.chance(0.3):
+            given["count_padding"] = self.pick("true", "false")
         if op == "batch_norm" and self.chance(0.3):
             given = {"epsilon": self.pick(1e-5, 1e-3, 0.01), "decay": self.pick(0.9, 0.99)}
         if op == "batch_norm":
@@ -289,6 +296,12 @@ class Maker:
             given = {"parts": self.pick(1, 2, 2, 3, self.int(scope)), "index": self.pick(0, 1)}
         if op == "channel_shuffle":
             given = {"groups": self.pick(1, 2, 2, 3, 4, self.int(scope))}
+        if op == "resize":
+            given = {"scale": self.pick(0.5, 1, 1.5, 2, 2), **self.method()}
+        if op.startswith("pixel"):
+            given = {"factor": self.pick(2, 2, 3)}
+        if op.startswith("adaptive"):
+            given = {"size": self.pick(1, 2, [3, 2], 7, *scope.sizes)}
         if op in ("dropout", "drop_path"):
             given = {"rate": self.pick(0, 0.2, 0.5, *scope.floats, *self.fractions(scope))}
         if op == "rescale":
@@ -301,6 +314,19 @@ class Maker:
         if op == "reshape":
             given = {"shape": self.pick([4], [2, 2, 2], [8, 4, 4], [16, 6, 6], [64], [1, 8, 8])}
         return op, given
+
+    def transposed(self, scope: Scope) -> dict[str, Any]:
+        given: dict[str, Any] = {"kernel": self.pick(1, 2, 3, 4, [3, 2], *scope.sizes)}
+        given["stride"] = self.pick(1, 2, 2, [1, 2])
+        padding = self.pick("same", "valid", "symmetric", [1, 1, 1, 1], [0, 0, 1, 0])
+        if given["stride"] == 2 and padding not in ("same", "valid"):
+            given["output_padding"] = self.pick(0, 1, [0, 1])
+        return {**given, "padding": padding}
+
+    def method(self) -> dict[str, Any]:
+        given = {"method": self.word(INTERPOLATIONS)}
+        aligned = given["method"] == "bilinear" and self.chance(0.5)
+        return {**given, "align_corners": "true"} if aligned else given
 
     # ---------------------------------------------------------------------------------- blocks
 
@@ -402,6 +428,9 @@ class Maker:
                 *("{} + {}", "({}) * ({})", "maximum({}, {})", "concat({}, {})"),
                 *("{} - ({})", "minimum({}, {})", "({}) / activation({}, sigmoid)"),
             )
+            if self.chance(0.1):
+                given = ", ".join(f"{k}={v}" for k, v in self.method().items())
+                form = f"resize_like({{}}, {{}}, {given})"
             return form.format(left, right), used | more
         inner, used = self.tensor(scope, kinds, unused, depth - 1) if depth else ("", set())
         if not inner or self.chance(0.5):

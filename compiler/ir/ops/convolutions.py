@@ -10,17 +10,22 @@ from archc.compiler.ir.ops.parts import (
     INIT,
     KERNEL,
     MAX_CHANNELS,
+    MAX_KERNEL,
     STRIDE,
     bias,
     integer,
     need_divisible,
     need_map,
+    never,
     of_kernel,
     pair,
     parameter,
     window,
 )
+from archc.compiler.ir.padding import crops
+from archc.compiler.language.expressions import Value, compact
 from archc.compiler.language.problems import Invalid
+from archc.compiler.language.values import show
 
 _FILTERS = parameter("filters", "int", "output channels", min=1, max=MAX_CHANNELS)
 _PADDING = parameter("padding", "padding", "what is added around the input", "same")
@@ -154,4 +159,73 @@ _SEPARABLE_CONV2D = Op(
     fresh=True,
 )
 
-CONVOLUTIONS = (_CONV2D, _DEPTHWISE_CONV2D, _SEPARABLE_CONV2D)
+# ------------------------------------------------------------------------------- transposed
+
+
+def _transpose_shape(a: Arguments, x: Tensor) -> Tensor:
+    sides = need_map(x, "conv_transpose2d")
+    kernel, stride, more = pair(a["kernel"]), pair(a["stride"]), pair(a["output_padding"])
+    _need_output_padding(a["padding"], stride, more)
+    cropped = [crops(a["padding"], kernel[i], stride[i], more[i], i) for i in (0, 1)]
+    height, width = ((sides[i] - 1) * stride[i] + kernel[i] - sum(cropped[i]) for i in (0, 1))
+    if height < 1 or width < 1:
+        message = f"a padding of {show(a['padding'])} leaves nothing of {x}, transposed"
+        raise Invalid("E041", message, None, "padding")
+    strides = (max(1, x.strides[0] // stride[0]), max(1, x.strides[1] // stride[1]))
+    return Tensor(integer(a["filters"]), height, width, strides)
+
+
+def _need_output_padding(padding: Value, stride: tuple[int, int], more: tuple[int, int]) -> None:
+    if max(more) and padding in ("same", "valid"):
+        message = f"`output_padding` does not go with `{padding}`, which decides the size"
+        hint = "leave it out, or use `symmetric` or four numbers"
+        raise Invalid("E029", message, hint, "output_padding")
+    if more[0] >= stride[0] or more[1] >= stride[1]:
+        shown, most = show(compact(more)), show(compact((stride[0] - 1, stride[1] - 1)))
+        message = f"`output_padding` is {shown}; below the stride, it must be at most {most}"
+        raise Invalid("E035", message, None, "output_padding")
+
+
+_CONV_TRANSPOSE2D = Op(
+    name="conv_transpose2d",
+    doc="Transposed convolution: each cell of the input adds a kernel, `stride` cells apart.",
+    parameters=(
+        _FILTERS,
+        KERNEL,
+        STRIDE,
+        parameter("padding", "padding", "what is cut off the result", "same", fixed=True),
+        parameter(
+            "output_padding",
+            "size",
+            "cells added after the result, with `symmetric` or four numbers",
+            0,
+            fixed=True,
+            min=0,
+            max=MAX_KERNEL,
+        ),
+        BIAS,
+        INIT,
+    ),
+    shape=_transpose_shape,
+    channels="filters",
+    weights=(
+        WeightRule(
+            name="weight",
+            role="kernel",
+            axes=("OIHW",),
+            shape=lambda a, y, x: (x.channels, y.channels, *pair(a["kernel"])),
+            # Its own way in both frameworks: as of the convolution that it is the transpose of.
+            fans=lambda a, y, x: (
+                prod(pair(a["kernel"])) * y.channels,
+                prod(pair(a["kernel"])) * x.channels,
+            ),
+        ),
+        bias(),
+    ),
+    macs=lambda a, y, x: x.size * y.channels * prod(pair(a["kernel"])),
+    one_cell=never,
+    sized=("x",),
+    fresh=True,
+)
+
+CONVOLUTIONS = (_CONV2D, _DEPTHWISE_CONV2D, _SEPARABLE_CONV2D, _CONV_TRANSPOSE2D)

@@ -75,7 +75,46 @@ def _of_channels(x: Tensor, channels: int) -> Tensor:
     return Tensor(channels, x.height, x.width, x.strides)
 
 
+def _pixel_shuffle_shape(a: Arguments, x: Tensor) -> Tensor:
+    height, width = need_map(x, "pixel_shuffle")
+    factor = integer(a["factor"])
+    if x.channels % factor**2:
+        message = f"{x.channels} channels do not divide into pixels of {factor} x {factor}"
+        raise Invalid("E042", message, None, "factor")
+    fewer = max(1, x.strides[0] // factor), max(1, x.strides[1] // factor)
+    return Tensor(x.channels // factor**2, height * factor, width * factor, fewer)
+
+
+def _pixel_unshuffle_shape(a: Arguments, x: Tensor) -> Tensor:
+    height, width = need_map(x, "pixel_unshuffle")
+    factor = integer(a["factor"])
+    if height % factor or width % factor:
+        message = f"a feature map of {x} does not divide into pixels of {factor} x {factor}"
+        raise Invalid("E040", message, "pad or crop it first")
+    more = x.strides[0] * factor, x.strides[1] * factor
+    return Tensor(x.channels * factor**2, height // factor, width // factor, more)
+
+
+_FACTOR = parameter("factor", "int", "rows and columns of each pixel", min=2, max=64)
+
 LAYOUTS = (
+    Op(
+        name="pixel_shuffle",
+        doc="Channels c * factor**2 + i * factor + j as the cells (i, j) of pixels of channel c, "
+        "as PyTorch orders them.",
+        parameters=(_FACTOR,),
+        shape=_pixel_shuffle_shape,
+        one_cell=never,
+        channels="x.channels // (factor * factor)",
+    ),
+    Op(
+        name="pixel_unshuffle",
+        doc="The inverse of `pixel_shuffle`: the cells of pixels as channels.",
+        parameters=(_FACTOR,),
+        shape=_pixel_unshuffle_shape,
+        one_cell=never,
+        channels="x.channels * factor * factor",
+    ),
     Op(
         name="zero_pad2d",
         doc="Zeros around a feature map.",

@@ -76,8 +76,9 @@ def window(a: Arguments, x: Tensor, channels: int, what: str) -> Tensor:
     kernel, stride = pair(a["kernel"]), pair(a["stride"])
     dilation = pair(a.get("dilation", (1, 1)))
     padding = a["padding"]
+    ceil = a.get("ceil_mode") is True
     height, width = (
-        output_size(padding, sides[i], kernel[i], stride[i], dilation[i], i) for i in (0, 1)
+        output_size(padding, sides[i], kernel[i], stride[i], dilation[i], i, ceil) for i in (0, 1)
     )
     strides = (x.strides[0] * stride[0], x.strides[1] * stride[1])
     return Tensor(channels, height, width, strides)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from types import MappingProxyType
 from typing import Any
 
@@ -160,16 +161,30 @@ def _sides(padding: Any, axis: int, n: int, k: int, s: int, d: int) -> tuple[int
     return (top, bottom) if axis == 0 else (left, right)
 
 
-def _taps(a: Given, x: Array, fill: float = 0.0) -> Iterator[tuple[int, int, Array]]:
+def _count(a: Given, axis: int, n: int, before: int, after: int) -> int:
+    """How many windows there are over `n` padded cells. With `ceil_mode`, one that ends outside
+    of them is a window too where it starts before the padding that comes last."""
+    kernel, stride, spacing = (a.get(key, (1, 1))[axis] for key in ("kernel", "stride", "dilation"))
+    room = before + n + after - (kernel - 1) * spacing - 1
+    count: int = room // stride + 1
+    unfilled = a.get("ceil_mode", False) and room % stride > 0 and count * stride < before + n
+    return count + 1 if unfilled else count
+
+
+def _taps(
+    a: Given, x: Array, fill: float = 0.0, beyond: float = 0.0
+) -> Iterator[tuple[int, int, Array]]:
     """For each cell of the kernel, by row and column, what it sees in every window: an array
-    (batch, channels, rows of windows, columns of windows). What lies outside is `fill`."""
+    (batch, channels, rows of windows, columns of windows). Padding is `fill`, and what windows see
+    beyond it `beyond`."""
     kernel, stride, spacing = a["kernel"], a["stride"], a.get("dilation", (1, 1))
     sizes = x.shape[2:]
     pads = [_sides(a["padding"], i, sizes[i], kernel[i], stride[i], spacing[i]) for i in range(2)]
     x = np.pad(x, [(0, 0), (0, 0), *pads], constant_values=fill)
-    rows, columns = (
-        (x.shape[2 + i] - (kernel[i] - 1) * spacing[i] - 1) // stride[i] + 1 for i in range(2)
-    )
+    rows, columns = counts = [_count(a, i, sizes[i], *pads[i]) for i in range(2)]
+    ends = [(counts[i] - 1) * stride[i] + (kernel[i] - 1) * spacing[i] + 1 for i in range(2)]
+    lacking = [(0, max(0, ends[i] - x.shape[2 + i])) for i in range(2)]
+    x = np.pad(x, [(0, 0), (0, 0), *lacking], constant_values=beyond)
     if rows < 1 or columns < 1:
         raise ValueError(f"a kernel of {kernel} does not fit into {sizes}")
     for i in range(kernel[0]):
@@ -227,6 +242,35 @@ def _separable_conv2d(a: Given, w: Weights, x: Array) -> Array:
     return _biased(y, w, "pointwise.bias")
 
 
+def _conv_transpose2d(a: Given, w: Weights, x: Array) -> Array:
+    """Cell p adds w[c, o, i, j] x[c, p] to the output's cell p * stride + (i, j). What is kept
+    begins after the padding; cells that nothing reaches are zeros; all get the bias."""
+    kernel, stride, sizes = a["kernel"], a["stride"], x.shape[2:]
+    starts, ends = zip(*(_kept(a, i, n) for i, n in enumerate(sizes)), strict=True)
+    whole = [
+        max(e, (n - 1) * s + k) for e, n, s, k in zip(ends, sizes, stride, kernel, strict=True)
+    ]
+    y = np.zeros((len(x), w["weight"].shape[1], *whole))
+    for i in range(kernel[0]):
+        for j in range(kernel[1]):
+            down = slice(i, i + (sizes[0] - 1) * stride[0] + 1, stride[0])
+            across = slice(j, j + (sizes[1] - 1) * stride[1] + 1, stride[1])
+            y[:, :, down, across] += np.einsum("nchw,co->nohw", x, w["weight"][:, :, i, j])
+    return _biased(y[:, :, starts[0] : ends[0], starts[1] : ends[1]], w)
+
+
+def _kept(a: Given, axis: int, n: int) -> tuple[int, int]:
+    """From which cell to before which a transposed convolution of `n` cells is kept."""
+    k, s, padding = a["kernel"][axis], a["stride"][axis], a["padding"]
+    if padding == "valid":
+        return 0, n * s + max(k - s, 0)
+    if padding == "same":
+        start = max(k - s, 0) // 2
+        return start, start + n * s
+    before, after = _sides(padding, axis, n, k, s, 1)
+    return before, (n - 1) * s + k - after + a["output_padding"][axis]
+
+
 def _dense(a: Given, w: Weights, x: Array) -> Array:
     return _biased(x @ w["weight"].T, w)
 
@@ -275,15 +319,59 @@ def _prelu(a: Given, w: Weights, x: Array) -> Array:
 
 def _max_pool2d(a: Given, w: Weights, x: Array) -> Array:
     outside = 0.0 if a["padding"] == "zeros" else -math.inf
-    return np.asarray(np.max([seen for _, _, seen in _taps(a, x, outside)], axis=0))
+    return np.asarray(np.max([seen for _, _, seen in _taps(a, x, outside, -math.inf)], axis=0))
 
 
 def _avg_pool2d(a: Given, w: Weights, x: Array) -> Array:
-    """The mean of the window's real cells: what is padded does not count, but for `zeros`."""
+    """The mean of the window's real cells, and of its padding where that counts: with `zeros`, or
+    `count_padding`. What lies beyond the padding never counts."""
     total: Any = sum(seen for _, _, seen in _taps(a, x))
-    outside = 1.0 if a["padding"] == "zeros" else 0.0
+    outside = 1.0 if a["padding"] == "zeros" or a.get("count_padding") else 0.0
     count: Any = sum(seen for _, _, seen in _taps(a, np.ones_like(x), outside))
     return np.asarray(total / count)
+
+
+def _adaptive(reduce: Callable[..., Any]) -> Op:
+    """Window i of m over n cells goes from floor(i * n / m) to before ceil((i + 1) * n / m)."""
+
+    def pooled(a: Given, w: Weights, x: Array) -> Array:
+        for axis, m in enumerate(a["size"], 2):
+            n = x.shape[axis]
+            cuts = [slice(math.floor(i * n / m), math.ceil((i + 1) * n / m)) for i in range(m)]
+            parts = [reduce(x[(slice(None),) * axis + (cut,)], axis=axis) for cut in cuts]
+            x = np.stack(parts, axis)
+        return x
+
+    return pooled
+
+
+def _position(a: Given, i: int, n: int, m: int) -> Fraction:
+    """Where, in cells of an axis of `n`, cell `i` of the `m` that take their place lies."""
+    if a["method"] == "nearest":
+        return Fraction(i * n // m)
+    if a["method"] == "nearest_exact":
+        return Fraction((2 * i + 1) * n // (2 * m))
+    if a["align_corners"]:
+        return Fraction(i * (n - 1), max(m - 1, 1))
+    return min(max(Fraction((2 * i + 1) * n, 2 * m) - Fraction(1, 2), Fraction(0)), Fraction(n - 1))
+
+
+def _sampled(a: Given, x: Array, sizes: Sequence[int]) -> Array:
+    """x at other heights and widths: between cells, each of two counts by how near it is."""
+    for axis, m in enumerate(sizes, 2):
+        n = x.shape[axis]
+        places = [_position(a, i, n, m) for i in range(m)]
+        weights = [[max(0.0, float(1 - abs(place - j))) for j in range(n)] for place in places]
+        x = np.moveaxis(np.tensordot(x, np.array(weights), (axis, 1)), -1, axis)
+    return x
+
+
+def _resize(a: Given, w: Weights, x: Array) -> Array:
+    return _sampled(a, x, [math.floor(side * a["scale"]) for side in x.shape[2:]])
+
+
+def _resize_like(a: Given, w: Weights, x: Array, like: Array) -> Array:
+    return _sampled(a, x, like.shape[2:])
 
 
 def _global(reduce: Callable[..., Any]) -> Op:
@@ -335,6 +423,27 @@ def _channel_shuffle(a: Given, w: Weights, x: Array) -> Array:
     """Channel j of group g of the input is channel g of group j of the output."""
     of_groups = x.reshape(len(x), a["groups"], -1, *x.shape[2:])
     return of_groups.swapaxes(1, 2).reshape(x.shape)
+
+
+def _pixel_shuffle(a: Given, w: Weights, x: Array) -> Array:
+    """y[c, h * r + i, w * r + j] is x[c * r * r + i * r + j, h, w]."""
+    r = a["factor"]
+    count, channels, height, width = x.shape
+    y = np.zeros((count, channels // r**2, height * r, width * r))
+    for i in range(r):
+        for j in range(r):
+            y[:, :, i::r, j::r] = x[:, i * r + j :: r**2]
+    return y
+
+
+def _pixel_unshuffle(a: Given, w: Weights, x: Array) -> Array:
+    r = a["factor"]
+    count, channels, height, width = x.shape
+    y = np.zeros((count, channels * r**2, height // r, width // r))
+    for i in range(r):
+        for j in range(r):
+            y[:, i * r + j :: r**2] = x[:, :, i::r, j::r]
+    return y
 
 
 def _rescale(a: Given, w: Weights, x: Array) -> Array:
@@ -393,6 +502,7 @@ OPS: Mapping[str, Op] = MappingProxyType(
         "conv2d": _conv2d,
         "depthwise_conv2d": _depthwise_conv2d,
         "separable_conv2d": _separable_conv2d,
+        "conv_transpose2d": _conv_transpose2d,
         "dense": _dense,
         "batch_norm": _batch_norm,
         "layer_norm": _layer_norm,
@@ -403,6 +513,10 @@ OPS: Mapping[str, Op] = MappingProxyType(
         "activation": _activation,
         "max_pool2d": _max_pool2d,
         "avg_pool2d": _avg_pool2d,
+        "adaptive_avg_pool2d": _adaptive(np.mean),
+        "adaptive_max_pool2d": _adaptive(np.max),
+        "resize": _resize,
+        "resize_like": _resize_like,
         "global_avg_pool2d": _global(np.mean),
         "global_max_pool2d": _global(np.max),
         "add": lambda a, w, left, right: left + right,
@@ -417,6 +531,8 @@ OPS: Mapping[str, Op] = MappingProxyType(
         "concat": lambda a, w, *xs: np.concatenate(xs, axis=1),
         "zero_pad2d": _zero_pad2d,
         "crop2d": _crop2d,
+        "pixel_shuffle": _pixel_shuffle,
+        "pixel_unshuffle": _pixel_unshuffle,
         "flatten": _flatten,
         "reshape": _reshape,
         "slice": _slice,
