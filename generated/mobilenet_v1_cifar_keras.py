@@ -69,7 +69,7 @@ def depthwise_bn(
     act: str,
     stride: int = 1,
 ) -> keras.KerasTensor:
-    """Biased depthwise convolution, batch norm, activation."""
+    """Depthwise convolution, batch norm, activation."""
     x = layers.DepthwiseConv2D(
         kernel,
         strides=stride,
@@ -87,7 +87,7 @@ def conv_bn(
     name: str,
     act: str,
 ) -> keras.KerasTensor:
-    """Biased convolution, batch norm, activation."""
+    """Convolution, batch norm, activation."""
     x = layers.Conv2D(out, 1, name=f"{name}-conv")(x)
     x = layers.BatchNormalization(momentum=0.99, epsilon=0.001, name=f"{name}-bn")(x)
     return layers.Activation(act, name=f"{name}-act--{act}")(x)

@@ -113,7 +113,7 @@ class BiasedConv(nn.Sequential):
 
 
 class DepthwiseBn(nn.Sequential):
-    """Biased depthwise convolution, batch norm, activation."""
+    """Depthwise convolution, batch norm, activation."""
 
     def __init__(
         self,
@@ -136,7 +136,7 @@ class DepthwiseBn(nn.Sequential):
 
 
 class ConvBn(nn.Sequential):
-    """Biased convolution, batch norm, activation."""
+    """Convolution, batch norm, activation."""
 
     def __init__(
         self,
