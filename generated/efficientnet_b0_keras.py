@@ -185,21 +185,20 @@ def EfficientNetB0(
     x = mbconv(x, 24, hidden=96, reduced=4, kernel=3, stride=2, drop_path=0.0125, name="stage2-0")  # 56x56x24
     x = mbconv(x, 24, hidden=144, reduced=6, kernel=3, drop_path=0.025, name="stage2-1")  # 56x56x24
     features["c2"] = x
-    # 28x28x40
-    x = mbconv(x, 40, hidden=144, reduced=6, kernel=5, stride=2, drop_path=0.037500000000000006, name="stage3-0")
+    x = mbconv(x, 40, hidden=144, reduced=6, kernel=5, stride=2, drop_path=0.0375, name="stage3-0")  # 28x28x40
     x = mbconv(x, 40, hidden=240, reduced=10, kernel=5, drop_path=0.05, name="stage3-1")  # 28x28x40
     features["c3"] = x
     x = mbconv(x, 80, hidden=240, reduced=10, kernel=3, stride=2, drop_path=0.0625, name="stage4-0")  # 14x14x80
-    x = mbconv(x, 80, hidden=480, reduced=20, kernel=3, drop_path=0.07500000000000001, name="stage4-1")  # 14x14x80
-    x = mbconv(x, 80, hidden=480, reduced=20, kernel=3, drop_path=0.08750000000000001, name="stage4-2")  # 14x14x80
+    x = mbconv(x, 80, hidden=480, reduced=20, kernel=3, drop_path=0.075, name="stage4-1")  # 14x14x80
+    x = mbconv(x, 80, hidden=480, reduced=20, kernel=3, drop_path=0.0875, name="stage4-2")  # 14x14x80
     x = mbconv(x, 112, hidden=480, reduced=20, kernel=5, drop_path=0.1, name="stage5-0")  # 14x14x112
     x = mbconv(x, 112, hidden=672, reduced=28, kernel=5, drop_path=0.1125, name="stage5-1")  # 14x14x112
     x = mbconv(x, 112, hidden=672, reduced=28, kernel=5, drop_path=0.125, name="stage5-2")  # 14x14x112
     features["c4"] = x
     x = mbconv(x, 192, hidden=672, reduced=28, kernel=5, stride=2, drop_path=0.1375, name="stage6-0")  # 7x7x192
-    x = mbconv(x, 192, hidden=1152, reduced=48, kernel=5, drop_path=0.15000000000000002, name="stage6-1")  # 7x7x192
+    x = mbconv(x, 192, hidden=1152, reduced=48, kernel=5, drop_path=0.15, name="stage6-1")  # 7x7x192
     x = mbconv(x, 192, hidden=1152, reduced=48, kernel=5, drop_path=0.1625, name="stage6-2")  # 7x7x192
-    x = mbconv(x, 192, hidden=1152, reduced=48, kernel=5, drop_path=0.17500000000000002, name="stage6-3")  # 7x7x192
+    x = mbconv(x, 192, hidden=1152, reduced=48, kernel=5, drop_path=0.175, name="stage6-3")  # 7x7x192
     x = mbconv(x, 320, hidden=1152, reduced=48, kernel=3, drop_path=0.1875, name="stage7-0")  # 7x7x320
     # fmt: on
     x = conv_bn(x, 1280, act="swish", name="head")  # 7x7x1280

@@ -260,13 +260,13 @@ class EfficientNetB0(nn.Module):
             Mbconv(24, 24, hidden=144, reduced=6, kernel=3, drop_path=0.025),  # c2: 24x56x56
         )
         self.stage3 = nn.Sequential(
-            Mbconv(24, 40, hidden=144, reduced=6, kernel=5, stride=2, drop_path=0.037500000000000006),  # 40x28x28
+            Mbconv(24, 40, hidden=144, reduced=6, kernel=5, stride=2, drop_path=0.0375),  # 40x28x28
             Mbconv(40, 40, hidden=240, reduced=10, kernel=5, drop_path=0.05),  # c3: 40x28x28
         )
         self.stage4 = nn.Sequential(
             Mbconv(40, 80, hidden=240, reduced=10, kernel=3, stride=2, drop_path=0.0625),  # 80x14x14
-            Mbconv(80, 80, hidden=480, reduced=20, kernel=3, drop_path=0.07500000000000001),  # 80x14x14
-            Mbconv(80, 80, hidden=480, reduced=20, kernel=3, drop_path=0.08750000000000001),  # 80x14x14
+            Mbconv(80, 80, hidden=480, reduced=20, kernel=3, drop_path=0.075),  # 80x14x14
+            Mbconv(80, 80, hidden=480, reduced=20, kernel=3, drop_path=0.0875),  # 80x14x14
         )
         self.stage5 = nn.Sequential(
             Mbconv(80, 112, hidden=480, reduced=20, kernel=5, drop_path=0.1),  # 112x14x14
@@ -275,9 +275,9 @@ class EfficientNetB0(nn.Module):
         )
         self.stage6 = nn.Sequential(
             Mbconv(112, 192, hidden=672, reduced=28, kernel=5, stride=2, drop_path=0.1375),  # 192x7x7
-            Mbconv(192, 192, hidden=1152, reduced=48, kernel=5, drop_path=0.15000000000000002),  # 192x7x7
+            Mbconv(192, 192, hidden=1152, reduced=48, kernel=5, drop_path=0.15),  # 192x7x7
             Mbconv(192, 192, hidden=1152, reduced=48, kernel=5, drop_path=0.1625),  # 192x7x7
-            Mbconv(192, 192, hidden=1152, reduced=48, kernel=5, drop_path=0.17500000000000002),  # 192x7x7
+            Mbconv(192, 192, hidden=1152, reduced=48, kernel=5, drop_path=0.175),  # 192x7x7
         )
         self.stage7 = nn.Sequential(
             Mbconv(192, 320, hidden=1152, reduced=48, kernel=3, drop_path=0.1875),  # 320x7x7

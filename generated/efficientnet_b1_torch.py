@@ -255,40 +255,40 @@ class EfficientNetB1(nn.Module):
         # fmt: off
         self.stage1 = nn.Sequential(
             Mbconv(32, 16, hidden=32, reduced=8, kernel=3),  # 16x120x120
-            Mbconv(16, 16, hidden=16, reduced=4, kernel=3, drop_path=0.008695652173913044),  # c1: 16x120x120
+            Mbconv(16, 16, hidden=16, reduced=4, kernel=3, drop_path=0.0087),  # c1: 16x120x120
         )
         self.stage2 = nn.Sequential(
-            Mbconv(16, 24, hidden=96, reduced=4, kernel=3, stride=2, drop_path=0.017391304347826087),  # 24x60x60
-            Mbconv(24, 24, hidden=144, reduced=6, kernel=3, drop_path=0.026086956521739136),  # 24x60x60
-            Mbconv(24, 24, hidden=144, reduced=6, kernel=3, drop_path=0.034782608695652174),  # c2: 24x60x60
+            Mbconv(16, 24, hidden=96, reduced=4, kernel=3, stride=2, drop_path=0.0174),  # 24x60x60
+            Mbconv(24, 24, hidden=144, reduced=6, kernel=3, drop_path=0.0261),  # 24x60x60
+            Mbconv(24, 24, hidden=144, reduced=6, kernel=3, drop_path=0.0348),  # c2: 24x60x60
         )
         self.stage3 = nn.Sequential(
-            Mbconv(24, 40, hidden=144, reduced=6, kernel=5, stride=2, drop_path=0.043478260869565216),  # 40x30x30
-            Mbconv(40, 40, hidden=240, reduced=10, kernel=5, drop_path=0.05217391304347827),  # 40x30x30
-            Mbconv(40, 40, hidden=240, reduced=10, kernel=5, drop_path=0.06086956521739131),  # c3: 40x30x30
+            Mbconv(24, 40, hidden=144, reduced=6, kernel=5, stride=2, drop_path=0.0435),  # 40x30x30
+            Mbconv(40, 40, hidden=240, reduced=10, kernel=5, drop_path=0.0522),  # 40x30x30
+            Mbconv(40, 40, hidden=240, reduced=10, kernel=5, drop_path=0.0609),  # c3: 40x30x30
         )
         self.stage4 = nn.Sequential(
-            Mbconv(40, 80, hidden=240, reduced=10, kernel=3, stride=2, drop_path=0.06956521739130435),  # 80x15x15
-            Mbconv(80, 80, hidden=480, reduced=20, kernel=3, drop_path=0.0782608695652174),  # 80x15x15
-            Mbconv(80, 80, hidden=480, reduced=20, kernel=3, drop_path=0.08695652173913043),  # 80x15x15
-            Mbconv(80, 80, hidden=480, reduced=20, kernel=3, drop_path=0.09565217391304348),  # 80x15x15
+            Mbconv(40, 80, hidden=240, reduced=10, kernel=3, stride=2, drop_path=0.0696),  # 80x15x15
+            Mbconv(80, 80, hidden=480, reduced=20, kernel=3, drop_path=0.0783),  # 80x15x15
+            Mbconv(80, 80, hidden=480, reduced=20, kernel=3, drop_path=0.087),  # 80x15x15
+            Mbconv(80, 80, hidden=480, reduced=20, kernel=3, drop_path=0.0957),  # 80x15x15
         )
         self.stage5 = nn.Sequential(
-            Mbconv(80, 112, hidden=480, reduced=20, kernel=5, drop_path=0.10434782608695654),  # 112x15x15
-            Mbconv(112, 112, hidden=672, reduced=28, kernel=5, drop_path=0.11304347826086956),  # 112x15x15
-            Mbconv(112, 112, hidden=672, reduced=28, kernel=5, drop_path=0.12173913043478261),  # 112x15x15
-            Mbconv(112, 112, hidden=672, reduced=28, kernel=5, drop_path=0.13043478260869565),  # c4: 112x15x15
+            Mbconv(80, 112, hidden=480, reduced=20, kernel=5, drop_path=0.1043),  # 112x15x15
+            Mbconv(112, 112, hidden=672, reduced=28, kernel=5, drop_path=0.113),  # 112x15x15
+            Mbconv(112, 112, hidden=672, reduced=28, kernel=5, drop_path=0.1217),  # 112x15x15
+            Mbconv(112, 112, hidden=672, reduced=28, kernel=5, drop_path=0.1304),  # c4: 112x15x15
         )
         self.stage6 = nn.Sequential(
-            Mbconv(112, 192, hidden=672, reduced=28, kernel=5, stride=2, drop_path=0.1391304347826087),  # 192x8x8
-            Mbconv(192, 192, hidden=1152, reduced=48, kernel=5, drop_path=0.14782608695652175),  # 192x8x8
-            Mbconv(192, 192, hidden=1152, reduced=48, kernel=5, drop_path=0.1565217391304348),  # 192x8x8
-            Mbconv(192, 192, hidden=1152, reduced=48, kernel=5, drop_path=0.16521739130434784),  # 192x8x8
-            Mbconv(192, 192, hidden=1152, reduced=48, kernel=5, drop_path=0.17391304347826086),  # 192x8x8
+            Mbconv(112, 192, hidden=672, reduced=28, kernel=5, stride=2, drop_path=0.1391),  # 192x8x8
+            Mbconv(192, 192, hidden=1152, reduced=48, kernel=5, drop_path=0.1478),  # 192x8x8
+            Mbconv(192, 192, hidden=1152, reduced=48, kernel=5, drop_path=0.1565),  # 192x8x8
+            Mbconv(192, 192, hidden=1152, reduced=48, kernel=5, drop_path=0.1652),  # 192x8x8
+            Mbconv(192, 192, hidden=1152, reduced=48, kernel=5, drop_path=0.1739),  # 192x8x8
         )
         self.stage7 = nn.Sequential(
-            Mbconv(192, 320, hidden=1152, reduced=48, kernel=3, drop_path=0.1826086956521739),  # 320x8x8
-            Mbconv(320, 320, hidden=1920, reduced=80, kernel=3, drop_path=0.19130434782608696),  # 320x8x8
+            Mbconv(192, 320, hidden=1152, reduced=48, kernel=3, drop_path=0.1826),  # 320x8x8
+            Mbconv(320, 320, hidden=1920, reduced=80, kernel=3, drop_path=0.1913),  # 320x8x8
         )
         # fmt: on
         self.head = ConvBn(320, 1280, act=nn.SiLU)  # 1280x8x8

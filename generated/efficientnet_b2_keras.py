@@ -182,36 +182,32 @@ def EfficientNetB2(
     x = conv_bn(inputs, 32, kernel=3, stride=2, act="swish", name="stem")  # 130x130x32
     # fmt: off
     x = mbconv(x, 16, hidden=32, reduced=8, kernel=3, name="stage1-0")  # 130x130x16
-    x = mbconv(x, 16, hidden=16, reduced=4, kernel=3, drop_path=0.008695652173913044, name="stage1-1")  # 130x130x16
+    x = mbconv(x, 16, hidden=16, reduced=4, kernel=3, drop_path=0.0087, name="stage1-1")  # 130x130x16
     features["c1"] = x
-    # 65x65x24
-    x = mbconv(x, 24, hidden=96, reduced=4, kernel=3, stride=2, drop_path=0.017391304347826087, name="stage2-0")
-    x = mbconv(x, 24, hidden=144, reduced=6, kernel=3, drop_path=0.026086956521739136, name="stage2-1")  # 65x65x24
-    x = mbconv(x, 24, hidden=144, reduced=6, kernel=3, drop_path=0.034782608695652174, name="stage2-2")  # 65x65x24
+    x = mbconv(x, 24, hidden=96, reduced=4, kernel=3, stride=2, drop_path=0.0174, name="stage2-0")  # 65x65x24
+    x = mbconv(x, 24, hidden=144, reduced=6, kernel=3, drop_path=0.0261, name="stage2-1")  # 65x65x24
+    x = mbconv(x, 24, hidden=144, reduced=6, kernel=3, drop_path=0.0348, name="stage2-2")  # 65x65x24
     features["c2"] = x
-    # 33x33x48
-    x = mbconv(x, 48, hidden=144, reduced=6, kernel=5, stride=2, drop_path=0.043478260869565216, name="stage3-0")
-    x = mbconv(x, 48, hidden=288, reduced=12, kernel=5, drop_path=0.05217391304347827, name="stage3-1")  # 33x33x48
-    x = mbconv(x, 48, hidden=288, reduced=12, kernel=5, drop_path=0.06086956521739131, name="stage3-2")  # 33x33x48
+    x = mbconv(x, 48, hidden=144, reduced=6, kernel=5, stride=2, drop_path=0.0435, name="stage3-0")  # 33x33x48
+    x = mbconv(x, 48, hidden=288, reduced=12, kernel=5, drop_path=0.0522, name="stage3-1")  # 33x33x48
+    x = mbconv(x, 48, hidden=288, reduced=12, kernel=5, drop_path=0.0609, name="stage3-2")  # 33x33x48
     features["c3"] = x
-    # 17x17x88
-    x = mbconv(x, 88, hidden=288, reduced=12, kernel=3, stride=2, drop_path=0.06956521739130435, name="stage4-0")
-    x = mbconv(x, 88, hidden=528, reduced=22, kernel=3, drop_path=0.0782608695652174, name="stage4-1")  # 17x17x88
-    x = mbconv(x, 88, hidden=528, reduced=22, kernel=3, drop_path=0.08695652173913043, name="stage4-2")  # 17x17x88
-    x = mbconv(x, 88, hidden=528, reduced=22, kernel=3, drop_path=0.09565217391304348, name="stage4-3")  # 17x17x88
-    x = mbconv(x, 120, hidden=528, reduced=22, kernel=5, drop_path=0.10434782608695654, name="stage5-0")  # 17x17x120
-    x = mbconv(x, 120, hidden=720, reduced=30, kernel=5, drop_path=0.11304347826086956, name="stage5-1")  # 17x17x120
-    x = mbconv(x, 120, hidden=720, reduced=30, kernel=5, drop_path=0.12173913043478261, name="stage5-2")  # 17x17x120
-    x = mbconv(x, 120, hidden=720, reduced=30, kernel=5, drop_path=0.13043478260869565, name="stage5-3")  # 17x17x120
+    x = mbconv(x, 88, hidden=288, reduced=12, kernel=3, stride=2, drop_path=0.0696, name="stage4-0")  # 17x17x88
+    x = mbconv(x, 88, hidden=528, reduced=22, kernel=3, drop_path=0.0783, name="stage4-1")  # 17x17x88
+    x = mbconv(x, 88, hidden=528, reduced=22, kernel=3, drop_path=0.087, name="stage4-2")  # 17x17x88
+    x = mbconv(x, 88, hidden=528, reduced=22, kernel=3, drop_path=0.0957, name="stage4-3")  # 17x17x88
+    x = mbconv(x, 120, hidden=528, reduced=22, kernel=5, drop_path=0.1043, name="stage5-0")  # 17x17x120
+    x = mbconv(x, 120, hidden=720, reduced=30, kernel=5, drop_path=0.113, name="stage5-1")  # 17x17x120
+    x = mbconv(x, 120, hidden=720, reduced=30, kernel=5, drop_path=0.1217, name="stage5-2")  # 17x17x120
+    x = mbconv(x, 120, hidden=720, reduced=30, kernel=5, drop_path=0.1304, name="stage5-3")  # 17x17x120
     features["c4"] = x
-    # 9x9x208
-    x = mbconv(x, 208, hidden=720, reduced=30, kernel=5, stride=2, drop_path=0.1391304347826087, name="stage6-0")
-    x = mbconv(x, 208, hidden=1248, reduced=52, kernel=5, drop_path=0.14782608695652175, name="stage6-1")  # 9x9x208
-    x = mbconv(x, 208, hidden=1248, reduced=52, kernel=5, drop_path=0.1565217391304348, name="stage6-2")  # 9x9x208
-    x = mbconv(x, 208, hidden=1248, reduced=52, kernel=5, drop_path=0.16521739130434784, name="stage6-3")  # 9x9x208
-    x = mbconv(x, 208, hidden=1248, reduced=52, kernel=5, drop_path=0.17391304347826086, name="stage6-4")  # 9x9x208
-    x = mbconv(x, 352, hidden=1248, reduced=52, kernel=3, drop_path=0.1826086956521739, name="stage7-0")  # 9x9x352
-    x = mbconv(x, 352, hidden=2112, reduced=88, kernel=3, drop_path=0.19130434782608696, name="stage7-1")  # 9x9x352
+    x = mbconv(x, 208, hidden=720, reduced=30, kernel=5, stride=2, drop_path=0.1391, name="stage6-0")  # 9x9x208
+    x = mbconv(x, 208, hidden=1248, reduced=52, kernel=5, drop_path=0.1478, name="stage6-1")  # 9x9x208
+    x = mbconv(x, 208, hidden=1248, reduced=52, kernel=5, drop_path=0.1565, name="stage6-2")  # 9x9x208
+    x = mbconv(x, 208, hidden=1248, reduced=52, kernel=5, drop_path=0.1652, name="stage6-3")  # 9x9x208
+    x = mbconv(x, 208, hidden=1248, reduced=52, kernel=5, drop_path=0.1739, name="stage6-4")  # 9x9x208
+    x = mbconv(x, 352, hidden=1248, reduced=52, kernel=3, drop_path=0.1826, name="stage7-0")  # 9x9x352
+    x = mbconv(x, 352, hidden=2112, reduced=88, kernel=3, drop_path=0.1913, name="stage7-1")  # 9x9x352
     # fmt: on
     x = conv_bn(x, 1408, act="swish", name="head")  # 9x9x1408
     features["c5"] = x

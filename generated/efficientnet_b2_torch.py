@@ -255,40 +255,40 @@ class EfficientNetB2(nn.Module):
         # fmt: off
         self.stage1 = nn.Sequential(
             Mbconv(32, 16, hidden=32, reduced=8, kernel=3),  # 16x130x130
-            Mbconv(16, 16, hidden=16, reduced=4, kernel=3, drop_path=0.008695652173913044),  # c1: 16x130x130
+            Mbconv(16, 16, hidden=16, reduced=4, kernel=3, drop_path=0.0087),  # c1: 16x130x130
         )
         self.stage2 = nn.Sequential(
-            Mbconv(16, 24, hidden=96, reduced=4, kernel=3, stride=2, drop_path=0.017391304347826087),  # 24x65x65
-            Mbconv(24, 24, hidden=144, reduced=6, kernel=3, drop_path=0.026086956521739136),  # 24x65x65
-            Mbconv(24, 24, hidden=144, reduced=6, kernel=3, drop_path=0.034782608695652174),  # c2: 24x65x65
+            Mbconv(16, 24, hidden=96, reduced=4, kernel=3, stride=2, drop_path=0.0174),  # 24x65x65
+            Mbconv(24, 24, hidden=144, reduced=6, kernel=3, drop_path=0.0261),  # 24x65x65
+            Mbconv(24, 24, hidden=144, reduced=6, kernel=3, drop_path=0.0348),  # c2: 24x65x65
         )
         self.stage3 = nn.Sequential(
-            Mbconv(24, 48, hidden=144, reduced=6, kernel=5, stride=2, drop_path=0.043478260869565216),  # 48x33x33
-            Mbconv(48, 48, hidden=288, reduced=12, kernel=5, drop_path=0.05217391304347827),  # 48x33x33
-            Mbconv(48, 48, hidden=288, reduced=12, kernel=5, drop_path=0.06086956521739131),  # c3: 48x33x33
+            Mbconv(24, 48, hidden=144, reduced=6, kernel=5, stride=2, drop_path=0.0435),  # 48x33x33
+            Mbconv(48, 48, hidden=288, reduced=12, kernel=5, drop_path=0.0522),  # 48x33x33
+            Mbconv(48, 48, hidden=288, reduced=12, kernel=5, drop_path=0.0609),  # c3: 48x33x33
         )
         self.stage4 = nn.Sequential(
-            Mbconv(48, 88, hidden=288, reduced=12, kernel=3, stride=2, drop_path=0.06956521739130435),  # 88x17x17
-            Mbconv(88, 88, hidden=528, reduced=22, kernel=3, drop_path=0.0782608695652174),  # 88x17x17
-            Mbconv(88, 88, hidden=528, reduced=22, kernel=3, drop_path=0.08695652173913043),  # 88x17x17
-            Mbconv(88, 88, hidden=528, reduced=22, kernel=3, drop_path=0.09565217391304348),  # 88x17x17
+            Mbconv(48, 88, hidden=288, reduced=12, kernel=3, stride=2, drop_path=0.0696),  # 88x17x17
+            Mbconv(88, 88, hidden=528, reduced=22, kernel=3, drop_path=0.0783),  # 88x17x17
+            Mbconv(88, 88, hidden=528, reduced=22, kernel=3, drop_path=0.087),  # 88x17x17
+            Mbconv(88, 88, hidden=528, reduced=22, kernel=3, drop_path=0.0957),  # 88x17x17
         )
         self.stage5 = nn.Sequential(
-            Mbconv(88, 120, hidden=528, reduced=22, kernel=5, drop_path=0.10434782608695654),  # 120x17x17
-            Mbconv(120, 120, hidden=720, reduced=30, kernel=5, drop_path=0.11304347826086956),  # 120x17x17
-            Mbconv(120, 120, hidden=720, reduced=30, kernel=5, drop_path=0.12173913043478261),  # 120x17x17
-            Mbconv(120, 120, hidden=720, reduced=30, kernel=5, drop_path=0.13043478260869565),  # c4: 120x17x17
+            Mbconv(88, 120, hidden=528, reduced=22, kernel=5, drop_path=0.1043),  # 120x17x17
+            Mbconv(120, 120, hidden=720, reduced=30, kernel=5, drop_path=0.113),  # 120x17x17
+            Mbconv(120, 120, hidden=720, reduced=30, kernel=5, drop_path=0.1217),  # 120x17x17
+            Mbconv(120, 120, hidden=720, reduced=30, kernel=5, drop_path=0.1304),  # c4: 120x17x17
         )
         self.stage6 = nn.Sequential(
-            Mbconv(120, 208, hidden=720, reduced=30, kernel=5, stride=2, drop_path=0.1391304347826087),  # 208x9x9
-            Mbconv(208, 208, hidden=1248, reduced=52, kernel=5, drop_path=0.14782608695652175),  # 208x9x9
-            Mbconv(208, 208, hidden=1248, reduced=52, kernel=5, drop_path=0.1565217391304348),  # 208x9x9
-            Mbconv(208, 208, hidden=1248, reduced=52, kernel=5, drop_path=0.16521739130434784),  # 208x9x9
-            Mbconv(208, 208, hidden=1248, reduced=52, kernel=5, drop_path=0.17391304347826086),  # 208x9x9
+            Mbconv(120, 208, hidden=720, reduced=30, kernel=5, stride=2, drop_path=0.1391),  # 208x9x9
+            Mbconv(208, 208, hidden=1248, reduced=52, kernel=5, drop_path=0.1478),  # 208x9x9
+            Mbconv(208, 208, hidden=1248, reduced=52, kernel=5, drop_path=0.1565),  # 208x9x9
+            Mbconv(208, 208, hidden=1248, reduced=52, kernel=5, drop_path=0.1652),  # 208x9x9
+            Mbconv(208, 208, hidden=1248, reduced=52, kernel=5, drop_path=0.1739),  # 208x9x9
         )
         self.stage7 = nn.Sequential(
-            Mbconv(208, 352, hidden=1248, reduced=52, kernel=3, drop_path=0.1826086956521739),  # 352x9x9
-            Mbconv(352, 352, hidden=2112, reduced=88, kernel=3, drop_path=0.19130434782608696),  # 352x9x9
+            Mbconv(208, 352, hidden=1248, reduced=52, kernel=3, drop_path=0.1826),  # 352x9x9
+            Mbconv(352, 352, hidden=2112, reduced=88, kernel=3, drop_path=0.1913),  # 352x9x9
         )
         # fmt: on
         self.head = ConvBn(352, 1408, act=nn.SiLU)  # 1408x9x9

@@ -182,39 +182,35 @@ def EfficientNetB3(
     x = conv_bn(inputs, 40, kernel=3, stride=2, act="swish", name="stem")  # 150x150x40
     # fmt: off
     x = mbconv(x, 24, hidden=40, reduced=10, kernel=3, name="stage1-0")  # 150x150x24
-    x = mbconv(x, 24, hidden=24, reduced=6, kernel=3, drop_path=0.007692307692307693, name="stage1-1")  # 150x150x24
+    x = mbconv(x, 24, hidden=24, reduced=6, kernel=3, drop_path=0.0077, name="stage1-1")  # 150x150x24
     features["c1"] = x
-    # 75x75x32
-    x = mbconv(x, 32, hidden=144, reduced=6, kernel=3, stride=2, drop_path=0.015384615384615385, name="stage2-0")
-    x = mbconv(x, 32, hidden=192, reduced=8, kernel=3, drop_path=0.02307692307692308, name="stage2-1")  # 75x75x32
-    x = mbconv(x, 32, hidden=192, reduced=8, kernel=3, drop_path=0.03076923076923077, name="stage2-2")  # 75x75x32
+    x = mbconv(x, 32, hidden=144, reduced=6, kernel=3, stride=2, drop_path=0.0154, name="stage2-0")  # 75x75x32
+    x = mbconv(x, 32, hidden=192, reduced=8, kernel=3, drop_path=0.0231, name="stage2-1")  # 75x75x32
+    x = mbconv(x, 32, hidden=192, reduced=8, kernel=3, drop_path=0.0308, name="stage2-2")  # 75x75x32
     features["c2"] = x
-    # 38x38x48
-    x = mbconv(x, 48, hidden=192, reduced=8, kernel=5, stride=2, drop_path=0.038461538461538464, name="stage3-0")
-    x = mbconv(x, 48, hidden=288, reduced=12, kernel=5, drop_path=0.04615384615384616, name="stage3-1")  # 38x38x48
-    x = mbconv(x, 48, hidden=288, reduced=12, kernel=5, drop_path=0.05384615384615385, name="stage3-2")  # 38x38x48
+    x = mbconv(x, 48, hidden=192, reduced=8, kernel=5, stride=2, drop_path=0.0385, name="stage3-0")  # 38x38x48
+    x = mbconv(x, 48, hidden=288, reduced=12, kernel=5, drop_path=0.0462, name="stage3-1")  # 38x38x48
+    x = mbconv(x, 48, hidden=288, reduced=12, kernel=5, drop_path=0.0538, name="stage3-2")  # 38x38x48
     features["c3"] = x
-    # 19x19x96
-    x = mbconv(x, 96, hidden=288, reduced=12, kernel=3, stride=2, drop_path=0.06153846153846154, name="stage4-0")
-    x = mbconv(x, 96, hidden=576, reduced=24, kernel=3, drop_path=0.06923076923076923, name="stage4-1")  # 19x19x96
-    x = mbconv(x, 96, hidden=576, reduced=24, kernel=3, drop_path=0.07692307692307693, name="stage4-2")  # 19x19x96
-    x = mbconv(x, 96, hidden=576, reduced=24, kernel=3, drop_path=0.08461538461538462, name="stage4-3")  # 19x19x96
-    x = mbconv(x, 96, hidden=576, reduced=24, kernel=3, drop_path=0.09230769230769233, name="stage4-4")  # 19x19x96
+    x = mbconv(x, 96, hidden=288, reduced=12, kernel=3, stride=2, drop_path=0.0615, name="stage4-0")  # 19x19x96
+    x = mbconv(x, 96, hidden=576, reduced=24, kernel=3, drop_path=0.0692, name="stage4-1")  # 19x19x96
+    x = mbconv(x, 96, hidden=576, reduced=24, kernel=3, drop_path=0.0769, name="stage4-2")  # 19x19x96
+    x = mbconv(x, 96, hidden=576, reduced=24, kernel=3, drop_path=0.0846, name="stage4-3")  # 19x19x96
+    x = mbconv(x, 96, hidden=576, reduced=24, kernel=3, drop_path=0.0923, name="stage4-4")  # 19x19x96
     x = mbconv(x, 136, hidden=576, reduced=24, kernel=5, drop_path=0.1, name="stage5-0")  # 19x19x136
-    x = mbconv(x, 136, hidden=816, reduced=34, kernel=5, drop_path=0.1076923076923077, name="stage5-1")  # 19x19x136
-    x = mbconv(x, 136, hidden=816, reduced=34, kernel=5, drop_path=0.11538461538461539, name="stage5-2")  # 19x19x136
-    x = mbconv(x, 136, hidden=816, reduced=34, kernel=5, drop_path=0.12307692307692308, name="stage5-3")  # 19x19x136
-    x = mbconv(x, 136, hidden=816, reduced=34, kernel=5, drop_path=0.13076923076923078, name="stage5-4")  # 19x19x136
+    x = mbconv(x, 136, hidden=816, reduced=34, kernel=5, drop_path=0.1077, name="stage5-1")  # 19x19x136
+    x = mbconv(x, 136, hidden=816, reduced=34, kernel=5, drop_path=0.1154, name="stage5-2")  # 19x19x136
+    x = mbconv(x, 136, hidden=816, reduced=34, kernel=5, drop_path=0.1231, name="stage5-3")  # 19x19x136
+    x = mbconv(x, 136, hidden=816, reduced=34, kernel=5, drop_path=0.1308, name="stage5-4")  # 19x19x136
     features["c4"] = x
-    # 10x10x232
-    x = mbconv(x, 232, hidden=816, reduced=34, kernel=5, stride=2, drop_path=0.13846153846153847, name="stage6-0")
-    x = mbconv(x, 232, hidden=1392, reduced=58, kernel=5, drop_path=0.14615384615384616, name="stage6-1")  # 10x10x232
-    x = mbconv(x, 232, hidden=1392, reduced=58, kernel=5, drop_path=0.15384615384615385, name="stage6-2")  # 10x10x232
-    x = mbconv(x, 232, hidden=1392, reduced=58, kernel=5, drop_path=0.16153846153846155, name="stage6-3")  # 10x10x232
-    x = mbconv(x, 232, hidden=1392, reduced=58, kernel=5, drop_path=0.16923076923076924, name="stage6-4")  # 10x10x232
-    x = mbconv(x, 232, hidden=1392, reduced=58, kernel=5, drop_path=0.17692307692307693, name="stage6-5")  # 10x10x232
-    x = mbconv(x, 384, hidden=1392, reduced=58, kernel=3, drop_path=0.18461538461538465, name="stage7-0")  # 10x10x384
-    x = mbconv(x, 384, hidden=2304, reduced=96, kernel=3, drop_path=0.19230769230769232, name="stage7-1")  # 10x10x384
+    x = mbconv(x, 232, hidden=816, reduced=34, kernel=5, stride=2, drop_path=0.1385, name="stage6-0")  # 10x10x232
+    x = mbconv(x, 232, hidden=1392, reduced=58, kernel=5, drop_path=0.1462, name="stage6-1")  # 10x10x232
+    x = mbconv(x, 232, hidden=1392, reduced=58, kernel=5, drop_path=0.1538, name="stage6-2")  # 10x10x232
+    x = mbconv(x, 232, hidden=1392, reduced=58, kernel=5, drop_path=0.1615, name="stage6-3")  # 10x10x232
+    x = mbconv(x, 232, hidden=1392, reduced=58, kernel=5, drop_path=0.1692, name="stage6-4")  # 10x10x232
+    x = mbconv(x, 232, hidden=1392, reduced=58, kernel=5, drop_path=0.1769, name="stage6-5")  # 10x10x232
+    x = mbconv(x, 384, hidden=1392, reduced=58, kernel=3, drop_path=0.1846, name="stage7-0")  # 10x10x384
+    x = mbconv(x, 384, hidden=2304, reduced=96, kernel=3, drop_path=0.1923, name="stage7-1")  # 10x10x384
     # fmt: on
     x = conv_bn(x, 1536, act="swish", name="head")  # 10x10x1536
     features["c5"] = x

@@ -255,43 +255,43 @@ class EfficientNetB3(nn.Module):
         # fmt: off
         self.stage1 = nn.Sequential(
             Mbconv(40, 24, hidden=40, reduced=10, kernel=3),  # 24x150x150
-            Mbconv(24, 24, hidden=24, reduced=6, kernel=3, drop_path=0.007692307692307693),  # c1: 24x150x150
+            Mbconv(24, 24, hidden=24, reduced=6, kernel=3, drop_path=0.0077),  # c1: 24x150x150
         )
         self.stage2 = nn.Sequential(
-            Mbconv(24, 32, hidden=144, reduced=6, kernel=3, stride=2, drop_path=0.015384615384615385),  # 32x75x75
-            Mbconv(32, 32, hidden=192, reduced=8, kernel=3, drop_path=0.02307692307692308),  # 32x75x75
-            Mbconv(32, 32, hidden=192, reduced=8, kernel=3, drop_path=0.03076923076923077),  # c2: 32x75x75
+            Mbconv(24, 32, hidden=144, reduced=6, kernel=3, stride=2, drop_path=0.0154),  # 32x75x75
+            Mbconv(32, 32, hidden=192, reduced=8, kernel=3, drop_path=0.0231),  # 32x75x75
+            Mbconv(32, 32, hidden=192, reduced=8, kernel=3, drop_path=0.0308),  # c2: 32x75x75
         )
         self.stage3 = nn.Sequential(
-            Mbconv(32, 48, hidden=192, reduced=8, kernel=5, stride=2, drop_path=0.038461538461538464),  # 48x38x38
-            Mbconv(48, 48, hidden=288, reduced=12, kernel=5, drop_path=0.04615384615384616),  # 48x38x38
-            Mbconv(48, 48, hidden=288, reduced=12, kernel=5, drop_path=0.05384615384615385),  # c3: 48x38x38
+            Mbconv(32, 48, hidden=192, reduced=8, kernel=5, stride=2, drop_path=0.0385),  # 48x38x38
+            Mbconv(48, 48, hidden=288, reduced=12, kernel=5, drop_path=0.0462),  # 48x38x38
+            Mbconv(48, 48, hidden=288, reduced=12, kernel=5, drop_path=0.0538),  # c3: 48x38x38
         )
         self.stage4 = nn.Sequential(
-            Mbconv(48, 96, hidden=288, reduced=12, kernel=3, stride=2, drop_path=0.06153846153846154),  # 96x19x19
-            Mbconv(96, 96, hidden=576, reduced=24, kernel=3, drop_path=0.06923076923076923),  # 96x19x19
-            Mbconv(96, 96, hidden=576, reduced=24, kernel=3, drop_path=0.07692307692307693),  # 96x19x19
-            Mbconv(96, 96, hidden=576, reduced=24, kernel=3, drop_path=0.08461538461538462),  # 96x19x19
-            Mbconv(96, 96, hidden=576, reduced=24, kernel=3, drop_path=0.09230769230769233),  # 96x19x19
+            Mbconv(48, 96, hidden=288, reduced=12, kernel=3, stride=2, drop_path=0.0615),  # 96x19x19
+            Mbconv(96, 96, hidden=576, reduced=24, kernel=3, drop_path=0.0692),  # 96x19x19
+            Mbconv(96, 96, hidden=576, reduced=24, kernel=3, drop_path=0.0769),  # 96x19x19
+            Mbconv(96, 96, hidden=576, reduced=24, kernel=3, drop_path=0.0846),  # 96x19x19
+            Mbconv(96, 96, hidden=576, reduced=24, kernel=3, drop_path=0.0923),  # 96x19x19
         )
         self.stage5 = nn.Sequential(
             Mbconv(96, 136, hidden=576, reduced=24, kernel=5, drop_path=0.1),  # 136x19x19
-            Mbconv(136, 136, hidden=816, reduced=34, kernel=5, drop_path=0.1076923076923077),  # 136x19x19
-            Mbconv(136, 136, hidden=816, reduced=34, kernel=5, drop_path=0.11538461538461539),  # 136x19x19
-            Mbconv(136, 136, hidden=816, reduced=34, kernel=5, drop_path=0.12307692307692308),  # 136x19x19
-            Mbconv(136, 136, hidden=816, reduced=34, kernel=5, drop_path=0.13076923076923078),  # c4: 136x19x19
+            Mbconv(136, 136, hidden=816, reduced=34, kernel=5, drop_path=0.1077),  # 136x19x19
+            Mbconv(136, 136, hidden=816, reduced=34, kernel=5, drop_path=0.1154),  # 136x19x19
+            Mbconv(136, 136, hidden=816, reduced=34, kernel=5, drop_path=0.1231),  # 136x19x19
+            Mbconv(136, 136, hidden=816, reduced=34, kernel=5, drop_path=0.1308),  # c4: 136x19x19
         )
         self.stage6 = nn.Sequential(
-            Mbconv(136, 232, hidden=816, reduced=34, kernel=5, stride=2, drop_path=0.13846153846153847),  # 232x10x10
-            Mbconv(232, 232, hidden=1392, reduced=58, kernel=5, drop_path=0.14615384615384616),  # 232x10x10
-            Mbconv(232, 232, hidden=1392, reduced=58, kernel=5, drop_path=0.15384615384615385),  # 232x10x10
-            Mbconv(232, 232, hidden=1392, reduced=58, kernel=5, drop_path=0.16153846153846155),  # 232x10x10
-            Mbconv(232, 232, hidden=1392, reduced=58, kernel=5, drop_path=0.16923076923076924),  # 232x10x10
-            Mbconv(232, 232, hidden=1392, reduced=58, kernel=5, drop_path=0.17692307692307693),  # 232x10x10
+            Mbconv(136, 232, hidden=816, reduced=34, kernel=5, stride=2, drop_path=0.1385),  # 232x10x10
+            Mbconv(232, 232, hidden=1392, reduced=58, kernel=5, drop_path=0.1462),  # 232x10x10
+            Mbconv(232, 232, hidden=1392, reduced=58, kernel=5, drop_path=0.1538),  # 232x10x10
+            Mbconv(232, 232, hidden=1392, reduced=58, kernel=5, drop_path=0.1615),  # 232x10x10
+            Mbconv(232, 232, hidden=1392, reduced=58, kernel=5, drop_path=0.1692),  # 232x10x10
+            Mbconv(232, 232, hidden=1392, reduced=58, kernel=5, drop_path=0.1769),  # 232x10x10
         )
         self.stage7 = nn.Sequential(
-            Mbconv(232, 384, hidden=1392, reduced=58, kernel=3, drop_path=0.18461538461538465),  # 384x10x10
-            Mbconv(384, 384, hidden=2304, reduced=96, kernel=3, drop_path=0.19230769230769232),  # 384x10x10
+            Mbconv(232, 384, hidden=1392, reduced=58, kernel=3, drop_path=0.1846),  # 384x10x10
+            Mbconv(384, 384, hidden=2304, reduced=96, kernel=3, drop_path=0.1923),  # 384x10x10
         )
         # fmt: on
         self.head = ConvBn(384, 1536, act=nn.SiLU)  # 1536x10x10

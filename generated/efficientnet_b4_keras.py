@@ -182,42 +182,41 @@ def EfficientNetB4(
     x = conv_bn(inputs, 48, kernel=3, stride=2, act="swish", name="stem")  # 190x190x48
     # fmt: off
     x = mbconv(x, 24, hidden=48, reduced=12, kernel=3, name="stage1-0")  # 190x190x24
-    x = mbconv(x, 24, hidden=24, reduced=6, kernel=3, drop_path=0.00625, name="stage1-1")  # 190x190x24
+    x = mbconv(x, 24, hidden=24, reduced=6, kernel=3, drop_path=0.0063, name="stage1-1")  # 190x190x24
     features["c1"] = x
     x = mbconv(x, 32, hidden=144, reduced=6, kernel=3, stride=2, drop_path=0.0125, name="stage2-0")  # 95x95x32
-    x = mbconv(x, 32, hidden=192, reduced=8, kernel=3, drop_path=0.018750000000000003, name="stage2-1")  # 95x95x32
+    x = mbconv(x, 32, hidden=192, reduced=8, kernel=3, drop_path=0.0188, name="stage2-1")  # 95x95x32
     x = mbconv(x, 32, hidden=192, reduced=8, kernel=3, drop_path=0.025, name="stage2-2")  # 95x95x32
-    x = mbconv(x, 32, hidden=192, reduced=8, kernel=3, drop_path=0.03125, name="stage2-3")  # 95x95x32
+    x = mbconv(x, 32, hidden=192, reduced=8, kernel=3, drop_path=0.0312, name="stage2-3")  # 95x95x32
     features["c2"] = x
-    # 48x48x56
-    x = mbconv(x, 56, hidden=192, reduced=8, kernel=5, stride=2, drop_path=0.037500000000000006, name="stage3-0")
-    x = mbconv(x, 56, hidden=336, reduced=14, kernel=5, drop_path=0.043750000000000004, name="stage3-1")  # 48x48x56
+    x = mbconv(x, 56, hidden=192, reduced=8, kernel=5, stride=2, drop_path=0.0375, name="stage3-0")  # 48x48x56
+    x = mbconv(x, 56, hidden=336, reduced=14, kernel=5, drop_path=0.0438, name="stage3-1")  # 48x48x56
     x = mbconv(x, 56, hidden=336, reduced=14, kernel=5, drop_path=0.05, name="stage3-2")  # 48x48x56
-    x = mbconv(x, 56, hidden=336, reduced=14, kernel=5, drop_path=0.05625, name="stage3-3")  # 48x48x56
+    x = mbconv(x, 56, hidden=336, reduced=14, kernel=5, drop_path=0.0563, name="stage3-3")  # 48x48x56
     features["c3"] = x
     x = mbconv(x, 112, hidden=336, reduced=14, kernel=3, stride=2, drop_path=0.0625, name="stage4-0")  # 24x24x112
-    x = mbconv(x, 112, hidden=672, reduced=28, kernel=3, drop_path=0.06875, name="stage4-1")  # 24x24x112
-    x = mbconv(x, 112, hidden=672, reduced=28, kernel=3, drop_path=0.07500000000000001, name="stage4-2")  # 24x24x112
-    x = mbconv(x, 112, hidden=672, reduced=28, kernel=3, drop_path=0.08125, name="stage4-3")  # 24x24x112
-    x = mbconv(x, 112, hidden=672, reduced=28, kernel=3, drop_path=0.08750000000000001, name="stage4-4")  # 24x24x112
-    x = mbconv(x, 112, hidden=672, reduced=28, kernel=3, drop_path=0.09375, name="stage4-5")  # 24x24x112
+    x = mbconv(x, 112, hidden=672, reduced=28, kernel=3, drop_path=0.0688, name="stage4-1")  # 24x24x112
+    x = mbconv(x, 112, hidden=672, reduced=28, kernel=3, drop_path=0.075, name="stage4-2")  # 24x24x112
+    x = mbconv(x, 112, hidden=672, reduced=28, kernel=3, drop_path=0.0813, name="stage4-3")  # 24x24x112
+    x = mbconv(x, 112, hidden=672, reduced=28, kernel=3, drop_path=0.0875, name="stage4-4")  # 24x24x112
+    x = mbconv(x, 112, hidden=672, reduced=28, kernel=3, drop_path=0.0938, name="stage4-5")  # 24x24x112
     x = mbconv(x, 160, hidden=672, reduced=28, kernel=5, drop_path=0.1, name="stage5-0")  # 24x24x160
-    x = mbconv(x, 160, hidden=960, reduced=40, kernel=5, drop_path=0.10625000000000001, name="stage5-1")  # 24x24x160
+    x = mbconv(x, 160, hidden=960, reduced=40, kernel=5, drop_path=0.1063, name="stage5-1")  # 24x24x160
     x = mbconv(x, 160, hidden=960, reduced=40, kernel=5, drop_path=0.1125, name="stage5-2")  # 24x24x160
-    x = mbconv(x, 160, hidden=960, reduced=40, kernel=5, drop_path=0.11875000000000001, name="stage5-3")  # 24x24x160
+    x = mbconv(x, 160, hidden=960, reduced=40, kernel=5, drop_path=0.1188, name="stage5-3")  # 24x24x160
     x = mbconv(x, 160, hidden=960, reduced=40, kernel=5, drop_path=0.125, name="stage5-4")  # 24x24x160
-    x = mbconv(x, 160, hidden=960, reduced=40, kernel=5, drop_path=0.13125, name="stage5-5")  # 24x24x160
+    x = mbconv(x, 160, hidden=960, reduced=40, kernel=5, drop_path=0.1313, name="stage5-5")  # 24x24x160
     features["c4"] = x
     x = mbconv(x, 272, hidden=960, reduced=40, kernel=5, stride=2, drop_path=0.1375, name="stage6-0")  # 12x12x272
-    x = mbconv(x, 272, hidden=1632, reduced=68, kernel=5, drop_path=0.14375000000000002, name="stage6-1")  # 12x12x272
-    x = mbconv(x, 272, hidden=1632, reduced=68, kernel=5, drop_path=0.15000000000000002, name="stage6-2")  # 12x12x272
-    x = mbconv(x, 272, hidden=1632, reduced=68, kernel=5, drop_path=0.15625, name="stage6-3")  # 12x12x272
+    x = mbconv(x, 272, hidden=1632, reduced=68, kernel=5, drop_path=0.1438, name="stage6-1")  # 12x12x272
+    x = mbconv(x, 272, hidden=1632, reduced=68, kernel=5, drop_path=0.15, name="stage6-2")  # 12x12x272
+    x = mbconv(x, 272, hidden=1632, reduced=68, kernel=5, drop_path=0.1562, name="stage6-3")  # 12x12x272
     x = mbconv(x, 272, hidden=1632, reduced=68, kernel=5, drop_path=0.1625, name="stage6-4")  # 12x12x272
-    x = mbconv(x, 272, hidden=1632, reduced=68, kernel=5, drop_path=0.16875, name="stage6-5")  # 12x12x272
-    x = mbconv(x, 272, hidden=1632, reduced=68, kernel=5, drop_path=0.17500000000000002, name="stage6-6")  # 12x12x272
-    x = mbconv(x, 272, hidden=1632, reduced=68, kernel=5, drop_path=0.18125000000000002, name="stage6-7")  # 12x12x272
+    x = mbconv(x, 272, hidden=1632, reduced=68, kernel=5, drop_path=0.1688, name="stage6-5")  # 12x12x272
+    x = mbconv(x, 272, hidden=1632, reduced=68, kernel=5, drop_path=0.175, name="stage6-6")  # 12x12x272
+    x = mbconv(x, 272, hidden=1632, reduced=68, kernel=5, drop_path=0.1813, name="stage6-7")  # 12x12x272
     x = mbconv(x, 448, hidden=1632, reduced=68, kernel=3, drop_path=0.1875, name="stage7-0")  # 12x12x448
-    x = mbconv(x, 448, hidden=2688, reduced=112, kernel=3, drop_path=0.19375, name="stage7-1")  # 12x12x448
+    x = mbconv(x, 448, hidden=2688, reduced=112, kernel=3, drop_path=0.1938, name="stage7-1")  # 12x12x448
     # fmt: on
     x = conv_bn(x, 1792, act="swish", name="head")  # 12x12x1792
     features["c5"] = x

@@ -255,49 +255,49 @@ class EfficientNetB4(nn.Module):
         # fmt: off
         self.stage1 = nn.Sequential(
             Mbconv(48, 24, hidden=48, reduced=12, kernel=3),  # 24x190x190
-            Mbconv(24, 24, hidden=24, reduced=6, kernel=3, drop_path=0.00625),  # c1: 24x190x190
+            Mbconv(24, 24, hidden=24, reduced=6, kernel=3, drop_path=0.0063),  # c1: 24x190x190
         )
         self.stage2 = nn.Sequential(
             Mbconv(24, 32, hidden=144, reduced=6, kernel=3, stride=2, drop_path=0.0125),  # 32x95x95
-            Mbconv(32, 32, hidden=192, reduced=8, kernel=3, drop_path=0.018750000000000003),  # 32x95x95
+            Mbconv(32, 32, hidden=192, reduced=8, kernel=3, drop_path=0.0188),  # 32x95x95
             Mbconv(32, 32, hidden=192, reduced=8, kernel=3, drop_path=0.025),  # 32x95x95
-            Mbconv(32, 32, hidden=192, reduced=8, kernel=3, drop_path=0.03125),  # c2: 32x95x95
+            Mbconv(32, 32, hidden=192, reduced=8, kernel=3, drop_path=0.0312),  # c2: 32x95x95
         )
         self.stage3 = nn.Sequential(
-            Mbconv(32, 56, hidden=192, reduced=8, kernel=5, stride=2, drop_path=0.037500000000000006),  # 56x48x48
-            Mbconv(56, 56, hidden=336, reduced=14, kernel=5, drop_path=0.043750000000000004),  # 56x48x48
+            Mbconv(32, 56, hidden=192, reduced=8, kernel=5, stride=2, drop_path=0.0375),  # 56x48x48
+            Mbconv(56, 56, hidden=336, reduced=14, kernel=5, drop_path=0.0438),  # 56x48x48
             Mbconv(56, 56, hidden=336, reduced=14, kernel=5, drop_path=0.05),  # 56x48x48
-            Mbconv(56, 56, hidden=336, reduced=14, kernel=5, drop_path=0.05625),  # c3: 56x48x48
+            Mbconv(56, 56, hidden=336, reduced=14, kernel=5, drop_path=0.0563),  # c3: 56x48x48
         )
         self.stage4 = nn.Sequential(
             Mbconv(56, 112, hidden=336, reduced=14, kernel=3, stride=2, drop_path=0.0625),  # 112x24x24
-            Mbconv(112, 112, hidden=672, reduced=28, kernel=3, drop_path=0.06875),  # 112x24x24
-            Mbconv(112, 112, hidden=672, reduced=28, kernel=3, drop_path=0.07500000000000001),  # 112x24x24
-            Mbconv(112, 112, hidden=672, reduced=28, kernel=3, drop_path=0.08125),  # 112x24x24
-            Mbconv(112, 112, hidden=672, reduced=28, kernel=3, drop_path=0.08750000000000001),  # 112x24x24
-            Mbconv(112, 112, hidden=672, reduced=28, kernel=3, drop_path=0.09375),  # 112x24x24
+            Mbconv(112, 112, hidden=672, reduced=28, kernel=3, drop_path=0.0688),  # 112x24x24
+            Mbconv(112, 112, hidden=672, reduced=28, kernel=3, drop_path=0.075),  # 112x24x24
+            Mbconv(112, 112, hidden=672, reduced=28, kernel=3, drop_path=0.0813),  # 112x24x24
+            Mbconv(112, 112, hidden=672, reduced=28, kernel=3, drop_path=0.0875),  # 112x24x24
+            Mbconv(112, 112, hidden=672, reduced=28, kernel=3, drop_path=0.0938),  # 112x24x24
         )
         self.stage5 = nn.Sequential(
             Mbconv(112, 160, hidden=672, reduced=28, kernel=5, drop_path=0.1),  # 160x24x24
-            Mbconv(160, 160, hidden=960, reduced=40, kernel=5, drop_path=0.10625000000000001),  # 160x24x24
+            Mbconv(160, 160, hidden=960, reduced=40, kernel=5, drop_path=0.1063),  # 160x24x24
             Mbconv(160, 160, hidden=960, reduced=40, kernel=5, drop_path=0.1125),  # 160x24x24
-            Mbconv(160, 160, hidden=960, reduced=40, kernel=5, drop_path=0.11875000000000001),  # 160x24x24
+            Mbconv(160, 160, hidden=960, reduced=40, kernel=5, drop_path=0.1188),  # 160x24x24
             Mbconv(160, 160, hidden=960, reduced=40, kernel=5, drop_path=0.125),  # 160x24x24
-            Mbconv(160, 160, hidden=960, reduced=40, kernel=5, drop_path=0.13125),  # c4: 160x24x24
+            Mbconv(160, 160, hidden=960, reduced=40, kernel=5, drop_path=0.1313),  # c4: 160x24x24
         )
         self.stage6 = nn.Sequential(
             Mbconv(160, 272, hidden=960, reduced=40, kernel=5, stride=2, drop_path=0.1375),  # 272x12x12
-            Mbconv(272, 272, hidden=1632, reduced=68, kernel=5, drop_path=0.14375000000000002),  # 272x12x12
-            Mbconv(272, 272, hidden=1632, reduced=68, kernel=5, drop_path=0.15000000000000002),  # 272x12x12
-            Mbconv(272, 272, hidden=1632, reduced=68, kernel=5, drop_path=0.15625),  # 272x12x12
+            Mbconv(272, 272, hidden=1632, reduced=68, kernel=5, drop_path=0.1438),  # 272x12x12
+            Mbconv(272, 272, hidden=1632, reduced=68, kernel=5, drop_path=0.15),  # 272x12x12
+            Mbconv(272, 272, hidden=1632, reduced=68, kernel=5, drop_path=0.1562),  # 272x12x12
             Mbconv(272, 272, hidden=1632, reduced=68, kernel=5, drop_path=0.1625),  # 272x12x12
-            Mbconv(272, 272, hidden=1632, reduced=68, kernel=5, drop_path=0.16875),  # 272x12x12
-            Mbconv(272, 272, hidden=1632, reduced=68, kernel=5, drop_path=0.17500000000000002),  # 272x12x12
-            Mbconv(272, 272, hidden=1632, reduced=68, kernel=5, drop_path=0.18125000000000002),  # 272x12x12
+            Mbconv(272, 272, hidden=1632, reduced=68, kernel=5, drop_path=0.1688),  # 272x12x12
+            Mbconv(272, 272, hidden=1632, reduced=68, kernel=5, drop_path=0.175),  # 272x12x12
+            Mbconv(272, 272, hidden=1632, reduced=68, kernel=5, drop_path=0.1813),  # 272x12x12
         )
         self.stage7 = nn.Sequential(
             Mbconv(272, 448, hidden=1632, reduced=68, kernel=3, drop_path=0.1875),  # 448x12x12
-            Mbconv(448, 448, hidden=2688, reduced=112, kernel=3, drop_path=0.19375),  # 448x12x12
+            Mbconv(448, 448, hidden=2688, reduced=112, kernel=3, drop_path=0.1938),  # 448x12x12
         )
         # fmt: on
         self.head = ConvBn(448, 1792, act=nn.SiLU)  # 1792x12x12

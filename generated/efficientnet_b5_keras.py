@@ -182,52 +182,48 @@ def EfficientNetB5(
     x = conv_bn(inputs, 48, kernel=3, stride=2, act="swish", name="stem")  # 228x228x48
     # fmt: off
     x = mbconv(x, 24, hidden=48, reduced=12, kernel=3, name="stage1-0")  # 228x228x24
-    x = mbconv(x, 24, hidden=24, reduced=6, kernel=3, drop_path=0.005128205128205128, name="stage1-1")  # 228x228x24
-    x = mbconv(x, 24, hidden=24, reduced=6, kernel=3, drop_path=0.010256410256410256, name="stage1-2")  # 228x228x24
+    x = mbconv(x, 24, hidden=24, reduced=6, kernel=3, drop_path=0.0051, name="stage1-1")  # 228x228x24
+    x = mbconv(x, 24, hidden=24, reduced=6, kernel=3, drop_path=0.0103, name="stage1-2")  # 228x228x24
     features["c1"] = x
-    # 114x114x40
-    x = mbconv(x, 40, hidden=144, reduced=6, kernel=3, stride=2, drop_path=0.015384615384615387, name="stage2-0")
-    x = mbconv(x, 40, hidden=240, reduced=10, kernel=3, drop_path=0.020512820512820513, name="stage2-1")  # 114x114x40
-    x = mbconv(x, 40, hidden=240, reduced=10, kernel=3, drop_path=0.02564102564102564, name="stage2-2")  # 114x114x40
-    x = mbconv(x, 40, hidden=240, reduced=10, kernel=3, drop_path=0.030769230769230774, name="stage2-3")  # 114x114x40
-    x = mbconv(x, 40, hidden=240, reduced=10, kernel=3, drop_path=0.0358974358974359, name="stage2-4")  # 114x114x40
+    x = mbconv(x, 40, hidden=144, reduced=6, kernel=3, stride=2, drop_path=0.0154, name="stage2-0")  # 114x114x40
+    x = mbconv(x, 40, hidden=240, reduced=10, kernel=3, drop_path=0.0205, name="stage2-1")  # 114x114x40
+    x = mbconv(x, 40, hidden=240, reduced=10, kernel=3, drop_path=0.0256, name="stage2-2")  # 114x114x40
+    x = mbconv(x, 40, hidden=240, reduced=10, kernel=3, drop_path=0.0308, name="stage2-3")  # 114x114x40
+    x = mbconv(x, 40, hidden=240, reduced=10, kernel=3, drop_path=0.0359, name="stage2-4")  # 114x114x40
     features["c2"] = x
-    # 57x57x64
-    x = mbconv(x, 64, hidden=240, reduced=10, kernel=5, stride=2, drop_path=0.041025641025641026, name="stage3-0")
-    x = mbconv(x, 64, hidden=384, reduced=16, kernel=5, drop_path=0.046153846153846156, name="stage3-1")  # 57x57x64
-    x = mbconv(x, 64, hidden=384, reduced=16, kernel=5, drop_path=0.05128205128205128, name="stage3-2")  # 57x57x64
-    x = mbconv(x, 64, hidden=384, reduced=16, kernel=5, drop_path=0.05641025641025642, name="stage3-3")  # 57x57x64
-    x = mbconv(x, 64, hidden=384, reduced=16, kernel=5, drop_path=0.06153846153846155, name="stage3-4")  # 57x57x64
+    x = mbconv(x, 64, hidden=240, reduced=10, kernel=5, stride=2, drop_path=0.041, name="stage3-0")  # 57x57x64
+    x = mbconv(x, 64, hidden=384, reduced=16, kernel=5, drop_path=0.0462, name="stage3-1")  # 57x57x64
+    x = mbconv(x, 64, hidden=384, reduced=16, kernel=5, drop_path=0.0513, name="stage3-2")  # 57x57x64
+    x = mbconv(x, 64, hidden=384, reduced=16, kernel=5, drop_path=0.0564, name="stage3-3")  # 57x57x64
+    x = mbconv(x, 64, hidden=384, reduced=16, kernel=5, drop_path=0.0615, name="stage3-4")  # 57x57x64
     features["c3"] = x
-    # 29x29x128
-    x = mbconv(x, 128, hidden=384, reduced=16, kernel=3, stride=2, drop_path=0.06666666666666667, name="stage4-0")
-    x = mbconv(x, 128, hidden=768, reduced=32, kernel=3, drop_path=0.0717948717948718, name="stage4-1")  # 29x29x128
-    x = mbconv(x, 128, hidden=768, reduced=32, kernel=3, drop_path=0.07692307692307693, name="stage4-2")  # 29x29x128
-    x = mbconv(x, 128, hidden=768, reduced=32, kernel=3, drop_path=0.08205128205128205, name="stage4-3")  # 29x29x128
-    x = mbconv(x, 128, hidden=768, reduced=32, kernel=3, drop_path=0.08717948717948719, name="stage4-4")  # 29x29x128
-    x = mbconv(x, 128, hidden=768, reduced=32, kernel=3, drop_path=0.09230769230769231, name="stage4-5")  # 29x29x128
-    x = mbconv(x, 128, hidden=768, reduced=32, kernel=3, drop_path=0.09743589743589744, name="stage4-6")  # 29x29x128
-    x = mbconv(x, 176, hidden=768, reduced=32, kernel=5, drop_path=0.10256410256410256, name="stage5-0")  # 29x29x176
-    x = mbconv(x, 176, hidden=1056, reduced=44, kernel=5, drop_path=0.1076923076923077, name="stage5-1")  # 29x29x176
-    x = mbconv(x, 176, hidden=1056, reduced=44, kernel=5, drop_path=0.11282051282051284, name="stage5-2")  # 29x29x176
-    x = mbconv(x, 176, hidden=1056, reduced=44, kernel=5, drop_path=0.11794871794871796, name="stage5-3")  # 29x29x176
-    x = mbconv(x, 176, hidden=1056, reduced=44, kernel=5, drop_path=0.1230769230769231, name="stage5-4")  # 29x29x176
-    x = mbconv(x, 176, hidden=1056, reduced=44, kernel=5, drop_path=0.1282051282051282, name="stage5-5")  # 29x29x176
-    x = mbconv(x, 176, hidden=1056, reduced=44, kernel=5, drop_path=0.13333333333333333, name="stage5-6")  # 29x29x176
+    x = mbconv(x, 128, hidden=384, reduced=16, kernel=3, stride=2, drop_path=0.0667, name="stage4-0")  # 29x29x128
+    x = mbconv(x, 128, hidden=768, reduced=32, kernel=3, drop_path=0.0718, name="stage4-1")  # 29x29x128
+    x = mbconv(x, 128, hidden=768, reduced=32, kernel=3, drop_path=0.0769, name="stage4-2")  # 29x29x128
+    x = mbconv(x, 128, hidden=768, reduced=32, kernel=3, drop_path=0.0821, name="stage4-3")  # 29x29x128
+    x = mbconv(x, 128, hidden=768, reduced=32, kernel=3, drop_path=0.0872, name="stage4-4")  # 29x29x128
+    x = mbconv(x, 128, hidden=768, reduced=32, kernel=3, drop_path=0.0923, name="stage4-5")  # 29x29x128
+    x = mbconv(x, 128, hidden=768, reduced=32, kernel=3, drop_path=0.0974, name="stage4-6")  # 29x29x128
+    x = mbconv(x, 176, hidden=768, reduced=32, kernel=5, drop_path=0.1026, name="stage5-0")  # 29x29x176
+    x = mbconv(x, 176, hidden=1056, reduced=44, kernel=5, drop_path=0.1077, name="stage5-1")  # 29x29x176
+    x = mbconv(x, 176, hidden=1056, reduced=44, kernel=5, drop_path=0.1128, name="stage5-2")  # 29x29x176
+    x = mbconv(x, 176, hidden=1056, reduced=44, kernel=5, drop_path=0.1179, name="stage5-3")  # 29x29x176
+    x = mbconv(x, 176, hidden=1056, reduced=44, kernel=5, drop_path=0.1231, name="stage5-4")  # 29x29x176
+    x = mbconv(x, 176, hidden=1056, reduced=44, kernel=5, drop_path=0.1282, name="stage5-5")  # 29x29x176
+    x = mbconv(x, 176, hidden=1056, reduced=44, kernel=5, drop_path=0.1333, name="stage5-6")  # 29x29x176
     features["c4"] = x
-    # 15x15x304
-    x = mbconv(x, 304, hidden=1056, reduced=44, kernel=5, stride=2, drop_path=0.13846153846153847, name="stage6-0")
-    x = mbconv(x, 304, hidden=1824, reduced=76, kernel=5, drop_path=0.1435897435897436, name="stage6-1")  # 15x15x304
-    x = mbconv(x, 304, hidden=1824, reduced=76, kernel=5, drop_path=0.14871794871794874, name="stage6-2")  # 15x15x304
-    x = mbconv(x, 304, hidden=1824, reduced=76, kernel=5, drop_path=0.15384615384615385, name="stage6-3")  # 15x15x304
-    x = mbconv(x, 304, hidden=1824, reduced=76, kernel=5, drop_path=0.158974358974359, name="stage6-4")  # 15x15x304
-    x = mbconv(x, 304, hidden=1824, reduced=76, kernel=5, drop_path=0.1641025641025641, name="stage6-5")  # 15x15x304
-    x = mbconv(x, 304, hidden=1824, reduced=76, kernel=5, drop_path=0.16923076923076924, name="stage6-6")  # 15x15x304
-    x = mbconv(x, 304, hidden=1824, reduced=76, kernel=5, drop_path=0.17435897435897438, name="stage6-7")  # 15x15x304
-    x = mbconv(x, 304, hidden=1824, reduced=76, kernel=5, drop_path=0.1794871794871795, name="stage6-8")  # 15x15x304
-    x = mbconv(x, 512, hidden=1824, reduced=76, kernel=3, drop_path=0.18461538461538463, name="stage7-0")  # 15x15x512
-    x = mbconv(x, 512, hidden=3072, reduced=128, kernel=3, drop_path=0.18974358974358976, name="stage7-1")  # 15x15x512
-    x = mbconv(x, 512, hidden=3072, reduced=128, kernel=3, drop_path=0.19487179487179487, name="stage7-2")  # 15x15x512
+    x = mbconv(x, 304, hidden=1056, reduced=44, kernel=5, stride=2, drop_path=0.1385, name="stage6-0")  # 15x15x304
+    x = mbconv(x, 304, hidden=1824, reduced=76, kernel=5, drop_path=0.1436, name="stage6-1")  # 15x15x304
+    x = mbconv(x, 304, hidden=1824, reduced=76, kernel=5, drop_path=0.1487, name="stage6-2")  # 15x15x304
+    x = mbconv(x, 304, hidden=1824, reduced=76, kernel=5, drop_path=0.1538, name="stage6-3")  # 15x15x304
+    x = mbconv(x, 304, hidden=1824, reduced=76, kernel=5, drop_path=0.159, name="stage6-4")  # 15x15x304
+    x = mbconv(x, 304, hidden=1824, reduced=76, kernel=5, drop_path=0.1641, name="stage6-5")  # 15x15x304
+    x = mbconv(x, 304, hidden=1824, reduced=76, kernel=5, drop_path=0.1692, name="stage6-6")  # 15x15x304
+    x = mbconv(x, 304, hidden=1824, reduced=76, kernel=5, drop_path=0.1744, name="stage6-7")  # 15x15x304
+    x = mbconv(x, 304, hidden=1824, reduced=76, kernel=5, drop_path=0.1795, name="stage6-8")  # 15x15x304
+    x = mbconv(x, 512, hidden=1824, reduced=76, kernel=3, drop_path=0.1846, name="stage7-0")  # 15x15x512
+    x = mbconv(x, 512, hidden=3072, reduced=128, kernel=3, drop_path=0.1897, name="stage7-1")  # 15x15x512
+    x = mbconv(x, 512, hidden=3072, reduced=128, kernel=3, drop_path=0.1949, name="stage7-2")  # 15x15x512
     # fmt: on
     x = conv_bn(x, 2048, act="swish", name="head")  # 15x15x2048
     features["c5"] = x

@@ -255,56 +255,56 @@ class EfficientNetB5(nn.Module):
         # fmt: off
         self.stage1 = nn.Sequential(
             Mbconv(48, 24, hidden=48, reduced=12, kernel=3),  # 24x228x228
-            Mbconv(24, 24, hidden=24, reduced=6, kernel=3, drop_path=0.005128205128205128),  # 24x228x228
-            Mbconv(24, 24, hidden=24, reduced=6, kernel=3, drop_path=0.010256410256410256),  # c1: 24x228x228
+            Mbconv(24, 24, hidden=24, reduced=6, kernel=3, drop_path=0.0051),  # 24x228x228
+            Mbconv(24, 24, hidden=24, reduced=6, kernel=3, drop_path=0.0103),  # c1: 24x228x228
         )
         self.stage2 = nn.Sequential(
-            Mbconv(24, 40, hidden=144, reduced=6, kernel=3, stride=2, drop_path=0.015384615384615387),  # 40x114x114
-            Mbconv(40, 40, hidden=240, reduced=10, kernel=3, drop_path=0.020512820512820513),  # 40x114x114
-            Mbconv(40, 40, hidden=240, reduced=10, kernel=3, drop_path=0.02564102564102564),  # 40x114x114
-            Mbconv(40, 40, hidden=240, reduced=10, kernel=3, drop_path=0.030769230769230774),  # 40x114x114
-            Mbconv(40, 40, hidden=240, reduced=10, kernel=3, drop_path=0.0358974358974359),  # c2: 40x114x114
+            Mbconv(24, 40, hidden=144, reduced=6, kernel=3, stride=2, drop_path=0.0154),  # 40x114x114
+            Mbconv(40, 40, hidden=240, reduced=10, kernel=3, drop_path=0.0205),  # 40x114x114
+            Mbconv(40, 40, hidden=240, reduced=10, kernel=3, drop_path=0.0256),  # 40x114x114
+            Mbconv(40, 40, hidden=240, reduced=10, kernel=3, drop_path=0.0308),  # 40x114x114
+            Mbconv(40, 40, hidden=240, reduced=10, kernel=3, drop_path=0.0359),  # c2: 40x114x114
         )
         self.stage3 = nn.Sequential(
-            Mbconv(40, 64, hidden=240, reduced=10, kernel=5, stride=2, drop_path=0.041025641025641026),  # 64x57x57
-            Mbconv(64, 64, hidden=384, reduced=16, kernel=5, drop_path=0.046153846153846156),  # 64x57x57
-            Mbconv(64, 64, hidden=384, reduced=16, kernel=5, drop_path=0.05128205128205128),  # 64x57x57
-            Mbconv(64, 64, hidden=384, reduced=16, kernel=5, drop_path=0.05641025641025642),  # 64x57x57
-            Mbconv(64, 64, hidden=384, reduced=16, kernel=5, drop_path=0.06153846153846155),  # c3: 64x57x57
+            Mbconv(40, 64, hidden=240, reduced=10, kernel=5, stride=2, drop_path=0.041),  # 64x57x57
+            Mbconv(64, 64, hidden=384, reduced=16, kernel=5, drop_path=0.0462),  # 64x57x57
+            Mbconv(64, 64, hidden=384, reduced=16, kernel=5, drop_path=0.0513),  # 64x57x57
+            Mbconv(64, 64, hidden=384, reduced=16, kernel=5, drop_path=0.0564),  # 64x57x57
+            Mbconv(64, 64, hidden=384, reduced=16, kernel=5, drop_path=0.0615),  # c3: 64x57x57
         )
         self.stage4 = nn.Sequential(
-            Mbconv(64, 128, hidden=384, reduced=16, kernel=3, stride=2, drop_path=0.06666666666666667),  # 128x29x29
-            Mbconv(128, 128, hidden=768, reduced=32, kernel=3, drop_path=0.0717948717948718),  # 128x29x29
-            Mbconv(128, 128, hidden=768, reduced=32, kernel=3, drop_path=0.07692307692307693),  # 128x29x29
-            Mbconv(128, 128, hidden=768, reduced=32, kernel=3, drop_path=0.08205128205128205),  # 128x29x29
-            Mbconv(128, 128, hidden=768, reduced=32, kernel=3, drop_path=0.08717948717948719),  # 128x29x29
-            Mbconv(128, 128, hidden=768, reduced=32, kernel=3, drop_path=0.09230769230769231),  # 128x29x29
-            Mbconv(128, 128, hidden=768, reduced=32, kernel=3, drop_path=0.09743589743589744),  # 128x29x29
+            Mbconv(64, 128, hidden=384, reduced=16, kernel=3, stride=2, drop_path=0.0667),  # 128x29x29
+            Mbconv(128, 128, hidden=768, reduced=32, kernel=3, drop_path=0.0718),  # 128x29x29
+            Mbconv(128, 128, hidden=768, reduced=32, kernel=3, drop_path=0.0769),  # 128x29x29
+            Mbconv(128, 128, hidden=768, reduced=32, kernel=3, drop_path=0.0821),  # 128x29x29
+            Mbconv(128, 128, hidden=768, reduced=32, kernel=3, drop_path=0.0872),  # 128x29x29
+            Mbconv(128, 128, hidden=768, reduced=32, kernel=3, drop_path=0.0923),  # 128x29x29
+            Mbconv(128, 128, hidden=768, reduced=32, kernel=3, drop_path=0.0974),  # 128x29x29
         )
         self.stage5 = nn.Sequential(
-            Mbconv(128, 176, hidden=768, reduced=32, kernel=5, drop_path=0.10256410256410256),  # 176x29x29
-            Mbconv(176, 176, hidden=1056, reduced=44, kernel=5, drop_path=0.1076923076923077),  # 176x29x29
-            Mbconv(176, 176, hidden=1056, reduced=44, kernel=5, drop_path=0.11282051282051284),  # 176x29x29
-            Mbconv(176, 176, hidden=1056, reduced=44, kernel=5, drop_path=0.11794871794871796),  # 176x29x29
-            Mbconv(176, 176, hidden=1056, reduced=44, kernel=5, drop_path=0.1230769230769231),  # 176x29x29
-            Mbconv(176, 176, hidden=1056, reduced=44, kernel=5, drop_path=0.1282051282051282),  # 176x29x29
-            Mbconv(176, 176, hidden=1056, reduced=44, kernel=5, drop_path=0.13333333333333333),  # c4: 176x29x29
+            Mbconv(128, 176, hidden=768, reduced=32, kernel=5, drop_path=0.1026),  # 176x29x29
+            Mbconv(176, 176, hidden=1056, reduced=44, kernel=5, drop_path=0.1077),  # 176x29x29
+            Mbconv(176, 176, hidden=1056, reduced=44, kernel=5, drop_path=0.1128),  # 176x29x29
+            Mbconv(176, 176, hidden=1056, reduced=44, kernel=5, drop_path=0.1179),  # 176x29x29
+            Mbconv(176, 176, hidden=1056, reduced=44, kernel=5, drop_path=0.1231),  # 176x29x29
+            Mbconv(176, 176, hidden=1056, reduced=44, kernel=5, drop_path=0.1282),  # 176x29x29
+            Mbconv(176, 176, hidden=1056, reduced=44, kernel=5, drop_path=0.1333),  # c4: 176x29x29
         )
         self.stage6 = nn.Sequential(
-            Mbconv(176, 304, hidden=1056, reduced=44, kernel=5, stride=2, drop_path=0.13846153846153847),  # 304x15x15
-            Mbconv(304, 304, hidden=1824, reduced=76, kernel=5, drop_path=0.1435897435897436),  # 304x15x15
-            Mbconv(304, 304, hidden=1824, reduced=76, kernel=5, drop_path=0.14871794871794874),  # 304x15x15
-            Mbconv(304, 304, hidden=1824, reduced=76, kernel=5, drop_path=0.15384615384615385),  # 304x15x15
-            Mbconv(304, 304, hidden=1824, reduced=76, kernel=5, drop_path=0.158974358974359),  # 304x15x15
-            Mbconv(304, 304, hidden=1824, reduced=76, kernel=5, drop_path=0.1641025641025641),  # 304x15x15
-            Mbconv(304, 304, hidden=1824, reduced=76, kernel=5, drop_path=0.16923076923076924),  # 304x15x15
-            Mbconv(304, 304, hidden=1824, reduced=76, kernel=5, drop_path=0.17435897435897438),  # 304x15x15
-            Mbconv(304, 304, hidden=1824, reduced=76, kernel=5, drop_path=0.1794871794871795),  # 304x15x15
+            Mbconv(176, 304, hidden=1056, reduced=44, kernel=5, stride=2, drop_path=0.1385),  # 304x15x15
+            Mbconv(304, 304, hidden=1824, reduced=76, kernel=5, drop_path=0.1436),  # 304x15x15
+            Mbconv(304, 304, hidden=1824, reduced=76, kernel=5, drop_path=0.1487),  # 304x15x15
+            Mbconv(304, 304, hidden=1824, reduced=76, kernel=5, drop_path=0.1538),  # 304x15x15
+            Mbconv(304, 304, hidden=1824, reduced=76, kernel=5, drop_path=0.159),  # 304x15x15
+            Mbconv(304, 304, hidden=1824, reduced=76, kernel=5, drop_path=0.1641),  # 304x15x15
+            Mbconv(304, 304, hidden=1824, reduced=76, kernel=5, drop_path=0.1692),  # 304x15x15
+            Mbconv(304, 304, hidden=1824, reduced=76, kernel=5, drop_path=0.1744),  # 304x15x15
+            Mbconv(304, 304, hidden=1824, reduced=76, kernel=5, drop_path=0.1795),  # 304x15x15
         )
         self.stage7 = nn.Sequential(
-            Mbconv(304, 512, hidden=1824, reduced=76, kernel=3, drop_path=0.18461538461538463),  # 512x15x15
-            Mbconv(512, 512, hidden=3072, reduced=128, kernel=3, drop_path=0.18974358974358976),  # 512x15x15
-            Mbconv(512, 512, hidden=3072, reduced=128, kernel=3, drop_path=0.19487179487179487),  # 512x15x15
+            Mbconv(304, 512, hidden=1824, reduced=76, kernel=3, drop_path=0.1846),  # 512x15x15
+            Mbconv(512, 512, hidden=3072, reduced=128, kernel=3, drop_path=0.1897),  # 512x15x15
+            Mbconv(512, 512, hidden=3072, reduced=128, kernel=3, drop_path=0.1949),  # 512x15x15
         )
         # fmt: on
         self.head = ConvBn(512, 2048, act=nn.SiLU)  # 2048x15x15

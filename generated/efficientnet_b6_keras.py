@@ -182,57 +182,54 @@ def EfficientNetB6(
     x = conv_bn(inputs, 56, kernel=3, stride=2, act="swish", name="stem")  # 264x264x56
     # fmt: off
     x = mbconv(x, 32, hidden=56, reduced=14, kernel=3, name="stage1-0")  # 264x264x32
-    x = mbconv(x, 32, hidden=32, reduced=8, kernel=3, drop_path=0.0044444444444444444, name="stage1-1")  # 264x264x32
-    x = mbconv(x, 32, hidden=32, reduced=8, kernel=3, drop_path=0.008888888888888889, name="stage1-2")  # 264x264x32
+    x = mbconv(x, 32, hidden=32, reduced=8, kernel=3, drop_path=0.0044, name="stage1-1")  # 264x264x32
+    x = mbconv(x, 32, hidden=32, reduced=8, kernel=3, drop_path=0.0089, name="stage1-2")  # 264x264x32
     features["c1"] = x
-    # 132x132x40
-    x = mbconv(x, 40, hidden=192, reduced=8, kernel=3, stride=2, drop_path=0.013333333333333336, name="stage2-0")
-    x = mbconv(x, 40, hidden=240, reduced=10, kernel=3, drop_path=0.017777777777777778, name="stage2-1")  # 132x132x40
-    x = mbconv(x, 40, hidden=240, reduced=10, kernel=3, drop_path=0.022222222222222223, name="stage2-2")  # 132x132x40
-    x = mbconv(x, 40, hidden=240, reduced=10, kernel=3, drop_path=0.026666666666666672, name="stage2-3")  # 132x132x40
-    x = mbconv(x, 40, hidden=240, reduced=10, kernel=3, drop_path=0.031111111111111114, name="stage2-4")  # 132x132x40
-    x = mbconv(x, 40, hidden=240, reduced=10, kernel=3, drop_path=0.035555555555555556, name="stage2-5")  # 132x132x40
+    x = mbconv(x, 40, hidden=192, reduced=8, kernel=3, stride=2, drop_path=0.0133, name="stage2-0")  # 132x132x40
+    x = mbconv(x, 40, hidden=240, reduced=10, kernel=3, drop_path=0.0178, name="stage2-1")  # 132x132x40
+    x = mbconv(x, 40, hidden=240, reduced=10, kernel=3, drop_path=0.0222, name="stage2-2")  # 132x132x40
+    x = mbconv(x, 40, hidden=240, reduced=10, kernel=3, drop_path=0.0267, name="stage2-3")  # 132x132x40
+    x = mbconv(x, 40, hidden=240, reduced=10, kernel=3, drop_path=0.0311, name="stage2-4")  # 132x132x40
+    x = mbconv(x, 40, hidden=240, reduced=10, kernel=3, drop_path=0.0356, name="stage2-5")  # 132x132x40
     features["c2"] = x
     x = mbconv(x, 72, hidden=240, reduced=10, kernel=5, stride=2, drop_path=0.04, name="stage3-0")  # 66x66x72
-    x = mbconv(x, 72, hidden=432, reduced=18, kernel=5, drop_path=0.044444444444444446, name="stage3-1")  # 66x66x72
-    x = mbconv(x, 72, hidden=432, reduced=18, kernel=5, drop_path=0.04888888888888889, name="stage3-2")  # 66x66x72
-    x = mbconv(x, 72, hidden=432, reduced=18, kernel=5, drop_path=0.053333333333333344, name="stage3-3")  # 66x66x72
-    x = mbconv(x, 72, hidden=432, reduced=18, kernel=5, drop_path=0.05777777777777778, name="stage3-4")  # 66x66x72
-    x = mbconv(x, 72, hidden=432, reduced=18, kernel=5, drop_path=0.06222222222222223, name="stage3-5")  # 66x66x72
+    x = mbconv(x, 72, hidden=432, reduced=18, kernel=5, drop_path=0.0444, name="stage3-1")  # 66x66x72
+    x = mbconv(x, 72, hidden=432, reduced=18, kernel=5, drop_path=0.0489, name="stage3-2")  # 66x66x72
+    x = mbconv(x, 72, hidden=432, reduced=18, kernel=5, drop_path=0.0533, name="stage3-3")  # 66x66x72
+    x = mbconv(x, 72, hidden=432, reduced=18, kernel=5, drop_path=0.0578, name="stage3-4")  # 66x66x72
+    x = mbconv(x, 72, hidden=432, reduced=18, kernel=5, drop_path=0.0622, name="stage3-5")  # 66x66x72
     features["c3"] = x
-    # 33x33x144
-    x = mbconv(x, 144, hidden=432, reduced=18, kernel=3, stride=2, drop_path=0.06666666666666667, name="stage4-0")
-    x = mbconv(x, 144, hidden=864, reduced=36, kernel=3, drop_path=0.07111111111111111, name="stage4-1")  # 33x33x144
-    x = mbconv(x, 144, hidden=864, reduced=36, kernel=3, drop_path=0.07555555555555557, name="stage4-2")  # 33x33x144
+    x = mbconv(x, 144, hidden=432, reduced=18, kernel=3, stride=2, drop_path=0.0667, name="stage4-0")  # 33x33x144
+    x = mbconv(x, 144, hidden=864, reduced=36, kernel=3, drop_path=0.0711, name="stage4-1")  # 33x33x144
+    x = mbconv(x, 144, hidden=864, reduced=36, kernel=3, drop_path=0.0756, name="stage4-2")  # 33x33x144
     x = mbconv(x, 144, hidden=864, reduced=36, kernel=3, drop_path=0.08, name="stage4-3")  # 33x33x144
-    x = mbconv(x, 144, hidden=864, reduced=36, kernel=3, drop_path=0.08444444444444445, name="stage4-4")  # 33x33x144
-    x = mbconv(x, 144, hidden=864, reduced=36, kernel=3, drop_path=0.08888888888888889, name="stage4-5")  # 33x33x144
-    x = mbconv(x, 144, hidden=864, reduced=36, kernel=3, drop_path=0.09333333333333334, name="stage4-6")  # 33x33x144
-    x = mbconv(x, 144, hidden=864, reduced=36, kernel=3, drop_path=0.09777777777777778, name="stage4-7")  # 33x33x144
-    x = mbconv(x, 200, hidden=864, reduced=36, kernel=5, drop_path=0.10222222222222223, name="stage5-0")  # 33x33x200
-    x = mbconv(x, 200, hidden=1200, reduced=50, kernel=5, drop_path=0.10666666666666669, name="stage5-1")  # 33x33x200
-    x = mbconv(x, 200, hidden=1200, reduced=50, kernel=5, drop_path=0.1111111111111111, name="stage5-2")  # 33x33x200
-    x = mbconv(x, 200, hidden=1200, reduced=50, kernel=5, drop_path=0.11555555555555556, name="stage5-3")  # 33x33x200
-    x = mbconv(x, 200, hidden=1200, reduced=50, kernel=5, drop_path=0.12000000000000001, name="stage5-4")  # 33x33x200
-    x = mbconv(x, 200, hidden=1200, reduced=50, kernel=5, drop_path=0.12444444444444445, name="stage5-5")  # 33x33x200
-    x = mbconv(x, 200, hidden=1200, reduced=50, kernel=5, drop_path=0.12888888888888891, name="stage5-6")  # 33x33x200
-    x = mbconv(x, 200, hidden=1200, reduced=50, kernel=5, drop_path=0.13333333333333333, name="stage5-7")  # 33x33x200
+    x = mbconv(x, 144, hidden=864, reduced=36, kernel=3, drop_path=0.0844, name="stage4-4")  # 33x33x144
+    x = mbconv(x, 144, hidden=864, reduced=36, kernel=3, drop_path=0.0889, name="stage4-5")  # 33x33x144
+    x = mbconv(x, 144, hidden=864, reduced=36, kernel=3, drop_path=0.0933, name="stage4-6")  # 33x33x144
+    x = mbconv(x, 144, hidden=864, reduced=36, kernel=3, drop_path=0.0978, name="stage4-7")  # 33x33x144
+    x = mbconv(x, 200, hidden=864, reduced=36, kernel=5, drop_path=0.1022, name="stage5-0")  # 33x33x200
+    x = mbconv(x, 200, hidden=1200, reduced=50, kernel=5, drop_path=0.1067, name="stage5-1")  # 33x33x200
+    x = mbconv(x, 200, hidden=1200, reduced=50, kernel=5, drop_path=0.1111, name="stage5-2")  # 33x33x200
+    x = mbconv(x, 200, hidden=1200, reduced=50, kernel=5, drop_path=0.1156, name="stage5-3")  # 33x33x200
+    x = mbconv(x, 200, hidden=1200, reduced=50, kernel=5, drop_path=0.12, name="stage5-4")  # 33x33x200
+    x = mbconv(x, 200, hidden=1200, reduced=50, kernel=5, drop_path=0.1244, name="stage5-5")  # 33x33x200
+    x = mbconv(x, 200, hidden=1200, reduced=50, kernel=5, drop_path=0.1289, name="stage5-6")  # 33x33x200
+    x = mbconv(x, 200, hidden=1200, reduced=50, kernel=5, drop_path=0.1333, name="stage5-7")  # 33x33x200
     features["c4"] = x
-    # 17x17x344
-    x = mbconv(x, 344, hidden=1200, reduced=50, kernel=5, stride=2, drop_path=0.13777777777777778, name="stage6-0")
-    x = mbconv(x, 344, hidden=2064, reduced=86, kernel=5, drop_path=0.14222222222222222, name="stage6-1")  # 17x17x344
-    x = mbconv(x, 344, hidden=2064, reduced=86, kernel=5, drop_path=0.14666666666666667, name="stage6-2")  # 17x17x344
-    x = mbconv(x, 344, hidden=2064, reduced=86, kernel=5, drop_path=0.15111111111111114, name="stage6-3")  # 17x17x344
-    x = mbconv(x, 344, hidden=2064, reduced=86, kernel=5, drop_path=0.15555555555555556, name="stage6-4")  # 17x17x344
+    x = mbconv(x, 344, hidden=1200, reduced=50, kernel=5, stride=2, drop_path=0.1378, name="stage6-0")  # 17x17x344
+    x = mbconv(x, 344, hidden=2064, reduced=86, kernel=5, drop_path=0.1422, name="stage6-1")  # 17x17x344
+    x = mbconv(x, 344, hidden=2064, reduced=86, kernel=5, drop_path=0.1467, name="stage6-2")  # 17x17x344
+    x = mbconv(x, 344, hidden=2064, reduced=86, kernel=5, drop_path=0.1511, name="stage6-3")  # 17x17x344
+    x = mbconv(x, 344, hidden=2064, reduced=86, kernel=5, drop_path=0.1556, name="stage6-4")  # 17x17x344
     x = mbconv(x, 344, hidden=2064, reduced=86, kernel=5, drop_path=0.16, name="stage6-5")  # 17x17x344
-    x = mbconv(x, 344, hidden=2064, reduced=86, kernel=5, drop_path=0.16444444444444445, name="stage6-6")  # 17x17x344
-    x = mbconv(x, 344, hidden=2064, reduced=86, kernel=5, drop_path=0.1688888888888889, name="stage6-7")  # 17x17x344
-    x = mbconv(x, 344, hidden=2064, reduced=86, kernel=5, drop_path=0.17333333333333334, name="stage6-8")  # 17x17x344
-    x = mbconv(x, 344, hidden=2064, reduced=86, kernel=5, drop_path=0.17777777777777778, name="stage6-9")  # 17x17x344
-    x = mbconv(x, 344, hidden=2064, reduced=86, kernel=5, drop_path=0.18222222222222226, name="stage6-10")  # 17x17x344
-    x = mbconv(x, 576, hidden=2064, reduced=86, kernel=3, drop_path=0.18666666666666668, name="stage7-0")  # 17x17x576
-    x = mbconv(x, 576, hidden=3456, reduced=144, kernel=3, drop_path=0.1911111111111111, name="stage7-1")  # 17x17x576
-    x = mbconv(x, 576, hidden=3456, reduced=144, kernel=3, drop_path=0.19555555555555557, name="stage7-2")  # 17x17x576
+    x = mbconv(x, 344, hidden=2064, reduced=86, kernel=5, drop_path=0.1644, name="stage6-6")  # 17x17x344
+    x = mbconv(x, 344, hidden=2064, reduced=86, kernel=5, drop_path=0.1689, name="stage6-7")  # 17x17x344
+    x = mbconv(x, 344, hidden=2064, reduced=86, kernel=5, drop_path=0.1733, name="stage6-8")  # 17x17x344
+    x = mbconv(x, 344, hidden=2064, reduced=86, kernel=5, drop_path=0.1778, name="stage6-9")  # 17x17x344
+    x = mbconv(x, 344, hidden=2064, reduced=86, kernel=5, drop_path=0.1822, name="stage6-10")  # 17x17x344
+    x = mbconv(x, 576, hidden=2064, reduced=86, kernel=3, drop_path=0.1867, name="stage7-0")  # 17x17x576
+    x = mbconv(x, 576, hidden=3456, reduced=144, kernel=3, drop_path=0.1911, name="stage7-1")  # 17x17x576
+    x = mbconv(x, 576, hidden=3456, reduced=144, kernel=3, drop_path=0.1956, name="stage7-2")  # 17x17x576
     # fmt: on
     x = conv_bn(x, 2304, act="swish", name="head")  # 17x17x2304
     features["c5"] = x

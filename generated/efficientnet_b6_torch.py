@@ -255,62 +255,62 @@ class EfficientNetB6(nn.Module):
         # fmt: off
         self.stage1 = nn.Sequential(
             Mbconv(56, 32, hidden=56, reduced=14, kernel=3),  # 32x264x264
-            Mbconv(32, 32, hidden=32, reduced=8, kernel=3, drop_path=0.0044444444444444444),  # 32x264x264
-            Mbconv(32, 32, hidden=32, reduced=8, kernel=3, drop_path=0.008888888888888889),  # c1: 32x264x264
+            Mbconv(32, 32, hidden=32, reduced=8, kernel=3, drop_path=0.0044),  # 32x264x264
+            Mbconv(32, 32, hidden=32, reduced=8, kernel=3, drop_path=0.0089),  # c1: 32x264x264
         )
         self.stage2 = nn.Sequential(
-            Mbconv(32, 40, hidden=192, reduced=8, kernel=3, stride=2, drop_path=0.013333333333333336),  # 40x132x132
-            Mbconv(40, 40, hidden=240, reduced=10, kernel=3, drop_path=0.017777777777777778),  # 40x132x132
-            Mbconv(40, 40, hidden=240, reduced=10, kernel=3, drop_path=0.022222222222222223),  # 40x132x132
-            Mbconv(40, 40, hidden=240, reduced=10, kernel=3, drop_path=0.026666666666666672),  # 40x132x132
-            Mbconv(40, 40, hidden=240, reduced=10, kernel=3, drop_path=0.031111111111111114),  # 40x132x132
-            Mbconv(40, 40, hidden=240, reduced=10, kernel=3, drop_path=0.035555555555555556),  # c2: 40x132x132
+            Mbconv(32, 40, hidden=192, reduced=8, kernel=3, stride=2, drop_path=0.0133),  # 40x132x132
+            Mbconv(40, 40, hidden=240, reduced=10, kernel=3, drop_path=0.0178),  # 40x132x132
+            Mbconv(40, 40, hidden=240, reduced=10, kernel=3, drop_path=0.0222),  # 40x132x132
+            Mbconv(40, 40, hidden=240, reduced=10, kernel=3, drop_path=0.0267),  # 40x132x132
+            Mbconv(40, 40, hidden=240, reduced=10, kernel=3, drop_path=0.0311),  # 40x132x132
+            Mbconv(40, 40, hidden=240, reduced=10, kernel=3, drop_path=0.0356),  # c2: 40x132x132
         )
         self.stage3 = nn.Sequential(
             Mbconv(40, 72, hidden=240, reduced=10, kernel=5, stride=2, drop_path=0.04),  # 72x66x66
-            Mbconv(72, 72, hidden=432, reduced=18, kernel=5, drop_path=0.044444444444444446),  # 72x66x66
-            Mbconv(72, 72, hidden=432, reduced=18, kernel=5, drop_path=0.04888888888888889),  # 72x66x66
-            Mbconv(72, 72, hidden=432, reduced=18, kernel=5, drop_path=0.053333333333333344),  # 72x66x66
-            Mbconv(72, 72, hidden=432, reduced=18, kernel=5, drop_path=0.05777777777777778),  # 72x66x66
-            Mbconv(72, 72, hidden=432, reduced=18, kernel=5, drop_path=0.06222222222222223),  # c3: 72x66x66
+            Mbconv(72, 72, hidden=432, reduced=18, kernel=5, drop_path=0.0444),  # 72x66x66
+            Mbconv(72, 72, hidden=432, reduced=18, kernel=5, drop_path=0.0489),  # 72x66x66
+            Mbconv(72, 72, hidden=432, reduced=18, kernel=5, drop_path=0.0533),  # 72x66x66
+            Mbconv(72, 72, hidden=432, reduced=18, kernel=5, drop_path=0.0578),  # 72x66x66
+            Mbconv(72, 72, hidden=432, reduced=18, kernel=5, drop_path=0.0622),  # c3: 72x66x66
         )
         self.stage4 = nn.Sequential(
-            Mbconv(72, 144, hidden=432, reduced=18, kernel=3, stride=2, drop_path=0.06666666666666667),  # 144x33x33
-            Mbconv(144, 144, hidden=864, reduced=36, kernel=3, drop_path=0.07111111111111111),  # 144x33x33
-            Mbconv(144, 144, hidden=864, reduced=36, kernel=3, drop_path=0.07555555555555557),  # 144x33x33
+            Mbconv(72, 144, hidden=432, reduced=18, kernel=3, stride=2, drop_path=0.0667),  # 144x33x33
+            Mbconv(144, 144, hidden=864, reduced=36, kernel=3, drop_path=0.0711),  # 144x33x33
+            Mbconv(144, 144, hidden=864, reduced=36, kernel=3, drop_path=0.0756),  # 144x33x33
             Mbconv(144, 144, hidden=864, reduced=36, kernel=3, drop_path=0.08),  # 144x33x33
-            Mbconv(144, 144, hidden=864, reduced=36, kernel=3, drop_path=0.08444444444444445),  # 144x33x33
-            Mbconv(144, 144, hidden=864, reduced=36, kernel=3, drop_path=0.08888888888888889),  # 144x33x33
-            Mbconv(144, 144, hidden=864, reduced=36, kernel=3, drop_path=0.09333333333333334),  # 144x33x33
-            Mbconv(144, 144, hidden=864, reduced=36, kernel=3, drop_path=0.09777777777777778),  # 144x33x33
+            Mbconv(144, 144, hidden=864, reduced=36, kernel=3, drop_path=0.0844),  # 144x33x33
+            Mbconv(144, 144, hidden=864, reduced=36, kernel=3, drop_path=0.0889),  # 144x33x33
+            Mbconv(144, 144, hidden=864, reduced=36, kernel=3, drop_path=0.0933),  # 144x33x33
+            Mbconv(144, 144, hidden=864, reduced=36, kernel=3, drop_path=0.0978),  # 144x33x33
         )
         self.stage5 = nn.Sequential(
-            Mbconv(144, 200, hidden=864, reduced=36, kernel=5, drop_path=0.10222222222222223),  # 200x33x33
-            Mbconv(200, 200, hidden=1200, reduced=50, kernel=5, drop_path=0.10666666666666669),  # 200x33x33
-            Mbconv(200, 200, hidden=1200, reduced=50, kernel=5, drop_path=0.1111111111111111),  # 200x33x33
-            Mbconv(200, 200, hidden=1200, reduced=50, kernel=5, drop_path=0.11555555555555556),  # 200x33x33
-            Mbconv(200, 200, hidden=1200, reduced=50, kernel=5, drop_path=0.12000000000000001),  # 200x33x33
-            Mbconv(200, 200, hidden=1200, reduced=50, kernel=5, drop_path=0.12444444444444445),  # 200x33x33
-            Mbconv(200, 200, hidden=1200, reduced=50, kernel=5, drop_path=0.12888888888888891),  # 200x33x33
-            Mbconv(200, 200, hidden=1200, reduced=50, kernel=5, drop_path=0.13333333333333333),  # c4: 200x33x33
+            Mbconv(144, 200, hidden=864, reduced=36, kernel=5, drop_path=0.1022),  # 200x33x33
+            Mbconv(200, 200, hidden=1200, reduced=50, kernel=5, drop_path=0.1067),  # 200x33x33
+            Mbconv(200, 200, hidden=1200, reduced=50, kernel=5, drop_path=0.1111),  # 200x33x33
+            Mbconv(200, 200, hidden=1200, reduced=50, kernel=5, drop_path=0.1156),  # 200x33x33
+            Mbconv(200, 200, hidden=1200, reduced=50, kernel=5, drop_path=0.12),  # 200x33x33
+            Mbconv(200, 200, hidden=1200, reduced=50, kernel=5, drop_path=0.1244),  # 200x33x33
+            Mbconv(200, 200, hidden=1200, reduced=50, kernel=5, drop_path=0.1289),  # 200x33x33
+            Mbconv(200, 200, hidden=1200, reduced=50, kernel=5, drop_path=0.1333),  # c4: 200x33x33
         )
         self.stage6 = nn.Sequential(
-            Mbconv(200, 344, hidden=1200, reduced=50, kernel=5, stride=2, drop_path=0.13777777777777778),  # 344x17x17
-            Mbconv(344, 344, hidden=2064, reduced=86, kernel=5, drop_path=0.14222222222222222),  # 344x17x17
-            Mbconv(344, 344, hidden=2064, reduced=86, kernel=5, drop_path=0.14666666666666667),  # 344x17x17
-            Mbconv(344, 344, hidden=2064, reduced=86, kernel=5, drop_path=0.15111111111111114),  # 344x17x17
-            Mbconv(344, 344, hidden=2064, reduced=86, kernel=5, drop_path=0.15555555555555556),  # 344x17x17
+            Mbconv(200, 344, hidden=1200, reduced=50, kernel=5, stride=2, drop_path=0.1378),  # 344x17x17
+            Mbconv(344, 344, hidden=2064, reduced=86, kernel=5, drop_path=0.1422),  # 344x17x17
+            Mbconv(344, 344, hidden=2064, reduced=86, kernel=5, drop_path=0.1467),  # 344x17x17
+            Mbconv(344, 344, hidden=2064, reduced=86, kernel=5, drop_path=0.1511),  # 344x17x17
+            Mbconv(344, 344, hidden=2064, reduced=86, kernel=5, drop_path=0.1556),  # 344x17x17
             Mbconv(344, 344, hidden=2064, reduced=86, kernel=5, drop_path=0.16),  # 344x17x17
-            Mbconv(344, 344, hidden=2064, reduced=86, kernel=5, drop_path=0.16444444444444445),  # 344x17x17
-            Mbconv(344, 344, hidden=2064, reduced=86, kernel=5, drop_path=0.1688888888888889),  # 344x17x17
-            Mbconv(344, 344, hidden=2064, reduced=86, kernel=5, drop_path=0.17333333333333334),  # 344x17x17
-            Mbconv(344, 344, hidden=2064, reduced=86, kernel=5, drop_path=0.17777777777777778),  # 344x17x17
-            Mbconv(344, 344, hidden=2064, reduced=86, kernel=5, drop_path=0.18222222222222226),  # 344x17x17
+            Mbconv(344, 344, hidden=2064, reduced=86, kernel=5, drop_path=0.1644),  # 344x17x17
+            Mbconv(344, 344, hidden=2064, reduced=86, kernel=5, drop_path=0.1689),  # 344x17x17
+            Mbconv(344, 344, hidden=2064, reduced=86, kernel=5, drop_path=0.1733),  # 344x17x17
+            Mbconv(344, 344, hidden=2064, reduced=86, kernel=5, drop_path=0.1778),  # 344x17x17
+            Mbconv(344, 344, hidden=2064, reduced=86, kernel=5, drop_path=0.1822),  # 344x17x17
         )
         self.stage7 = nn.Sequential(
-            Mbconv(344, 576, hidden=2064, reduced=86, kernel=3, drop_path=0.18666666666666668),  # 576x17x17
-            Mbconv(576, 576, hidden=3456, reduced=144, kernel=3, drop_path=0.1911111111111111),  # 576x17x17
-            Mbconv(576, 576, hidden=3456, reduced=144, kernel=3, drop_path=0.19555555555555557),  # 576x17x17
+            Mbconv(344, 576, hidden=2064, reduced=86, kernel=3, drop_path=0.1867),  # 576x17x17
+            Mbconv(576, 576, hidden=3456, reduced=144, kernel=3, drop_path=0.1911),  # 576x17x17
+            Mbconv(576, 576, hidden=3456, reduced=144, kernel=3, drop_path=0.1956),  # 576x17x17
         )
         # fmt: on
         self.head = ConvBn(576, 2304, act=nn.SiLU)  # 2304x17x17

@@ -182,67 +182,64 @@ def EfficientNetB7(
     x = conv_bn(inputs, 64, kernel=3, stride=2, act="swish", name="stem")  # 300x300x64
     # fmt: off
     x = mbconv(x, 32, hidden=64, reduced=16, kernel=3, name="stage1-0")  # 300x300x32
-    x = mbconv(x, 32, hidden=32, reduced=8, kernel=3, drop_path=0.0036363636363636364, name="stage1-1")  # 300x300x32
-    x = mbconv(x, 32, hidden=32, reduced=8, kernel=3, drop_path=0.007272727272727273, name="stage1-2")  # 300x300x32
-    x = mbconv(x, 32, hidden=32, reduced=8, kernel=3, drop_path=0.01090909090909091, name="stage1-3")  # 300x300x32
+    x = mbconv(x, 32, hidden=32, reduced=8, kernel=3, drop_path=0.0036, name="stage1-1")  # 300x300x32
+    x = mbconv(x, 32, hidden=32, reduced=8, kernel=3, drop_path=0.0073, name="stage1-2")  # 300x300x32
+    x = mbconv(x, 32, hidden=32, reduced=8, kernel=3, drop_path=0.0109, name="stage1-3")  # 300x300x32
     features["c1"] = x
-    # 150x150x48
-    x = mbconv(x, 48, hidden=192, reduced=8, kernel=3, stride=2, drop_path=0.014545454545454545, name="stage2-0")
-    x = mbconv(x, 48, hidden=288, reduced=12, kernel=3, drop_path=0.01818181818181818, name="stage2-1")  # 150x150x48
-    x = mbconv(x, 48, hidden=288, reduced=12, kernel=3, drop_path=0.02181818181818182, name="stage2-2")  # 150x150x48
-    x = mbconv(x, 48, hidden=288, reduced=12, kernel=3, drop_path=0.025454545454545455, name="stage2-3")  # 150x150x48
-    x = mbconv(x, 48, hidden=288, reduced=12, kernel=3, drop_path=0.02909090909090909, name="stage2-4")  # 150x150x48
-    x = mbconv(x, 48, hidden=288, reduced=12, kernel=3, drop_path=0.03272727272727273, name="stage2-5")  # 150x150x48
-    x = mbconv(x, 48, hidden=288, reduced=12, kernel=3, drop_path=0.03636363636363636, name="stage2-6")  # 150x150x48
+    x = mbconv(x, 48, hidden=192, reduced=8, kernel=3, stride=2, drop_path=0.0145, name="stage2-0")  # 150x150x48
+    x = mbconv(x, 48, hidden=288, reduced=12, kernel=3, drop_path=0.0182, name="stage2-1")  # 150x150x48
+    x = mbconv(x, 48, hidden=288, reduced=12, kernel=3, drop_path=0.0218, name="stage2-2")  # 150x150x48
+    x = mbconv(x, 48, hidden=288, reduced=12, kernel=3, drop_path=0.0255, name="stage2-3")  # 150x150x48
+    x = mbconv(x, 48, hidden=288, reduced=12, kernel=3, drop_path=0.0291, name="stage2-4")  # 150x150x48
+    x = mbconv(x, 48, hidden=288, reduced=12, kernel=3, drop_path=0.0327, name="stage2-5")  # 150x150x48
+    x = mbconv(x, 48, hidden=288, reduced=12, kernel=3, drop_path=0.0364, name="stage2-6")  # 150x150x48
     features["c2"] = x
     x = mbconv(x, 80, hidden=288, reduced=12, kernel=5, stride=2, drop_path=0.04, name="stage3-0")  # 75x75x80
-    x = mbconv(x, 80, hidden=480, reduced=20, kernel=5, drop_path=0.04363636363636364, name="stage3-1")  # 75x75x80
-    x = mbconv(x, 80, hidden=480, reduced=20, kernel=5, drop_path=0.04727272727272727, name="stage3-2")  # 75x75x80
-    x = mbconv(x, 80, hidden=480, reduced=20, kernel=5, drop_path=0.05090909090909091, name="stage3-3")  # 75x75x80
-    x = mbconv(x, 80, hidden=480, reduced=20, kernel=5, drop_path=0.05454545454545454, name="stage3-4")  # 75x75x80
-    x = mbconv(x, 80, hidden=480, reduced=20, kernel=5, drop_path=0.05818181818181818, name="stage3-5")  # 75x75x80
-    x = mbconv(x, 80, hidden=480, reduced=20, kernel=5, drop_path=0.06181818181818183, name="stage3-6")  # 75x75x80
+    x = mbconv(x, 80, hidden=480, reduced=20, kernel=5, drop_path=0.0436, name="stage3-1")  # 75x75x80
+    x = mbconv(x, 80, hidden=480, reduced=20, kernel=5, drop_path=0.0473, name="stage3-2")  # 75x75x80
+    x = mbconv(x, 80, hidden=480, reduced=20, kernel=5, drop_path=0.0509, name="stage3-3")  # 75x75x80
+    x = mbconv(x, 80, hidden=480, reduced=20, kernel=5, drop_path=0.0545, name="stage3-4")  # 75x75x80
+    x = mbconv(x, 80, hidden=480, reduced=20, kernel=5, drop_path=0.0582, name="stage3-5")  # 75x75x80
+    x = mbconv(x, 80, hidden=480, reduced=20, kernel=5, drop_path=0.0618, name="stage3-6")  # 75x75x80
     features["c3"] = x
-    # 38x38x160
-    x = mbconv(x, 160, hidden=480, reduced=20, kernel=3, stride=2, drop_path=0.06545454545454546, name="stage4-0")
-    x = mbconv(x, 160, hidden=960, reduced=40, kernel=3, drop_path=0.06909090909090909, name="stage4-1")  # 38x38x160
-    x = mbconv(x, 160, hidden=960, reduced=40, kernel=3, drop_path=0.07272727272727272, name="stage4-2")  # 38x38x160
-    x = mbconv(x, 160, hidden=960, reduced=40, kernel=3, drop_path=0.07636363636363637, name="stage4-3")  # 38x38x160
+    x = mbconv(x, 160, hidden=480, reduced=20, kernel=3, stride=2, drop_path=0.0655, name="stage4-0")  # 38x38x160
+    x = mbconv(x, 160, hidden=960, reduced=40, kernel=3, drop_path=0.0691, name="stage4-1")  # 38x38x160
+    x = mbconv(x, 160, hidden=960, reduced=40, kernel=3, drop_path=0.0727, name="stage4-2")  # 38x38x160
+    x = mbconv(x, 160, hidden=960, reduced=40, kernel=3, drop_path=0.0764, name="stage4-3")  # 38x38x160
     x = mbconv(x, 160, hidden=960, reduced=40, kernel=3, drop_path=0.08, name="stage4-4")  # 38x38x160
-    x = mbconv(x, 160, hidden=960, reduced=40, kernel=3, drop_path=0.08363636363636365, name="stage4-5")  # 38x38x160
-    x = mbconv(x, 160, hidden=960, reduced=40, kernel=3, drop_path=0.08727272727272728, name="stage4-6")  # 38x38x160
-    x = mbconv(x, 160, hidden=960, reduced=40, kernel=3, drop_path=0.09090909090909091, name="stage4-7")  # 38x38x160
-    x = mbconv(x, 160, hidden=960, reduced=40, kernel=3, drop_path=0.09454545454545454, name="stage4-8")  # 38x38x160
-    x = mbconv(x, 160, hidden=960, reduced=40, kernel=3, drop_path=0.09818181818181819, name="stage4-9")  # 38x38x160
-    x = mbconv(x, 224, hidden=960, reduced=40, kernel=5, drop_path=0.10181818181818182, name="stage5-0")  # 38x38x224
-    x = mbconv(x, 224, hidden=1344, reduced=56, kernel=5, drop_path=0.10545454545454547, name="stage5-1")  # 38x38x224
-    x = mbconv(x, 224, hidden=1344, reduced=56, kernel=5, drop_path=0.10909090909090909, name="stage5-2")  # 38x38x224
-    x = mbconv(x, 224, hidden=1344, reduced=56, kernel=5, drop_path=0.11272727272727273, name="stage5-3")  # 38x38x224
-    x = mbconv(x, 224, hidden=1344, reduced=56, kernel=5, drop_path=0.11636363636363636, name="stage5-4")  # 38x38x224
-    x = mbconv(x, 224, hidden=1344, reduced=56, kernel=5, drop_path=0.12000000000000001, name="stage5-5")  # 38x38x224
-    x = mbconv(x, 224, hidden=1344, reduced=56, kernel=5, drop_path=0.12363636363636366, name="stage5-6")  # 38x38x224
-    x = mbconv(x, 224, hidden=1344, reduced=56, kernel=5, drop_path=0.12727272727272726, name="stage5-7")  # 38x38x224
-    x = mbconv(x, 224, hidden=1344, reduced=56, kernel=5, drop_path=0.13090909090909092, name="stage5-8")  # 38x38x224
-    x = mbconv(x, 224, hidden=1344, reduced=56, kernel=5, drop_path=0.13454545454545455, name="stage5-9")  # 38x38x224
+    x = mbconv(x, 160, hidden=960, reduced=40, kernel=3, drop_path=0.0836, name="stage4-5")  # 38x38x160
+    x = mbconv(x, 160, hidden=960, reduced=40, kernel=3, drop_path=0.0873, name="stage4-6")  # 38x38x160
+    x = mbconv(x, 160, hidden=960, reduced=40, kernel=3, drop_path=0.0909, name="stage4-7")  # 38x38x160
+    x = mbconv(x, 160, hidden=960, reduced=40, kernel=3, drop_path=0.0945, name="stage4-8")  # 38x38x160
+    x = mbconv(x, 160, hidden=960, reduced=40, kernel=3, drop_path=0.0982, name="stage4-9")  # 38x38x160
+    x = mbconv(x, 224, hidden=960, reduced=40, kernel=5, drop_path=0.1018, name="stage5-0")  # 38x38x224
+    x = mbconv(x, 224, hidden=1344, reduced=56, kernel=5, drop_path=0.1055, name="stage5-1")  # 38x38x224
+    x = mbconv(x, 224, hidden=1344, reduced=56, kernel=5, drop_path=0.1091, name="stage5-2")  # 38x38x224
+    x = mbconv(x, 224, hidden=1344, reduced=56, kernel=5, drop_path=0.1127, name="stage5-3")  # 38x38x224
+    x = mbconv(x, 224, hidden=1344, reduced=56, kernel=5, drop_path=0.1164, name="stage5-4")  # 38x38x224
+    x = mbconv(x, 224, hidden=1344, reduced=56, kernel=5, drop_path=0.12, name="stage5-5")  # 38x38x224
+    x = mbconv(x, 224, hidden=1344, reduced=56, kernel=5, drop_path=0.1236, name="stage5-6")  # 38x38x224
+    x = mbconv(x, 224, hidden=1344, reduced=56, kernel=5, drop_path=0.1273, name="stage5-7")  # 38x38x224
+    x = mbconv(x, 224, hidden=1344, reduced=56, kernel=5, drop_path=0.1309, name="stage5-8")  # 38x38x224
+    x = mbconv(x, 224, hidden=1344, reduced=56, kernel=5, drop_path=0.1345, name="stage5-9")  # 38x38x224
     features["c4"] = x
-    # 19x19x384
-    x = mbconv(x, 384, hidden=1344, reduced=56, kernel=5, stride=2, drop_path=0.13818181818181818, name="stage6-0")
-    x = mbconv(x, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.14181818181818184, name="stage6-1")  # 19x19x384
-    x = mbconv(x, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.14545454545454545, name="stage6-2")  # 19x19x384
-    x = mbconv(x, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.1490909090909091, name="stage6-3")  # 19x19x384
-    x = mbconv(x, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.15272727272727274, name="stage6-4")  # 19x19x384
-    x = mbconv(x, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.15636363636363634, name="stage6-5")  # 19x19x384
+    x = mbconv(x, 384, hidden=1344, reduced=56, kernel=5, stride=2, drop_path=0.1382, name="stage6-0")  # 19x19x384
+    x = mbconv(x, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.1418, name="stage6-1")  # 19x19x384
+    x = mbconv(x, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.1455, name="stage6-2")  # 19x19x384
+    x = mbconv(x, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.1491, name="stage6-3")  # 19x19x384
+    x = mbconv(x, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.1527, name="stage6-4")  # 19x19x384
+    x = mbconv(x, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.1564, name="stage6-5")  # 19x19x384
     x = mbconv(x, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.16, name="stage6-6")  # 19x19x384
-    x = mbconv(x, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.16363636363636364, name="stage6-7")  # 19x19x384
-    x = mbconv(x, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.1672727272727273, name="stage6-8")  # 19x19x384
-    x = mbconv(x, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.17090909090909093, name="stage6-9")  # 19x19x384
-    x = mbconv(x, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.17454545454545456, name="stage6-10")  # 19x19x384
-    x = mbconv(x, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.1781818181818182, name="stage6-11")  # 19x19x384
-    x = mbconv(x, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.18181818181818182, name="stage6-12")  # 19x19x384
-    x = mbconv(x, 640, hidden=2304, reduced=96, kernel=3, drop_path=0.18545454545454548, name="stage7-0")  # 19x19x640
-    x = mbconv(x, 640, hidden=3840, reduced=160, kernel=3, drop_path=0.1890909090909091, name="stage7-1")  # 19x19x640
-    x = mbconv(x, 640, hidden=3840, reduced=160, kernel=3, drop_path=0.19272727272727275, name="stage7-2")  # 19x19x640
-    x = mbconv(x, 640, hidden=3840, reduced=160, kernel=3, drop_path=0.19636363636363638, name="stage7-3")  # 19x19x640
+    x = mbconv(x, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.1636, name="stage6-7")  # 19x19x384
+    x = mbconv(x, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.1673, name="stage6-8")  # 19x19x384
+    x = mbconv(x, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.1709, name="stage6-9")  # 19x19x384
+    x = mbconv(x, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.1745, name="stage6-10")  # 19x19x384
+    x = mbconv(x, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.1782, name="stage6-11")  # 19x19x384
+    x = mbconv(x, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.1818, name="stage6-12")  # 19x19x384
+    x = mbconv(x, 640, hidden=2304, reduced=96, kernel=3, drop_path=0.1855, name="stage7-0")  # 19x19x640
+    x = mbconv(x, 640, hidden=3840, reduced=160, kernel=3, drop_path=0.1891, name="stage7-1")  # 19x19x640
+    x = mbconv(x, 640, hidden=3840, reduced=160, kernel=3, drop_path=0.1927, name="stage7-2")  # 19x19x640
+    x = mbconv(x, 640, hidden=3840, reduced=160, kernel=3, drop_path=0.1964, name="stage7-3")  # 19x19x640
     # fmt: on
     x = conv_bn(x, 2560, act="swish", name="head")  # 19x19x2560
     features["c5"] = x

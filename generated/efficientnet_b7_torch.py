@@ -255,72 +255,72 @@ class EfficientNetB7(nn.Module):
         # fmt: off
         self.stage1 = nn.Sequential(
             Mbconv(64, 32, hidden=64, reduced=16, kernel=3),  # 32x300x300
-            Mbconv(32, 32, hidden=32, reduced=8, kernel=3, drop_path=0.0036363636363636364),  # 32x300x300
-            Mbconv(32, 32, hidden=32, reduced=8, kernel=3, drop_path=0.007272727272727273),  # 32x300x300
-            Mbconv(32, 32, hidden=32, reduced=8, kernel=3, drop_path=0.01090909090909091),  # c1: 32x300x300
+            Mbconv(32, 32, hidden=32, reduced=8, kernel=3, drop_path=0.0036),  # 32x300x300
+            Mbconv(32, 32, hidden=32, reduced=8, kernel=3, drop_path=0.0073),  # 32x300x300
+            Mbconv(32, 32, hidden=32, reduced=8, kernel=3, drop_path=0.0109),  # c1: 32x300x300
         )
         self.stage2 = nn.Sequential(
-            Mbconv(32, 48, hidden=192, reduced=8, kernel=3, stride=2, drop_path=0.014545454545454545),  # 48x150x150
-            Mbconv(48, 48, hidden=288, reduced=12, kernel=3, drop_path=0.01818181818181818),  # 48x150x150
-            Mbconv(48, 48, hidden=288, reduced=12, kernel=3, drop_path=0.02181818181818182),  # 48x150x150
-            Mbconv(48, 48, hidden=288, reduced=12, kernel=3, drop_path=0.025454545454545455),  # 48x150x150
-            Mbconv(48, 48, hidden=288, reduced=12, kernel=3, drop_path=0.02909090909090909),  # 48x150x150
-            Mbconv(48, 48, hidden=288, reduced=12, kernel=3, drop_path=0.03272727272727273),  # 48x150x150
-            Mbconv(48, 48, hidden=288, reduced=12, kernel=3, drop_path=0.03636363636363636),  # c2: 48x150x150
+            Mbconv(32, 48, hidden=192, reduced=8, kernel=3, stride=2, drop_path=0.0145),  # 48x150x150
+            Mbconv(48, 48, hidden=288, reduced=12, kernel=3, drop_path=0.0182),  # 48x150x150
+            Mbconv(48, 48, hidden=288, reduced=12, kernel=3, drop_path=0.0218),  # 48x150x150
+            Mbconv(48, 48, hidden=288, reduced=12, kernel=3, drop_path=0.0255),  # 48x150x150
+            Mbconv(48, 48, hidden=288, reduced=12, kernel=3, drop_path=0.0291),  # 48x150x150
+            Mbconv(48, 48, hidden=288, reduced=12, kernel=3, drop_path=0.0327),  # 48x150x150
+            Mbconv(48, 48, hidden=288, reduced=12, kernel=3, drop_path=0.0364),  # c2: 48x150x150
         )
         self.stage3 = nn.Sequential(
             Mbconv(48, 80, hidden=288, reduced=12, kernel=5, stride=2, drop_path=0.04),  # 80x75x75
-            Mbconv(80, 80, hidden=480, reduced=20, kernel=5, drop_path=0.04363636363636364),  # 80x75x75
-            Mbconv(80, 80, hidden=480, reduced=20, kernel=5, drop_path=0.04727272727272727),  # 80x75x75
-            Mbconv(80, 80, hidden=480, reduced=20, kernel=5, drop_path=0.05090909090909091),  # 80x75x75
-            Mbconv(80, 80, hidden=480, reduced=20, kernel=5, drop_path=0.05454545454545454),  # 80x75x75
-            Mbconv(80, 80, hidden=480, reduced=20, kernel=5, drop_path=0.05818181818181818),  # 80x75x75
-            Mbconv(80, 80, hidden=480, reduced=20, kernel=5, drop_path=0.06181818181818183),  # c3: 80x75x75
+            Mbconv(80, 80, hidden=480, reduced=20, kernel=5, drop_path=0.0436),  # 80x75x75
+            Mbconv(80, 80, hidden=480, reduced=20, kernel=5, drop_path=0.0473),  # 80x75x75
+            Mbconv(80, 80, hidden=480, reduced=20, kernel=5, drop_path=0.0509),  # 80x75x75
+            Mbconv(80, 80, hidden=480, reduced=20, kernel=5, drop_path=0.0545),  # 80x75x75
+            Mbconv(80, 80, hidden=480, reduced=20, kernel=5, drop_path=0.0582),  # 80x75x75
+            Mbconv(80, 80, hidden=480, reduced=20, kernel=5, drop_path=0.0618),  # c3: 80x75x75
         )
         self.stage4 = nn.Sequential(
-            Mbconv(80, 160, hidden=480, reduced=20, kernel=3, stride=2, drop_path=0.06545454545454546),  # 160x38x38
-            Mbconv(160, 160, hidden=960, reduced=40, kernel=3, drop_path=0.06909090909090909),  # 160x38x38
-            Mbconv(160, 160, hidden=960, reduced=40, kernel=3, drop_path=0.07272727272727272),  # 160x38x38
-            Mbconv(160, 160, hidden=960, reduced=40, kernel=3, drop_path=0.07636363636363637),  # 160x38x38
+            Mbconv(80, 160, hidden=480, reduced=20, kernel=3, stride=2, drop_path=0.0655),  # 160x38x38
+            Mbconv(160, 160, hidden=960, reduced=40, kernel=3, drop_path=0.0691),  # 160x38x38
+            Mbconv(160, 160, hidden=960, reduced=40, kernel=3, drop_path=0.0727),  # 160x38x38
+            Mbconv(160, 160, hidden=960, reduced=40, kernel=3, drop_path=0.0764),  # 160x38x38
             Mbconv(160, 160, hidden=960, reduced=40, kernel=3, drop_path=0.08),  # 160x38x38
-            Mbconv(160, 160, hidden=960, reduced=40, kernel=3, drop_path=0.08363636363636365),  # 160x38x38
-            Mbconv(160, 160, hidden=960, reduced=40, kernel=3, drop_path=0.08727272727272728),  # 160x38x38
-            Mbconv(160, 160, hidden=960, reduced=40, kernel=3, drop_path=0.09090909090909091),  # 160x38x38
-            Mbconv(160, 160, hidden=960, reduced=40, kernel=3, drop_path=0.09454545454545454),  # 160x38x38
-            Mbconv(160, 160, hidden=960, reduced=40, kernel=3, drop_path=0.09818181818181819),  # 160x38x38
+            Mbconv(160, 160, hidden=960, reduced=40, kernel=3, drop_path=0.0836),  # 160x38x38
+            Mbconv(160, 160, hidden=960, reduced=40, kernel=3, drop_path=0.0873),  # 160x38x38
+            Mbconv(160, 160, hidden=960, reduced=40, kernel=3, drop_path=0.0909),  # 160x38x38
+            Mbconv(160, 160, hidden=960, reduced=40, kernel=3, drop_path=0.0945),  # 160x38x38
+            Mbconv(160, 160, hidden=960, reduced=40, kernel=3, drop_path=0.0982),  # 160x38x38
         )
         self.stage5 = nn.Sequential(
-            Mbconv(160, 224, hidden=960, reduced=40, kernel=5, drop_path=0.10181818181818182),  # 224x38x38
-            Mbconv(224, 224, hidden=1344, reduced=56, kernel=5, drop_path=0.10545454545454547),  # 224x38x38
-            Mbconv(224, 224, hidden=1344, reduced=56, kernel=5, drop_path=0.10909090909090909),  # 224x38x38
-            Mbconv(224, 224, hidden=1344, reduced=56, kernel=5, drop_path=0.11272727272727273),  # 224x38x38
-            Mbconv(224, 224, hidden=1344, reduced=56, kernel=5, drop_path=0.11636363636363636),  # 224x38x38
-            Mbconv(224, 224, hidden=1344, reduced=56, kernel=5, drop_path=0.12000000000000001),  # 224x38x38
-            Mbconv(224, 224, hidden=1344, reduced=56, kernel=5, drop_path=0.12363636363636366),  # 224x38x38
-            Mbconv(224, 224, hidden=1344, reduced=56, kernel=5, drop_path=0.12727272727272726),  # 224x38x38
-            Mbconv(224, 224, hidden=1344, reduced=56, kernel=5, drop_path=0.13090909090909092),  # 224x38x38
-            Mbconv(224, 224, hidden=1344, reduced=56, kernel=5, drop_path=0.13454545454545455),  # c4: 224x38x38
+            Mbconv(160, 224, hidden=960, reduced=40, kernel=5, drop_path=0.1018),  # 224x38x38
+            Mbconv(224, 224, hidden=1344, reduced=56, kernel=5, drop_path=0.1055),  # 224x38x38
+            Mbconv(224, 224, hidden=1344, reduced=56, kernel=5, drop_path=0.1091),  # 224x38x38
+            Mbconv(224, 224, hidden=1344, reduced=56, kernel=5, drop_path=0.1127),  # 224x38x38
+            Mbconv(224, 224, hidden=1344, reduced=56, kernel=5, drop_path=0.1164),  # 224x38x38
+            Mbconv(224, 224, hidden=1344, reduced=56, kernel=5, drop_path=0.12),  # 224x38x38
+            Mbconv(224, 224, hidden=1344, reduced=56, kernel=5, drop_path=0.1236),  # 224x38x38
+            Mbconv(224, 224, hidden=1344, reduced=56, kernel=5, drop_path=0.1273),  # 224x38x38
+            Mbconv(224, 224, hidden=1344, reduced=56, kernel=5, drop_path=0.1309),  # 224x38x38
+            Mbconv(224, 224, hidden=1344, reduced=56, kernel=5, drop_path=0.1345),  # c4: 224x38x38
         )
         self.stage6 = nn.Sequential(
-            Mbconv(224, 384, hidden=1344, reduced=56, kernel=5, stride=2, drop_path=0.13818181818181818),  # 384x19x19
-            Mbconv(384, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.14181818181818184),  # 384x19x19
-            Mbconv(384, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.14545454545454545),  # 384x19x19
-            Mbconv(384, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.1490909090909091),  # 384x19x19
-            Mbconv(384, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.15272727272727274),  # 384x19x19
-            Mbconv(384, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.15636363636363634),  # 384x19x19
+            Mbconv(224, 384, hidden=1344, reduced=56, kernel=5, stride=2, drop_path=0.1382),  # 384x19x19
+            Mbconv(384, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.1418),  # 384x19x19
+            Mbconv(384, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.1455),  # 384x19x19
+            Mbconv(384, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.1491),  # 384x19x19
+            Mbconv(384, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.1527),  # 384x19x19
+            Mbconv(384, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.1564),  # 384x19x19
             Mbconv(384, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.16),  # 384x19x19
-            Mbconv(384, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.16363636363636364),  # 384x19x19
-            Mbconv(384, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.1672727272727273),  # 384x19x19
-            Mbconv(384, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.17090909090909093),  # 384x19x19
-            Mbconv(384, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.17454545454545456),  # 384x19x19
-            Mbconv(384, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.1781818181818182),  # 384x19x19
-            Mbconv(384, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.18181818181818182),  # 384x19x19
+            Mbconv(384, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.1636),  # 384x19x19
+            Mbconv(384, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.1673),  # 384x19x19
+            Mbconv(384, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.1709),  # 384x19x19
+            Mbconv(384, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.1745),  # 384x19x19
+            Mbconv(384, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.1782),  # 384x19x19
+            Mbconv(384, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.1818),  # 384x19x19
         )
         self.stage7 = nn.Sequential(
-            Mbconv(384, 640, hidden=2304, reduced=96, kernel=3, drop_path=0.18545454545454548),  # 640x19x19
-            Mbconv(640, 640, hidden=3840, reduced=160, kernel=3, drop_path=0.1890909090909091),  # 640x19x19
-            Mbconv(640, 640, hidden=3840, reduced=160, kernel=3, drop_path=0.19272727272727275),  # 640x19x19
-            Mbconv(640, 640, hidden=3840, reduced=160, kernel=3, drop_path=0.19636363636363638),  # 640x19x19
+            Mbconv(384, 640, hidden=2304, reduced=96, kernel=3, drop_path=0.1855),  # 640x19x19
+            Mbconv(640, 640, hidden=3840, reduced=160, kernel=3, drop_path=0.1891),  # 640x19x19
+            Mbconv(640, 640, hidden=3840, reduced=160, kernel=3, drop_path=0.1927),  # 640x19x19
+            Mbconv(640, 640, hidden=3840, reduced=160, kernel=3, drop_path=0.1964),  # 640x19x19
         )
         # fmt: on
         self.head = ConvBn(640, 2560, act=nn.SiLU)  # 2560x19x19

@@ -222,18 +222,18 @@ def EfficientNetV2S(
     x = fused_mbconv(x, 24, hidden=24, kernel=3, drop_path=0.005, name="stage1-1")  # 192x192x24
     features["c1"] = x
     x = fused_mbconv(x, 48, hidden=96, kernel=3, stride=2, drop_path=0.01, name="stage2-0")  # 96x96x48
-    x = fused_mbconv(x, 48, hidden=192, kernel=3, drop_path=0.015000000000000003, name="stage2-1")  # 96x96x48
+    x = fused_mbconv(x, 48, hidden=192, kernel=3, drop_path=0.015, name="stage2-1")  # 96x96x48
     x = fused_mbconv(x, 48, hidden=192, kernel=3, drop_path=0.02, name="stage2-2")  # 96x96x48
     x = fused_mbconv(x, 48, hidden=192, kernel=3, drop_path=0.025, name="stage2-3")  # 96x96x48
     features["c2"] = x
-    x = fused_mbconv(x, 64, hidden=192, kernel=3, stride=2, drop_path=0.030000000000000006, name="stage3-0")  # 48x48x64
+    x = fused_mbconv(x, 64, hidden=192, kernel=3, stride=2, drop_path=0.03, name="stage3-0")  # 48x48x64
     x = fused_mbconv(x, 64, hidden=256, kernel=3, drop_path=0.035, name="stage3-1")  # 48x48x64
     x = fused_mbconv(x, 64, hidden=256, kernel=3, drop_path=0.04, name="stage3-2")  # 48x48x64
     x = fused_mbconv(x, 64, hidden=256, kernel=3, drop_path=0.045, name="stage3-3")  # 48x48x64
     features["c3"] = x
     x = mbconv(x, 128, hidden=256, reduced=16, kernel=3, stride=2, drop_path=0.05, name="stage4-0")  # 24x24x128
-    x = mbconv(x, 128, hidden=512, reduced=32, kernel=3, drop_path=0.05500000000000001, name="stage4-1")  # 24x24x128
-    x = mbconv(x, 128, hidden=512, reduced=32, kernel=3, drop_path=0.06000000000000001, name="stage4-2")  # 24x24x128
+    x = mbconv(x, 128, hidden=512, reduced=32, kernel=3, drop_path=0.055, name="stage4-1")  # 24x24x128
+    x = mbconv(x, 128, hidden=512, reduced=32, kernel=3, drop_path=0.06, name="stage4-2")  # 24x24x128
     x = mbconv(x, 128, hidden=512, reduced=32, kernel=3, drop_path=0.065, name="stage4-3")  # 24x24x128
     x = mbconv(x, 128, hidden=512, reduced=32, kernel=3, drop_path=0.07, name="stage4-4")  # 24x24x128
     x = mbconv(x, 128, hidden=512, reduced=32, kernel=3, drop_path=0.075, name="stage4-5")  # 24x24x128
@@ -242,16 +242,16 @@ def EfficientNetV2S(
     x = mbconv(x, 160, hidden=960, reduced=40, kernel=3, drop_path=0.09, name="stage5-2")  # 24x24x160
     x = mbconv(x, 160, hidden=960, reduced=40, kernel=3, drop_path=0.095, name="stage5-3")  # 24x24x160
     x = mbconv(x, 160, hidden=960, reduced=40, kernel=3, drop_path=0.1, name="stage5-4")  # 24x24x160
-    x = mbconv(x, 160, hidden=960, reduced=40, kernel=3, drop_path=0.10500000000000001, name="stage5-5")  # 24x24x160
-    x = mbconv(x, 160, hidden=960, reduced=40, kernel=3, drop_path=0.11000000000000001, name="stage5-6")  # 24x24x160
-    x = mbconv(x, 160, hidden=960, reduced=40, kernel=3, drop_path=0.11500000000000002, name="stage5-7")  # 24x24x160
-    x = mbconv(x, 160, hidden=960, reduced=40, kernel=3, drop_path=0.12000000000000002, name="stage5-8")  # 24x24x160
+    x = mbconv(x, 160, hidden=960, reduced=40, kernel=3, drop_path=0.105, name="stage5-5")  # 24x24x160
+    x = mbconv(x, 160, hidden=960, reduced=40, kernel=3, drop_path=0.11, name="stage5-6")  # 24x24x160
+    x = mbconv(x, 160, hidden=960, reduced=40, kernel=3, drop_path=0.115, name="stage5-7")  # 24x24x160
+    x = mbconv(x, 160, hidden=960, reduced=40, kernel=3, drop_path=0.12, name="stage5-8")  # 24x24x160
     features["c4"] = x
     x = mbconv(x, 256, hidden=960, reduced=40, kernel=3, stride=2, drop_path=0.125, name="stage6-0")  # 12x12x256
     x = mbconv(x, 256, hidden=1536, reduced=64, kernel=3, drop_path=0.13, name="stage6-1")  # 12x12x256
     x = mbconv(x, 256, hidden=1536, reduced=64, kernel=3, drop_path=0.135, name="stage6-2")  # 12x12x256
     x = mbconv(x, 256, hidden=1536, reduced=64, kernel=3, drop_path=0.14, name="stage6-3")  # 12x12x256
-    x = mbconv(x, 256, hidden=1536, reduced=64, kernel=3, drop_path=0.14500000000000002, name="stage6-4")  # 12x12x256
+    x = mbconv(x, 256, hidden=1536, reduced=64, kernel=3, drop_path=0.145, name="stage6-4")  # 12x12x256
     x = mbconv(x, 256, hidden=1536, reduced=64, kernel=3, drop_path=0.15, name="stage6-5")  # 12x12x256
     x = mbconv(x, 256, hidden=1536, reduced=64, kernel=3, drop_path=0.155, name="stage6-6")  # 12x12x256
     x = mbconv(x, 256, hidden=1536, reduced=64, kernel=3, drop_path=0.16, name="stage6-7")  # 12x12x256

@@ -295,20 +295,20 @@ class EfficientNetV2S(nn.Module):
         )
         self.stage2 = nn.Sequential(
             FusedMbconv(24, 48, hidden=96, kernel=3, stride=2, drop_path=0.01),  # 48x96x96
-            FusedMbconv(48, 48, hidden=192, kernel=3, drop_path=0.015000000000000003),  # 48x96x96
+            FusedMbconv(48, 48, hidden=192, kernel=3, drop_path=0.015),  # 48x96x96
             FusedMbconv(48, 48, hidden=192, kernel=3, drop_path=0.02),  # 48x96x96
             FusedMbconv(48, 48, hidden=192, kernel=3, drop_path=0.025),  # c2: 48x96x96
         )
         self.stage3 = nn.Sequential(
-            FusedMbconv(48, 64, hidden=192, kernel=3, stride=2, drop_path=0.030000000000000006),  # 64x48x48
+            FusedMbconv(48, 64, hidden=192, kernel=3, stride=2, drop_path=0.03),  # 64x48x48
             FusedMbconv(64, 64, hidden=256, kernel=3, drop_path=0.035),  # 64x48x48
             FusedMbconv(64, 64, hidden=256, kernel=3, drop_path=0.04),  # 64x48x48
             FusedMbconv(64, 64, hidden=256, kernel=3, drop_path=0.045),  # c3: 64x48x48
         )
         self.stage4 = nn.Sequential(
             Mbconv(64, 128, hidden=256, reduced=16, kernel=3, stride=2, drop_path=0.05),  # 128x24x24
-            Mbconv(128, 128, hidden=512, reduced=32, kernel=3, drop_path=0.05500000000000001),  # 128x24x24
-            Mbconv(128, 128, hidden=512, reduced=32, kernel=3, drop_path=0.06000000000000001),  # 128x24x24
+            Mbconv(128, 128, hidden=512, reduced=32, kernel=3, drop_path=0.055),  # 128x24x24
+            Mbconv(128, 128, hidden=512, reduced=32, kernel=3, drop_path=0.06),  # 128x24x24
             Mbconv(128, 128, hidden=512, reduced=32, kernel=3, drop_path=0.065),  # 128x24x24
             Mbconv(128, 128, hidden=512, reduced=32, kernel=3, drop_path=0.07),  # 128x24x24
             Mbconv(128, 128, hidden=512, reduced=32, kernel=3, drop_path=0.075),  # 128x24x24
@@ -319,17 +319,17 @@ class EfficientNetV2S(nn.Module):
             Mbconv(160, 160, hidden=960, reduced=40, kernel=3, drop_path=0.09),  # 160x24x24
             Mbconv(160, 160, hidden=960, reduced=40, kernel=3, drop_path=0.095),  # 160x24x24
             Mbconv(160, 160, hidden=960, reduced=40, kernel=3, drop_path=0.1),  # 160x24x24
-            Mbconv(160, 160, hidden=960, reduced=40, kernel=3, drop_path=0.10500000000000001),  # 160x24x24
-            Mbconv(160, 160, hidden=960, reduced=40, kernel=3, drop_path=0.11000000000000001),  # 160x24x24
-            Mbconv(160, 160, hidden=960, reduced=40, kernel=3, drop_path=0.11500000000000002),  # 160x24x24
-            Mbconv(160, 160, hidden=960, reduced=40, kernel=3, drop_path=0.12000000000000002),  # c4: 160x24x24
+            Mbconv(160, 160, hidden=960, reduced=40, kernel=3, drop_path=0.105),  # 160x24x24
+            Mbconv(160, 160, hidden=960, reduced=40, kernel=3, drop_path=0.11),  # 160x24x24
+            Mbconv(160, 160, hidden=960, reduced=40, kernel=3, drop_path=0.115),  # 160x24x24
+            Mbconv(160, 160, hidden=960, reduced=40, kernel=3, drop_path=0.12),  # c4: 160x24x24
         )
         self.stage6 = nn.Sequential(
             Mbconv(160, 256, hidden=960, reduced=40, kernel=3, stride=2, drop_path=0.125),  # 256x12x12
             Mbconv(256, 256, hidden=1536, reduced=64, kernel=3, drop_path=0.13),  # 256x12x12
             Mbconv(256, 256, hidden=1536, reduced=64, kernel=3, drop_path=0.135),  # 256x12x12
             Mbconv(256, 256, hidden=1536, reduced=64, kernel=3, drop_path=0.14),  # 256x12x12
-            Mbconv(256, 256, hidden=1536, reduced=64, kernel=3, drop_path=0.14500000000000002),  # 256x12x12
+            Mbconv(256, 256, hidden=1536, reduced=64, kernel=3, drop_path=0.145),  # 256x12x12
             Mbconv(256, 256, hidden=1536, reduced=64, kernel=3, drop_path=0.15),  # 256x12x12
             Mbconv(256, 256, hidden=1536, reduced=64, kernel=3, drop_path=0.155),  # 256x12x12
             Mbconv(256, 256, hidden=1536, reduced=64, kernel=3, drop_path=0.16),  # 256x12x12

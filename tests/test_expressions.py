@@ -165,7 +165,7 @@ def test_a_problem_points_at_the_part_it_is_about(text: str, stretch: str) -> No
 
 @pytest.mark.parametrize(
     ("call", "code"),
-    [("sqrt(4)", "E021"), ("min(1)", "E033"), ("round(1, 2)", "E033"), ("floor(a=1)", "E033")],
+    [("sqrt(4)", "E021"), ("min(1)", "E033"), ("floor(1, 2)", "E033"), ("floor(a=1)", "E033")],
 )
 def test_misused_function(call: str, code: str) -> None:
     node = parse(call)
@@ -294,3 +294,17 @@ def test_rounded_channels_are_the_published_widths(
 )
 def test_halves_round_up_and_nothing_falls_below_nine_tenths(value: float, rounded: int) -> None:
     assert ex.round_channels(value) == rounded
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("round(2.5)", 2),
+        ("round(0.0375000001, 4)", 0.0375),
+        ("round(2.675, 0)", 3.0),
+        ("round(7, 1)", 7.0),
+    ],
+)
+def test_round_takes_digits(text: str, value: float) -> None:
+    assert evaluate(text) == value
+    assert type(evaluate(text)) is type(value)

@@ -46,7 +46,7 @@ def is_whole(node: Node, kinds: Mapping[str, Type], chosen: bool = False) -> boo
             return all(is_whole(side, kinds, chosen) for side in (node.left, node.right))
         case ex.Items():
             return all(is_whole(item, kinds, chosen) for item in node.items)
-        case ex.Binary(operator="/"):
+        case ex.Binary(operator="/") | ex.Call(function="round", arguments=(_, _)):
             return False
         case ex.Call(function="min" | "max") | ex.Binary() | ex.Unary():
             return all(is_whole(child, kinds) for child in ex.children(node))

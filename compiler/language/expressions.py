@@ -218,6 +218,11 @@ def round_channels(value: float, divisor: float = 8) -> int:
     return rounded + step if rounded < 0.9 * value else rounded
 
 
+def rounded(value: float, digits: float | None = None) -> float:
+    """The nearest whole number, or the nearest one of so many digits; halves go to the even one."""
+    return round(value) if digits is None else round(float(value), int(digits))
+
+
 ARITHMETIC: dict[str, Callable[..., float]] = {
     "+": operator.add,
     "-": operator.sub,
@@ -240,11 +245,11 @@ FUNCTIONS: dict[str, Callable[..., float]] = {
     "round_channels": round_channels,
     "min": min,
     "max": max,
-    "round": round,
+    "round": rounded,
     "floor": math.floor,
     "ceil": math.ceil,
 }
-ARITY = {"round_channels": (1, 2), "min": (2, 8), "max": (2, 8)}
+ARITY = {"round_channels": (1, 2), "round": (1, 2), "min": (2, 8), "max": (2, 8)}
 """Fewest and most arguments; (1, 1) where nothing is said."""
 
 WORDS: dict[str, bool | None] = {"none": None, "true": True, "false": False}
