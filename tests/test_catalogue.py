@@ -119,6 +119,8 @@ EXAMPLES: list[tuple[str, list[Tensor], dict[str, Any], tuple[int, ...], list[in
     ("local_response_norm", [MAP], {"size": 5}, (6, 10, 12), [], 0, 720 * 5),
     ("prelu", [MAP], {}, (6, 10, 12), [6], 0, 720),
     ("prelu", [VECTOR], {"shared": True, "init": 0}, (20,), [1], 0, 20),
+    ("layer_scale", [MAP], {}, (6, 10, 12), [6], 0, 720),
+    ("layer_scale", [VECTOR], {"bias": True}, (20,), [20, 20], 0, 20),
     ("activation", [MAP], {"act": "relu"}, (6, 10, 12), [], 0, 720),
     ("max_pool2d", [MAP], {"kernel": 3, "stride": 2}, (6, 5, 6), [], 0, 180 * 9),
     ("avg_pool2d", [MAP], {"kernel": 2, "padding": "valid"}, (6, 9, 11), [], 0, 594 * 4),

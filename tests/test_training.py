@@ -264,3 +264,67 @@ def test_drop_path_by_its_mask(backend: str, tmp_path: Path) -> None:
     training = interpreter.Training({"first": kept})
     assert 0 < kept.sum() < 50
     assert deviation(found, interpreter.run(net.network, {}, batch, training=training)) < 1e-6
+# --------------------------------------------------------------------------------- layer scale
+
+SCALED = """\
+archc: 1
+name: Scaled
+input: {channels: 3, height: 6, width: 5}
+blocks:
+  unit:
+    params: {init: {type: float, default: 1e-6}, bias: {type: bool, default: false}}
+    steps:
+      - conv: conv2d(x, x.channels, kernel=3)
+      - scaled: layer_scale(conv, init, bias=bias)
+      - sum: x + scaled
+network:
+  - {block: unit, name: small}
+  - {block: unit, name: larger, init: 0.5, bias: true}
+  - {block: global_avg_pool2d, name: pool}
+  - {block: layer_scale, name: vector, init: 2}
+"""
+STARTS = {
+    "small.scaled.weight": 1e-6,
+    "larger.scaled.weight": 0.5,
+    "larger.scaled.bias": 0.0,
+    "vector.weight": 2.0,
+}
+
+
+@pytest.mark.parametrize("backend", backends.names())
+def test_layer_scales_start_as_the_spec_says(backend: str, tmp_path: Path) -> None:
+    net = network(SCALED, tmp_path)
+    fresh = net.live(backend).arrays(net.build(backend, *SIZE))
+    for name, value in STARTS.items():
+        assert np.array_equal(fresh[name], np.full(3, value, np.float32)), name
+
+
+def gradients(backend: str, net: Net, weights: Any, batch: Array) -> dict[str, Array]:
+    """Of the sum of what a model gives, by each of its arrays."""
+    model = net.build(backend, *SIZE)
+    net.live(backend).load(model, weights)
+    if backend == "torch":
+        model.train()(torch.from_numpy(batch)).sum().backward()
+        return {name: each.grad.numpy() for name, each in model.named_parameters()}
+    tensorflow = pytest.importorskip("tensorflow")
+    with tensorflow.GradientTape() as tape:
+        total = tensorflow.reduce_sum(model(batch.transpose(0, 2, 3, 1), training=True))
+    variables = model.trainable_variables
+    for variable, gradient in zip(variables, tape.gradient(total, variables), strict=True):
+        variable.assign(gradient)
+    return net.live(backend).arrays(model)
+
+
+@pytest.mark.parametrize("backend", backends.names())
+def test_gradients_reach_layer_scales(backend: str, tmp_path: Path) -> None:
+    """The network is linear in each of their numbers, so a step of 1 gives the gradient."""
+    net = network(SCALED, tmp_path)
+    weights = random_weights(net.network)
+    batch = random_batch(net.network, *SIZE, count=COUNT)
+    found = gradients(backend, net, weights, batch)
+    at = interpreter.run(net.network, weights, batch).sum()
+    for name in STARTS:
+        for channel, step in enumerate(np.eye(3)):
+            moved = {**weights, name: weights[name] + step}
+            right = interpreter.run(net.network, moved, batch).sum() - at
+            assert found[name][channel] == pytest.approx(right, rel=1e-4, abs=1e-5), name

@@ -188,6 +188,9 @@ def _of_one() -> Iterator[Case]:
             yield Case("layer_norm", norm, (operand,))
             yield Case("group_norm", {"groups": "3", **norm}, (operand,))
         yield Case("group_norm", {"groups": "1"}, (operand,))
+        yield Case("layer_scale", {}, (operand,))
+        for init, bias in product(("1", "0.5", "-1e-3"), ("true", "false")):
+            yield Case("layer_scale", {"init": init, "bias": bias}, (operand,))
         yield Case("dropout", {"rate": "0.25"}, (operand,))
         yield Case("dropout", {"rate": "0"}, (operand,))
         for shared, init in product(("true", "false"), ("0", "0.25")):

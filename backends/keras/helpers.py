@@ -466,6 +466,25 @@ def square_root(x: keras.KerasTensor, *, name: str) -> keras.KerasTensor:
     return as_layer(keras.ops.sqrt, x, name=name)
 
 
+def layer_scale(
+    x: keras.KerasTensor,
+    init: float,
+    *,
+    bias: bool = False,
+    name: str,
+) -> keras.KerasTensor:
+    """x times a learned number for each channel, plus another if there is a bias."""
+    # Not "...c": Keras then takes height and width for each other.
+    axes = "bhwc" if len(x.shape) == 4 else "bc"
+    return layers.EinsumDense(
+        f"{axes},c->{axes}",
+        x.shape[1:],
+        bias_axes="c" if bias else None,
+        kernel_initializer=keras.initializers.Constant(init),
+        name=name,
+    )(x)
+
+
 def leaky_relu(x: keras.KerasTensor, *, name: str) -> keras.KerasTensor:
     """x where it is positive, 0.01 * x where it is not."""
     return layers.LeakyReLU(negative_slope=0.01, name=name)(x)

@@ -135,6 +135,11 @@ def _prelu(call: OpCall) -> Apply:
     return _helper(call, "parametric_relu", "init", **shared)
 
 
+def _layer_scale(call: OpCall) -> Apply:
+    name, bias = LayerName(call.name, call.within), call.given(False, bias="bias")
+    return call.apply("layer_scale", *call.inputs, call["init"], **bias, name=name)
+
+
 def _pool(class_name: str) -> Spelling:
     def spell(call: OpCall) -> Apply:
         if call.is_("padding", "zeros"):
@@ -291,6 +296,7 @@ OPS: Mapping[str, Spelling] = MappingProxyType(
             call, "response_norm", "size", "alpha", "beta", "k"
         ),
         "prelu": _prelu,
+        "layer_scale": _layer_scale,
         "activation": _activation,
         "max_pool2d": _pool("MaxPooling2D"),
         "avg_pool2d": _pool("AveragePooling2D"),

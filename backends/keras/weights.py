@@ -38,6 +38,7 @@ SLOTS: Mapping[str, Mapping[str, Slot]] = MappingProxyType(
             "pointwise.bias": _BIAS,
         },
         "Dense": {"weight": Slot("kernel", "IO"), "bias": _BIAS},
+        "EinsumDense": {"weight": Slot("kernel", "C"), "bias": _BIAS},
         "BatchNormalization": {
             **_AFFINE,
             "running_mean": Slot("moving_mean", "C"),
@@ -61,6 +62,7 @@ LAYERS: Mapping[str, str] = MappingProxyType(
         "layer_norm": "LayerNormalization",
         "group_norm": "GroupNormalization",
         "prelu": "PReLU",
+        "layer_scale": "EinsumDense",
     }
 )
 """The layer's class by op."""

@@ -341,6 +341,27 @@ def with_affine(
     return norm
 
 
+@torch.fx.wrap
+def per_channel(values: Tensor, x: Tensor) -> Tensor:
+    """One number for each channel, in a shape that meets the channels of `x`."""
+    return values.reshape([-1] + [1] * (x.dim() - 2))
+
+
+class LayerScale(nn.Module):
+    """x times a learned number for each channel, plus another if there is a bias."""
+
+    def __init__(self, channels: int, init: float, *, bias: bool = False) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.full((channels,), float(init)))
+        self.bias = nn.Parameter(torch.zeros(channels)) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x * per_channel(self.weight, x)
+        if self.bias is not None:
+            x = x + per_channel(self.bias, x)
+        return x
+
+
 class Softmax(nn.Softmax):
     """Softmax over the channels."""
 

@@ -165,6 +165,10 @@ def _batch_norm(call: OpCall) -> Expression:
     return made if alike else call.apply("with_affine", made, **parts)
 
 
+def _layer_scale(call: OpCall) -> Expression:
+    return call.apply("LayerScale", call.in_channels, call["init"], **call.given(False, bias="bias"))
+
+
 def _momentum(call: OpCall) -> str:
     """PyTorch's momentum: the share of the new value."""
     momentum = ex.Binary("-", constant(1), call.arguments["decay"], NOWHERE)
@@ -327,6 +331,7 @@ OPS: Mapping[str, Spelling] = MappingProxyType(
             "nn.LocalResponseNorm", call["size"], **{n: call[n] for n in ("alpha", "beta", "k")}
         ),
         "prelu": _prelu,
+        "layer_scale": _layer_scale,
         "activation": _activation,
         "max_pool2d": _pool("nn.MaxPool2d", "MaxPool2dSame", "MaxPool2dPadded"),
         "avg_pool2d": _pool("nn.AvgPool2d", "AvgPool2dSame", "AvgPool2dPadded"),

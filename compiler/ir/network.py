@@ -144,10 +144,15 @@ class WeightRule:
     def weights(self, a: Arguments, y: Tensor, x: Tensor) -> Iterator[Weight]:
         """The array of one call, where there is one."""
         if self.switch is None or a[self.switch]:
-            initializer = self.initializer or str(a["init"])
+            initializer = self.initializer or _initializer(a["init"])
             fans = (0, 0) if self.fans is None else self.fans(a, y, x)
             shape = self.shape(a, y, x)
             yield Weight(self.name, shape, initializer, fans, self.trainable, self.role)
+
+
+def _initializer(init: Value) -> str:
+    """An initializer by its word; a number is what every element starts as."""
+    return str(init) if isinstance(init, str) else f"constant({show(init)})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,11 @@ _DENSE = Op(
 
 
 def _per_channel(
-    name: str, role: str, initializer: str, switch: str | None = None, trainable: bool = True
+    name: str,
+    role: str,
+    initializer: str | None = None,
+    switch: str | None = None,
+    trainable: bool = True,
 ) -> WeightRule:
     return WeightRule(
         name=name,
@@ -204,6 +208,21 @@ _LOCAL_RESPONSE_NORM = Op(
     fresh=True,
 )
 
+_LAYER_SCALE = Op(
+    name="layer_scale",
+    doc="x times a learned number for each channel.",
+    parameters=(
+        parameter("init", "float", "what each number starts as", 1e-6),
+        parameter("bias", "bool", "whether a learned number is added, too", False),
+    ),
+    shape=unchanged,
+    channels="x.channels",
+    weights=(_per_channel("weight", "scale"), bias()),
+    other=elements,
+    sized=("x",),
+    fresh=True,
+)
+
 LAYERS = (
     _DENSE,
     _BATCH_NORM,
@@ -212,4 +231,5 @@ LAYERS = (
     _L2_NORMALIZE,
     _LOCAL_RESPONSE_NORM,
     _PRELU,
+    _LAYER_SCALE,
 )

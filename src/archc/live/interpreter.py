@@ -317,6 +317,11 @@ def _prelu(a: Given, w: Weights, x: Array) -> Array:
     return np.asarray(np.maximum(x, 0.0) + _per_channel(w["weight"], x) * np.minimum(x, 0.0))
 
 
+def _layer_scale(a: Given, w: Weights, x: Array) -> Array:
+    """weight * x + bias, for each channel."""
+    return _biased(_per_channel(w["weight"], x) * x, w)
+
+
 def _max_pool2d(a: Given, w: Weights, x: Array) -> Array:
     outside = 0.0 if a["padding"] == "zeros" else -math.inf
     return np.asarray(np.max([seen for _, _, seen in _taps(a, x, outside, -math.inf)], axis=0))
@@ -510,6 +515,7 @@ OPS: Mapping[str, Op] = MappingProxyType(
         "l2_normalize": _l2_normalize,
         "local_response_norm": _local_response_norm,
         "prelu": _prelu,
+        "layer_scale": _layer_scale,
         "activation": _activation,
         "max_pool2d": _max_pool2d,
         "avg_pool2d": _avg_pool2d,

@@ -46,9 +46,13 @@ def random_weights(network: Network, seed: int = 0) -> dict[str, Array]:
     return {name: _random(weight, random) for name, _, weight in analysis.weights(network)}
 
 
+_AROUND_ONE = {"scale": (0.7, 1.2), "variance": (0.5, 1.5)}
+"""Bounds of what multiplies or divides each channel, by role."""
+
+
 def _random(weight: Weight, random: np.random.Generator) -> Array:
-    if weight.initializer == "ones":
-        low, high = (0.5, 1.5) if weight.name == "running_var" else (0.7, 1.2)
+    if weight.role in _AROUND_ONE:
+        low, high = _AROUND_ONE[weight.role]
         values = random.uniform(low, high, weight.shape)
     else:
         scale = (weight.size // weight.shape[0]) ** -0.5 if weight.fans[0] else 0.1
