@@ -192,9 +192,7 @@ def prelu(x: Array, a: Mapping[str, Any], weight: Array) -> Array:
     return F.prelu(torch.from_numpy(x), torch.from_numpy(weight)).numpy()
 
 
-def layer_scale(
-    x: Array, a: Mapping[str, Any], scale: Array, bias: Array | float = 0.0
-) -> Array:
+def layer_scale(x: Array, a: Mapping[str, Any], scale: Array, bias: Array | float = 0.0) -> Array:
     return np.moveaxis(np.moveaxis(x, 1, -1) * scale + bias, -1, 1)
 
 

@@ -63,6 +63,8 @@ def _conventions(network: Network, language: Language) -> Iterator[str]:
     sole = {name: show(every[0]) for name, every in values.items() if len(every) == 1}
     if sole.get("padding") in _PADDINGS:
         yield _PADDINGS[sole["padding"]]
+    if network.output_stride is not None:
+        yield f"Strides beyond a total of {network.output_stride.stride} are dilations instead."
     if "epsilon" in sole and "decay" in sole:
         yield _batch_norms(sole["epsilon"], float(sole["decay"]), language)
     if "init" in sole:

@@ -175,6 +175,13 @@ class OpCall:
             return value[0], value[1]
         return (value, value) if isinstance(value, int) else None
 
+    def number(self, name: str) -> Node | None:
+        """A size as one number; none where it may be of two."""
+        known = self.pair(name)
+        if known is not None:
+            return constant(known[0]) if known[0] == known[1] else None
+        return self.arguments[name] if self.is_number(name) else None
+
     def is_number(self, name: str) -> bool:
         """Whether an argument is certainly one number, not a pair."""
         return all(

@@ -34,6 +34,7 @@ from archc.backends.python.model import (
 from archc.backends.python.names import ModuleNames
 from archc.backends.python.spelling import OpCall, Speller, constant, is_literal
 from archc.backends.python.text import Apply, Expression, Names, apply
+from archc.compiler.ir.applied import applied
 from archc.compiler.ir.interface import Argument, interface
 from archc.compiler.ir.network import Block, Invoke, Network, Op, Row, Step
 from archc.compiler.ir.pruning import pruned
@@ -45,7 +46,7 @@ def render(network: Network, language: Language, spec: str) -> Module:
 
     `spec` is the name of the spec's file, for the header.
     """
-    network = pruned(network)
+    network = pruned(applied(network))
     names = ModuleNames(network, language)
     blocks: Mapping[str, Definition] = {
         each.name: language.block(names, each).definition() for each in names.blocks

@@ -15,8 +15,10 @@ from archc.backends.python.spelling import (
     constant,
     is_literal,
     literal,
+    same,
 )
 from archc.backends.python.text import Apply, Expression
+from archc.compiler.ir.interface import simplify
 from archc.compiler.ir.network import Block
 from archc.compiler.ir.padding import crops
 from archc.compiler.language import expressions as ex
@@ -82,8 +84,12 @@ def _even_pads(call: OpCall) -> str | None:
     sizes, spacings = (call.pair(name) for name in ("kernel", "dilation"))
     if sizes is not None and spacings is not None:
         return literal((sizes[0] // 2 * spacings[0], sizes[1] // 2 * spacings[1]))
-    half = ex.Binary("//", call.arguments["kernel"], constant(2), NOWHERE)
-    return call.spell(half) if spacings == (1, 1) and call.is_number("kernel") else None
+    kernel, dilation = call.number("kernel"), call.number("dilation")
+    if kernel is None or dilation is None:
+        return None
+    half = simplify(ex.Binary("//", kernel, constant(2), NOWHERE))
+    spread = half if same(dilation, constant(1)) else ex.Binary("*", dilation, half, NOWHERE)
+    return call.spell(simplify(spread))
 
 
 def _convolution(call: OpCall, positional: list[str], **named: Expression) -> Apply:
@@ -166,7 +172,9 @@ def _batch_norm(call: OpCall) -> Expression:
 
 
 def _layer_scale(call: OpCall) -> Expression:
-    return call.apply("LayerScale", call.in_channels, call["init"], **call.given(False, bias="bias"))
+    return call.apply(
+        "LayerScale", call.in_channels, call["init"], **call.given(False, bias="bias")
+    )
 
 
 def _momentum(call: OpCall) -> str:

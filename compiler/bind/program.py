@@ -27,6 +27,11 @@ SIDES = {
     name: Parameter(name, Type("int"), min=1, max=2**16) for name in ("channels", "height", "width")
 }
 """What the input's shape is made of."""
+DILATING = {
+    "output_stride": Parameter("output_stride", Type("int", optional=True), min=1, max=2**16),
+    "dilate_strided": Parameter("dilate_strided", Type("bool")),
+}
+"""What says which strides become dilations."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +44,8 @@ class Program:
     requirements: tuple[Node, ...]
     input: Mapping[str, Node]
     """The keys of the input that are values."""
+    dilating: Mapping[str, Node]
+    """The keys that say which strides become dilations."""
     defaults: Mapping[str, Mapping[str, Node]]
     blocks: Mapping[str, Block]
     rows: tuple[RowTemplate, ...]
@@ -80,12 +87,14 @@ def _program(files: Files, spec: Spec, values: ValueBinder) -> Program:
     requirements = tuple(values.value(node, Scope(scope)) for node in spec.require)
     lets = tuple(_lets(spec, values, scope))
     given = _input(spec, values, Scope(scope))
+    dilating = _dilating(spec, values, Scope(scope))
     defaults = _defaults(spec, values, blocks, Scope(scope))
     binder = RowBinder(values, blocks, Scope(scope, ("x",)), spec.place.source)
     rows = tuple(binder.rows(spec.network or ()))
     return Program(
-        spec, parameters, lets, requirements, given, defaults, blocks.bound, rows, files.blocks
-    )
+        spec, parameters, lets, requirements, given, dilating, defaults, blocks.bound, rows,
+        files.blocks,
+    )  # fmt: skip
 
 
 def _lets(spec: Spec, values: ValueBinder, scope: dict[str, Type]) -> Iterator[tuple[str, Node]]:
@@ -104,6 +113,15 @@ def _input(spec: Spec, values: ValueBinder, scope: Scope) -> dict[str, Node]:
         return {}
     given = {name: values.argument(side, getattr(own, name), scope) for name, side in SIDES.items()}
     return given if own.range is None else {**given, "range": values.value(own.range, scope)}
+
+
+def _dilating(spec: Spec, values: ValueBinder, scope: Scope) -> dict[str, Node]:
+    given = {name: getattr(spec, name) for name in DILATING}
+    return {
+        name: values.argument(DILATING[name], node, scope)
+        for name, node in given.items()
+        if node is not None
+    }
 
 
 def _defaults(

@@ -18,6 +18,7 @@ from archc.compiler.spec.reader import Sequence
 from archc.compiler.spec.rows import CallSpec, TableSpec, is_value
 
 REPEAT = Parameter("repeat", Type("int"), min=0, max=1000)
+DILATE = Parameter("dilate", Type("bool"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +36,7 @@ class RowTemplate:
     """What feeds it: rows by name, or by how far above they are; None for those just above."""
     repeat: Node | None
     when: Node | None
+    dilate: Node | None
     place: Place
     table: TableSpec | None
     """Where it stands, and whose `set` its arguments may come from."""
@@ -194,6 +196,7 @@ class RowBinder:
         target = self.blocks.target(row.block, place)
         when = None if row.when is None else values.value(row.when, self.scope)
         repeat = None if row.repeat is None else values.argument(REPEAT, row.repeat, self.scope)
+        dilate = None if row.dilate is None else values.argument(DILATE, row.dilate, self.scope)
         sources = None if row.source is None else tuple(map(self.source, _items(row.source)))
         name = str(table.name) if table and numbered else str(row.name or row.block)
         if not numbered:
@@ -207,7 +210,7 @@ class RowBinder:
             if group is not None:
                 self.check_counted(target, place, repeat)
             yield RowTemplate(
-                row, name, group, target, arguments, sources, repeat, when, place, table
+                row, name, group, target, arguments, sources, repeat, when, dilate, place, table
             )
 
     def arguments(

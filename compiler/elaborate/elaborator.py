@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
+from archc.compiler.elaborate.dilating import dilated
 from archc.compiler.ir import activations
 from archc.compiler.ir.interface import TWO_ROWS, interface
 from archc.compiler.ir.network import (
@@ -16,9 +17,11 @@ from archc.compiler.ir.network import (
     Cost,
     Invoke,
     Op,
+    OutputStride,
     Step,
     Tensor,
     Use,
+    bodies_of,
 )
 from archc.compiler.ir.ops.elementwise import ACTIVATION
 from archc.compiler.language import expressions as ex
@@ -52,21 +55,24 @@ MAX_BODIES = 2**13
 """Calls, and calls in them, that are remembered before all are forgotten."""
 
 
-def elaborator_for(defaults: Defaults) -> Elaborator:
-    """The one that all networks of these `defaults` share."""
-    return _elaborator(tuple((name, tuple(own.items())) for name, own in defaults.items()))
+def elaborator_for(defaults: Defaults, limit: OutputStride | None) -> Elaborator:
+    """The one that all networks of these `defaults` and this output stride share."""
+    return _elaborator(tuple((name, tuple(own.items())) for name, own in defaults.items()), limit)
 
 
 @lru_cache(maxsize=8)
-def _elaborator(defaults: tuple[tuple[str, tuple[tuple[str, Value], ...]], ...]) -> Elaborator:
-    return Elaborator({name: dict(values) for name, values in defaults})
+def _elaborator(
+    defaults: tuple[tuple[str, tuple[tuple[str, Value], ...]], ...], limit: OutputStride | None
+) -> Elaborator:
+    return Elaborator({name: dict(values) for name, values in defaults}, limit)
 
 
 class Elaborator:
     """Works out calls. Equal calls are worked out once, for all networks of equal defaults."""
 
-    def __init__(self, defaults: Defaults) -> None:
+    def __init__(self, defaults: Defaults, limit: OutputStride | None) -> None:
         self.defaults = defaults
+        self.limit = limit
         self.bodies: dict[tuple[object, ...], Body] = {}
         self.count = 0
         """Of the bodies, and of the calls in them."""
@@ -105,9 +111,17 @@ class Elaborator:
     def activation(self, block: Block, x: Tensor) -> Body:
         """The body of an activation that a block serves as. Raises `Invalid` (E049)."""
         if x.is_map:
-            return activations.check_shape(block, self.call(block, {}, (x,)))
+            return self.undilated(block, activations.check_shape(block, self.call(block, {}, (x,))))
         body = self.call(ACTIVATION, {"act": activations.stand_in(block, x)}, (x,))
         return replace(body, instead=block)
+
+    def undilated(self, block: Block, body: Body) -> Body:
+        """`body`, if it is as the block is written: what serves as an activation takes nothing."""
+        if self.limit and any(inner.written is not None for inner in bodies_of([body])):
+            message = f"`{block.name}` has windows that the output stride would dilate"
+            hint = "apply it as a block, or take another activation here"
+            raise Invalid("E052", f"{message}, which an activation cannot be told", hint, "act")
+        return body
 
     def settled(self, block: Block, body: Body) -> Body:
         """`body` with stand-ins for the arguments whose activations are all of vectors."""
@@ -128,13 +142,18 @@ class Elaborator:
         return body
 
     def op(self, op: Op, arguments: Mapping[str, Value], inputs: tuple[Tensor, ...]) -> Body:
-        output = op.shape(arguments, *inputs)
+        applied, dilation = dilated(self.limit, op, arguments, inputs)
+        output = op.shape(applied, *inputs)
         if output.size > MAX_ELEMENTS:
             raise Invalid("E044", f"`{op.name}` gives {output}, more than any network needs")
         if max(output.strides) > MAX_STRIDE:
             message = f"`{op.name}` comes to a total stride of more than {MAX_STRIDE:,}"
             raise Invalid("E044", message, "no input has so many pixels")
-        return Body(op, arguments, inputs, output, op.cost(arguments, output, *inputs))
+        if output.dilation != dilation:
+            output = replace(output, dilation=dilation)
+        written = None if applied == arguments else arguments
+        cost = op.cost(applied, output, *inputs)
+        return Body(op, applied, inputs, output, cost, written=written)
 
     def block(
         self, block: Block, arguments: Mapping[str, Value], inputs: tuple[Tensor, ...]

@@ -93,3 +93,17 @@ def _in_block(
         if what is not None:
             return what
     return None
+
+
+def shapes_a_window(body: Body, names: frozenset[str]) -> bool:
+    """Whether the arguments `names` of a call decide the kernel, the stride or the dilation of a
+    window in it."""
+    block = body.target
+    if not isinstance(block, Block):
+        return block.window and not names.isdisjoint(("kernel", "stride", "dilation"))
+    calls = {call.name: call.body for call in body.calls}
+    for _, invoke in block.invokes():
+        own = frozenset(a for a, node in invoke.arguments if ex.names(node).keys() & names)
+        if own and invoke.name in calls and shapes_a_window(calls[invoke.name], own):
+            return True
+    return False

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-from archc.compiler.bind.program import SIDES, Program
+from archc.compiler.bind.program import DILATING, SIDES, Program
 from archc.compiler.bind.settings import Settings
+from archc.compiler.elaborate.dilating import unreached
 from archc.compiler.elaborate.elaborator import elaborator_for
 from archc.compiler.elaborate.origins import Origins
 from archc.compiler.elaborate.rows import Output, Rows, check_known, unused, varying
-from archc.compiler.ir.network import Network, Parameter, Tensor
+from archc.compiler.ir.network import Network, OutputStride, Parameter, Row, Tensor, bodies_of
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.expressions import Definition, Node, Value
 from archc.compiler.language.problems import Blame, Enough, Invalid, Problem
@@ -29,6 +31,7 @@ def elaborate(program: Program, settings: Settings) -> tuple[Network | None, lis
             values.lets,
             values.input,
             values.defaults,
+            values.output_stride,
         ):
             if not values.problems:
                 work_out()
@@ -40,8 +43,9 @@ def elaborate(program: Program, settings: Settings) -> tuple[Network | None, lis
 
 def _rows(values: _Values) -> Rows:
     spec, sides = values.program.spec, values.sides
-    outputs = [Output(Tensor(sides["channels"], sides["height"], sides["width"]))]
-    elaborator, templates = elaborator_for(values.given), values.program.rows
+    source = Tensor(sides["channels"], sides["height"], sides["width"])
+    outputs = [Output(source if values.limit is None else replace(source, dilation=(1, 1)))]
+    elaborator, templates = elaborator_for(values.given, values.limit), values.program.rows
     rows = Rows(elaborator, values.known, values.kept, outputs, values.origins, templates)
     for template in templates:
         rows.add(template)
@@ -52,6 +56,7 @@ def _rows(values: _Values) -> Rows:
     if not values.problems:
         values.origins.tell(unused(rows.rows))
         values.origins.tell(varying(rows.rows))
+        values.check_reached(rows.rows)
     return rows
 
 
@@ -70,6 +75,7 @@ def _network(values: _Values, rows: Rows) -> Network | None:
     return Network(
         str(spec.name), doc, values.settings, changed, kept, source, tuple(rows.rows), output,
         values.given, values.range, str(spec.input.doc or "") if spec.input else "",
+        values.limit,
     )  # fmt: skip
 
 
@@ -90,6 +96,7 @@ class _Values:
         self.sides: dict[str, int] = {}
         """The input's channels, height and width."""
         self.range: Value = None
+        self.limit: OutputStride | None = None
         self.problems = self.origins.problems
 
     def parameters(self) -> None:
@@ -162,6 +169,25 @@ class _Values:
                     check_known(node, self.kept, "a default")
                     with self.origins.tracing(node):
                         found[name] = target.parameter[name].take(node.evaluate(self.known))
+
+    def output_stride(self) -> None:
+        found: dict[str, Value] = {}
+        for name, node in self.program.dilating.items():
+            with self.origins.blaming(node.place):
+                check_known(node, self.kept, f"`{name}`")
+                with self.origins.tracing(node):
+                    found[name] = DILATING[name].take(node.evaluate(self.known))
+        stride = found.get("output_stride")
+        if isinstance(stride, int):
+            self.limit = OutputStride(stride, bool(found.get("dilate_strided")))
+
+    def check_reached(self, rows: Sequence[Row]) -> None:
+        """Reports an output stride that changes nothing, as no row comes to it."""
+        if self.limit is not None:
+            invalid = unreached(self.limit, bodies_of(row.call.body for row in rows))
+            if invalid is not None:
+                with self.origins.tracing(self.program.dilating["output_stride"]):
+                    raise invalid
 
     def differs(self, parameter: Parameter) -> bool:
         """Whether the parameter has another value than it has where nothing is set."""

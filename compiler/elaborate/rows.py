@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 
-from archc.compiler.bind.rows import REPEAT, RowTemplate
+from archc.compiler.bind.rows import DILATE, REPEAT, RowTemplate
 from archc.compiler.elaborate.elaborator import Elaborator, check_ops, reaching
-from archc.compiler.elaborate.kept import decided, sizes_tested
+from archc.compiler.elaborate.kept import decided, shapes_a_window, sizes_tested
 from archc.compiler.elaborate.origins import Origins
 from archc.compiler.ir.interface import called_channels, pinned, placed, resolved, spellable
 from archc.compiler.ir.network import Block, Body, Call, Op, Row, Tensor, Turn
@@ -129,6 +129,16 @@ class Rows:
             return int(REPEAT.take(value))  # type: ignore[arg-type]
         raise Unknown
 
+    def dilates(self, template: RowTemplate) -> bool:
+        """Whether the network's output stride is for the row, too."""
+        node = template.dilate
+        if node is None:
+            return True
+        value = self.fixed(node, "`dilate`")
+        with self.origins.tracing(node, *_row_of(template, node)):
+            return bool(DILATE.take(value))
+        raise Unknown
+
     def fixed(self, node: Node, what: str) -> Value:
         """The value of an expression that a row needs before it is there. Raises `SpecError`."""
         check_known(node, self.kept, what)
@@ -216,6 +226,9 @@ class Rows:
             raise Invalid("E024", f"{message}, and that alone", "join tensors in a row above it")
         inputs = tuple(self.outputs[feed] for feed in feeds)
         tensors = tuple(x.tensor for x in inputs if x.tensor is not None)
+        dilate = self.dilates(template)
+        if not dilate:
+            tensors = tuple(replace(x, dilation=None) for x in tensors)
         template, turns = self.counted(template, turn)
         values = self.arguments(template, inputs[0].tensor)
         if values is None or len(tensors) < len(inputs):
@@ -226,7 +239,7 @@ class Rows:
         except Invalid as invalid:
             self.blame(template, invalid, feeds)
             return FAILED
-        row = self.row(template, body, feeds, inputs, turn, turns)
+        row = replace(self.row(template, body, feeds, inputs, turn, turns), dilate=dilate)
         self.rows.append(row)
         channels = self.output_channels(template, body, row.spelled, row.channels)
         return Output(body.output, channels, f"`{row.call.name}`")
@@ -248,7 +261,7 @@ class Rows:
         doc = "" if turn.index else str(template.row.doc or "")
         group, place, known = template.group, template.place, tuple(x.channels for x in inputs)
         when = None if self.end is None else ex.substitute(self.end, self.folded(place))
-        return Row(call, spelled, known, group, place, when, tap, doc, turns)
+        return Row(call, spelled, known, group, place, when, tap, doc, turns=turns)
 
     def blame(self, template: RowTemplate, invalid: Invalid, feeds: tuple[int, ...]) -> None:
         """Reports a problem at the user's cell that caused it, or else at the row."""
@@ -343,6 +356,8 @@ class Rows:
     ) -> None:
         """Raises `SpecError` (E024) where a kept parameter decides what must hold of the model."""
         for name, node in spelled.items():
+            if self.elaborator.limit is not None and shapes_a_window(body, frozenset({name})):
+                check_known(node, self.kept, "what `output_stride` may dilate")
             if what := decided(body, frozenset({name}), NONE):
                 check_known(node, self.kept, what)
         for label, x in zip(template.target.inputs, inputs, strict=False):

@@ -6,19 +6,21 @@ from dataclasses import dataclass, replace
 
 from archc.compiler.elaborate.elaborator import elaborator_for
 from archc.compiler.ir.analysis import weights
-from archc.compiler.ir.network import Network, Row, Tensor
+from archc.compiler.ir.network import Network, Row
 from archc.compiler.language.problems import Invalid
 
 
 def at_size(network: Network, height: int, width: int) -> Network:
     """`network` for inputs of that many pixels. Raises `Invalid` where a row does not take them,
     or where its weights would have other shapes."""
-    elaborator = elaborator_for(network.defaults)
-    source = Tensor(network.input.channels, height, width)
+    elaborator = elaborator_for(network.defaults, network.output_stride)
+    source = replace(network.input, height=height, width=width)
     outputs, rows = [source], list[Row]()
     for row in network.rows:
         old, inputs = row.call.body, tuple(outputs[feed + 1] for feed in row.call.feeds)
-        arguments = {p.name: old.arguments[p.name] for p in old.target.parameters}
+        inputs = inputs if row.dilate else tuple(replace(x, dilation=None) for x in inputs)
+        written = old.written or old.arguments
+        arguments = {p.name: written[p.name] for p in old.target.parameters}
         try:
             body = elaborator.call(old.target, arguments, inputs)
         except Invalid as invalid:

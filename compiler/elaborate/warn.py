@@ -263,7 +263,8 @@ def _unread(program: Program, network: Network) -> Iterator[Problem]:
     spec = program.spec
     rows = [node for template in program.rows for node in _said_by(template)]
     given = [node for own in program.defaults.values() for node in own.values()]
-    nodes = [*program.requirements, *program.input.values(), *rows, *given]
+    nodes = [*program.requirements, *program.input.values(), *program.dilating.values(), *rows]
+    nodes += given
     declared = [(p.name, p.place, p.default) for p in program.parameters]
     declared += [(name, _key(spec.let, name), node) for name, node in program.lets]
     yield from _unmentioned(declared, nodes, _own_source(program), "")
@@ -292,7 +293,8 @@ def _said_by(template: RowTemplate) -> Iterator[Node]:
     """Every expression of a row."""
     yield from template.arguments.values()
     yield from template.sources or ()
-    yield from (node for node in (template.when, template.repeat) if node is not None)
+    keys = (template.when, template.repeat, template.dilate)
+    yield from (node for node in keys if node is not None)
 
 
 def _unmentioned(

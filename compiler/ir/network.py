@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
@@ -23,6 +23,9 @@ class Tensor:
     width: int | None = None
     strides: tuple[int, int] = (1, 1)
     """Total downsampling of rows and columns since the network's input."""
+    dilation: tuple[int, int] | None = None
+    """By how much windows on it are dilated, for strides that an output stride took away; None
+    where none does."""
 
     @property
     def stride(self) -> int | tuple[int, int]:
@@ -50,6 +53,15 @@ class Tensor:
 
     def __str__(self) -> str:
         return "x".join(map(str, self.shape))
+
+
+@dataclass(frozen=True, slots=True)
+class OutputStride:
+    """Strides beyond a total one become dilations of what follows."""
+
+    stride: int
+    itself: bool = False
+    """Whether an op that loses its stride is dilated by it, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +216,8 @@ class Op:
     """macs(arguments, output, *inputs) -> multiply-accumulates at batch 1."""
     other: Callable[..., int] = _none
     """other(arguments, output, *inputs) -> elementwise and pooling operations at batch 1."""
+    window: bool = False
+    """Whether a window of its `kernel` slides over its input by its `stride`."""
     sized: tuple[str, ...] = ()
     """Inputs whose channels its code has to be told."""
     fresh: bool = False
@@ -344,6 +358,8 @@ class Body:
     """How many ops this is once blocks are taken apart."""
     unused: frozenset[int] = frozenset()
     """Inputs that the output does not depend on, by number."""
+    written: Arguments | None = None
+    """The arguments of an op before an output stride changed its stride or its dilation."""
     instead: Block | None = None
     """The block whose stand-in for vectors this has as its activation."""
 
@@ -364,6 +380,11 @@ class Call:
     def needs(self) -> Iterator[int]:
         """The feeds that its value depends on."""
         return (feed for i, feed in enumerate(self.feeds) if i not in self.body.unused)
+
+
+def bodies_of(called: Iterable[Body]) -> tuple[Body, ...]:
+    """Bodies and those of all calls in them, each once."""
+    return tuple(closure(called, lambda body: [call.body for call in body.calls]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -393,6 +414,8 @@ class Row:
     """What its feature map is called among those that the model can return."""
     doc: str = ""
     """What the spec says of it, on one line; of a repeated row, the first repeat has it."""
+    dilate: bool = True
+    """Whether the network's output stride is for it, too."""
     turns: Mapping[str, Turn] = field(default_factory=dict, repr=False)
     """What `repeat` and `table` mean in its cells, where these ask for it."""
 
@@ -418,12 +441,12 @@ class Network:
     """The smallest and the largest value that the input holds, where the spec says so."""
     input_doc: str = ""
     """What else the spec says of the input, on one line."""
+    output_stride: OutputStride | None = None
 
     @cached_property
     def bodies(self) -> tuple[Body, ...]:
         """Every body once: calls with equal arguments and inputs share theirs."""
-        called = (row.call.body for row in self.rows)
-        return tuple(closure(called, lambda body: [call.body for call in body.calls]))
+        return bodies_of(row.call.body for row in self.rows)
 
     @cached_property
     def taps(self) -> Mapping[str, Row]:

@@ -54,6 +54,7 @@ CODES = {
     "E050": "unknown parameter in a setting",
     "E051": "a setting that cannot be read",
     # Variants
+    "E052": "strides that cannot become dilations as `output_stride` asks",
     "E060": "a change that matches nothing",
     "E061": "a change that does not fit the rows of the spec that is extended",
     "E062": "a block that cannot be called as the block that it replaces",

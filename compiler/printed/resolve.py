@@ -67,6 +67,9 @@ def _keys(network: Network, blocks: set[str]) -> Iterator[str]:
     given |= {"range": writer.value(network.range)} if network.range else {}
     given |= {"doc": writer.text(network.input_doc)} if network.input_doc else {}
     yield f"input: {writer.mapping(given)}"
+    if network.output_stride is not None:
+        yield f"output_stride: {network.output_stride.stride}"
+        yield from ["dilate_strided: true"] if network.output_stride.itself else []
     known = {name: own for name, own in network.defaults.items() if name in {*CATALOGUE, *blocks}}
     if any(known.values()):
         yield "defaults:"
@@ -111,16 +114,18 @@ def _row(row: Row, index: int, network: Network) -> Cells:
     cells = {"block": writer.text(target.name)}
     if row.group is None and row.call.name != target.name:
         cells["name"] = writer.text(row.call.name)
-    given = usual(target, network.defaults)
+    given, own = usual(target, network.defaults), body.written or body.arguments
     for name in target.parameter:
         if name in row.spelled:
             cells[name] = writer.expression(text(row.spelled[name]))
-        elif name not in given or given[name] != body.arguments[name]:
-            cells[name] = writer.value(body.arguments[name])
+        elif name not in given or given[name] != own[name]:
+            cells[name] = writer.value(own[name])
     if target.variadic or row.call.feeds != tuple(index - 1 - n for n in range(len(target.inputs))):
         cells["from"] = writer.value(tuple(feed - index for feed in row.call.feeds))
     if row.when is not None:
         cells["when"] = writer.expression(text(row.when))
+    if not row.dilate:
+        cells["dilate"] = "false"
     if row.tap is not None:
         cells["tap"] = writer.text(row.tap)
     if row.doc:

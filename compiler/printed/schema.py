@@ -53,6 +53,8 @@ DOCS: Mapping[str, Mapping[str, str]] = {
         "let": "Values that are worked out once, from the parameters and each `let` above.",
         "require": "Conditions that the parameters have to meet.",
         "input": "The input that shapes and costs are counted for.",
+        "output_stride": "The total stride beyond which strides become dilations.",
+        "dilate_strided": "Whether an op that loses its stride so is itself dilated by it, too.",
         "defaults": "Arguments of blocks and ops wherever a call gives none.",
         "network": "Rows and tables from input to output; each row feeds the next.",
         "blocks": "Block definitions, by name.",

@@ -159,6 +159,8 @@ class Spec(SpecNode):
     let: dict[kinds.Name, kinds.Value] = Field({})
     require: tuple[kinds.Value, ...] = ()
     input: InputSpec | None = None
+    output_stride: kinds.Expression = None
+    dilate_strided: kinds.Expression = None
     defaults: dict[kinds.Name, dict[kinds.Name, kinds.Value]] = Field({})
     network: Annotated[tuple[Entry, ...], Field(min_length=1)] | None = None
     blocks: dict[kinds.Name, BlockSpec] = Field({})

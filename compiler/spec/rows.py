@@ -66,6 +66,10 @@ class CallSpec(SpecNode):
     tap: kinds.Word = Field(
         None, description="A name for the row's feature map, which the model can then return."
     )
+    dilate: kinds.Expression = Field(
+        None,
+        description="Where this is false, `output_stride` ends: not for the row, nor what follows.",
+    )
     doc: Doc = Field(None, description="What is to be said of the row, on one line.")
     arguments: dict[kinds.Name, kinds.Expression] = Field({})
     _listed: bool = PrivateAttr(False)

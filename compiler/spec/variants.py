@@ -20,6 +20,8 @@ _ALONE = {
     ),
 }
 """Keys of a variant, and what to say of them elsewhere."""
+_OWN = ("name", "source", "doc", "input", "output_stride", "dilate_strided")
+"""Keys that replace the base's."""
 
 
 def alone(spec: Spec) -> Iterator[Problem]:
@@ -33,7 +35,7 @@ def extended(base: Spec, spec: Spec) -> tuple[Spec, tuple[Problem, ...]]:
     """`spec` on top of `base`, and what does not fit there."""
     params, problems = _parameters(base, spec)
     defaults = {op: {**base.defaults.get(op, {}), **new} for op, new in spec.defaults.items()}
-    own = {key: getattr(spec, key) for key in ("name", "source", "doc", "input")}
+    own = {key: getattr(spec, key) for key in _OWN}
     if base.source and not spec.source:  # what is said there is not said of this one
         own["source"] = f"a variant of {base.name}: {base.source}"
     if base.input and spec.input:  # of another size, but of the same kind

@@ -87,7 +87,12 @@ class Maker:
                     break
         if not self.rows:
             self.propose_rows([{"block": "conv2d", "filters": 4, "kernel": 1}])
-        for propose in (self.propose_defaults, self.propose_end, self.propose_variant):
+        for propose in (
+            self.propose_defaults,
+            self.propose_output_stride,
+            self.propose_end,
+            self.propose_variant,
+        ):
             if self.chance(0.5):
                 propose()
         return self.folder / NETWORK
@@ -624,6 +629,14 @@ class Maker:
                 given |= {name: values} if values else {}
         if self.accepted(self.written(defaults=given)):
             self.spec["defaults"] = given
+
+    def propose_output_stride(self) -> None:
+        """Strides that become dilations."""
+        limit: dict[str, Any] = {"output_stride": self.pick(1, 1, 2, 2, 4, 8)}
+        if self.chance(0.5):
+            limit["dilate_strided"] = self.pick("true", "false")
+        if self.accepted({**self.written(), **limit}):
+            self.spec |= limit
 
     def propose_end(self) -> None:
         """Rows that a kept parameter may leave out."""

@@ -84,6 +84,7 @@ _CONV2D = Op(
     macs=lambda a, y, x: y.size * _conv2d_fans(a, y, x)[0],
     sized=("x",),
     one_cell=of_kernel,
+    window=True,
     fresh=True,
 )
 
@@ -121,6 +122,7 @@ _DEPTHWISE_CONV2D = Op(
     macs=lambda a, y, x: y.size * prod(pair(a["kernel"])),
     sized=("x",),
     one_cell=of_kernel,
+    window=True,
     fresh=True,
 )
 
@@ -156,6 +158,7 @@ _SEPARABLE_CONV2D = Op(
     macs=_separable_macs,
     sized=("x",),
     one_cell=of_kernel,
+    window=True,
     fresh=True,
 )
 

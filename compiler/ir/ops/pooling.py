@@ -75,6 +75,7 @@ _pool2d = partial(
     channels="x.channels",
     other=lambda a, y, x: y.size * prod(pair(a["kernel"])),
     one_cell=lambda given, fed: of_kernel(given, fed) and not _counts(given),
+    window=True,
 )
 
 

@@ -1,0 +1,252 @@
+"""Blocks that are told the strides and dilations which an output stride makes of what is written.
+
+In: a network, elaborated. Out: the same, whose blocks give their calls what these are applied with.
+That is written out where it is the same in all calls of a block. Else it takes the place of the
+parameter that is handed on, where nothing else that the block decides changes with it; and else it
+is a parameter of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from archc.compiler.ir.network import (
+    Block,
+    Body,
+    Call,
+    Invoke,
+    Network,
+    Parameter,
+)
+from archc.compiler.language import expressions as ex
+from archc.compiler.language.expressions import Node, Value
+from archc.compiler.language.problems import Invalid, Place, Source
+from archc.compiler.language.values import Type
+
+_NOWHERE = Place(Source("generated", ""), 1, 1)
+_TOLD = ("stride", "dilation")
+"""Arguments of ops that an output stride changes."""
+
+Given = Mapping[Body, Value]
+"""What each call of a block gives for something, where it asks for it."""
+
+
+def applied(network: Network) -> Network:
+    """`network` with blocks that are told what an output stride makes of them. It computes the
+    same."""
+    if network.output_stride is None:
+        return network
+    bodies: dict[Block, list[Body]] = {}
+    for body in network.bodies:
+        if isinstance(body.target, Block):
+            bodies.setdefault(body.target, []).append(body)
+    writer = _Writer(bodies)
+    rows = [replace(row, call=writer.call(row.call)) for row in network.rows]
+    return replace(network, rows=tuple(rows))
+
+
+@dataclass(frozen=True, slots=True)
+class _Demand:
+    """An argument of a call in a block that is not applied as it is written."""
+
+    invoke: Invoke
+    name: str
+    kind: str
+    """Whether it is a stride or a dilation."""
+    node: Node
+    """What is written, or else the default."""
+    values: Given
+    """What it is applied with, by the call of the block; without those that leave it out."""
+
+    @property
+    def at(self) -> tuple[str, str]:
+        return self.invoke.name, self.name
+
+
+@dataclass(slots=True)
+class _Told:
+    """A block that is told, and what its calls give it."""
+
+    block: Block
+    given: dict[str, dict[Body, Value]] = field(default_factory=dict)
+    """By parameter, what calls give that is not written."""
+    kinds: dict[str, str] = field(default_factory=dict)
+    """Of these parameters: whether they are strides or dilations."""
+
+
+class _Writer:
+    """The same calls with blocks that are told; each is made once."""
+
+    def __init__(self, bodies: Mapping[Block, Sequence[Body]]) -> None:
+        self.every = bodies
+        self.told: dict[Block, _Told] = {}
+        self.bodies: dict[Body, Body] = {}
+
+    def call(self, call: Call) -> Call:
+        return replace(call, body=self.body(call.body))
+
+    def body(self, body: Body) -> Body:
+        if not isinstance(body.target, Block):
+            return body
+        if body not in self.bodies:
+            told = self.of(body.target)
+            more = {name: values[body] for name, values in told.given.items() if body in values}
+            arguments, calls = {**body.arguments, **more}, tuple(map(self.call, body.calls))
+            self.bodies[body] = replace(body, target=told.block, arguments=arguments, calls=calls)
+        return self.bodies[body]
+
+    def of(self, block: Block) -> _Told:
+        if block not in self.told:
+            self.told[block] = self.tell(block)
+        return self.told[block]
+
+    def tell(self, block: Block) -> _Told:
+        bodies = self.every.get(block, ())
+        demands = [d for _, invoke in block.invokes() for d in self.demands(invoke, bodies)]
+        told = _Told(block)
+        rest = [d for d in demands if d.at not in _handed_on(told, demands)]
+        said = {d.at: node for d, node in _said(told, rest)}
+        steps = tuple(replace(step, call=self.invoke(step.call, said)) for step in block.steps)
+        if said or any(a.call != b.call for a, b in zip(steps, block.steps, strict=True)):
+            told.block = replace(told.block, steps=steps)
+        return told
+
+    def demands(self, invoke: Invoke, bodies: Iterable[Body]) -> Iterator[_Demand]:
+        """The arguments of a call within a block that are not applied as they are written."""
+        made = {b: call.body for b in bodies for call in b.calls if call.name == invoke.name}
+        said, target = dict(invoke.arguments), invoke.target
+        kinds, parameters = dict(zip(_TOLD, _TOLD, strict=True)), target.parameter
+        if isinstance(target, Block):
+            kinds, parameters = self.of(target).kinds, self.of(target).block.parameter
+        for name, kind in kinds.items():
+            values = {b: self.applied(inner, name) for b, inner in made.items()}
+            if any(values[b] != _written(inner, name) for b, inner in made.items()):
+                usual = parameters[name].default or ex.Literal(None, _NOWHERE)
+                yield _Demand(invoke, name, kind, said.get(name, usual), values)
+
+    def applied(self, body: Body, name: str) -> Value:
+        """What a call is applied with for an argument."""
+        told = self.of(body.target).given[name] if isinstance(body.target, Block) else {}
+        return ex.compact(told.get(body, body.arguments.get(name)))
+
+    def invoke(self, invoke: Invoke, said: Mapping[tuple[str, str], Node]) -> Invoke:
+        own = {name: node for (call, name), node in said.items() if call == invoke.name}
+        operands = tuple(
+            self.invoke(operand, said) if isinstance(operand, Invoke) else operand
+            for operand in invoke.operands
+        )
+        arguments = tuple({**dict(invoke.arguments), **own}.items())
+        target = self.of(invoke.target).block if isinstance(invoke.target, Block) else invoke.target
+        return replace(invoke, target=target, operands=operands, arguments=arguments)
+
+
+def _written(body: Body, name: str) -> Value:
+    """What is written of an argument; none of one that is new, and has to be given."""
+    own = body.arguments if body.written is None else body.written
+    return ex.compact(own.get(name))
+
+
+# ------------------------------------------------------------- in the place of what is handed on
+
+
+def _handed_on(told: _Told, demands: Sequence[_Demand]) -> set[tuple[str, str]]:
+    """The demands that parameters of the block meet which are handed on, once calls give these what
+    is applied."""
+    found: set[tuple[str, str]] = set()
+    for name in {d.node.id: None for d in demands if isinstance(d.node, ex.Name)}:
+        parameter = told.block.parameter.get(name)
+        own = [d for d in demands if isinstance(d.node, ex.Name) and d.node.id == name]
+        values = None if parameter is None else _given(parameter, own)
+        if values and all(_unmoved(b, name, value, demands) for b, value in values.items()):
+            told.given[name], told.kinds[name] = values, own[0].kind
+            found.update(d.at for d in own)
+    return found
+
+
+def _given(parameter: Parameter, demands: Iterable[_Demand]) -> dict[Body, Value] | None:
+    """What each call gives the parameter; none where demands differ, or it cannot hold that."""
+    found: dict[Body, Value] = {}
+    for demand in demands:
+        for body, value in demand.values.items():
+            if found.setdefault(body, value) != value:
+                return None
+    try:
+        return {body: parameter.take(value) for body, value in found.items()}
+    except Invalid:
+        return None
+
+
+def _unmoved(body: Body, name: str, value: Value, demands: Iterable[_Demand]) -> bool:
+    """Whether all else in a call of a block stays as it is where a parameter gets a value."""
+    block, scope, met = body.target, _scope(body), {d.at for d in demands}
+    assert isinstance(block, Block)
+    made = {call.name for call in body.calls}
+    others = [node for _, node in block.lets]
+    others += [step.when for step in block.steps if step.when is not None]
+    others += [] if block.channels is None else [block.channels]
+    others += [
+        node
+        for _, invoke in block.invokes()
+        for argument, node in invoke.arguments
+        if invoke.name in made and (invoke.name, argument) not in met
+    ]
+    moved = {**scope, name: value}
+    return all(
+        ex.compact(node.evaluate(scope)) == ex.compact(node.evaluate(moved))
+        for node in others
+        if name in ex.names(node)
+    )
+
+
+def _scope(body: Body) -> dict[str, object]:
+    """Values by name, and tensors by name after a dot."""
+    block, made = body.target, {call.name: call.body.output for call in body.calls}
+    assert isinstance(block, Block)
+    scope: dict[str, object] = dict(body.arguments)
+    scope |= {f".{x}": tensor for x, tensor in zip(block.inputs, body.inputs, strict=True)}
+    for step in block.steps:
+        scope[f".{step.name}"] = made.get(step.call.name, scope[f".{step.first}"])
+    return scope
+
+
+# --------------------------------------------------------------------- written out, or as new ones
+
+
+def _said(told: _Told, demands: Sequence[_Demand]) -> Iterator[tuple[_Demand, Node]]:
+    """What a block's calls are given for each demand."""
+    shared: dict[tuple[str, frozenset[tuple[Body, Value]]], str] = {}
+    for demand in demands:
+        first, *others = demand.values.values()
+        if all(other == first for other in others):
+            yield demand, ex.Literal(first, _NOWHERE)
+            continue
+        key = demand.kind, frozenset(demand.values.items())
+        if key not in shared:
+            alone = sum(other.kind == demand.kind for other in demands) == 1
+            shared[key] = _name(told.block, demand, alone)
+            _add(told, shared[key], demand)
+        yield demand, ex.Name(shared[key], _NOWHERE)
+
+
+def _name(block: Block, demand: _Demand, alone: bool) -> str:
+    """What a parameter for a demand is called: `dilation`, or `conv_dilation` where that is not
+    `alone` in the block."""
+    taken = {*block.parameter, *block.inputs, *(name for name, _ in block.lets)}
+    name = demand.kind if alone else f"{demand.invoke.name}_{demand.name}"
+    if name in taken:
+        name = f"{demand.invoke.name}_{demand.name}"
+    while name in taken:
+        name += "_"
+    return name
+
+
+def _add(told: _Told, name: str, demand: _Demand) -> None:
+    """Adds a parameter to the block, which its calls give what is demanded."""
+    bodies = demand.values
+    kind = "int" if all(isinstance(value, int) for value in bodies.values()) else "size"
+    usual = demand.node if isinstance(demand.node, ex.Literal) and demand.node.value else None
+    default = None if usual is None else ex.Literal(ex.compact(usual.value), _NOWHERE)
+    parameter = Parameter(name, Type(kind), default)
+    told.block = replace(told.block, parameters=(*told.block.parameters, parameter))
+    told.given[name], told.kinds[name] = dict(bodies), demand.kind
