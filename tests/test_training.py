@@ -264,6 +264,8 @@ def test_drop_path_by_its_mask(backend: str, tmp_path: Path) -> None:
     training = interpreter.Training({"first": kept})
     assert 0 < kept.sum() < 50
     assert deviation(found, interpreter.run(net.network, {}, batch, training=training)) < 1e-6
+
+
 # --------------------------------------------------------------------------------- layer scale
 
 SCALED = """\

@@ -87,11 +87,20 @@ def _check_plain(op: Op, given: Arguments, before: Sides) -> None:
     sides = (given[p.name] for p in op.parameters if p.type.kind == "sides")
     if before != (1, 1) and ("kernel" in op.parameter or any(map(_pads, sides))):
         message = f"`{op.name}` does not grow with the dilation that the output stride asks for"
-        raise Invalid("E052", f"{message} here", f"pad in the convolution, or {HEAD}")
+        hint = HEAD if "kernel" in op.parameter else f"let the convolution pad, or {HEAD}"
+        raise Invalid("E052", f"{message} here", hint)
 
 
 def _pads(padding: Value) -> bool:
     return isinstance(padding, tuple) and any(padding)
+
+
+def check_larger(op: Op, x: Tensor, y: Tensor) -> None:
+    """Raises `Invalid` (E052) for an op that makes a dilated map larger, as heads do."""
+    grows = any(after < before for before, after in zip(x.strides, y.strides, strict=True))
+    if grows and y.dilation not in (None, (1, 1)):
+        message = f"`{op.name}` makes a map larger that the output stride has dilated"
+        raise Invalid("E052", message, HEAD)
 
 
 def unreached(limit: OutputStride, bodies: Iterable[Body]) -> Invalid | None:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
-from archc.compiler.elaborate.dilating import dilated
+from archc.compiler.elaborate.dilating import check_larger, dilated
 from archc.compiler.ir import activations
 from archc.compiler.ir.interface import TWO_ROWS, interface
 from archc.compiler.ir.network import (
@@ -151,6 +151,7 @@ class Elaborator:
             raise Invalid("E044", message, "no input has so many pixels")
         if output.dilation != dilation:
             output = replace(output, dilation=dilation)
+            check_larger(op, inputs[0], output)
         written = None if applied == arguments else arguments
         cost = op.cost(applied, output, *inputs)
         return Body(op, applied, inputs, output, cost, written=written)
