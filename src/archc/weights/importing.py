@@ -48,17 +48,24 @@ def names(net: Net, model: ZooModel) -> dict[str, Tensor]:
     """
     found: dict[str, Tensor] = {}
     for tensor in tensors(net.network, model.storage):
-        module, _, last = tensor.path.rpartition(".")
-        layer = model.layer(module, net.network.settings)
-        if layer is None:
-            message = f"{tensor.path}: {model.name} has nothing of the kind"
-            raise WeightsError(f"{message}{_help(model)}")
-        name = model.storage.tensor_name(layer, last, tensor.slot)
+        name = _name(net, model, tensor)
         if name in found:
             message = f"{tensor.path} and {found[name].path} are both {name}"
             raise WeightsError(f"{model.name}: {message}")
         found[name] = tensor
     return found
+
+
+def _name(net: Net, model: ZooModel, tensor: Tensor) -> str:
+    module, _, last = tensor.path.rpartition(".")
+    whole = model.tensor(tensor.path, net.network.settings)
+    if whole is not None:
+        return whole
+    layer = model.layer(module, net.network.settings)
+    if layer is None:
+        message = f"{tensor.path}: {model.name} has nothing of the kind"
+        raise WeightsError(f"{message}{_help(model)}")
+    return model.storage.tensor_name(layer, last, tensor.slot)
 
 
 def _help(model: ZooModel) -> str:

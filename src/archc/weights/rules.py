@@ -74,6 +74,8 @@ class Rules(Kind):
     """Replacements that turn older names of layers into those that the rules give."""
     names: tuple[Pair, ...]
     """Layers by their whole path."""
+    tensors: tuple[Pair, ...] = ()
+    """Tensors whose names there are not their layer's and their own, by their whole path."""
     groups: tuple[Group, ...]
     inside: tuple[Pair, ...]
     """Layers by their path within a group."""
@@ -116,6 +118,10 @@ class ZooModel:
         """Arguments of the function that makes it, for a network with these parameters."""
         every = {name: text for kind in self.kinds for name, text in kind.options.items()}
         return {name: _value(text, settings) for name, text in every.items()}
+
+    def tensor(self, path: str, settings: Words) -> str | None:
+        """Its whole name of a tensor that it does not name after a layer."""
+        return _first(self.rules.tensors, path, {**settings, **self.source.words})
 
     def layer(self, path: str, settings: Words) -> str | None:
         """Its name of a layer of archc's, or None where it has no such layer."""
