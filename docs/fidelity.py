@@ -1,4 +1,4 @@
-"""Writes the table of fidelity in the README: `python docs/fidelity.py`, or `--check` to compare.
+"""Writes the table of docs/networks.md: `python docs/fidelity.py`, or `--check` to compare.
 
 Each published model that archc has rules for is given random weights and statistics of batch norms,
 which both backends' models get through those rules, and the outputs of every block are compared.
@@ -20,7 +20,7 @@ from archc.live.verify import verify
 from archc.weights import importing, rules
 
 ROOT = Path(__file__).parents[1]
-README = ROOT / "README.md"
+PAGE = ROOT / "docs" / "networks.md"
 MARKED = re.compile(r"(<!-- fidelity -->\n).*?(<!-- end -->)", re.DOTALL)
 TOLERANCE = 1e-4
 """What is right: the most that a cell may say."""
@@ -66,7 +66,7 @@ def measured(source: str) -> Row:
     differences = [verdict.differences for verdict in verify(net, model, None)]
     assert all(differences), f"{source}: a block is compared with nothing"
     numbers = (max(d[side].relative for d in differences) for side in ("keras", "torch"))
-    link = f"[{model.source.spec}](specs/{model.source.spec}.yaml)"
+    link = f"[{model.source.spec}](../specs/{model.source.spec}.yaml)"
     return Row(source, link, model.convention, tuple(numbers))
 
 
@@ -74,9 +74,9 @@ def table(rows: Iterable[Row]) -> str:
     return "\n".join([HEAD, *(row.text() for row in rows)])
 
 
-def recorded(readme: str) -> dict[str, str]:
-    """The lines of the README's table by source."""
-    found = MARKED.search(readme)
+def recorded(page: str) -> dict[str, str]:
+    """The lines of the page's table by source."""
+    found = MARKED.search(page)
     assert found is not None
     lines = found[0].splitlines()
     return {line.split("`")[1]: line for line in lines if line.startswith("| `")}
@@ -97,15 +97,15 @@ def wrong(line: str, row: Row) -> str | None:
 
 
 def main(arguments: list[str]) -> int:
-    readme = README.read_text(encoding="utf-8")
+    page = PAGE.read_text(encoding="utf-8")
     if arguments == ["--check"]:
-        lines = recorded(readme)
+        lines = recorded(page)
         found = [wrong(lines[name], measured(name)) for name in sources() if name in lines]
         found += [f"{name}: not as in the rules" for name in lines.keys() ^ set(sources())]
         print("\n".join(text for text in found if text))
         return int(any(found))
     text = table(map(measured, sources()))
-    README.write_text(MARKED.sub(rf"\1\n{text}\n\n\2", readme), encoding="utf-8")
+    PAGE.write_text(MARKED.sub(rf"\1\n{text}\n\n\2", page), encoding="utf-8")
     return 0
 
 

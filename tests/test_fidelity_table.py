@@ -1,4 +1,4 @@
-"""The README's table of fidelity is what is measured."""
+"""The table of docs/networks.md is what is measured."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def command() -> ModuleType:
 
 
 COMMAND = command()
-LINES: dict[str, str] = COMMAND.recorded((ROOT / "README.md").read_text(encoding="utf-8"))
+LINES: dict[str, str] = COMMAND.recorded(COMMAND.PAGE.read_text(encoding="utf-8"))
 
 
 def cases() -> list[object]:
@@ -78,9 +78,9 @@ def test_what_the_check_says_of_words() -> None:
 def test_the_command_writes_what_the_check_takes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    page = tmp_path / "README.md"
+    page = tmp_path / "networks.md"
     page.write_text("before\n<!-- fidelity -->\nold\n<!-- end -->\nafter\n")
-    monkeypatch.setattr(COMMAND, "README", page)
+    monkeypatch.setattr(COMMAND, "PAGE", page)
     monkeypatch.setattr(COMMAND, "sources", lambda: ["timm:x"])
     monkeypatch.setattr(COMMAND, "measured", lambda name: COMMAND.Row(*ROW, (2e-5, 0.0)))
     assert COMMAND.main(["--check"]) == 1

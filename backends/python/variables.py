@@ -120,7 +120,8 @@ def assignments(
                 alive.pop(value, None)
         current = index - 1 if alive.get(index - 1) == "x" else None
         if current is not None:
-            alive[current] = _free(rows, current, {*alive.values(), *taken})
+            soon = last_use[current] <= current + 2
+            alive[current] = _free(rows, current, {*alive.values(), *taken}, soon)
         saved = None if current is None else alive[current]
         if saved is None and index and row.group and row.group == rows[index - 1].group:
             # The last row of a table is written like those before it, needed or not; but not into
@@ -132,7 +133,7 @@ def assignments(
     return found
 
 
-def _free(rows: Sequence[Row], value: int, taken: set[str]) -> str:
-    """A variable for a value needed later: `prev`, or where that is taken the row's own name."""
+def _free(rows: Sequence[Row], value: int, taken: set[str], soon: bool) -> str:
+    """A variable for a value needed later: `prev` where that is soon, or else the row's own name."""
     row = rows[value].call.name.replace(".", "_") if value >= 0 else "image"
-    return Names(taken).new(row if "prev" in taken else "prev")
+    return Names(taken).new("prev" if soon and "prev" not in taken else row)
