@@ -9,7 +9,8 @@ from archc.compiler.bind.program import SIDES, Program
 from archc.compiler.bind.settings import Settings
 from archc.compiler.elaborate.elaborator import elaborator_for
 from archc.compiler.elaborate.origins import Origins
-from archc.compiler.elaborate.rows import Output, Rows, check_known, unused
+from archc.compiler.elaborate.outputs import misused, settled
+from archc.compiler.elaborate.rows import Output, Rows, check_known
 from archc.compiler.ir.network import Network, Parameter, Tensor
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.expressions import Definition, Node, Value
@@ -50,7 +51,7 @@ def _rows(values: _Values) -> Rows:
         hint = "see the `when` and `repeat` of each"
         values.origins.report("E011", message, spec.key_place("network"), hint)
     if not values.problems:
-        values.origins.tell(unused(rows.rows))
+        values.origins.tell(misused(rows.rows))
     return rows
 
 
@@ -67,7 +68,7 @@ def _network(values: _Values, rows: Rows) -> Network | None:
     doc = " ".join((spec.source or spec.doc).split())
     changed = tuple(p.name for p in parameters if values.differs(p))
     return Network(
-        str(spec.name), doc, values.settings, changed, kept, source, tuple(rows.rows), output,
+        str(spec.name), doc, values.settings, changed, kept, source, settled(rows.rows), output,
         values.given, values.range, str(spec.input.doc or "") if spec.input else "",
     )  # fmt: skip
 

@@ -292,7 +292,8 @@ def _said_by(template: RowTemplate) -> Iterator[Node]:
     """Every expression of a row."""
     yield from template.arguments.values()
     yield from template.sources or ()
-    yield from (node for node in (template.when, template.repeat) if node is not None)
+    keys = (template.when, template.repeat, template.training)
+    yield from (node for node in keys if node is not None)
 
 
 def _unmentioned(

@@ -59,7 +59,7 @@ BUILTINS = frozenset(
 
 GENERATED = frozenset(
     """
-    activate activation_for as_depthwise as_module AvgPool2dSame BatchNorm Callable
+    activate activation_for as_depthwise as_module auxiliary AvgPool2dSame BatchNorm Callable
     Conv2dPadded Conv2dSame Crop2d F fans features features_only Flatten gelu_tanh GELUTanh
     GlobalAvgPool2d GlobalMaxPool2d glorot_normal glorot_uniform he_normal he_uniform
     input_shape inputs keras layers leaky_relu lecun_normal lecun_uniform math MaxPool2dSame

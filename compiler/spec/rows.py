@@ -66,6 +66,12 @@ class CallSpec(SpecNode):
     tap: kinds.Word = Field(
         None, description="A name for the row's feature map, which the model can then return."
     )
+    output: kinds.Word = Field(
+        None, description="A name for what the row gives, which then is an output of the model."
+    )
+    training_only: kinds.Expression = Field(
+        None, description="Whether the row's output is there in training only."
+    )
     doc: Doc = Field(None, description="What is to be said of the row, on one line.")
     arguments: dict[kinds.Name, kinds.Expression] = Field({})
     _listed: bool = PrivateAttr(False)
@@ -84,8 +90,8 @@ class CallSpec(SpecNode):
     @property
     def is_sound(self) -> bool:
         """Whether there is a word wherever one belongs."""
-        words = (self.block, *(word for word in (self.name, self.tap) if word is not None))
-        return all(isinstance(word, expressions.Word) for word in words)
+        given = (word for word in (self.name, self.tap, self.output) if word is not None)
+        return all(isinstance(word, expressions.Word) for word in (self.block, *given))
 
     @property
     def given(self) -> dict[str, Any]:
@@ -127,6 +133,7 @@ class PatchSpec(CallSpec):
     block: kinds.Name | None = None
     name: kinds.LayerName | None = None
     tap: kinds.LayerName | None = None
+    output: kinds.Name | None = None
 
 
 class RowSpec(PatchSpec):
