@@ -323,6 +323,24 @@ def test_weights_go_from_pytorch_to_keras_and_into_a_model_without_heads(
         assert all(deviation(found[name], right[name]) < 1e-5 for name in right)
 
 
+def test_keras_numbers_the_layers_of_outputs_by_their_names(load: Load, tmp_path: Path) -> None:
+    """Those of `zeta` and of `alpha` are equally far from the input."""
+    net = load(
+        "archc: 1\nname: Heads\ninput: {channels: 3, height: 8, width: 8}\nnetwork:\n"
+        "  - {block: conv2d, name: stem, filters: 4, kernel: 3}\n"
+        "  - {block: conv2d, name: first, filters: 5, kernel: 1, output: zeta}\n"
+        "  - {block: conv2d, name: second, filters: 5, kernel: 1, from: stem, output: alpha}\n"
+        "  - {block: conv2d, name: third, filters: 5, kernel: 1, from: stem, output: mid}\n"
+    )
+    weights = random_weights(net.network)
+    write(net, weights.values(), tmp_path / "net.pt", {})
+    convert(net, tmp_path / "net.pt", tmp_path / "net.weights.h5")
+    model = net.build("keras")
+    model.load_weights(tmp_path / "net.weights.h5")
+    found = net.live("keras").arrays(model)
+    assert all(np.array_equal(found[name], array) for name, array in weights.items())
+
+
 # ------------------------------------------------------------------------------ what is told
 
 
@@ -393,6 +411,12 @@ def test_heads_are_always_there_where_nothing_says_otherwise(load: Load) -> None
         "aux",
         "output",
     ]
+
+
+def test_a_repeated_row_gives_what_it_gives_the_last_time(load: Load) -> None:
+    row = "{block: batch_norm, name: stem, repeat: 3, output: norm}"
+    net = load(SINGLE.replace("{block: conv2d, name: stem, filters: 4, kernel: 3}", row))
+    assert net.outputs[0][:2] == ("norm", "stem.2")
 
 
 def test_a_variant_gives_out_what_its_base_does_not(load: Load, tmp_path: Path) -> None:
