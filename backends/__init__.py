@@ -66,7 +66,8 @@ class Live:
     """load(model, arrays): copies arrays by canonical name; all names of both sides must match."""
     outputs: Callable[..., dict[str, Any]]
     """outputs(model, batch, paths=None) -> the output of every layer by path, or of those in
-    `paths`, and of the model as ""."""
+    `paths`, and of the model as `shown` has it; in evaluation. For a network that has such rows,
+    `auxiliary=True` asks for those that run in training only, too: as they are in evaluation."""
     references: References | None = None
     """How to drive models of the framework that others published."""
 
@@ -93,6 +94,14 @@ class BackendError(Exception):
 
 class WeightsError(Exception):
     """Weights cannot be read or written, or do not fit the network."""
+
+
+def shown(given: Any) -> dict[str, Any]:
+    """What a model gives, as it stands among the outputs of its layers by path: as "", which is the
+    last where it gives several, and then each of them by its name in brackets."""
+    if not isinstance(given, dict):
+        return {"": given}
+    return {"": [*given.values()][-1], **{f"[{name}]": value for name, value in given.items()}}
 
 
 def source_name(spec_name: str, backend: str) -> str:

@@ -8,7 +8,7 @@ how the render model spells each call in it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -33,7 +33,7 @@ def stored_layers(module: Module, network: Network) -> dict[str, str]:
     """Where Keras stores each layer's arrays, by the layer's name: `conv2d_3`."""
     counts: dict[str, int] = {}
     found = {}
-    for node in _ordered(_output(module, network)):
+    for node in _ordered(_outputs(module, network)):
         if node.kind == _OPERATION:
             continue
         kind = snake_case(node.kind)
@@ -48,15 +48,17 @@ def snake_case(name: str) -> str:
     return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
-def _output(module: Module, network: Network) -> _Node:
-    """The output of the model."""
+def _outputs(module: Module, network: Network) -> list[_Node]:
+    """The outputs of the model, in the order in which Keras goes through them: by name."""
     values = [_Node("InputLayer", module.input)]
+    given: dict[str, _Node] = {}
     for row in network.rows:
         call = row.call
         inputs = tuple(values[feed + 1] for feed in call.feeds)
         spelled = module.network.calls.get(call.name)
         values.append(_called(module, call.body, layer_name(call.name), spelled, inputs))
-    return values[-1]
+        given |= {row.output: values[-1]} if row.output is not None else {}
+    return [given[name] for name in sorted(given)]
 
 
 def _called(
@@ -185,9 +187,12 @@ _HELPERS: Mapping[str, tuple[tuple[str, str, tuple[int, ...]], ...]] = MappingPr
 the name; and of which they are called, from 0 on the inputs and then the layers in order."""
 
 
-def _ordered(output: _Node) -> Iterator[_Node]:
-    """The layers from input to output: by depth, and within one depth as a search meets them."""
-    met, finished = _search(output)
+def _ordered(outputs: Iterable[_Node]) -> Iterator[_Node]:
+    """The layers from input to outputs: by depth, and within one depth as a search meets them."""
+    met: dict[_Node, int] = {}
+    finished: list[_Node] = []
+    for output in outputs:
+        _search(output, met, finished)
     depths: dict[_Node, int] = {}
     for node in reversed(finished):
         depth = depths.setdefault(node, 0)
@@ -196,10 +201,11 @@ def _ordered(output: _Node) -> Iterator[_Node]:
     yield from sorted(finished, key=lambda node: (-depths[node], met[node]))
 
 
-def _search(output: _Node) -> tuple[dict[_Node, int], list[_Node]]:
-    """Depth first from the output: when each layer was met, and in which order they were done."""
-    met: dict[_Node, int] = {output: 0}
-    finished: list[_Node] = []
+def _search(output: _Node, met: dict[_Node, int], finished: list[_Node]) -> None:
+    """Depth first from an output: when each layer was met, and in which order they were done."""
+    if output in met:
+        return
+    met[output] = len(met)
     stack = [(output, iter(output.parents))]
     while stack:
         _, parents = stack[-1]
@@ -209,4 +215,3 @@ def _search(output: _Node) -> tuple[dict[_Node, int], list[_Node]]:
         else:
             met[parent] = len(met)
             stack.append((parent, iter(parent.parents)))
-    return met, finished

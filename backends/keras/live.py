@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from archc.backends import Live, References
+from archc.backends import Live, References, shown
 from archc.backends.keras.names import path
 from archc.backends.keras.weights import SLOTS
 from archc.backends.python import layers
@@ -72,12 +72,15 @@ def load(model: Any, weights: Mapping[str, Array]) -> None:
     layers.fill(_variables(model), weights, lambda variable, array: variable.assign(array))
 
 
-def outputs(model: Any, batch: Array, paths: Container[str] | None = None) -> dict[str, Array]:
-    """The output of every layer by path, or of those in `paths`; the model's own is ""."""
+def outputs(
+    model: Any, batch: Array, paths: Container[str] | None = None, auxiliary: bool = False
+) -> dict[str, Array]:
+    """The output of every layer by path, or of those in `paths`; and the model's own. It is made
+    with what is for training only, as its functions do unless they are told."""
     plain = (layer for layer in model.layers if not isinstance(layer, keras.Model))
     every = {path(layer.name): layer.output for layer in plain}
     wanted = {name: every[name] for name in every if paths is None or name in paths}
-    chosen = keras.Model(model.input, {**wanted, "": model.output})
+    chosen = keras.Model(model.input, {**wanted, **shown(model.output)})
     inputs = np.ascontiguousarray(layers.channels_last(batch))
     # Called eagerly, Keras keeps every tensor until the end; as a graph it takes time to start.
     found = chosen(inputs, training=False) if paths is None else chosen.predict_on_batch(inputs)

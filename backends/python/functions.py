@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
-from archc.backends.python.header import block_doc, features_doc, model_doc
+from archc.backends.python.header import block_doc, features_doc, model_doc, outputs_doc
 from archc.backends.python.model import Assign, Definition, If, Parameter, Return, Rows, Statement
 from archc.backends.python.names import NOT_SAVED, ModuleNames
 from archc.backends.python.text import Expression, Names
@@ -22,6 +22,8 @@ from archc.compiler.language.expressions import Node
 
 FEATURES_ONLY = "features_only"
 """The model's argument that asks for what is tapped."""
+AUXILIARY = "auxiliary"
+"""The model's argument that asks for the outputs that are for training only."""
 
 
 def seen(block: Block) -> set[str]:
@@ -88,8 +90,7 @@ class FunctionNetwork(NetworkWalk):
     def __init__(self, names: ModuleNames) -> None:
         super().__init__(names)
         taken = names.taken | NOT_SAVED | names.kept
-        every = assignments(self.network.rows, "inputs", taken, seen)
-        self.assignments = dict(zip(self.network.rows, every, strict=True))
+        self.assignments = assignments(self.network.rows, "inputs", taken, seen)
 
     def definition(self) -> Definition:
         rows = self.network.rows
@@ -97,25 +98,61 @@ class FunctionNetwork(NetworkWalk):
         plain = [*self.parameters(), Parameter("input_shape", "tuple[int | None, ...]", shape)]
         if self.network.taps:
             plain.insert(-1, Parameter(FEATURES_ONLY, "bool", "False"))
+        if self.auxiliary:
+            plain.insert(-1, Parameter(AUXILIARY, "bool", "True"))
         before = self.before_taps()
-        body, rest = (tuple(self.body(part)) for part in (before, rows[len(before) :]))
+        first, rest = (tuple(self.body(part)) for part in (before, rows[len(before) :]))
+        body, rest = (*self.no_outputs(), *first), (*rest, *self.last())
         name, doc, calls = self.names.model, self.doc(), self.calls
-        return Definition(name, doc, tuple(plain), (), body, rest=rest, calls=calls)
+        return Definition(
+            name, doc, tuple(plain), (), body, rest=rest, result=self.result, calls=calls
+        )
+
+    @property
+    def result(self) -> str:
+        """What is made the outputs of the model."""
+        if not self.several:
+            return "x"
+        return f"outputs if {AUXILIARY} else x" if self.alone else "outputs"
+
+    @property
+    def auxiliary(self) -> bool:
+        """Whether there are outputs for training only."""
+        return any(row.training for row in self.network.rows)
 
     def doc(self) -> str:
         language = self.names.language
         axes = ", ".join(language.ordered(("channels", "height", "width")))
         more = {"input_shape": f"({axes}); height and width may be None"}
-        if not self.network.taps:
-            return model_doc(self.network, language, more)
-        more = {FEATURES_ONLY: "whether to return feature maps by name instead", **more}
-        taps = features_doc(self.network, language)
-        return f"{model_doc(self.network, language, more)}\n\nFeature maps:\n{taps}"
+        lists = []
+        if self.auxiliary:
+            more = {AUXILIARY: "whether to give the outputs that are for training only", **more}
+        if self.network.taps:
+            more = {FEATURES_ONLY: "whether to return feature maps by name instead", **more}
+            lists.append(f"Feature maps:\n{features_doc(self.network, language)}")
+        if self.several:
+            only = f"with `{AUXILIARY}` only"
+            lists.append(f"Outputs:\n{outputs_doc(self.network, language, only)}")
+        return "\n\n".join([model_doc(self.network, language, more), *lists])
 
     def body(self, rows: Iterable[Row]) -> Iterator[Statement]:
-        for when, members in groupby(rows, lambda row: row.when):
+        for (when, training), members in groupby(rows, lambda row: (row.when, row.training)):
             made = tuple(self.statements(members))
-            yield from made if when is None else (If(self.spell(when), made),)
+            condition = AUXILIARY if training else when and self.spell(when)
+            yield from (If(condition, made),) if condition else made
+
+    def last(self) -> Iterator[Statement]:
+        """What keeps the last output, where there are several."""
+        row = self.network.rows[-1]
+        name = f'"{row.output}"'
+        if row.when is not None and self.early != row.output:
+            name += f' if {self.spell(row.when)} else "{self.early}"'
+        if self.several and not self.within(row):
+            yield Assign(f"outputs[{name}]", "x")
+
+    def within(self, row: Row) -> bool:
+        """Whether the last output is kept where the rows stand that the model may leave out."""
+        return row.when is not None and self.early is None
 
     def statements(self, rows: Iterable[Row]) -> Iterator[Statement]:
         """What computes some rows; those of a table stay on a line each."""
@@ -128,6 +165,9 @@ class FunctionNetwork(NetworkWalk):
         call = self.call(row, assignment.operands)
         yield Assign(assignment.target, assignment.value(call), self.shape(row), doc=row.doc)
         yield from self.tapped(row)
+        yield from self.given(row, assignment.variable)
+        if self.several and row is self.network.rows[-1] and self.within(row):
+            yield Assign(f'outputs["{row.output}"]', "x")
 
     def call(self, row: Row, operands: tuple[str, ...]) -> Expression:
         target = row.call.body.target

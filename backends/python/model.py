@@ -109,6 +109,8 @@ class Method:
     inputs: tuple[Parameter, ...]
     body: Code
     doc: str = ""
+    returns: str = ""
+    """The type of what it gives, where that is no tensor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,8 @@ class Definition:
     """What computes the tapped feature maps, into `features`."""
     rest: Code = ()
     """What the function of a network computes after the last tapped feature map."""
+    result: str = "x"
+    """What the function of a network makes the outputs of the model."""
     sequence: bool = False
     """Whether the class's layers run one after the other, in their order."""
     calls: Mapping[str, Expression] = field(default_factory=dict)

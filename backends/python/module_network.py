@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby, pairwise
 
-from archc.backends.python.header import features_doc, model_doc
+from archc.backends.python.header import features_doc, model_doc, outputs_doc
 from archc.backends.python.model import (
     Assign,
     Definition,
@@ -30,6 +30,8 @@ from archc.compiler.language.expressions import Node
 from archc.compiler.language.names import FEATURES, MODULE_ATTRIBUTES
 
 Assigned = Mapping[Row, Assignment]
+ONLY = "in training only"
+"""When an output is there that is not always."""
 
 
 class ModuleNetwork(NetworkWalk):
@@ -52,11 +54,10 @@ class ModuleNetwork(NetworkWalk):
             self.names.model, doc, plain, named, body, forward, features, calls=self.calls
         )
 
-    def assigned(self, rows: Sequence[Row]) -> Assigned:
-        """How each of the rows is computed where those after them are not."""
-        taken = self.names.taken | NOT_SAVED
-        every = assignments(rows, "x", taken, used)
-        return dict(zip(rows, every, strict=True))
+    def assigned(self, rows: Sequence[Row], training: bool = True) -> Assigned:
+        """How each of the rows is computed where those after them are not; and where those are not
+        that run in `training` only."""
+        return assignments(rows, "x", self.names.taken | NOT_SAVED, used, training)
 
     def groups(self) -> list[tuple[str | None, list[Row]]]:
         """Tables with their rows; a row with a name of its own is a group without one."""
@@ -94,13 +95,17 @@ class ModuleNetwork(NetworkWalk):
         return Table(f"self.{name}", opening, made, closing)
 
     def result(self, row: Row) -> str:
-        """What a row of a table gives: `16x112x112`, or `c1: 16x112x112` where it is tapped."""
-        return f"{row.tap}: {self.shape(row)}" if row.tap else self.shape(row)
+        """What a row of a table gives: `16x112x112`, or `c1: 16x112x112` where it is tapped or an
+        output."""
+        name = row.tap or (row.output if self.several else None)
+        return f"{name}: {self.shape(row)}" if name else self.shape(row)
 
     def sequence(self, rows: list[Row]) -> tuple[str, str] | None:
         """What makes one layer of the rows, if they run one after the other."""
-        chained = all(self.assignments[row].chained for row in rows)
-        return self.names.language.sequence if chained else None
+        first, *others = (self.assignments[row] for row in rows)
+        starts = first.chained or (rows[0].training and len(first.operands) == 1)
+        alike = all(each.chained and each.variable == first.variable for each in others)
+        return self.names.language.sequence if starts and alike else None
 
     def layer(self, row: Row) -> Expression:
         body = row.call.body
@@ -115,10 +120,63 @@ class ModuleNetwork(NetworkWalk):
     # -------------------------------------------------------------------------- forward
 
     def forward(self) -> Method:
-        lines = (
-            s for name, rows in self.groups() for s in self.statements(name, rows, self.assignments)
-        )
-        return Method(tensors(self.names, "x"), (*lines, Return("x")))
+        last = self.network.rows[-1].output
+        body = (*self.no_outputs(), *self.computed(), *self.returned(last))
+        if not self.several:
+            return Method(tensors(self.names, "x"), body)
+        tensor = self.names.use(self.names.language.tensor)
+        doc = "Outputs by name; in evaluation the last alone." if self.alone else "Outputs by name."
+        doc += f"\n\nReturns:\n{outputs_doc(self.network, self.names.language, ONLY)}"
+        returns = f"{tensor} | dict[str, {tensor}]" if self.alone else f"dict[str, {tensor}]"
+        return Method(tensors(self.names, "x"), body, doc, returns)
+
+    def returned(self, last: str | None) -> Iterator[Statement]:
+        """What gives the outputs, where `x` is the one called `last`; None is kept already."""
+        keep = [] if last is None else [Assign(f'outputs["{last}"]', "x")]
+        if self.alone:
+            yield If("self.training", (*keep, Return("outputs")))
+        yield from keep if self.several and not self.alone else ()
+        yield Return("outputs" if self.several and not self.alone else "x")
+
+    def computed(self) -> Iterator[Statement]:
+        """What runs all rows; in training only those that run there alone."""
+        for training, group in groupby(self.parts(), lambda part: part[0][0].training):
+            parts = [*group]
+            made = [statement for _, statements in parts for statement in statements]
+            if training:
+                yield from self.carried([row for rows, _ in parts for row in rows])
+                yield If("self.training", tuple(made))
+            else:
+                yield from made
+
+    def carried(self, rows: list[Row]) -> Iterator[Statement]:
+        """A value for the variables of rows that run in training only, and that later ones take
+        under a condition of their own: TorchScript wants one in any case."""
+        every = self.network.rows
+        feeds = {f for row in every if row.training and row not in rows for f in row.call.feeds}
+        held = (self.assignments[row].variable for row in rows if every.index(row) in feeds)
+        yield from (Assign(variable, "x") for variable in dict.fromkeys(held))
+
+    def parts(self) -> Iterator[tuple[list[Row], list[Statement]]]:
+        """The rows, where all of a part run in training only or none, and what runs them and keeps
+        those of their values that are outputs."""
+        assigned = self.assignments
+        for name, rows in self.groups():
+            inner = any(row.output for row in rows[:-1])
+            at_once = not rows[0].training or name is None or self.sequence(rows)
+            statements = {self.statement(row, "layer", assigned) for row in rows}
+            alike = len({row.training for row in rows}) == 1
+            if alike and at_once and not inner:
+                last = self.given(rows[-1], assigned[rows[-1]].variable)
+                yield rows, [*self.statements(name, rows, assigned), *last]
+            elif len(statements) == 1 and not rows[0].training:
+                outputs = {i: row.output for i, row in enumerate(rows) if self.given(row, "x")}
+                keep = self.numbered("named", outputs, "outputs", f"self.{name}", *statements)
+                yield rows, [*keep]
+            else:
+                for index, row in enumerate(rows):
+                    statement = self.statement(row, f"self.{name}[{index}]", assigned)
+                    yield [row], [statement, *self.given(row, assigned[row].variable)]
 
     def features(self) -> Method | None:
         """What runs the rows up to the last tap, and keeps the tapped feature maps."""
@@ -127,7 +185,7 @@ class ModuleNetwork(NetworkWalk):
         doc = (
             f"Feature maps by name.\n\nReturns:\n{features_doc(self.network, self.names.language)}"
         )
-        assigned = self.assigned(self.before_taps())
+        assigned = self.assigned(self.before_taps(), training=False)
         body: list[Statement] = []
         for name, rows in self.groups():
             part = [row for row in rows if row in assigned]
@@ -143,17 +201,32 @@ class ModuleNetwork(NetworkWalk):
         if len(part) == len(rows) and taps.keys() <= {len(rows) - 1}:
             yield from self.statements(name, rows, assigned)
             yield from self.tapped(rows[-1])
+        elif part != rows[: len(part)]:
+            for row in part:
+                yield self.statement(row, f"self.{name}[{rows.index(row)}]", assigned)
+                yield from self.tapped(row)
         elif len(statements) == 1 and len(part) > 1:
             layers = f"self.{name}" if len(part) == len(rows) else f"[*self.{name}][:{len(part)}]"
-            listed = ", ".join(f'{index}: "{tap}"' for index, tap in taps.items())
-            keep = If("index in taps", (Assign("features[taps[index]]", "x"),))
-            yield Assign("taps", f"{{{listed}}}")
-            yield For("index, layer", f"enumerate({layers})", (*statements, keep))
+            yield from self.numbered("taps", taps, "features", layers, *statements)
         else:
             for start, end in pairwise(sorted({0, *(index + 1 for index in taps), len(part)})):
                 run = part[start:end]
                 yield from self.loops(f"self.{name}", run, start, len(rows), assigned)
                 yield from self.tapped(run[-1])
+
+    def numbered(
+        self,
+        words: str,
+        names: Mapping[int, str | None],
+        kept: str,
+        layers: str,
+        statement: Statement,
+    ) -> Iterator[Statement]:
+        """A loop over layers that are computed alike, which keeps what has names, by number."""
+        listed = ", ".join(f'{index}: "{name}"' for index, name in names.items())
+        keep = If(f"index in {words}", (Assign(f"{kept}[{words}[index]]", "x"),))
+        yield Assign(words, f"{{{listed}}}")
+        yield For("index, layer", f"enumerate({layers})", (statement, keep))
 
     @property
     def when(self) -> Node:
@@ -173,12 +246,13 @@ class ModuleNetwork(NetworkWalk):
     ) -> Iterator[Statement]:
         """What computes a row, or the rows of a table."""
         if rows[0] in self.end[:1]:
-            yield If(f"not self.{self.flag}", (Return("x"),))
+            yield If(f"not self.{self.flag}", tuple(self.returned(self.early)))
         if name is None:
             statement = self.statement(rows[0], f"self.{rows[0].call.name}", assigned)
             yield replace(statement, doc=rows[0].doc)
         elif self.sequence(rows) is not None:
-            yield Assign("x", f"self.{name}(x)")
+            first = assigned[rows[0]]
+            yield Assign(first.variable, f"self.{name}({first.operands[0]})")
         else:
             yield from self.loops(f"self.{name}", rows, 0, len(rows), assigned)
 

@@ -22,7 +22,7 @@ from archc.compiler.language.values import Type
 
 NETWORK_VARIABLES = (
     *("x", "prev", "layer", "inputs", "input_shape"),
-    *("features", "features_only", "outputs", "taps", "index"),
+    *("features", "features_only", "outputs", "auxiliary", "taps", "named", "index"),
 )
 """Names that the code of a whole network uses itself."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -85,10 +85,12 @@ class Assignment:
 
     operands: tuple[str, ...]
     saved: str | None
+    variable: str = "x"
+    """What holds the row's value: a variable of its own, where it runs in training only."""
 
     @property
     def target(self) -> str:
-        return f"{self.saved}, x" if self.saved else "x"
+        return f"{self.saved}, x" if self.saved else self.variable
 
     def value(self, computed: Expression) -> Expression:
         """What is assigned to `target`."""
@@ -97,43 +99,68 @@ class Assignment:
     @property
     def chained(self) -> bool:
         """Whether this is `x = f(x)`, as in a plain chain."""
-        return self.operands == ("x",) and self.saved is None
+        return self.operands == (self.variable,) and self.saved is None
+
+
+SOON = 4
+"""Rows after which a reader no longer knows what `prev` is."""
 
 
 def assignments(
-    rows: Sequence[Row], source: str, taken: Iterable[str], inputs: Inputs
-) -> list[Assignment]:
+    rows: Sequence[Row],
+    source: str,
+    taken: Iterable[str],
+    inputs: Inputs,
+    training: bool = True,
+) -> dict[Row, Assignment]:
     """One assignment a row; the network's input is in `source`. The last output ends up in `x`.
+    Rows that run in `training` only may be passed over.
 
     The operand for an input that code does not mention may be gone, and is empty then.
     """
+    there = [(i, row) for i, row in enumerate(rows) if training or not row.training]
     last_use: dict[int, int] = {}
-    for index, row in enumerate(rows):
+    for index, row in there:
         feeds = mentioned(row.call.body.target, row.call.feeds, inputs)
         last_use |= dict.fromkeys(feeds, index)
     alive = {-1: source}
-    found: list[Assignment] = []
-    for index, row in enumerate(rows):
+    found: dict[Row, Assignment] = {}
+    before = -1
+    for index, row in there:
         operands = tuple(alive.get(feed, "") for feed in row.call.feeds)
-        for value in {*row.call.feeds, index - 1}:
+        for value in {*row.call.feeds, before}:
             if last_use.get(value, -2) <= index:
                 alive.pop(value, None)
-        current = index - 1 if alive.get(index - 1) == "x" else None
+        if row.training:
+            alive[index] = _own(rows, row, operands[0], {*alive.values(), *taken, "x", source})
+            found[row] = Assignment(operands, None, alive[index])
+            continue
+        current = before if alive.get(before) == "x" else None
         if current is not None:
-            soon = last_use[current] <= current + 2
+            soon = last_use[current] <= current + SOON
             alive[current] = _free(rows, current, {*alive.values(), *taken}, soon)
         saved = None if current is None else alive[current]
-        if saved is None and index and row.group and row.group == rows[index - 1].group:
+        if saved is None and before >= 0 and row.group and row.group == rows[before].group:
             # The last row of a table is written like those before it, needed or not; but not into
             # a variable that holds what a row further down takes.
-            alike = found[-1].operands == operands and found[-1].saved not in alive.values()
-            saved = found[-1].saved if alike else None
-        found.append(Assignment(operands, saved))
-        alive[index] = "x"
+            last = found[rows[before]]
+            alike = last.operands == operands and last.saved not in alive.values()
+            saved = last.saved if alike else None
+        found[row] = Assignment(operands, saved)
+        alive[index], before = "x", index
     return found
 
 
+def _own(rows: Sequence[Row], row: Row, operand: str, held: Set[str]) -> str:
+    """A variable for what runs in training only: that of its input, if that does too and nothing
+    else needs it, or else the row's own name."""
+    chained = row.call.feeds[0] >= 0 and rows[row.call.feeds[0]].training
+    if chained and operand and operand not in held:
+        return operand
+    return Names(held).new(row.call.name.replace(".", "_"))
+
+
 def _free(rows: Sequence[Row], value: int, taken: set[str], soon: bool) -> str:
-    """A variable for a value needed later: `prev` where that is soon, or else the row's own name."""
+    """A variable for a value needed later: `prev` where that is soon, else the row's own name."""
     row = rows[value].call.name.replace(".", "_") if value >= 0 else "image"
     return Names(taken).new("prev" if soon and "prev" not in taken else row)

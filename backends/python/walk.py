@@ -36,7 +36,7 @@ from archc.backends.python.spelling import OpCall, Speller, constant, is_literal
 from archc.backends.python.text import Apply, Expression, Names, apply
 from archc.compiler.ir.applied import applied
 from archc.compiler.ir.interface import Argument, interface
-from archc.compiler.ir.network import Block, Invoke, Network, Op, Row, Step
+from archc.compiler.ir.network import OUTPUT, Block, Invoke, Network, Op, Row, Step
 from archc.compiler.ir.pruning import pruned
 from archc.compiler.language.expressions import Node
 
@@ -239,6 +239,35 @@ class NetworkWalk(Walk):
     def tapped(self, row: Row) -> list[Statement]:
         """What keeps a row's feature map, if it is tapped."""
         return [] if row.tap is None else [Assign(f'features["{row.tap}"]', "x")]
+
+    @property
+    def several(self) -> bool:
+        """Whether the network has several outputs, which the model gives by name."""
+        return len(self.network.outputs) > 1
+
+    @property
+    def alone(self) -> bool:
+        """Whether all outputs but the last are there in training only."""
+        return self.several and len(self.network.always) == 1
+
+    @property
+    def early(self) -> str | None:
+        """What the last output is called where the rows are left out that the model may leave out;
+        None where the row above them is an output itself."""
+        before = [row.output for row in self.network.rows if row.when is None]
+        return None if before and before[-1] else OUTPUT
+
+    def no_outputs(self) -> list[Statement]:
+        """Where the outputs are to go, if they are several."""
+        kind = self.names.language.tensor
+        annotation = f"dict[str, {kind}]"
+        return [Assign("outputs", "{}", annotation=annotation)] if self.several else []
+
+    def given(self, row: Row, variable: str) -> list[Statement]:
+        """What keeps a row's value, if it is an output beside the last."""
+        if row.output is None or row is self.network.rows[-1]:
+            return []
+        return [Assign(f'outputs["{row.output}"]', variable)]
 
     def shape(self, row: Row) -> str:
         """The shape of a row's output, as comments have it."""

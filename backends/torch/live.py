@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from archc.backends import Live, References
+from archc.backends import Live, References, shown
 from archc.backends.storage import Array
 from archc.backends.torch.weights import COUNTER, stored
 from archc.compiler.ir.network import Network
@@ -38,29 +38,40 @@ def load(model: nn.Module, weights: Mapping[str, Array]) -> None:
 
 
 def outputs(
-    model: nn.Module, batch: Array, paths: Container[str] | None = None
+    model: nn.Module,
+    batch: Array,
+    paths: Container[str] | None = None,
+    auxiliary: bool = False,
 ) -> dict[str, Array]:
-    """The output of every module by path, or of those in `paths`; the model's own is ""."""
+    """The output of every module by path, or of those in `paths`; and the model's own."""
     found: dict[str, Array] = {}
 
     def remember(path: str) -> Callable[..., None]:
         def hook(module: nn.Module, inputs: Any, output: Tensor) -> None:
-            found[path] = output.detach().clone().numpy()
+            found[path] = _numpy(output)
 
         return hook
 
-    wanted = [(p, m) for p, m in model.named_modules() if not p or paths is None or p in paths]
+    wanted = [(p, m) for p, m in model.named_modules() if p and (paths is None or p in paths)]
     hooks = [module.register_forward_hook(remember(path)) for path, module in wanted]
+    given: dict[str, Tensor] = {}
     try:
         with torch.inference_mode():
-            model(torch.from_numpy(batch))
+            for training in (True, False) if auxiliary else (False,):
+                model.training = training  # its layers stay in evaluation
+                given |= shown(model(torch.from_numpy(batch)))
     except Exception as error:
         error.add_note(_running(model, error))
         raise
     finally:
+        model.training = False
         for hook in hooks:
             hook.remove()
-    return found
+    return {**found, **{path: _numpy(value) for path, value in given.items()}}
+
+
+def _numpy(tensor: Tensor) -> Array:
+    return tensor.detach().clone().numpy()
 
 
 def _running(model: nn.Module, error: Exception) -> str:

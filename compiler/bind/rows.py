@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 
@@ -11,7 +11,7 @@ from archc.compiler.bind.values import TURNS, Scope, ValueBinder
 from archc.compiler.ir.network import Block, Op, Parameter
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.expressions import Node
-from archc.compiler.language.names import check_module_name
+from archc.compiler.language.names import check_module_name, check_name
 from archc.compiler.language.problems import Place, Problem, Source, suggest
 from archc.compiler.language.values import Type
 from archc.compiler.spec.reader import Sequence
@@ -19,6 +19,16 @@ from archc.compiler.spec.rows import CallSpec, TableSpec, is_value
 
 REPEAT = Parameter("repeat", Type("int"), min=0, max=1000)
 DILATE = Parameter("dilate", Type("bool"))
+TRAINING = Parameter("training_only", Type("bool"))
+
+WORDS: Mapping[str, tuple[str, Callable[[str], str]]] = {
+    "name": ("the row", check_module_name),
+    "tap": ("the row's feature map", check_module_name),
+    "output": ("what the row gives", check_name),
+}
+"""Columns that hold names: of what, and what may be one."""
+CLAIMED = {"tap": "two rows are tapped as", "output": "two outputs are called"}
+"""Those of them that no two rows share, beside `name`; and what is wrong where two do."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +50,8 @@ class RowTemplate:
     place: Place
     table: TableSpec | None
     """Where it stands, and whose `set` its arguments may come from."""
+    training: Node | None = None
+    """Whether its output is there in training only."""
 
     @cached_property
     def mentioned(self) -> frozenset[str]:
@@ -64,7 +76,8 @@ class RowBinder:
     """The file of the network; rows of other files were put in by variants."""
     names: dict[str, Place] = field(default_factory=dict)
     """Rows and tables so far."""
-    taps: dict[str, Place] = field(default_factory=dict)
+    words: dict[tuple[str, str], Place] = field(default_factory=dict)
+    """What rows are tapped and given out as so far, by key and word."""
     missing: list[tuple[ex.Name, str | None]] = field(default_factory=list)
     """Names that `from` does not find above, each with a suggestion."""
 
@@ -87,14 +100,17 @@ class RowBinder:
             self.values.report("E015", message, place, "give one a `name`", related)
         self.names.setdefault(name, place)
 
-    def claim_tap(self, tap: object) -> None:
-        if not isinstance(tap, ex.Word):
-            return
-        if tap in self.taps:
-            related = ("the other", self.taps[tap])
-            message = f"two rows are tapped as `{tap}`"
-            self.values.report("E015", message, tap.place, "call one something else", related)
-        self.taps.setdefault(str(tap), tap.place)
+    def claim_words(self, row: CallSpec) -> None:
+        """Claims what the row is tapped and given out as."""
+        for key, twice in CLAIMED.items():
+            word = getattr(row, key)
+            if not isinstance(word, ex.Word):
+                continue
+            if (key, word) in self.words:
+                related = ("the other", self.words[key, word])
+                message, hint = f"{twice} `{word}`", "call one something else"
+                self.values.report("E015", message, word.place, hint, related)
+            self.words.setdefault((key, str(word)), word.place)
 
     # ---------------------------------------------------------------------------- tables
 
@@ -167,11 +183,11 @@ class RowBinder:
         if not isinstance(row.block, ex.Word):
             place = row.place if row.block is None else row.block.place
             self.values.report("E030", "the column `block` names a block or an op", place)
-        for column, what in (("name", "the row"), ("tap", "the row's feature map")):
+        for column, (what, check) in WORDS.items():
             said = getattr(row, column)
             if isinstance(said, ex.Word):
                 with self.values.blaming(said.place):
-                    check_module_name(said)
+                    check(said)
             elif said is not None:
                 hint = "use a word, as in `stem` or `cell_1`"
                 message = f"the column `{column}` names {what}"
@@ -195,13 +211,19 @@ class RowBinder:
         values, place = self.values, row.block.place
         target = self.blocks.target(row.block, place)
         when = None if row.when is None else values.value(row.when, self.scope)
-        repeat = None if row.repeat is None else values.argument(REPEAT, row.repeat, self.scope)
-        dilate = None if row.dilate is None else values.argument(DILATE, row.dilate, self.scope)
+        repeat, dilate, training = (
+            None if node is None else values.argument(parameter, node, self.scope)
+            for parameter, node in (
+                (REPEAT, row.repeat),
+                (DILATE, row.dilate),
+                (TRAINING, row.training_only),
+            )
+        )
         sources = None if row.source is None else tuple(map(self.source, _items(row.source)))
         name = str(table.name) if table and numbered else str(row.name or row.block)
         if not numbered:
             self.claim(name, (row.name or row.block).place)
-        self.claim_tap(row.tap)
+        self.claim_words(row)
         if target is not None:
             with values.remarking(partial(_in_row, place)):
                 arguments = self.arguments(target, row, table, header)
@@ -210,7 +232,18 @@ class RowBinder:
             if group is not None:
                 self.check_counted(target, place, repeat)
             yield RowTemplate(
-                row, name, group, target, arguments, sources, repeat, when, dilate, place, table
+                row,
+                name,
+                group,
+                target,
+                arguments,
+                sources,
+                repeat,
+                when,
+                dilate,
+                place,
+                table,
+                training,
             )
 
     def arguments(

@@ -11,7 +11,8 @@ from archc.compiler.bind.settings import Settings
 from archc.compiler.elaborate.dilating import unreached
 from archc.compiler.elaborate.elaborator import elaborator_for
 from archc.compiler.elaborate.origins import Origins
-from archc.compiler.elaborate.rows import Output, Rows, check_known, unused, varying
+from archc.compiler.elaborate.outputs import misused, settled
+from archc.compiler.elaborate.rows import Output, Rows, check_known, varying
 from archc.compiler.ir.network import Network, OutputStride, Parameter, Row, Tensor, bodies_of
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.expressions import Definition, Node, Value
@@ -54,7 +55,7 @@ def _rows(values: _Values) -> Rows:
         hint = "see the `when` and `repeat` of each"
         values.origins.report("E011", message, spec.key_place("network"), hint)
     if not values.problems:
-        values.origins.tell(unused(rows.rows))
+        values.origins.tell(misused(rows.rows))
         values.origins.tell(varying(rows.rows))
         values.check_reached(rows.rows)
     return rows
@@ -73,7 +74,7 @@ def _network(values: _Values, rows: Rows) -> Network | None:
     doc = " ".join((spec.source or spec.doc).split())
     changed = tuple(p.name for p in parameters if values.differs(p))
     return Network(
-        str(spec.name), doc, values.settings, changed, kept, source, tuple(rows.rows), output,
+        str(spec.name), doc, values.settings, changed, kept, source, settled(rows.rows), output,
         values.given, values.range, str(spec.input.doc or "") if spec.input else "",
         values.limit,
     )  # fmt: skip

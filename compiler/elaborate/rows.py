@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 
-from archc.compiler.bind.rows import DILATE, REPEAT, RowTemplate
-from archc.compiler.elaborate.elaborator import Elaborator, check_ops, reaching
+from archc.compiler.bind.rows import DILATE, REPEAT, TRAINING, RowTemplate
+from archc.compiler.elaborate.elaborator import Elaborator, check_ops
 from archc.compiler.elaborate.kept import decided, shapes_a_window, sizes_tested
 from archc.compiler.elaborate.origins import Origins
 from archc.compiler.ir.interface import called_channels, pinned, placed, resolved, spellable
@@ -258,10 +258,14 @@ class Rows:
         call = Call(self.numbered(template), body, tuple(feed - 1 for feed in feeds))
         last = turn.index == turn.count - 1
         tap = self.checked_tap(call, template.row.tap) if last and template.row.tap else None
+        output = str(template.row.output) if last and template.row.output else None
+        training = self.in_training_only(template)
         doc = "" if turn.index else str(template.row.doc or "")
         group, place, known = template.group, template.place, tuple(x.channels for x in inputs)
         when = None if self.end is None else ex.substitute(self.end, self.folded(place))
-        return Row(call, spelled, known, group, place, when, tap, doc, turns=turns)
+        return Row(
+            call, spelled, known, group, place, when, tap, output, training, doc, turns=turns
+        )  # fmt: skip
 
     def blame(self, template: RowTemplate, invalid: Invalid, feeds: tuple[int, ...]) -> None:
         """Reports a problem at the user's cell that caused it, or else at the row."""
@@ -305,6 +309,21 @@ class Rows:
             message = f"`{call.name}` may be left out, so it cannot be tapped"
             raise Invalid("E024", message, hint)
         return str(tap)
+
+    def in_training_only(self, template: RowTemplate) -> bool:
+        """Whether the row's output is said to be there in training only."""
+        node = template.training
+        if node is None:
+            return False
+        said = self.fixed(node, "`training_only`")
+        with self.origins.tracing(node, *_row_of(template, node)):
+            if not TRAINING.take(said):
+                return False
+            if template.row.output is not None:
+                return True
+            message = f"`{template.name}` is no output, so it cannot be one in training only"
+            raise Invalid("E011", message, "give it a name, as in `output: aux`")
+        raise Unknown
 
     def arguments(self, template: RowTemplate, x: Tensor | None) -> dict[str, Value] | None:
         """The values of the row's arguments; None where one is wrong or cannot be known."""
@@ -393,26 +412,6 @@ class Rows:
         for node in inputs if channels is None else ():
             check_known(node, self.kept, what, place)
         return channels if channels is not None and ex.names(channels).keys() & self.kept else None
-
-
-def unused(rows: Sequence[Row]) -> Iterator[Problem]:
-    """Rows on which the network's output does not depend (E039). A repeated row is told once."""
-    calls = [row.call for row in rows]
-    needed = reaching(calls, [len(rows) - 1])
-    tapped = reaching(calls, [index for index, row in enumerate(rows) if row.tap is not None])
-    lost = {row.place: (i, row) for i, row in enumerate(rows) if i not in needed}
-    of_taps = {rows[index].place for index in tapped if index >= 0}
-    count = Counter(row.place for row in rows)
-    for place, (index, row) in lost.items():
-        name = row.group if count[place] > 1 else row.call.name
-        message, hint = f"nothing uses the row `{name}`", "take from it with `from`, or remove it"
-        taker = next((c for c in calls if index in c.feeds and index not in {*c.needs}), None)
-        if taker is not None:
-            hint = f"`{taker.name}` takes it, and computes nothing from it here"
-        if place in of_taps:
-            message = f"the network's output does not depend on `{name}`"
-            hint = "a tap is for what is on the way to the output; take from it with `from`"
-        yield Problem("E039", message, place, hint)
 
 
 def varying(rows: Iterable[Row]) -> Iterator[Problem]:

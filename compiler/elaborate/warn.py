@@ -293,7 +293,7 @@ def _said_by(template: RowTemplate) -> Iterator[Node]:
     """Every expression of a row."""
     yield from template.arguments.values()
     yield from template.sources or ()
-    keys = (template.when, template.repeat, template.dilate)
+    keys = (template.when, template.repeat, template.dilate, template.training)
     yield from (node for node in keys if node is not None)
 
 

@@ -81,12 +81,17 @@ def body_totals(body: Body, known: dict[int, Totals]) -> Totals:
 
 def layers(network: Network) -> list[Layer]:
     """Every op of the network in order of evaluation."""
+    return _layers(network)[0]
+
+
+def _layers(network: Network) -> tuple[list[Layer], list[int]]:
+    """Every op, and for each row the number of the one that gives its output."""
     found: list[Layer] = []
     outputs = [-1]
     for row in network.rows:
         feeds = tuple(outputs[feed + 1] for feed in row.call.feeds)
         outputs.append(_flatten(row.call, row.call.name, feeds, found))
-    return found
+    return found, outputs[1:]
 
 
 def _flatten(call: Call, path: str, feeds: tuple[int, ...], found: list[Layer]) -> int:
@@ -112,16 +117,19 @@ class Memory:
     sum: int
     """Of every op's output: what training keeps, about."""
     peak: int
-    """The most that is alive at once when each value is dropped after its last use."""
+    """The most that is alive at once when each value but the outputs is dropped after its last
+    use."""
 
 
 def memory(network: Network) -> Memory:
     """Activation memory, with no operation fused or done in place."""
-    every = layers(network)
+    every, results = _layers(network)
     last_use = {-1: 0}
     for index, layer in enumerate(every):
         last_use[index] = index
         last_use.update(dict.fromkeys(layer.feeds, index))
+    given = [i for i, row in zip(results, network.rows, strict=True) if row.output is not None]
+    last_use.update(dict.fromkeys(given, len(every) - 1))
     sizes = {-1: network.input.size, **{i: layer.output.size for i, layer in enumerate(every)}}
     freed = dict.fromkeys(range(len(every)), 0)
     for value, index in last_use.items():

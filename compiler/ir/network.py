@@ -396,6 +396,10 @@ class Turn:
     count: int
 
 
+OUTPUT = "output"
+"""What the last row's output is called where the row does not say."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Row:
     """One row of the network's tables: a call, and how its arguments are to be spelled."""
@@ -412,6 +416,10 @@ class Row:
     """The condition on kept parameters without which the model leaves the row out."""
     tap: str | None = None
     """What its feature map is called among those that the model can return."""
+    output: str | None = None
+    """What its value is called among the outputs of the model, if it is one."""
+    training: bool = False
+    """Whether it runs in training only: no output that is always there depends on it."""
     doc: str = ""
     """What the spec says of it, on one line; of a repeated row, the first repeat has it."""
     dilate: bool = True
@@ -452,3 +460,22 @@ class Network:
     def taps(self) -> Mapping[str, Row]:
         """The rows whose feature maps the model can return, by the name of the tap."""
         return {row.tap: row for row in self.rows if row.tap is not None}
+
+    @cached_property
+    def outputs(self) -> Mapping[str, Row]:
+        """The rows whose values the model gives, by the name of the output; the last row's is the
+        last."""
+        return {row.output: row for row in self.rows if row.output is not None}
+
+    @property
+    def always(self) -> tuple[str, ...]:
+        """The outputs that are there in evaluation too."""
+        return tuple(name for name, row in self.outputs.items() if not row.training)
+
+    @cached_property
+    def shown(self) -> Mapping[str, str]:
+        """Where there are several outputs: under what a comparison of values by path has each, by
+        the path of its row."""
+        several = len(self.outputs) > 1
+        every = self.outputs.items() if several else ()
+        return {row.call.name: f"[{name}]" for name, row in every}

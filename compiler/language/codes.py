@@ -58,6 +58,8 @@ CODES = {
     "E060": "a change that matches nothing",
     "E061": "a change that does not fit the rows of the spec that is extended",
     "E062": "a block that cannot be called as the block that it replaces",
+    # Outputs
+    "E070": "an output in training only, where evaluation needs it",
     # Warnings: legal, and probably not meant
     "W001": "a number outside of the range that is usual for it",
     "W002": "a repeated row that strides at each of its repeats",

@@ -20,7 +20,14 @@ def text(network: Network) -> str:
         spelled = {name: _spelled(node) for name, node in row.spelled.items()}
         lines += _call(row.call, feeds, spelled, 0)
         names.append(row.call.name)
-    return "\n".join([*lines, ""])
+    return "\n".join([*lines, *_outputs(network), ""])
+
+
+def _outputs(network: Network) -> Iterator[str]:
+    """A line for each output, where there are several."""
+    for name, row in network.outputs.items() if len(network.outputs) > 1 else ():
+        only = " in training only" if row.training else ""
+        yield f"output {name} = {row.call.name}{only}"
 
 
 def _kept(parameter: Parameter) -> str:

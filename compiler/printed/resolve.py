@@ -14,7 +14,7 @@ from archc.compiler.bind.program import SIDES, Program
 from archc.compiler.bind.settings import Given
 from archc.compiler.elaborate.elaborator import usual
 from archc.compiler.ir.catalogue import CATALOGUE
-from archc.compiler.ir.network import Block, Body, Network, Op, Parameter, Row
+from archc.compiler.ir.network import OUTPUT, Block, Body, Network, Op, Parameter, Row
 from archc.compiler.language.closure import closure
 from archc.compiler.language.expressions import Literal, Value, show, spell, spell_alone, text
 from archc.compiler.language.problems import Problem, SpecError, file_name, quote
@@ -128,6 +128,10 @@ def _row(row: Row, index: int, network: Network) -> Cells:
         cells["dilate"] = "false"
     if row.tap is not None:
         cells["tap"] = writer.text(row.tap)
+    if row.output is not None and (row is not network.rows[-1] or row.output != OUTPUT):
+        cells["output"] = writer.text(row.output)
+    if row.output is not None and row.training:
+        cells["training_only"] = "true"
     if row.doc:
         cells["doc"] = writer.text(row.doc)
     return cells

@@ -318,6 +318,7 @@ def _rows(definitions: Schema, targets: Iterable[_Target]) -> None:
     keys["block"] |= _ref("block")
     keys["from"] |= _FROM
     keys["repeat"] |= _value("int", {"minimum": REPEAT.min, "maximum": REPEAT.max})
+    keys["training_only"] |= _value("bool", {})
     row["allOf"] = []
     for target in targets:
         named = {"properties": {"block": {"const": target.name}}, "required": ["block"]}
@@ -419,7 +420,7 @@ def _changes(definitions: Schema) -> None:
     cells = definitions["TableSpec"]["properties"]["set"]["properties"]
     patch = definitions["PatchSpec"]["properties"]
     row = definitions["RowSpec"]["properties"]
-    keys = {**patch, "from": row["from"], "repeat": row["repeat"]}
+    keys = {**patch, **{key: row[key] for key in ("from", "repeat", "training_only")}}
     keys["block"] = {**patch["block"], "anyOf": [_ref("block"), {}]}
     del keys["arguments"]
     definitions["PatchSpec"] = _mapping({**cells, **keys}, DOCS["ChangeSpec"]["set"])

@@ -70,6 +70,12 @@ class CallSpec(SpecNode):
         None,
         description="Where this is false, `output_stride` ends: not for the row, nor what follows.",
     )
+    output: kinds.Word = Field(
+        None, description="A name for what the row gives, which then is an output of the model."
+    )
+    training_only: kinds.Expression = Field(
+        None, description="Whether the row's output is there in training only."
+    )
     doc: Doc = Field(None, description="What is to be said of the row, on one line.")
     arguments: dict[kinds.Name, kinds.Expression] = Field({})
     _listed: bool = PrivateAttr(False)
@@ -88,8 +94,8 @@ class CallSpec(SpecNode):
     @property
     def is_sound(self) -> bool:
         """Whether there is a word wherever one belongs."""
-        words = (self.block, *(word for word in (self.name, self.tap) if word is not None))
-        return all(isinstance(word, expressions.Word) for word in words)
+        given = (word for word in (self.name, self.tap, self.output) if word is not None)
+        return all(isinstance(word, expressions.Word) for word in (self.block, *given))
 
     @property
     def given(self) -> dict[str, Any]:
@@ -131,6 +137,7 @@ class PatchSpec(CallSpec):
     block: kinds.Name | None = None
     name: kinds.LayerName | None = None
     tap: kinds.LayerName | None = None
+    output: kinds.Name | None = None
 
 
 class RowSpec(PatchSpec):

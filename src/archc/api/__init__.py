@@ -57,6 +57,21 @@ class Tap(NamedTuple):
     """(channels, height, width) at the declared input."""
 
 
+class Output(NamedTuple):
+    """What generated models give, or one of the things that they give by name."""
+
+    name: str
+    path: str
+    """The row that gives it."""
+    shape: tuple[int, ...]
+    """(channels, height, width), or (features,), at the declared input."""
+    stride: int | tuple[int, int] | None
+    """Pixels of the input for each of its own, along rows and columns where they differ; None for
+    a vector."""
+    training_only: bool
+    """Whether it is there in training only."""
+
+
 @dataclass(frozen=True, eq=False)
 class Net:
     """A network with every number worked out. Made by `load`."""
@@ -87,7 +102,8 @@ class Net:
 
     @property
     def output_shape(self) -> tuple[int, ...]:
-        """(channels, height, width), or (features,), at the declared input."""
+        """(channels, height, width), or (features,), at the declared input; of the last output,
+        where there are several."""
         return self.network.output.shape
 
     @cached_property
@@ -131,6 +147,22 @@ class Net:
             Tap(name, call.name, output.channels, output.stride, output.shape)
             for name, call in calls.items()
             for output in [call.body.output]
+        )
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """What generated models give, in order; the last row's is the last. A sole output comes
+        without its name."""
+        return tuple(
+            Output(
+                name,
+                row.call.name,
+                given.shape,
+                given.stride if given.is_map else None,
+                row.training,
+            )
+            for name, row in self.network.outputs.items()
+            for given in [row.call.body.output]
         )
 
     @property

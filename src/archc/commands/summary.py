@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from archc.api import Layer, Net, dims
+from archc.api import Layer, Net, Output, dims
 from archc.commands import options, streams
 from archc.compiler.language.values import show
 
@@ -43,6 +43,7 @@ def plain(net: Net) -> dict[str, Any]:
         "layers": [_entry(layer) for layer in net.layers],
         "blocks": [_entry(block) for block in net.blocks],
         "taps": [tap._asdict() for tap in net.taps],
+        "outputs": [output._asdict() for output in net.outputs],
     }
 
 
@@ -96,11 +97,19 @@ def _footer(net: Net) -> str:
         f"\n{tap.name}: {dims(tap.shape)} at stride {show(tap.stride)}, from {tap.path}"
         for tap in net.taps
     )
+    outputs = "".join(map(_given, net.outputs)) if len(net.outputs) > 1 else ""
     return (
         f"\n{net.name}, input {dims(net.input_shape)}: "
         f"{net.params.trainable:,} trainable parameters, {net.params.total:,} in total\n"
         f"{net.macs:,} MACs of convolutions and dense layers, {net.totals.other:,} other"
         " operations\n"
         f"{net.memory.sum / mega:.1f} MiB of activations, {net.memory.peak / mega:.1f} MiB at once"
-        f"{taps}"
+        f"{taps}{outputs}"
     )
+
+
+def _given(output: Output) -> str:
+    """A line for one of several outputs."""
+    stride = "" if output.stride is None else f" at stride {show(output.stride)}"
+    only = ", in training only" if output.training_only else ""
+    return f"\noutput {output.name}: {dims(output.shape)}{stride}, from {output.path}{only}"

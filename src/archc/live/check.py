@@ -104,10 +104,20 @@ def _outputs(report: Report, net: Net, backend: str, network: Network, weights: 
     outputs: Arrays = {}
     if not differences:
         live.load(model, weights)
-        outputs = live.outputs(model, batch)
+        outputs = live.outputs(model, batch, **asked(network))
         differences = list(check_shapes(network, backend, outputs))
     report.differences += differences
     return outputs
+
+
+def asked(network: Network) -> dict[str, bool]:
+    """What a live model is asked for besides its outputs in evaluation."""
+    return {"auxiliary": True} if any(row.training for row in network.rows) else {}
+
+
+def named(path: str) -> str:
+    """What a person calls a value: its path, `the output`, or ``the output `aux` ``."""
+    return f"the output `{path[1:-1]}`" if path.startswith("[") else path or "the output"
 
 
 def check_weights(net: Net, backend: str, model: Any) -> Iterator[str]:
@@ -166,7 +176,7 @@ def _hold(report: Report, network: Network, weights: Arrays, found: Mapping[str,
                 agreement = report.agreements.setdefault(backend, Agreement())
                 agreement.layers += first_size
                 if far <= TOLERANCE:
-                    agreement.see(path or "the output", size, far)
+                    agreement.see(named(path), size, far)
                 else:
                     off[backend][path] = far
 
@@ -186,11 +196,11 @@ def _tell(
     size = report.sizes[-1]
     real = [path for path, far in off.items() if not far <= 3 * moved[path]]
     if real:
-        where = real[0] or "the output"
+        where = named(real[0])
         report.agreements[backend].see(where, size, off[real[0]])
         far = f"by {off[real[0]]:.1e} of its scale"
         report.differences.append(f"at {size}, {backend} leaves the definitions at {where}, {far}")
     elif off:
         values = f"{len(off):,} value{'s' * (len(off) > 1)}"
         said = f"{values} of {backend} at {size}, where rounding decides"
-        report.skipped.append(f"{said} ({first([path or 'the output' for path in off])})")
+        report.skipped.append(f"{said} ({first([*map(named, off)])})")

@@ -29,7 +29,8 @@ Given = Mapping[str, Any]
 Weights = Mapping[str, Array]
 """Of one layer: arrays by their names within it, such as `weight` and `bias`."""
 Observer = Callable[[str, Array], None]
-"""observer(path, value) is told the value of every layer and of every block, in order."""
+"""observer(path, value) is told the value of every layer and of every block, in order; and of every
+output by its name in brackets, as in `[aux]`, where there are several."""
 
 
 DROPPING = ("dropout", "drop_path")
@@ -65,11 +66,18 @@ def run(
     before: Callable[[Body, str, Sequence[Array]], None] = lambda body, path, inputs: None,
 ) -> Array:
     """What `network` makes of a batch (count, channels, height, width); in evaluation mode, unless
-    a step of `training` is given. `disturb` is what becomes of the value of every op, given its
+    a step of `training` is given. Rows that run in training only are computed in either; of
+    several outputs this is the last. `disturb` is what becomes of the value of every op, given its
     call, to see how far small errors are carried. `before` is told the call, the path and the
     inputs of every op before its weights are looked up. Raises `KeyError` where a weight or a mask
     is missing."""
-    machine = _Machine(weights, observe, training, disturb, before)
+
+    def told(path: str, value: Array) -> None:
+        observe(path, value)
+        if path in network.shown:
+            observe(network.shown[path], value)
+
+    machine = _Machine(weights, told, training, disturb, before)
     calls = [row.call for row in network.rows]
     return machine.calls(calls, "", [np.asarray(batch, np.float64)], len(calls) - 1)
 
@@ -81,7 +89,7 @@ def outputs(
     paths: Collection[str] | None = None,
 ) -> dict[str, Array]:
     """The value of every layer and every block by path, or of those in `paths`, in evaluation; the
-    network's own is ""."""
+    network's own is "", and each by its name in brackets where there are several."""
     found: dict[str, Array] = {}
 
     def keep(path: str, value: Array) -> None:

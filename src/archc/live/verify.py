@@ -13,7 +13,7 @@ from archc import backends
 from archc.api import Net
 from archc.compiler.ir.analysis import layers
 from archc.live import interpreter
-from archc.live.check import Step
+from archc.live.check import Step, asked, named
 from archc.live.numeric import (
     Array,
     Arrays,
@@ -65,7 +65,7 @@ def verify(
     arrays = load(net, weights) if weights else settled_weights(net.network, batch)
     if model is None:
         step("the definitions of the ops")
-        points = [replace(point, reference=point.path) for point in _points(net)]
+        points = [replace(point, reference=point.path) for point in _points(net, outputs=True)]
         paths = {point.path for point in points}
         reference: Arrays = interpreter.outputs(net.network, arrays, batch, paths)
     else:
@@ -93,10 +93,13 @@ def _compared(point: Verdict, reference: Arrays, ours: Mapping[str, Arrays]) -> 
     return replace(point, differences=every)
 
 
-def _points(net: Net) -> list[Verdict]:
-    """The outputs of the rows that compute something, before a reference is looked at."""
+def _points(net: Net, outputs: bool = False) -> list[Verdict]:
+    """What the rows give that compute something, before a reference is looked at; and the `outputs`
+    of the model by name, where there are several."""
     ops, calls = results(net.network), [row.call for row in net.network.rows]
-    return [Verdict(c.name, c.body.target.name, ops[c.name]) for c in calls if ops[c.name]]
+    rows = [Verdict(c.name, c.body.target.name, ops[c.name]) for c in calls if ops[c.name]]
+    given = net.network.shown.values() if outputs else ()
+    return [*rows, *(Verdict(named(path), "", path) for path in given)]
 
 
 def _found(net: Net, model: ZooModel, point: Verdict, exists: Callable[[str], bool]) -> Verdict:
@@ -118,7 +121,7 @@ def _ours(
     model = net.build(backend, *batch.shape[2:])
     live.load(model, weights)
     paths = {path for point in points for path in (point.row, point.path)}
-    return with_blocks(net.network, live.outputs(model, batch, paths))
+    return with_blocks(net.network, live.outputs(model, batch, paths, **asked(net.network)))
 
 
 def _reference(
