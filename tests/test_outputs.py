@@ -203,6 +203,24 @@ def test_pytorch_s_compilers_take_it(text: str, load: Load) -> None:
         assert all(np.allclose(want[name], have[name], atol=1e-5) for name in want)
 
 
+def test_torchscript_takes_cells_that_take_from_two_rows(load: Load) -> None:
+    """It has no slices of layers, as a loop over some of them would want."""
+    net = load(
+        "archc: 1\nname: Cells\ninput: {channels: 4, height: 6, width: 6}\n"
+        "blocks:\n  cell:\n    inputs: [x, prev]\n"
+        "    steps: [{y: 'conv2d(x, 4, kernel=3) + conv2d(prev, 4, kernel=1)'}]\nnetwork:\n"
+        "  - {block: conv2d, name: stem, filters: 4, kernel: 3, output: first}\n"
+        "  - {block: cell, name: cells, repeat: 4, from: [stem, stem], output: last}\n"
+        "  - {block: cell, name: more, repeat: 3, from: [stem, stem]}\n"
+    )
+    assert "self.cells[3](" in net.source("torch")
+    model, batch = net.build("torch"), random_batch(net.network)
+    scripted = torch.jit.script(model)
+    want, have = (called("torch", each, batch, False) for each in (model, scripted))
+    assert list(want) == list(have) == ["first", "last", "output"]
+    assert all(np.allclose(want[name], have[name], atol=1e-5) for name in want)
+
+
 def test_one_output_in_evaluation_is_a_tensor(load: Load) -> None:
     net = load(SINGLE)
     weights, batch = random_weights(net.network), random_batch(net.network)

@@ -263,8 +263,9 @@ class ModuleNetwork(NetworkWalk):
         for statement, group in groupby(rows, lambda row: self.statement(row, "layer", assigned)):
             run = list(group)
             end = start + len(run)
-            if len(run) == 1:
-                yield self.statement(run[0], f"{name}[{start}]", assigned)
+            if len(run) == 1 or (self.several and len(run) < count):  # for TorchScript: no slices
+                for index, row in enumerate(run, start):
+                    yield self.statement(row, f"{name}[{index}]", assigned)
             else:
                 part = f"[{start or ''}:{end if end < count else ''}]"
                 yield For("layer", f"{name}{part if part != '[:]' else ''}", (statement,))

@@ -510,11 +510,13 @@ class Maker:
 
     def entry(self) -> Rows:
         form = self.pick(
-            *("row",) * 3, "table", "table", "branch", "join", "repeat", "repeat", "reshape"
+            *("row",) * 3, "table", "table", "branch", "join", "repeat", "repeat", "reshape", "head"
         )
         entry: Rows = getattr(self, f"a_{form}")()
         if self.chance(0.15):
             entry[-1]["tap"] = self.name("tap")
+        if self.chance(0.08):
+            entry[-1]["output"] = self.name("output")
         if self.chance(0.15):
             entry[-1]["doc"] = self.pick(*DOCS)
         return entry
@@ -554,6 +556,15 @@ class Maker:
         if self.chance(0.5):
             ends.append(start["name"])
         return [*rows, self.joined(ends)]
+
+    def a_head(self) -> Rows:
+        """Rows beside the others whose output is there in training only, or always; the row below
+        takes what is above them."""
+        start = {"block": "identity", "name": self.name("row")}
+        head = [self.named(self.row()) for _ in range(self.pick(1, 2, 3))]
+        head[-1] |= {"output": self.name("output")}
+        head[-1] |= {"training_only": "true"} if self.chance(0.7) else {}
+        return [start, *head, self.named(self.row()) | {"from": start["name"]}]
 
     def joined(self, ends: list[str]) -> dict[str, Any]:
         several = [
@@ -595,7 +606,7 @@ class Maker:
         return [table]
 
     def decorate(self, table: dict[str, Any]) -> None:
-        """Keys of rows as columns: repeat, tap, doc."""
+        """Keys of rows as columns: repeat, tap, output, doc."""
         if self.chance(0.25):
             table["columns"].append("repeat")
             for row in table["rows"]:
@@ -608,6 +619,10 @@ class Maker:
             for row in table["rows"][:-1]:
                 row.append(None)
             table["rows"][-1].append(self.name("tap"))
+        if self.chance(0.1):
+            table["columns"].append("output")
+            for row in table["rows"]:
+                row.append(self.name("output") if self.chance(0.4) else None)
         if self.chance(0.15):
             table["columns"].append("doc")
             for row in table["rows"]:

@@ -39,7 +39,20 @@ KERAS = 25
 PLAIN = {
     name: name
     for name in (
-        *("network", "param", "kept", "flag", "let", "row", "join", "end", "table", "tap", "last"),
+        *(
+            "network",
+            "param",
+            "kept",
+            "flag",
+            "let",
+            "row",
+            "join",
+            "end",
+            "table",
+            "tap",
+            "last",
+            "given",
+        ),
         *("block", "input", "second", "bparam", "bact", "blet", "step", "left", "joined", "act"),
         *("aparam", "inner", "ostep", "outer"),
     )
@@ -56,7 +69,8 @@ let: {{{let}: "{param:raw} * 2"}}
 input: {{channels: 3, height: 8, width: 8}}
 network:
   - {{block: conv2d, name: {row}, filters: "{let:raw}", kernel: 3, tap: {tap}}}
-  - {{block: {block}, name: {join}, from: [-1, {row}], {bparam}: "{param:raw}", {bact}: {act}}}
+  - {{block: {block}, name: {join}, from: [-1, {row}], {bparam}: "{param:raw}", {bact}: {act},
+      output: {given}}}
   - columns: [block, {aparam}]
     name: {table}
     rows:

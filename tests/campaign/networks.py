@@ -55,7 +55,7 @@ def hostile_names(kind: str) -> Iterator[str]:
     """Names in an order of their own for each kind of thing; each once in a spec."""
     legal = [name for name in HOSTILE if _is_legal(name) and name not in CATALOGUE]
     refused = GENERATED if kind == "kept" else frozenset()
-    kinds = ("block", "row", "step", "input", "param", "kept", "let", "tap")
+    kinds = ("block", "row", "step", "input", "param", "kept", "let", "tap", "output")
     yield from (name for name in legal[kinds.index(kind) :: len(kinds)] if name not in refused)
     number = 0
     while True:
@@ -236,6 +236,9 @@ def _same(left: Network, right: Network, names: bool = True) -> Iterator[str]:
         return
     if names and [layer.path for layer in ours] != [layer.path for layer in theirs]:
         yield "other paths"
+    given = [[(n, r.training) for n, r in each.outputs.items()] for each in (left, right)]
+    if names and given[0] != given[1]:
+        yield "other outputs"
     weights = random_weights(left)
     renamed = dict(zip(random_weights(right), weights.values(), strict=True))
     first = interpreter.run(left, weights, random_batch(left))

@@ -146,9 +146,10 @@ WORDS = """
     none true false ~ relu swish softmax frelu same valid symmetric x prev kernel filters stride out
     conv2d depthwise_conv2d batch_norm activation add concat multiply dense flatten reshape crop pad
     max_pool2d global_avg_pool2d dropout identity resize squeeze_excite conv_bn x.channels x.stride
-    block name when from repeat tap set at where remove insert before after columns rows params let
-    steps returns channels inputs keep type default min max above below doc replace on_vectors
-    int float bool size sides shape padding pool_padding activation initializer int? size?
+    block name when from repeat tap output training_only set at where remove insert before after
+    columns rows params let steps returns channels inputs keep type default min max above below doc
+    replace on_vectors int float bool size sides shape padding pool_padding activation initializer
+    int? size?
     """.split()  # noqa: SIM905
 OPERATORS = """
     + - * / // % == != < <= > >= and or not if else ( ) [ ] , . = round_channels( min( max(
