@@ -48,7 +48,8 @@ def outputs(
 
     def remember(path: str) -> Callable[..., None]:
         def hook(module: nn.Module, inputs: Any, output: Tensor) -> None:
-            found[path] = _numpy(output)
+            if isinstance(output, Tensor):  # a part of a published model may give several
+                found[path] = _numpy(output)
 
         return hook
 
@@ -93,7 +94,8 @@ def _timm(source: str, options: Mapping[str, Any], size: tuple[int, int], get: b
 def _torchvision(
     source: str, options: Mapping[str, Any], size: tuple[int, int], get: bool
 ) -> nn.Module:
-    function = getattr(import_module("torchvision.models"), source.partition(":")[2])
+    folder, _, name = f"models.{source.partition(':')[2]}".rpartition(".")
+    function = getattr(import_module(f"torchvision.{folder}"), name)
     model: nn.Module = function(weights="DEFAULT" if get else None, **options)
     return model.eval()
 

@@ -95,11 +95,13 @@ def _compared(point: Verdict, reference: Arrays, ours: Mapping[str, Arrays]) -> 
 
 def _points(net: Net, outputs: bool = False) -> list[Verdict]:
     """What the rows give that compute something, before a reference is looked at; and the `outputs`
-    of the model by name, where there are several."""
-    ops, calls = results(net.network), [row.call for row in net.network.rows]
-    rows = [Verdict(c.name, c.body.target.name, ops[c.name]) for c in calls if ops[c.name]]
+    of the model by name, where there are several. A published model in evaluation has no rows that
+    run in training only."""
+    ops, rows = results(net.network), net.network.rows
+    calls = [row.call for row in rows if outputs or not row.training]
+    found = [Verdict(c.name, c.body.target.name, ops[c.name]) for c in calls if ops[c.name]]
     given = net.network.shown.values() if outputs else ()
-    return [*rows, *(Verdict(named(path), "", path) for path in given)]
+    return [*found, *(Verdict(named(path), "", path) for path in given)]
 
 
 def _found(net: Net, model: ZooModel, point: Verdict, exists: Callable[[str], bool]) -> Verdict:
