@@ -153,19 +153,12 @@ class Rows:
 
     # --------------------------------------------------------------------- which of how many
 
-    def counted(self, template: RowTemplate, turn: Turn) -> tuple[RowTemplate, Mapping[str, Turn]]:
-        """The row with `repeat.index` and the like in its arguments replaced by what they are."""
-        if not template.turns:
-            return template, {}
-        turns = {"repeat": turn}
+    def counted(self, template: RowTemplate, turn: Turn) -> Mapping[str, Turn]:
+        """What `repeat` and `table` are in the row's arguments, if these ask for it."""
+        turns = {"repeat": turn} if template.turns else {}
         if any(node.id == "table" for node in template.turns):
             turns["table"] = Turn(self.stood[id(template.table)], self.size(template.table))
-        nodes = {
-            str(node): ex.Literal(getattr(turns[node.id], node.field), node.place)
-            for node in template.turns
-        }
-        arguments = {k: ex.substitute(node, nodes) for k, node in template.arguments.items()}
-        return replace(template, arguments=arguments), turns
+        return turns
 
     def size(self, table: TableSpec | None) -> int:
         """How many rows a table has, each counted as often as it is repeated."""
@@ -229,8 +222,8 @@ class Rows:
         dilate = self.dilates(template)
         if not dilate:
             tensors = tuple(replace(x, dilation=None) for x in tensors)
-        template, turns = self.counted(template, turn)
-        values = self.arguments(template, inputs[0].tensor)
+        turns = self.counted(template, turn)
+        values = self.arguments(template, inputs[0].tensor, turns)
         if values is None or len(tensors) < len(inputs):
             return FAILED
         try:
@@ -253,7 +246,7 @@ class Rows:
         turn: Turn,
         turns: Mapping[str, Turn],
     ) -> Row:
-        spelled = self.spelled(template, inputs)
+        spelled = self.spelled(template, inputs, turns)
         self.check_undecided(template, body, spelled, inputs)
         call = Call(self.numbered(template), body, tuple(feed - 1 for feed in feeds))
         last = turn.index == turn.count - 1
@@ -325,9 +318,12 @@ class Rows:
             raise Invalid("E011", message, "give it a name, as in `output: aux`")
         raise Unknown
 
-    def arguments(self, template: RowTemplate, x: Tensor | None) -> dict[str, Value] | None:
+    def arguments(
+        self, template: RowTemplate, x: Tensor | None, turns: Mapping[str, Turn]
+    ) -> dict[str, Value] | None:
         """The values of the row's arguments; None where one is wrong or cannot be known."""
         scope: dict[str, object] = {**self.scope, **({".x": x} if x is not None else {})}
+        scope |= {f".{name}": turn for name, turn in turns.items()}
         values: dict[str, Value] = {}
         for name, node in template.arguments.items():
             with self.origins.tracing(node, *_row_of(template, node)):
@@ -336,10 +332,14 @@ class Rows:
 
     # -------------------------------------------------------------------- kept parameters
 
-    def spelled(self, template: RowTemplate, inputs: tuple[Output, ...]) -> dict[str, Node]:
+    def spelled(
+        self, template: RowTemplate, inputs: tuple[Output, ...], turns: Mapping[str, Turn]
+    ) -> dict[str, Node]:
         """The arguments that mention a kept parameter, with all else in them folded."""
         if not any(x.channels for x in inputs) and not template.mentioned & self.kept:
             return {}
+        if turns:
+            template = _told(template, turns)
         others = self.folded(template.place)
         found = {}
         for name, node in template.arguments.items():
@@ -412,6 +412,16 @@ class Rows:
         for node in inputs if channels is None else ():
             check_known(node, self.kept, what, place)
         return channels if channels is not None and ex.names(channels).keys() & self.kept else None
+
+
+def _told(template: RowTemplate, turns: Mapping[str, Turn]) -> RowTemplate:
+    """The row with `repeat.index` and the like in its arguments replaced by what they are."""
+    nodes = {
+        str(node): ex.Literal(getattr(turns[node.id], node.field), node.place)
+        for node in template.turns
+    }
+    arguments = {k: ex.substitute(node, nodes) for k, node in template.arguments.items()}
+    return replace(template, arguments=arguments)
 
 
 def varying(rows: Iterable[Row]) -> Iterator[Problem]:
