@@ -320,9 +320,9 @@ def test_a_stride_that_decides_more_stays_beside_the_one_that_is_applied(tmp_pat
     assert rows == [
         "Outer(4, 2, halves=True, unit_first_stride=2",
         "Unit(4, 2, first_stride=2",
-        "Outer(4, 2, unit_first_stride=1, unit_second_dilation=2",
-        "Unit(4, first_stride=1, first_dilation=2, second_dilation=2",
-        "Unit(4, 2, first_stride=1, first_dilation=2, second_dilation=4",
+        "Outer(4, 2, dilation=2",
+        "Unit(4, first_dilation=2, second_dilation=2",
+        "Unit(4, 2, first_dilation=2, second_dilation=4",
     ]
     assert "self.sum = stride == 1" in source
     assert_everyone_agrees(net, ((32, 40), (31, 37)))

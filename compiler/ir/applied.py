@@ -92,7 +92,8 @@ class _Writer:
         if body not in self.bodies:
             told = self.of(body.target)
             more = {name: values[body] for name, values in told.given.items() if body in values}
-            arguments, calls = {**body.arguments, **more}, tuple(map(self.call, body.calls))
+            arguments = {**dict.fromkeys(told.given, 1), **body.arguments, **more}
+            calls = tuple(map(self.call, body.calls))
             self.bodies[body] = replace(body, target=told.block, arguments=arguments, calls=calls)
         return self.bodies[body]
 
@@ -128,7 +129,7 @@ class _Writer:
     def applied(self, body: Body, name: str) -> Value:
         """What a call is applied with for an argument."""
         told = self.of(body.target).given[name] if isinstance(body.target, Block) else {}
-        return ex.compact(told.get(body, body.arguments.get(name)))
+        return ex.compact(told.get(body, body.arguments.get(name, 1)))
 
     def invoke(self, invoke: Invoke, said: Mapping[tuple[str, str], Node]) -> Invoke:
         own = {name: node for (call, name), node in said.items() if call == invoke.name}
@@ -142,9 +143,9 @@ class _Writer:
 
 
 def _written(body: Body, name: str) -> Value:
-    """What is written of an argument; none of one that is new, and has to be given."""
+    """What is written of an argument; 1 of one that is new."""
     own = body.arguments if body.written is None else body.written
-    return ex.compact(own.get(name))
+    return ex.compact(own.get(name, 1))
 
 
 # ------------------------------------------------------------- in the place of what is handed on
@@ -154,11 +155,11 @@ def _handed_on(told: _Told, demands: Sequence[_Demand]) -> set[tuple[str, str]]:
     """The demands that parameters of the block meet which are handed on, once calls give these what
     is applied."""
     found: set[tuple[str, str]] = set()
-    for name in {d.node.id: None for d in demands if isinstance(d.node, ex.Name)}:
+    for name in {name: None for d in demands for name in ex.names(d.node)}:
         parameter = told.block.parameter.get(name)
-        own = [d for d in demands if isinstance(d.node, ex.Name) and d.node.id == name]
+        own = [d for d in demands if name in ex.names(d.node) and d.at not in found]
         values = None if parameter is None else _given(parameter, own)
-        if values and all(_unmoved(b, name, value, demands) for b, value in values.items()):
+        if values and all(_unmoved(b, name, value, own, demands) for b, value in values.items()):
             told.given[name], told.kinds[name] = values, own[0].kind
             found.update(d.at for d in own)
     return found
@@ -177,26 +178,30 @@ def _given(parameter: Parameter, demands: Iterable[_Demand]) -> dict[Body, Value
         return None
 
 
-def _unmoved(body: Body, name: str, value: Value, demands: Iterable[_Demand]) -> bool:
-    """Whether all else in a call of a block stays as it is where a parameter gets a value."""
-    block, scope, met = body.target, _scope(body), {d.at for d in demands}
-    assert isinstance(block, Block)
-    made = {call.name for call in body.calls}
-    others = [node for _, node in block.lets]
-    others += [step.when for step in block.steps if step.when is not None]
-    others += [] if block.channels is None else [block.channels]
-    others += [
-        node
-        for _, invoke in block.invokes()
-        for argument, node in invoke.arguments
-        if invoke.name in made and (invoke.name, argument) not in met
-    ]
+def _unmoved(
+    body: Body, name: str, value: Value, own: Iterable[_Demand], demands: Iterable[_Demand]
+) -> bool:
+    """Whether a parameter with a value meets its `own` demands in a call of a block, and all else
+    stays as it is."""
+    scope = _scope(body)
     moved = {**scope, name: value}
-    return all(
-        ex.compact(node.evaluate(scope)) == ex.compact(node.evaluate(moved))
-        for node in others
-        if name in ex.names(node)
+    met = (ex.compact(d.node.evaluate(moved)) == d.values[body] for d in own if body in d.values)
+    others = (node for node in _others(body, demands) if name in ex.names(node))
+    return all(met) and all(
+        ex.compact(node.evaluate(scope)) == ex.compact(node.evaluate(moved)) for node in others
     )
+
+
+def _others(body: Body, demands: Iterable[_Demand]) -> Iterator[Node]:
+    """The expressions in a call of a block that are no demands."""
+    block, said, made = body.target, {d.at for d in demands}, {call.name for call in body.calls}
+    assert isinstance(block, Block)
+    yield from (node for _, node in block.lets)
+    yield from (step.when for step in block.steps if step.when is not None)
+    yield from () if block.channels is None else (block.channels,)
+    for _, invoke in block.invokes():
+        given = invoke.arguments if invoke.name in made else ()
+        yield from (node for name, node in given if (invoke.name, name) not in said)
 
 
 def _scope(body: Body) -> dict[str, object]:
@@ -216,14 +221,14 @@ def _scope(body: Body) -> dict[str, object]:
 def _said(told: _Told, demands: Sequence[_Demand]) -> Iterator[tuple[_Demand, Node]]:
     """What a block's calls are given for each demand."""
     shared: dict[tuple[str, frozenset[tuple[Body, Value]]], str] = {}
+    varying = [demand for demand in demands if len({*demand.values.values()}) > 1]
     for demand in demands:
-        first, *others = demand.values.values()
-        if all(other == first for other in others):
-            yield demand, ex.Literal(first, _NOWHERE)
+        if demand not in varying:
+            yield demand, ex.Literal(next(iter(demand.values.values())), _NOWHERE)
             continue
         key = demand.kind, frozenset(demand.values.items())
         if key not in shared:
-            alone = sum(other.kind == demand.kind for other in demands) == 1
+            alone = sum(other.kind == demand.kind for other in varying) == 1
             shared[key] = _name(told.block, demand, alone)
             _add(told, shared[key], demand)
         yield demand, ex.Name(shared[key], _NOWHERE)
@@ -243,10 +248,7 @@ def _name(block: Block, demand: _Demand, alone: bool) -> str:
 
 def _add(told: _Told, name: str, demand: _Demand) -> None:
     """Adds a parameter to the block, which its calls give what is demanded."""
-    bodies = demand.values
-    kind = "int" if all(isinstance(value, int) for value in bodies.values()) else "size"
-    usual = demand.node if isinstance(demand.node, ex.Literal) and demand.node.value else None
-    default = None if usual is None else ex.Literal(ex.compact(usual.value), _NOWHERE)
-    parameter = Parameter(name, Type(kind), default)
+    kind = "int" if all(isinstance(value, int) for value in demand.values.values()) else "size"
+    parameter = Parameter(name, Type(kind), ex.Literal(1, _NOWHERE))
     told.block = replace(told.block, parameters=(*told.block.parameters, parameter))
-    told.given[name], told.kinds[name] = dict(bodies), demand.kind
+    told.given[name], told.kinds[name] = dict(demand.values), demand.kind

@@ -221,12 +221,12 @@ class Computed(nn.Sequential):
             bias=wide,
         )
         self.f = SeparableConv2d(
-            Conv2dPadded(
+            nn.Conv2d(
                 (6 if wide else 4) * (2 if wide else k),
                 (6 if wide else 4) * (2 if wide else k),
                 k,
                 dilation=k,
-                padding="symmetric",
+                padding=k * (k // 2),
                 groups=(6 if wide else 4) * (2 if wide else k),
                 bias=False,
             ),
