@@ -14,6 +14,7 @@ from archc.compiler.elaborate.origins import Origins
 from archc.compiler.elaborate.outputs import misused, settled
 from archc.compiler.elaborate.rows import Output, Rows, check_known, varying
 from archc.compiler.ir.network import Network, OutputStride, Parameter, Row, Tensor, bodies_of
+from archc.compiler.ir.pruning import serving
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.expressions import Definition, Node, Value
 from archc.compiler.language.problems import Blame, Enough, Invalid, Problem
@@ -37,6 +38,7 @@ def elaborate(program: Program, settings: Settings) -> tuple[Network | None, lis
             if not values.problems:
                 work_out()
         network = None if values.problems else _network(values, _rows(values))
+        values.check_serving(network)
     if values.problems:
         return None, from_extended(program.spec, values.problems)
     return network, []
@@ -189,6 +191,19 @@ class _Values:
             if invalid is not None:
                 with self.origins.tracing(self.program.dilating["output_stride"]):
                     raise invalid
+
+    def check_serving(self, network: Network | None) -> None:
+        """Reports a block that serves as an activation, and is dilated where it is called: its code
+        would be told there what an activation cannot be told."""
+        if network is None or self.limit is None:
+            return
+        for block in serving(network):
+            called = bodies_of(body for body in network.bodies if body.target is block)
+            if any(body.written is not None for body in called):
+                message = f"`{block.name}` serves as an activation here, and is dilated elsewhere"
+                hint = "write a block of another name for one of them"
+                with self.origins.tracing(self.program.dilating["output_stride"]):
+                    raise Invalid("E052", message, hint)
 
     def differs(self, parameter: Parameter) -> bool:
         """Whether the parameter has another value than it has where nothing is set."""

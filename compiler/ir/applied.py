@@ -117,7 +117,7 @@ class _Writer:
         """The arguments of a call within a block that are not applied as they are written."""
         made = {b: call.body for b in bodies for call in b.calls if call.name == invoke.name}
         said, target = dict(invoke.arguments), invoke.target
-        kinds, parameters = dict(zip(_TOLD, _TOLD, strict=True)), target.parameter
+        kinds, parameters = {n: n for n in _TOLD if n in target.parameter}, target.parameter
         if isinstance(target, Block):
             kinds, parameters = self.of(target).kinds, self.of(target).block.parameter
         for name, kind in kinds.items():

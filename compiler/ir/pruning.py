@@ -47,10 +47,10 @@ def pruned(network: Network) -> Network:
 
 
 def _fixed(network: Network) -> dict[Op | Block, _Fixed]:
-    serving, opened = _serving(network), left_open(network)
+    served, opened = serving(network), left_open(network)
     calls: dict[Block, list[Body]] = {}
     for body in network.bodies:
-        if isinstance(body.target, Block) and body.target not in serving:
+        if isinstance(body.target, Block) and body.target not in served:
             calls.setdefault(body.target, []).append(body)
     every = {block: _of(network, block, opened, bodies) for block, bodies in calls.items()}
     whole = {b: f if _can_end(b, f) else _pins(b, f) for b, f in every.items()}
@@ -113,7 +113,7 @@ def _plain(value: Value) -> tuple[bool, Value]:
     return isinstance(value, bool), ex.compact(value)
 
 
-def _serving(network: Network) -> set[Block]:
+def serving(network: Network) -> set[Block]:
     """The blocks that are named where an activation belongs, and what they call."""
     named = [value for body in network.bodies for value in body.arguments.values()]
     named += [value for own in network.defaults.values() for value in own.values()]
