@@ -337,6 +337,29 @@ def test_units_at_other_output_strides(output_stride: int, tmp_path: Path) -> No
     assert str(archc.load(flat)) == str(net)
 
 
+def test_a_stride_that_is_worked_out_is_given_beside_what_it_is_worked_out_from(
+    tmp_path: Path,
+) -> None:
+    """A `less` of 1, which is what is applied, would come to a stride of 2 in the code."""
+    text = """
+name: WorkedOut
+input: {channels: 4, height: 32, width: 40}
+output_stride: 2
+blocks:
+  unit:
+    params: {less: {type: int, min: 1}}
+    steps:
+      - conv: depthwise_conv2d(x, 3, stride=less + 1)
+network:
+  - {block: unit, name: first, less: 1}
+  - {block: unit, name: second, less: 1}
+  - {block: unit, name: third, less: 2}
+"""
+    net = network(text, tmp_path)
+    assert [*windows(net).values()] == [(2, 1), (1, 1), (1, 2)]
+    assert_everyone_agrees(net, ((32, 40), (31, 37)))
+
+
 def test_what_is_handed_on_takes_what_is_applied(tmp_path: Path) -> None:
     net = network(RESNET, tmp_path, output_stride=8)
     rows = [line.strip() for line in net.source("torch").splitlines() if "Bottleneck(" in line]
