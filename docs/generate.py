@@ -21,10 +21,11 @@ from archc.compiler.elaborate import elaborator
 from archc.compiler.ir import interface
 from archc.compiler.ir.analysis import layers
 from archc.compiler.ir.catalogue import CATALOGUE
-from archc.compiler.ir.network import Op, Parameter, Tensor
+from archc.compiler.ir.network import Op, Parameter, Tensor, WeightRule
 from archc.compiler.ir.ops import parts
 from archc.compiler.language import expressions, names, parser
 from archc.compiler.language.codes import CODES
+from archc.compiler.language.initializers import INITIALIZER_FUNCTIONS
 from archc.compiler.language.problems import SpecError
 from archc.compiler.language.values import (
     ACTIVATIONS,
@@ -107,7 +108,7 @@ def activations(page: str) -> str:
 
 
 def initializers(page: str) -> str:
-    return words("initializer", INITIALIZERS)
+    return words("initializer", INITIALIZERS | INITIALIZER_FUNCTIONS)
 
 
 def reserved(page: str) -> str:
@@ -246,10 +247,15 @@ def weight_names(op: Op) -> Iterator[str]:
         return
     x = Tensor(4) if op.name == "dense" else Tensor(4, 8, 8)
     given = {p.name: SAMPLE.get(p.name, default_of(p)) for p in op.parameters}
+    said = {r.name: f"`{r.init or 'init'}`" for r in op.weights if _is_said(op, r)}
     for weight in op.cost(given, op.shape(given, x), x).weights:
-        drawn = weight.initializer == str(given.get("init"))
-        initializer = "`init`" if drawn else weight.initializer
+        initializer = said.get(weight.name, weight.initializer)
         yield f"`{weight.name}` ({initializer}{'' if weight.trainable else ', not trainable'})"
+
+
+def _is_said(op: Op, rule: WeightRule) -> bool:
+    """Whether an argument says how an array starts."""
+    return (rule.init or "init") in op.parameter and not (rule.initializer and not rule.init)
 
 
 def default_of(parameter: Parameter) -> object:

@@ -13,12 +13,12 @@ from archc.compiler.ir.catalogue import CATALOGUE
 from archc.compiler.ir.interface import called_channels
 from archc.compiler.ir.network import Cost, Op, Parameter, Tensor
 from archc.compiler.language import expressions as ex
+from archc.compiler.language.initializers import NAMED
 from archc.compiler.language.names import BUILTINS, MODULE_ATTRIBUTES
 from archc.compiler.language.problems import Invalid, Place, Source
 from archc.compiler.language.values import (
     ACTIVATIONS,
     AXES,
-    INITIALIZERS,
     INTERPOLATIONS,
     PADDINGS,
     POOL_PADDINGS,
@@ -426,7 +426,7 @@ KINDS: dict[str, st.SearchStrategy[Any]] = {
     "axes": st.sampled_from(list(AXES)),
     "interpolation": st.sampled_from(list(INTERPOLATIONS)),
     "activation": st.sampled_from(list(ACTIVATIONS)),
-    "initializer": st.sampled_from(list(INITIALIZERS)),
+    "initializer": st.sampled_from(list(NAMED.values())),
 }
 maps = st.builds(Tensor, even, st.integers(4, 12), st.integers(4, 12))
 vectors = st.builds(Tensor, even)
@@ -435,7 +435,7 @@ vectors = st.builds(Tensor, even)
 @st.composite
 def calls(draw: st.DrawFn, name: str) -> tuple[Op, dict[str, Any], list[Tensor]]:
     op = CATALOGUE[name]
-    values = {p.name: draw(KINDS[p.type.kind]) for p in op.parameters}
+    values = {p.name: draw(KINDS[p.type.kind]) for p in op.parameters if not p.fanless}
     few = {"groups": [1, 2], "parts": [1, 2], "index": [0, 1], "start": [0, 1]}
     values |= {each: draw(st.sampled_from(few[each])) for each in few.keys() & values.keys()}
     if "output_padding" in values:
@@ -525,7 +525,8 @@ VALUES: list[tuple[str, Any, Any]] = [
     ("activation", "relu", "relu"),
     ("activation", None, None),
     ("activation", "hardswish", "E031"),
-    ("initializer", "he_normal", "he_normal"),
+    ("initializer", "he_normal", NAMED["he_normal"]),
+    ("initializer", NAMED["zeros"], NAMED["zeros"]),
     ("initializer", "he", "E034"),
 ]
 

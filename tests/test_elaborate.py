@@ -10,6 +10,7 @@ import pytest
 from archc.compiler.ir import analysis
 from archc.compiler.ir.network import Network
 from archc.compiler.language import expressions as ex
+from archc.compiler.language.initializers import NAMED
 from archc.compiler.language.problems import Problem, SpecError
 from archc.compiler.pipeline import compile_network
 
@@ -76,6 +77,7 @@ def test_defaults_hold_where_a_call_says_nothing(net: Compile) -> None:
         "  - {block: batch_norm, epsilon: 1e-3}\n"
     )
     parts = {"scale": True, "offset": True}
+    parts |= {"scale_init": NAMED["ones"], "offset_init": NAMED["zeros"]}
     assert arguments(found, "a.bn") == {"epsilon": 1e-5, "decay": 0.9, **parts}
     assert arguments(found, "batch_norm") == {"epsilon": 1e-3, "decay": 0.9, **parts}
     assert [arguments(found, f"{name}.conv")["kernel"] for name in "ab"] == [(3, 3), (5, 5)]

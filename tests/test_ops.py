@@ -15,10 +15,7 @@ from torch.nn import functional as F
 from archc import backends
 from archc.api import Net, load
 from archc.backends.python.execute import execute
-from archc.compiler.ir import analysis
 from archc.compiler.ir.catalogue import CATALOGUE
-from archc.compiler.ir.network import Weight
-from archc.compiler.language.values import INITIALIZERS
 from archc.live import interpreter
 from archc.live.check import check_shapes, check_weights
 from archc.live.numeric import deviation, random_batch, random_weights
@@ -369,65 +366,3 @@ def test_nearest_is_exact_where_float32_is_not() -> None:
     like = np.zeros((1, 1, 1, 82))
     found = interpreter.OPS["resize_like"]({"method": "nearest"}, {}, x, like)
     assert np.array_equal(found.ravel(), np.repeat([0.0, 1.0], 41))
-
-
-# ------------------------------------------------------------------------------ initializers
-
-LARGE = """
-archc: 1
-name: Large
-input: {{channels: 64, height: 6, width: 6}}
-defaults:
-  conv2d: {{init: {0}}}
-  depthwise_conv2d: {{init: {0}}}
-  separable_conv2d: {{init: {0}}}
-  dense: {{init: {0}}}
-  conv_transpose2d: {{init: {0}}}
-network:
-  - {{block: conv2d, filters: 256, kernel: 3}}
-  - {{block: conv2d, name: grouped, filters: 512, kernel: 3, groups: 4}}
-  - {{block: depthwise_conv2d, name: single, kernel: 5}}
-  - {{block: depthwise_conv2d, name: triple, kernel: 5, multiplier: 3}}
-  - {{block: conv_transpose2d, filters: 96, kernel: 3}}
-  - {{block: separable_conv2d, filters: 128, kernel: 5, multiplier: 2}}
-  - {{block: global_avg_pool2d}}
-  - {{block: dense, units: 300}}
-"""
-SCALES = {"glorot": 2.0, "he": 2.0, "lecun": 1.0}
-CUT = 0.87962566103423978
-"""Standard deviation of a standard normal distribution cut at two."""
-
-
-def distribution(weight: Weight) -> tuple[float, float]:
-    """(variance, largest absolute value) by the catalogue's fans."""
-    family, _, shape = weight.initializer.partition("_")
-    variance = SCALES[family] / (sum(weight.fans) if family == "glorot" else weight.fans[0])
-    return variance, np.sqrt(3 * variance) if shape == "uniform" else 2 * np.sqrt(variance) / CUT
-
-
-@pytest.fixture(scope="module", autouse=True)
-def seeded() -> None:
-    import keras
-    import torch
-
-    keras.utils.set_random_seed(0)
-    torch.manual_seed(0)
-
-
-@pytest.mark.parametrize("backend", backends.names())
-@pytest.mark.parametrize("init", INITIALIZERS)
-def test_initializer(init: str, backend: str, tmp_path: Path) -> None:
-    path = tmp_path / "large.yaml"
-    path.write_text(LARGE.format(init), encoding="utf-8")
-    net = load(path)
-    arrays = net.live(backend).arrays(net.build(backend))
-    for name, _, weight in analysis.weights(net.network):
-        array = arrays[name]
-        if weight.initializer == "zeros":
-            assert not array.any()
-            continue
-        variance, bound = distribution(weight)
-        # Five deviations of a sample's variance; a uniform one's is the smallest.
-        assert array.var() == pytest.approx(variance, rel=5 * (2 / array.size) ** 0.5), name
-        assert 0.98 * bound < np.abs(array).max() <= bound * (1 + 1e-6), name
-        assert abs(array.mean()) < 5 * (variance / array.size) ** 0.5, name

@@ -34,21 +34,21 @@ TEXT = """\
 network Tiny(classes=10)
 input -> 3x8x6
 stem = conv2d(input, filters=4, kernel=[3, 1], stride=[2, 2], padding=same, dilation=[1, 1], \
-groups=1, bias=true, init=glorot_uniform) -> 4x4x3
+groups=1, bias=true, init=glorot_uniform, bias_init=zeros) -> 4x4x3
 gated.0 = gated(stem, stem, act=none, reduced=2) -> 4x4x3
   squeeze = conv2d(gate, filters=2, kernel=[1, 1], stride=[1, 1], padding=same, dilation=[1, 1], \
-groups=1, bias=true, init=glorot_uniform) -> 2x4x3
+groups=1, bias=true, init=glorot_uniform, bias_init=zeros) -> 2x4x3
   expand = conv2d(squeeze, filters=4, kernel=[1, 1], stride=[1, 1], padding=same, \
-dilation=[1, 1], groups=1, bias=false, init=glorot_uniform) -> 4x4x3
+dilation=[1, 1], groups=1, bias=false, init=glorot_uniform, bias_init=zeros) -> 4x4x3
   result = multiply(x, expand) -> 4x4x3
 gated.1 = gated(gated.0, stem, act=none, reduced=2) -> 4x4x3
   squeeze = conv2d(gate, filters=2, kernel=[1, 1], stride=[1, 1], padding=same, dilation=[1, 1], \
-groups=1, bias=true, init=glorot_uniform) -> 2x4x3
+groups=1, bias=true, init=glorot_uniform, bias_init=zeros) -> 2x4x3
   expand = conv2d(squeeze, filters=4, kernel=[1, 1], stride=[1, 1], padding=same, \
-dilation=[1, 1], groups=1, bias=false, init=glorot_uniform) -> 4x4x3
+dilation=[1, 1], groups=1, bias=false, init=glorot_uniform, bias_init=zeros) -> 4x4x3
   result = multiply(x, expand) -> 4x4x3
 pool = global_avg_pool2d(gated.1, keepdims=false) -> 4
-dense = dense(pool, units=classes + 1, bias=true, init=glorot_uniform) -> 11
+dense = dense(pool, units=classes + 1, bias=true, init=glorot_uniform, bias_init=zeros) -> 11
 """
 
 

@@ -508,8 +508,9 @@ def test_a_spec_may_extend_one_that_extends_another(folder: Path) -> None:
     assert third.changed == ("n",)
     assert printer.text(third).splitlines()[2:] == [
         "c = conv2d(input, filters=33, kernel=[3, 3], stride=[1, 1], padding=same, "
-        "dilation=[1, 1], groups=1, bias=false, init=glorot_uniform) -> 33x5x5",
-        "batch_norm = batch_norm(c, epsilon=0.001, decay=0.9, scale=true, offset=true) -> 33x5x5",
+        "dilation=[1, 1], groups=1, bias=false, init=glorot_uniform, bias_init=zeros) -> 33x5x5",
+        "batch_norm = batch_norm(c, epsilon=0.001, decay=0.9, scale=true, offset=true, "
+        "scale_init=ones, offset_init=zeros) -> 33x5x5",
     ]
 
 

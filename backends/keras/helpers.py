@@ -39,7 +39,8 @@ def conv_transpose_padded(
     *,
     output_padding: int | tuple[int, int] = 0,
     use_bias: bool = True,
-    kernel_initializer: str = "glorot_uniform",
+    kernel_initializer: str | keras.initializers.Initializer = "glorot_uniform",
+    bias_initializer: str | keras.initializers.Initializer = "zeros",
     name: str,
 ) -> keras.KerasTensor:
     """Conv2DTranspose cropped as PyTorch does: "symmetric", or by four numbers.
@@ -62,6 +63,7 @@ def conv_transpose_padded(
         strides=stride,
         use_bias=use_bias,
         kernel_initializer=kernel_initializer,
+        bias_initializer=bias_initializer,
         name=name,
     )(x)
     return layers.Cropping2D(crops, name=f"{name}--crop")(x)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from archc.backends.keras.initial import argument, shared_name
 from archc.backends.keras.names import LayerName
 from archc.backends.keras.ops import ACTIVATIONS, OPS
 from archc.backends.python.functions import FunctionBlock, FunctionNetwork
@@ -28,13 +29,19 @@ LANGUAGE = Language(
     block=FunctionBlock,
     network=FunctionNetwork,
     activation=_activation,
+    initializer=argument,
     block_name=str,
     channels_last=True,
     tensor="keras.KerasTensor",
-    types={"activation": "str | Callable[..., keras.KerasTensor]", "word": "str"},
+    types={
+        "activation": "str | Callable[..., keras.KerasTensor]",
+        "word": "str",
+        "initializer": "str | dict[str, object]",
+    },
     open_activation=(
         "str | Callable[..., keras.KerasTensor]",
         "a name, a layer or a function of tensors",
     ),
+    shared=("keras.initializers.", shared_name),
     layer_name=LayerName,
 )

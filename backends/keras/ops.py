@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
+from archc.backends.keras.initial import factor, initializer
 from archc.backends.keras.names import LayerName
 from archc.backends.python.spelling import NOWHERE, OpCall, Spelling, constant
 from archc.backends.python.text import Apply, Argument, Expression, apply
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.expressions import Node
+from archc.compiler.language.initializers import GLOROT_UNIFORM, ONES, ZEROS, Initializer
 
 ACTIVATIONS = frozenset(
     {
@@ -44,9 +46,29 @@ def _sides(call: OpCall, name: str) -> str:
     return repr((numbers[:2], numbers[2:]))
 
 
-def _initial(call: OpCall, kernel: str) -> dict[str, Expression]:
-    """How a kernel starts, where that is not Keras's default."""
-    return call.given("glorot_uniform", **{f"{kernel}_initializer": "init"})
+def _initial(call: OpCall, kernel: str, kind: str = "") -> dict[str, Expression]:
+    """How a kernel starts, where that is not Keras's default; `kind` is whose kernel it is."""
+    return _starts(call, GLOROT_UNIFORM, f"{kernel}_initializer", "init", kind)
+
+
+def _bias(call: OpCall) -> dict[str, Expression]:
+    """Whether there is a bias, and how it starts, where that is not Keras's default."""
+    starts = (
+        {} if call.is_("bias", False) else _starts(call, ZEROS, "bias_initializer", "bias_init")
+    )
+    return {**call.given(True, use_bias="bias"), **starts}
+
+
+def _starts(
+    call: OpCall, usual: Initializer, keyword: str, name: str, kind: str = ""
+) -> dict[str, Expression]:
+    node = call.arguments[name]
+    if call.is_(name, usual):
+        return {}
+    if not isinstance(node, ex.Literal):
+        return {keyword: call[name]}
+    assert isinstance(node.value, Initializer)
+    return {keyword: initializer(node.value, call.use, *factor(call, node.value, kind))}
 
 
 def _padded(call: OpCall) -> tuple[OpCall, str]:
@@ -72,32 +94,37 @@ def _rest(padding: Node) -> Node:
 
 def _convolution(call: OpCall, class_name: str, *plain: str, **named: Expression) -> Apply:
     padded, padding = _padded(call)
-    bias = call.given(True, use_bias="bias")
+    bias = _bias(call)
     window = call.given(strides="stride", dilation_rate="dilation")
     named = {**({} if padding == '"valid"' else {"padding": padding}), **bias, **named}
     return _layer(padded, class_name, *plain, **window, **named)
 
 
 def _conv2d(call: OpCall) -> Apply:
-    named = {**call.given(groups="groups"), **_initial(call, "kernel")}
+    named = {**call.given(groups="groups"), **_initial(call, "kernel", "groups")}
     return _convolution(call, "Conv2D", call["filters"], call["kernel"], **named)
 
 
 def _depthwise(call: OpCall) -> Apply:
-    named = {**call.given(depth_multiplier="multiplier"), **_initial(call, "depthwise")}
+    named = {
+        **call.given(depth_multiplier="multiplier"),
+        **_initial(call, "depthwise", "depthwise"),
+    }
     return _convolution(call, "DepthwiseConv2D", call["kernel"], **named)
 
 
 def _separable(call: OpCall) -> Apply:
-    named = {**call.given(depth_multiplier="multiplier"), **_initial(call, "depthwise")}
+    named = {
+        **call.given(depth_multiplier="multiplier"),
+        **_initial(call, "depthwise", "depthwise"),
+    }
     named |= _initial(call, "pointwise")
     return _convolution(call, "SeparableConv2D", call["filters"], call["kernel"], **named)
 
 
 def _conv_transpose(call: OpCall) -> Apply:
     plain = call["filters"], call["kernel"]
-    named = _initial(call, "kernel")
-    named |= {} if call.is_("bias", True) else {"use_bias": call["bias"]}
+    named = {**_initial(call, "kernel"), **_bias(call)}
     if call.is_("padding", "same", "valid"):
         padding = {} if call.is_("padding", "valid") else {"padding": call["padding"]}
         window = call.given(strides="stride")
@@ -109,13 +136,17 @@ def _conv_transpose(call: OpCall) -> Apply:
 
 
 def _dense(call: OpCall) -> Apply:
-    named = {**_initial(call, "kernel"), **call.given(True, use_bias="bias")}
+    named = {**_initial(call, "kernel"), **_bias(call)}
     return _layer(call, "Dense", call["units"], **named)
 
 
 def _batch_norm(call: OpCall) -> Apply:
     named: dict[str, Expression] = {"momentum": call["decay"], "epsilon": call["epsilon"]}
     named |= call.given(True, scale="scale", center="offset")
+    if not call.is_("scale", False):
+        named |= _starts(call, ONES, "gamma_initializer", "scale_init")
+    if not call.is_("offset", False):
+        named |= _starts(call, ZEROS, "beta_initializer", "offset_init")
     return _layer(call, "BatchNormalization", **named)
 
 

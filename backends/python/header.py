@@ -9,6 +9,7 @@ from archc.backends.python.text import plain
 from archc.compiler.ir.analysis import layers, totals
 from archc.compiler.ir.network import Block, Network, Tensor
 from archc.compiler.language.expressions import Value
+from archc.compiler.language.initializers import Initializer
 from archc.compiler.language.values import show
 
 
@@ -65,8 +66,10 @@ def _conventions(network: Network, language: Language) -> Iterator[str]:
             found.setdefault("padding", set()).add(arguments.get("padding"))
         for name in ("epsilon", "decay") if "decay" in arguments else ():
             found.setdefault(name, set()).add(arguments[name])
-        if isinstance(init := arguments.get("init"), str):
+        if isinstance(init := arguments.get("init"), Initializer):
             found.setdefault("init", set()).add(init)
+        if arguments.get("bias") and "bias_init" in arguments:
+            found.setdefault("bias", set()).add(arguments["bias_init"])
     values = {name: [*(every - {None})] for name, every in found.items()}
     sole = {name: show(every[0]) for name, every in values.items() if len(every) == 1}
     if sole.get("padding") in _PADDINGS:
@@ -76,7 +79,9 @@ def _conventions(network: Network, language: Language) -> Iterator[str]:
     if "epsilon" in sole and "decay" in sole:
         yield _batch_norms(sole["epsilon"], float(sole["decay"]), language)
     if "init" in sole:
-        yield f"Kernels start as {sole['init']}, biases as zeros."
+        alike = len(values.get("bias", ())) < 2
+        biases = f", biases as {sole.get('bias', 'zeros')}" if alike else ""
+        yield f"Kernels start as {sole['init']}{biases}."
 
 
 def _batch_norms(epsilon: str, decay: float, language: Language) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from archc.backends.python.spelling import Spelling, Use
 from archc.backends.python.text import Expression
 from archc.compiler.ir.network import Block, Tensor
+from archc.compiler.language.initializers import Initializer
 
 if TYPE_CHECKING:
     from archc.backends.python.model import Definition
@@ -44,6 +45,8 @@ class Language:
     """How the network is."""
     activation: Callable[[str, Use], str]
     """activation(word, use) -> the argument that means it."""
+    initializer: Callable[[Initializer, Use], str]
+    """initializer(value, use) -> the argument that means it; it has no fans."""
     block_name: Callable[[str], str]
     """`inverted_residual` -> what its class or function is called."""
     channels_last: bool
@@ -75,6 +78,9 @@ class Language:
     handed: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     """What every constructor takes by name, and hands on to those of its blocks: its type, and what
     it is in words. Spellings of ops hand it on themselves."""
+    shared: tuple[str, Callable[[Sequence[tuple[str, str]]], str]] | None = None
+    """What calls begin with that several layers are given, and how their function is called: see
+    `sharing`."""
     layer_name: Callable[[str, bool], Expression] = _nameless
     """layer_name(name, within) -> the argument that names a layer or a block, where the framework
     asks for one; `within` a block, whose own name goes before."""

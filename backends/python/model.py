@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from archc.backends.python.text import Apply, Expression, apply
+from archc.backends.python.text import Expression
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,18 +26,54 @@ class Assign:
 
 
 @dataclass(frozen=True, slots=True)
-class Initialize:
-    """`function(layer)`, which gives the layer's kernel its first values."""
+class Do:
+    """A call for its effect."""
 
-    layer: str
-    function: str
+    call: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class Filling:
+    """A call that gives an array its first values: `callee(arguments)`."""
+
+    callee: str
+    """"" where the argument is a function of the array, which an argument of the block names."""
+    arguments: tuple[str, ...] = ("{weight}",)
+    """They may mention `{weight}`, the array, and `{groups}`, the layer's number of groups."""
+    uses: tuple[str, ...] = ()
+    """Names that the arguments mention."""
+    is_usual: bool = False
+    """Whether the framework does so by itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Initialize:
+    """Stands behind a layer that owns arrays, until it is known which function fills them."""
+
+    layer: str = ""
+    kind: str
+    """convolution, dense or norm."""
+    layer_class: str
+    """The class by which code knows such layers."""
+    fillings: Mapping[str, tuple[Filling, ...]]
+    """For each of its arrays the ways to write the same, the best one first."""
+    word: str | None = None
+    """The helper that fills all of them, if there is one."""
     wrapper: str | None = None
-    """The function that calls it, where the kernel's axes are not what it expects."""
+    """The helper that calls it, where the kernel's axes are not what it expects."""
+    whole: bool = False
+    """Whether it certainly has each array that such a layer may have."""
+    groups: str | None = None
+    """Of a convolution."""
+    depthwise: bool = False
+    grouped: bool = False
+    """Whether there may be several groups, of a convolution that is not depthwise."""
+    single: bool = False
+    """Whether there may be one channel for each group; where it is depthwise, one at all."""
 
     @property
-    def call(self) -> Apply:
-        given = [self.function, self.layer]
-        return apply(self.wrapper, *given) if self.wrapper else apply(*given)
+    def is_usual(self) -> bool:
+        return all(filling.is_usual for each in self.fillings.values() for filling in each)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +86,7 @@ class Return:
 class If:
     condition: str
     body: Code
+    otherwise: Code = ()
 
     @property
     def opening(self) -> str:
@@ -87,7 +124,7 @@ class Rows:
     body: Code
 
 
-Statement = Assign | Initialize | Return | If | For | Table | Rows
+Statement = Assign | Do | Initialize | Return | If | For | Table | Rows
 Code = tuple[Statement, ...]
 
 
@@ -144,6 +181,27 @@ class Definition:
 
 
 @dataclass(frozen=True, slots=True)
+class Initial:
+    """What the model as a whole applies to its layers."""
+
+    function: str | None = None
+    body: Code = ()
+    """Of that function, if it is the module's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """A function of no arguments that makes what several layers are given."""
+
+    name: str
+    value: Expression
+
+    @property
+    def body(self) -> Code:
+        return (Return(self.value),)
+
+
+@dataclass(frozen=True, slots=True)
 class Module:
     """A whole module. Its last definition is the network's."""
 
@@ -154,9 +212,10 @@ class Module:
     blocks: Mapping[str, Definition]
     """By the block's name in the spec, in the order in which they are written."""
     network: Definition
-    initializer: str | None
-    """The function that gives every kernel its first values, where it is one for all of them: then
-    no `Initialize` is left in the code."""
+    initial: Initial
+    """What the model applies to its layers, to give them their first weights. No `Initialize` is
+    left in the code."""
+    shared: tuple[Shared, ...]
     serving: tuple[str, ...]
     """The definitions that serve as activations, and are told their channels."""
     input: str

@@ -17,6 +17,7 @@ from archc.compiler.ir.interface import Argument, interface, sized_inputs
 from archc.compiler.ir.network import Block, Body, Network, Op
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.expressions import Literal, Value
+from archc.compiler.language.initializers import Initializer
 from archc.compiler.language.names import BUILTINS
 from archc.compiler.language.values import Type
 
@@ -79,6 +80,8 @@ class ModuleNames:
         self.arguments = {b: self._arguments(b) for b in self.blocks}
         self.left_open = usage.left_open(network)
         self.opened = pruning.left_open(network)
+        self.told_later = {op.name for op, name in self.opened if name == "channels"}
+        """The ops whose channels an argument of the model may decide."""
         self.used: set[str] = set()
         self.bodies: dict[Op | Block, list[Body]] = {}
         for body in network.bodies:
@@ -87,6 +90,15 @@ class ModuleNames:
     def _arguments(self, block: Block) -> dict[str, str]:
         names = [argument.name for argument in interface(block).arguments]
         return Names({*self.taken, *self.inputs[block].values()}).every(names)
+
+    def every(self) -> set[str]:
+        """All names that the code of the module may use."""
+        found = {*self.taken, *self.kept, *NETWORK_VARIABLES, *BUILTINS}
+        found |= {row.call.name for row in self.network.rows}
+        for block, arguments in self.arguments.items():
+            found |= {*arguments.values(), *self.inputs[block].values()}
+            found |= {name for s, i in block.invokes() for name in (s.name, i.name)}
+        return found
 
     def use(self, name: str) -> str:
         """`name`, which the module's code uses: it may have to import or define it, or what it is
@@ -109,6 +121,8 @@ class ModuleNames:
         found = _TYPES.get(type_.kind) or self.language.types.get(type_.kind)
         if type_.kind == "activation":
             found = self.activation_type(opened, values)
+        if any(isinstance(value, Initializer) for value in values):
+            found = self.language.types["initializer"]
         kinds = {type(ex.compact(value)).__name__ for value in values if value is not None}
         found = found or " | ".join(sorted(kinds, key=_ORDER.index)) or "int"
         self.used |= {*re.findall(r"\w+", found)} & {*self.language.names}
@@ -133,3 +147,7 @@ class ModuleNames:
         if isinstance(value, Block):
             return self.blocks[value]
         return self.language.activation(value, self.use)
+
+    def initializer(self, value: Initializer) -> str:
+        """The argument that means an initializer."""
+        return self.language.initializer(value, self.use)

@@ -17,9 +17,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from archc.backends.python.model import (
     Assign,
     Code,
+    Do,
     For,
     If,
-    Initialize,
     Module,
     Return,
     Rows,
@@ -106,14 +106,16 @@ def _printed(statement: Statement, indent: int, width: float) -> Iterator[str]:
                 yield from _chosen(target, value, indent, comment, width)
             else:
                 yield from _statement(value, indent, statement.before, width, comment)
-        case Initialize():
-            yield from _statement(statement.call, indent, "", width)
+        case Do(call):
+            yield from _statement(call, indent, "", width)
         case Return(value, said):
             yield from remark(said, indent)
             yield from _statement(value, indent, "return ", width)
         case If() | For():
             yield f"{margin}{statement.opening}"
             yield from _lines(statement.body, indent + 4, width)
+            if isinstance(statement, If):
+                yield from _otherwise(statement.otherwise, indent, width)
         case Table(target, opening, rows, closing):
             yield f"{margin}{target} = {opening}"
             for row in rows:
@@ -122,6 +124,16 @@ def _printed(statement: Statement, indent: int, width: float) -> Iterator[str]:
             yield f"{margin}{closing}"
         case Rows(body):
             yield from _lines(body, indent, width)
+
+
+def _otherwise(code: Code, indent: int, width: float) -> Iterator[str]:
+    """The lines of an `else`, or of an `elif` where it is one condition more."""
+    margin = " " * indent
+    if len(code) == 1 and isinstance(code[0], If):
+        first, *rest = _lines(code, indent, width)
+        yield from [f"{margin}el{first.removeprefix(margin)}", *rest]
+    elif code:
+        yield from [f"{margin}else:", *_lines(code, indent + 4, width)]
 
 
 def _statement(

@@ -13,6 +13,7 @@ from archc.compiler.ir.interface import simplify, sized_inputs, with_channels
 from archc.compiler.ir.network import Block, Body
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.expressions import Definition, Node, Value
+from archc.compiler.language.initializers import Initializer
 from archc.compiler.language.problems import Place, Source
 from archc.compiler.language.values import ACTIVATIONS
 
@@ -29,6 +30,7 @@ class Speller:
     name: Callable[[str], str]
     channels: Callable[[str], str]
     activation: Callable[[Any], str]
+    initializer: Callable[[Initializer], str]
     known: Mapping[str, Node] = field(default_factory=dict)
     """The channels of values, as expressions in those of inputs."""
     holding: Facts = field(default_factory=dict)
@@ -57,6 +59,8 @@ class Speller:
                 return self.activation(word)
             case ex.Literal(value=Definition() as block):
                 return self.activation(block)
+            case ex.Literal(value=Initializer() as initializer):
+                return self.initializer(initializer)
             case ex.Literal(value=value):
                 return literal(value)
         raise TypeError(f"{node} is not a leaf")
@@ -238,6 +242,6 @@ Spelling = Callable[[OpCall], Expression]
 
 @dataclass(frozen=True, slots=True)
 class Layer(Apply):
-    """What makes a layer, and how its kernels start, for each with the path below the layer."""
+    """What makes a layer, and how its arrays start, for each part with its path below the layer."""
 
     initial: tuple[Initialize, ...] = ()

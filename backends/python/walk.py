@@ -7,8 +7,8 @@ written in Python: order, names, arguments, conditions, variables, which values 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
 from itertools import groupby
+from types import MappingProxyType
 
 from archc.backends.python import header
 from archc.backends.python.arguments import (
@@ -19,19 +19,20 @@ from archc.backends.python.arguments import (
     unusual,
 )
 from archc.backends.python.helpers import needed
+from archc.backends.python.initial import initialized
 from archc.backends.python.language import Language
 from archc.backends.python.model import (
     Assign,
-    Code,
     Definition,
     If,
-    Initialize,
     Module,
     Parameter,
     Return,
+    Shared,
     Statement,
 )
 from archc.backends.python.names import ModuleNames
+from archc.backends.python.sharing import shared
 from archc.backends.python.spelling import OpCall, Speller, constant, is_literal
 from archc.backends.python.text import Apply, Expression, Names, apply
 from archc.compiler.ir.applied import applied
@@ -52,37 +53,34 @@ def render(network: Network, language: Language, spec: str) -> Module:
         each.name: language.block(names, each).definition() for each in names.blocks
     }
     own = language.network(names).definition()
+    (*others, own), initial = initialized([*blocks.values(), own], names.use, names.told_later)
+    (*others, own), made = said_once([*others, own], names)
+    blocks = dict(zip(blocks, others, strict=True))
     helpers, used = needed(language.helpers, names.used)
-    blocks, own, initializer = shared_initializer(blocks, own)
     doc = header.header(network, language, spec)
     entry = Names(row.call.name for row in network.rows).new("input")
     serving, taps = names.serving(), tuple(network.taps)
-    return Module(doc, used, helpers, blocks, own, initializer, serving, entry, taps)
+    return Module(doc, used, helpers, blocks, own, initial, made, serving, entry, taps)
 
 
-def shared_initializer(
-    blocks: Mapping[str, Definition], own: Definition
-) -> tuple[Mapping[str, Definition], Definition, str | None]:
-    """The definitions without their initializers where all kernels start alike, and with what."""
-    found: set[Initialize] = set()
-    less = [
-        replace(each, body=tuple(_parted(each.body, found))) for each in (*blocks.values(), own)
-    ]
-    functions = {each.function for each in found}
-    if len(functions) != 1 or any(each.wrapper for each in found):
-        return blocks, own, None
-    return dict(zip(blocks, less, strict=False)), less[-1], functions.pop()
+def said_once(
+    definitions: list[Definition], names: ModuleNames
+) -> tuple[list[Definition], tuple[Shared, ...]]:
+    """The definitions with what the language shares made by functions."""
+    if names.language.shared is None:
+        return definitions, ()
+    prefix, name = names.language.shared
+    return shared(definitions, prefix, name, Names(names.every()))
 
 
-def _parted(code: Code, found: set[Initialize]) -> Iterator[Statement]:
-    """`code` without its initializers, which go into `found`."""
-    for each in code:
-        if isinstance(each, Initialize):
-            found.add(each)
-        elif not isinstance(each, If):
-            yield each
-        elif body := tuple(_parted(each.body, found)):
-            yield replace(each, body=body)
+def speller(
+    names: ModuleNames,
+    name: Callable[[str], str],
+    channels: Callable[[str], str],
+    known: Mapping[str, Node] = MappingProxyType({}),
+) -> Speller:
+    """What spells expressions of a block, or of the network."""
+    return Speller(name, channels, names.activation, names.initializer, known)
 
 
 class Walk:
@@ -124,7 +122,7 @@ class BlockWalk(Walk):
     def __init__(self, names: ModuleNames, block: Block, channels: Callable[[str], str]) -> None:
         self.block, self.face = block, interface(block)
         arguments = names.arguments[block].__getitem__
-        super().__init__(names, Speller(arguments, channels, names.activation, self.face.channels))
+        super().__init__(names, speller(names, arguments, channels, self.face.channels))
         self.inputs = names.inputs[block]
         self.kinds = {a.name: a.type.kind for a in self.face.arguments}
 
@@ -222,7 +220,7 @@ class NetworkWalk(Walk):
     """What is decided alike of the whole network."""
 
     def __init__(self, names: ModuleNames) -> None:
-        super().__init__(names, Speller(str, str, names.activation))
+        super().__init__(names, speller(names, str, str))
 
     def parameters(self) -> Iterator[Parameter]:
         for kept in self.network.kept:

@@ -578,6 +578,29 @@ def zero_bias(layer: nn.Conv2d | nn.Linear) -> None:
         nn.init.zeros_(layer.bias)
 
 
+def init_layer(
+    layer: nn.Module,
+    weight: Callable[[Tensor], object] | None = None,
+    bias: Callable[[Tensor], object] | None = None,
+) -> None:
+    """Give the weight and the bias of a layer, if it has them, their first values."""
+    for name, fill in (("weight", weight), ("bias", bias)):
+        values = getattr(layer, name, None)
+        if fill is not None and isinstance(values, Tensor):
+            fill(values)
+
+
+def scaled_uniform(weight: Tensor, scale: float, fan: float) -> None:
+    """Draw from a uniform distribution around 0, of variance scale / fan."""
+    bound = math.sqrt(3 * scale / fan)
+    nn.init.uniform_(weight, -bound, bound)
+
+
+def scaled_normal(weight: Tensor, scale: float, fan: float) -> None:
+    """Draw from a normal distribution of variance scale / fan."""
+    nn.init.normal_(weight, std=math.sqrt(scale / fan))
+
+
 def truncated_normal(weight: Tensor, scale: float, fan: float) -> None:
     """Draw from a normal that is cut at two standard deviations, of variance scale / fan."""
     # The cut makes the deviation 0.8796 of what it was: sqrt(1 - 4 * pdf(2) / (2 * cdf(2) - 1)).

@@ -8,21 +8,26 @@ from archc.backends.python.language import Language
 from archc.backends.python.module_network import ModuleNetwork
 from archc.backends.python.modules import ModuleBlock
 from archc.backends.python.text import camel_case
+from archc.backends.torch.initial import function
 from archc.backends.torch.ops import ACTIVATIONS, MAKE, OPS
 
 LANGUAGE = Language(
     title="PyTorch",
     folder=Path(__file__).parent,
-    names=("torch", "nn", "F", "math", "Tensor", "Callable", "super", MAKE),
+    names=("torch", "nn", "F", "math", "Tensor", "Callable", "super", "init_weights", MAKE),
     ops=OPS,
     block=ModuleBlock,
     network=ModuleNetwork,
     activation=lambda word, use: use(ACTIVATIONS[word]),
+    initializer=function,
     block_name=camel_case,
     channels_last=False,
     momentum=lambda decay: round(1 - decay, 12),
     tensor="Tensor",
-    types={"activation": "Callable[..., nn.Module]"},
+    types={
+        "activation": "Callable[..., nn.Module]",
+        "initializer": "Callable[[Tensor], object]",
+    },
     open_activation=("nn.Module | Callable[..., nn.Module]", "a module, or what makes one"),
     size="in_channels",
     identity="nn.Identity",

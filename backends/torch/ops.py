@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from archc.backends.python.model import Initialize
 from archc.backends.python.spelling import (
     NOWHERE,
     Layer,
@@ -18,6 +17,7 @@ from archc.backends.python.spelling import (
     same,
 )
 from archc.backends.python.text import Apply, Expression
+from archc.backends.torch.initial import convolution, dense, initialized, norm, transposed
 from archc.compiler.ir.interface import simplify
 from archc.compiler.ir.network import Block
 from archc.compiler.ir.padding import crops
@@ -98,24 +98,16 @@ def _convolution(call: OpCall, positional: list[str], **named: Expression) -> Ap
     return call.apply(name, *positional, **named, **call.given(True, bias="bias"))
 
 
-def _initialized(call: OpCall, layer: Apply, depthwise: bool = False) -> Layer:
-    init = call.arguments["init"]
-    assert isinstance(init, ex.Literal)
-    name = call.use(str(init.value))
-    symmetric = name.startswith("glorot") and call.is_("multiplier", 1) if depthwise else True
-    wrapper = None if symmetric else call.use("as_depthwise")
-    return Layer(layer.callee, layer.arguments, initial=(Initialize("", name, wrapper),))
-
-
 def _conv2d(call: OpCall) -> Layer:
     positional = [call.in_channels, call["filters"], call["kernel"]]
-    return _initialized(call, _convolution(call, positional, **call.given(groups="groups")))
+    layer = _convolution(call, positional, **call.given(groups="groups"))
+    return initialized(layer, convolution(call))
 
 
 def _depthwise(call: OpCall) -> Layer:
     positional = [call.in_channels, call.spell(call.multiplied), call["kernel"]]
     layer = _convolution(call, positional, groups=call.in_channels)
-    return _initialized(call, layer, depthwise=True)
+    return initialized(layer, convolution(call, depthwise=True))
 
 
 def _separable(call: OpCall) -> Layer:
@@ -123,7 +115,7 @@ def _separable(call: OpCall) -> Layer:
     halves = {name: spell[name](half) for name, half in call.halves().items()}
     made = call.apply("SeparableConv2d", *halves.values())
     initial = (replace(i, layer=f".{name}") for name, half in halves.items() for i in half.initial)
-    return Layer(made.callee, made.arguments, initial=tuple(initial))
+    return initialized(made, *initial)
 
 
 def _conv_transpose(call: OpCall) -> Layer:
@@ -136,10 +128,7 @@ def _conv_transpose(call: OpCall) -> Layer:
         layer = call.apply("ConvTranspose2dPadded", *plain, **named)
     else:
         layer = call.apply("nn.ConvTranspose2d", *plain, **named, **pads)
-    init = call.arguments["init"]
-    assert isinstance(init, ex.Literal)
-    initial = Initialize("", call.use(str(init.value)), call.use("as_transposed"))
-    return Layer(layer.callee, layer.arguments, initial=(initial,))
+    return initialized(layer, transposed(call))
 
 
 def _transposed_pads(call: OpCall) -> dict[str, Expression] | None:
@@ -158,17 +147,19 @@ def _transposed_pads(call: OpCall) -> dict[str, Expression] | None:
 
 def _dense(call: OpCall) -> Layer:
     bias = call.given(True, bias="bias")
-    return _initialized(call, call.apply("nn.Linear", call.in_channels, call["units"], **bias))
+    layer = call.apply("nn.Linear", call.in_channels, call["units"], **bias)
+    return initialized(layer, dense(call))
 
 
-def _batch_norm(call: OpCall) -> Expression:
+def _batch_norm(call: OpCall) -> Layer:
     name = BATCH_NORMS.get(call.ranks, "BatchNorm")
     alike = call.arguments["scale"] == call.arguments["offset"]
     named: dict[str, Expression] = {"eps": call["epsilon"], "momentum": _momentum(call)}
     named |= call.given(True, affine="scale") if alike else {}
     made = call.apply(name, call.in_channels, **named)
     parts = call.given(True, scale="scale", offset="offset")
-    return made if alike else call.apply("with_affine", made, **parts)
+    made = made if alike else call.apply("with_affine", made, **parts)
+    return initialized(made, norm(call, name))
 
 
 def _layer_scale(call: OpCall) -> Expression:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from archc.compiler.bind.program import Program
+from archc.compiler.bind.values import Scope, ValueBinder
 from archc.compiler.ir.activations import check_serves
 from archc.compiler.ir.network import Block, Parameter
 from archc.compiler.language import expressions as ex
@@ -28,7 +29,7 @@ from archc.compiler.language.problems import (
     quote,
     suggest,
 )
-from archc.compiler.language.values import ACTIVATIONS, KINDS
+from archc.compiler.language.values import ACTIVATIONS, KINDS, Type
 
 Given = Mapping[str, object]
 """Settings as they are given: values, or their text as on the command line, by name."""
@@ -96,6 +97,7 @@ PLAIN: Mapping[type, Callable[[Any], Any]] = {
     str: str.__str__,
     type(None): lambda value: value,
     ex.Definition: lambda value: value,
+    ex.Composite: lambda value: value,
 }
 """What a setting can be, and how it is itself and not what a class made of it."""
 
@@ -115,17 +117,28 @@ def _setting(parameter: Parameter, value: object, place: Place, blocks: Mapping[
     if not isinstance(value, str):
         return parameter.take(value)
     if value in KINDS[parameter.type.kind].words:
-        return value
+        return parameter.take(value)
     if parameter.type.kind == "activation":
         return _activation(parameter, value, blocks)
     at = Place(place.source, 1, len(parameter.name) + 2, len(value))
-    return parameter.take(_worked_out(value, at))
+    return parameter.take(_worked_out(value, at, parameter.type))
 
 
-def _worked_out(text: str, place: Place) -> Value:
+def _called(node: ex.Call, kind: Type) -> Value:
+    """The initializer that a call comes to. Raises `SpecError`."""
+    binder = ValueBinder({})
+    bound = binder.value(node, Scope({}, hint="write a number"), kind)
+    if binder.problems:
+        raise SpecError(binder.problems)
+    return bound.evaluate({})
+
+
+def _worked_out(text: str, place: Place, kind: Type) -> Value:
     """What an expression comes to, or its text if it mentions names. Raises `SpecError` (E051)."""
     try:
         node = parser.parse(text, place)
+        if kind.kind == "initializer" and isinstance(node, ex.Call):
+            return _called(node, kind)
         if not ex.is_constant(node):
             return text
         if problems := ex.misuses(node):

@@ -9,6 +9,14 @@ from functools import partial
 from archc.compiler.ir.network import Block, Op, Parameter
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.expressions import Node
+from archc.compiler.language.initializers import (
+    FUNCTIONS,
+    INITIALIZERS,
+    made,
+    ordered,
+    signature,
+    word,
+)
 from archc.compiler.language.names import check_argument_name
 from archc.compiler.language.problems import Place, Problem, Reporter, choices, nearest, suggest
 from archc.compiler.language.values import KINDS, Type
@@ -29,7 +37,12 @@ TURNS = {
 ANY = Type("any", optional=True)
 """The type of an expression of which nothing is expected."""
 _SIDES = ", or `[top, bottom, left, right]`"
-_OR = {"activation": ", or `none`", "padding": _SIDES, "pool_padding": _SIDES}
+_OR = {
+    "activation": ", or `none`",
+    "padding": _SIDES,
+    "pool_padding": _SIDES,
+    "initializer": ", or a call such as `normal(0.01)`",
+}
 """What some kinds take beside words."""
 
 
@@ -121,6 +134,8 @@ class ValueBinder(Reporter):
                     self.value(node.otherwise, scope, expected),
                     node.place,
                 )
+            case ex.Call() if expected.kind == "initializer" and node.function not in ex.FUNCTIONS:
+                return self.initializer(node, scope)
             case ex.Call():
                 return self.function(node, scope)
         return ex.mapped(node, lambda operand: self.value(operand, scope))
@@ -133,7 +148,7 @@ class ValueBinder(Reporter):
             hint: str | None = f"`{node.id}.channels` is its number of channels"
             self.report("E038", f"`{node.id}` is a tensor, not a number", node.place, hint)
         elif kind and node.id in kind.words:
-            return ex.Literal(node.id, node.place)
+            return ex.Literal(kind.take(node.id, node.id), node.place)
         elif expected.kind == "activation" and node.id in self.serving:
             block = self.serving[node.id](node.place)
             return node if block is None else ex.Literal(block, node.place)
@@ -142,6 +157,8 @@ class ValueBinder(Reporter):
             message = f"unknown {expected.kind.replace('_', ' ')} `{node.id}`"
             blocks = self.serving if expected.kind == "activation" else ()
             hint = suggest(node.id, [*kind.words, *scope.values, *blocks])
+            if expected.kind == "initializer" and node.id in FUNCTIONS:
+                hint = f"write `{signature(node.id)}`"
             hint = hint or choices(kind.words) + _OR.get(expected.kind, "")
             self.report(code, message, node.place, hint)
         else:
@@ -175,7 +192,11 @@ class ValueBinder(Reporter):
         """The type of the side that is a plain name, which says what a word opposite means."""
         for side in (node.left, node.right):
             if isinstance(side, ex.Name) and side.id in scope.values:
-                return scope.values[side.id]
+                kind = scope.values[side.id]
+                if kind.kind == "initializer":
+                    hint = "let a `bool` parameter say which it is"
+                    self.report("E022", "initializers are not compared", node.place, hint)
+                return kind
         return ANY
 
     def side(self, node: Node, scope: Scope, kind: Type) -> Node:
@@ -193,8 +214,36 @@ class ValueBinder(Reporter):
 
     def function(self, node: ex.Call, scope: Scope) -> Node:
         misuse = node.misuse()
+        if misuse is not None and node.function in FUNCTIONS:
+            hint = "an initializer stands where one belongs, as in `init`"
+            misuse = replace(misuse, hint=hint)
         self.tell([] if misuse is None else [misuse])
         return replace(node, arguments=tuple(self.value(a, scope) for a in node.arguments))
+
+    def initializer(self, node: ex.Call, scope: Scope) -> Node:
+        """A call that makes an initializer, with all of its arguments in their order."""
+        if node.function not in FUNCTIONS:
+            hint = suggest(node.function, [*FUNCTIONS, *INITIALIZERS]) or choices(FUNCTIONS)
+            self.report("E021", f"unknown initializer `{node.function}`", node.place, hint)
+            return node
+        before = len(self.problems)
+        found: list[Node] = []
+        with self.blaming(node.place):
+            for index, given in enumerate(ordered(node)):
+                found.append(self.part(node, index, given, scope))
+        if len(self.problems) > before:
+            return node
+        make = partial(made, node.function, [each.place for each in found])
+        return replace(node, arguments=tuple(found), keywords=(), make=make)
+
+    def part(self, node: ex.Call, index: int, given: Node | str, scope: Scope) -> Node:
+        """An argument of a call that makes an initializer: a word of its own, or a number."""
+        if isinstance(given, str):
+            return ex.Literal(given, node.place)
+        known = word(node.function, index, given)
+        if known is not None:
+            return ex.Literal(known, given.place)
+        return self.value(given, scope)
 
     # ------------------------------------------------------------------------- arguments
 

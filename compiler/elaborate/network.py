@@ -10,6 +10,7 @@ from archc.compiler.bind.program import DILATING, SIDES, Program
 from archc.compiler.bind.settings import Settings
 from archc.compiler.elaborate.dilating import unreached
 from archc.compiler.elaborate.elaborator import elaborator_for
+from archc.compiler.elaborate.initial import vague_fans
 from archc.compiler.elaborate.origins import Origins
 from archc.compiler.elaborate.outputs import misused, settled
 from archc.compiler.elaborate.rows import Output, Rows, check_known, varying
@@ -39,6 +40,8 @@ def elaborate(program: Program, settings: Settings) -> tuple[Network | None, lis
                 work_out()
         network = None if values.problems else _network(values, _rows(values))
         values.check_serving(network)
+        if network is not None and not values.problems:
+            values.origins.tell(vague_fans(network))
     if values.problems:
         return None, from_extended(program.spec, values.problems)
     return network, []

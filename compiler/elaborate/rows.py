@@ -363,7 +363,9 @@ class Rows:
         """Whether an argument has to be known at compile time."""
         target = template.target
         # A size that is compared: whoever makes the model may write it in several ways.
-        fixed = name in pinned(target) or any(sizes_tested(node, self.kinds))
+        parameter = target.parameter[name]
+        written = name in pinned(target) or parameter.type.kind == "initializer"
+        fixed = written or any(sizes_tested(node, self.kinds))
         return fixed or _decides_a_let(target, name) or not spellable(node)
 
     def check_undecided(

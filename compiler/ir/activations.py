@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from archc.compiler.ir.interface import pinned
+from archc.compiler.ir.interface import interface, pinned
 from archc.compiler.ir.network import Block, Body, Invoke, Op, Tensor
 from archc.compiler.ir.ops.elementwise import ACTIVATION
 from archc.compiler.language import expressions as ex
@@ -30,7 +30,9 @@ def check_serves(block: Block) -> Block:
         hint = f"write out `{let}` in the steps that use it, without `let`"
         raise Invalid("E049", message, hint)
     for owner in _reached_blocks(block):
-        for name in sorted(pinned(owner)):
+        taken = interface(owner).arguments
+        starts = {a.name for a in taken if a.type.kind == "initializer"}
+        for name in sorted(pinned(owner) | starts):
             where = "" if owner is block else f"`{owner.name}` in "
             message = f"{where}`{block.name}` leaves `{name}` to its calls, and so is no activation"
             raise Invalid("E049", message, f"write out `{name}` in the steps that use it")

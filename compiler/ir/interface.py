@@ -222,7 +222,8 @@ class _Analysis:
         passed = list(invoke.arguments)
         for name, node in passed:
             handed = isinstance(node, ex.Name) and node.id in self.block.parameter
-            if name in pinned(invoke.target) and not (handed or isinstance(node, ex.Literal)):
+            decides = name in pinned(invoke.target) or is_initializer(invoke.target, name)
+            if decides and not (handed or isinstance(node, ex.Literal)):
                 message = f"`{name}` of `{invoke.target.name}` cannot be worked out in a block"
                 hint = "write it out, or name a parameter of the block, the same in all its calls"
                 raise SpecError([Problem("E023", message, node.place, hint)])
@@ -362,7 +363,8 @@ def _resolved(block: Block) -> frozenset[str]:
 def pinned(target: Op | Block) -> frozenset[str]:
     """Parameters that decide what the code looks like, and so are the same in all calls."""
     if not isinstance(target, Block):
-        return frozenset(p.name for p in target.parameters if p.fixed)
+        every = (p.name for p in target.parameters if p.fixed)
+        return frozenset(name for name in every if not is_initializer(target, name))
     kept = vars(target)
     if "pinned" not in kept:
         handed = (
@@ -373,6 +375,11 @@ def pinned(target: Op | Block) -> frozenset[str]:
         )
         kept["pinned"] = frozenset(handed) & target.parameter.keys()
     return kept["pinned"]  # type: ignore[no-any-return]
+
+
+def is_initializer(target: Op | Block, name: str) -> bool:
+    """Whether a parameter is one. Code may take it as an argument, but works none out."""
+    return target.parameter[name].type.kind == "initializer"
 
 
 def _may_be_a_block(invoke: Invoke) -> bool:

@@ -10,6 +10,7 @@ from math import prod
 
 from archc.compiler.language.closure import closure
 from archc.compiler.language.expressions import Definition, Literal, Node, Value, walk
+from archc.compiler.language.initializers import NAMED, Initializer, fans
 from archc.compiler.language.problems import Invalid, Place
 from archc.compiler.language.values import Type, show
 
@@ -82,6 +83,8 @@ class Parameter:
     place: Place | None = field(default=None, compare=False, repr=False)
     usual: tuple[float, float] | None = None
     """Values outside of this range are probably slips (W001)."""
+    fanless: bool = False
+    """Whether what this initializer fills has no fans."""
 
     @property
     def required(self) -> bool:
@@ -91,6 +94,9 @@ class Parameter:
         """`value` as this parameter's type, within its bounds. Raises `Invalid`."""
         what = what or f"`{self.name}`"
         taken = self.type.take(value, what)
+        if self.fanless and isinstance(taken, Initializer) and taken.has_fans:
+            message = f"{what} is `{taken}`, which depends on fans; only kernels have them"
+            raise Invalid("E034", message, "say numbers, as in `normal(0.01)`")
         if self.bounded:
             for number in taken if isinstance(taken, tuple) else (taken,):
                 self.check_bounds(number, what)
@@ -119,9 +125,9 @@ class Weight:
 
     name: str
     shape: tuple[int, ...]
-    initializer: str
+    initializer: Initializer
     fans: tuple[int, int] = (0, 0)
-    """(fan_in, fan_out), which scale the initializer."""
+    """(fan_in, fan_out) of a kernel, as its initializer counts them."""
     trainable: bool = True
     role: str = "kernel"
     """What it does in its layer: kernel, bias, scale, ..."""
@@ -145,10 +151,12 @@ class WeightRule:
     O outputs, I inputs, H height, W width, C channels, M multiplier."""
     shape: Callable[[Arguments, Tensor, Tensor], tuple[int, ...]]
     """shape(arguments, output, input) -> the array's, in PyTorch's layout."""
-    fans: Callable[[Arguments, Tensor, Tensor], tuple[int, int]] | None = None
-    """fans(arguments, output, input) -> (fan_in, fan_out); None where nothing scales."""
+    groups: Callable[[Arguments, Tensor, Tensor], int] | None = None
+    """groups(arguments, output, input) -> those of a kernel; None where there are no fans."""
+    init: str | None = None
+    """The argument that says how it starts, if it is not `init`."""
     initializer: str | None = None
-    """None where the argument `init` says it."""
+    """The word for how it starts, where no argument says it."""
     switch: str | None = None
     """The argument without which there is no such array."""
     trainable: bool = True
@@ -156,15 +164,28 @@ class WeightRule:
     def weights(self, a: Arguments, y: Tensor, x: Tensor) -> Iterator[Weight]:
         """The array of one call, where there is one."""
         if self.switch is None or a[self.switch]:
-            initializer = self.initializer or _initializer(a["init"])
-            fans = (0, 0) if self.fans is None else self.fans(a, y, x)
+            initializer = self.start(a)
             shape = self.shape(a, y, x)
-            yield Weight(self.name, shape, initializer, fans, self.trainable, self.role)
+            counted = (0, 0)
+            if self.groups is not None:
+                by = initializer.convention
+                counted = fans(shape, self.groups(a, y, x), self.depthwise, by)
+            yield Weight(self.name, shape, initializer, counted, self.trainable, self.role)
 
+    def start(self, a: Arguments) -> Initializer:
+        """How it starts: a number is what every element starts as."""
+        given = a.get(self.init or "init")
+        if self.initializer is not None and not (self.init and isinstance(given, Initializer)):
+            return NAMED[self.initializer]
+        if isinstance(given, Initializer):
+            return given
+        assert isinstance(given, int | float)
+        return Initializer("constant", (float(given),))
 
-def _initializer(init: Value) -> str:
-    """An initializer by its word; a number is what every element starts as."""
-    return str(init) if isinstance(init, str) else f"constant({show(init)})"
+    @property
+    def depthwise(self) -> bool:
+        """Whether it is the kernel of a depthwise convolution."""
+        return any("M" in axes for axes in self.axes)
 
 
 @dataclass(frozen=True, slots=True)

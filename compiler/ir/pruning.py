@@ -1,8 +1,9 @@
 """From a network to the same network, whose blocks have no parameter that no call varies.
 
 In: a network, elaborated. Out: one whose blocks lack the parameters that every call leaves at their
-default, paddings that every call gives alike, what decides their code, and the steps that are left
-out then. A block that is named where an activation belongs stays as it is, with all that it calls:
+default, paddings and initializers that every call gives alike, what decides their code, and the
+steps that are left out then. A block that is named where an activation belongs stays as it is, with
+all that it calls:
 whoever makes a model may give another in its place. So does what a kept parameter may reach.
 """
 
@@ -20,6 +21,10 @@ from archc.compiler.language.expressions import Node, Value
 from archc.compiler.language.problems import Place, Source
 
 _NOWHERE = Place(Source("generated", ""), 1, 1)
+
+
+ALIKE = ("padding", "initializer")
+"""Kinds of parameters that a block lacks where all calls give the same, whatever that is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +110,7 @@ def _is_fixed(
         return first == _plain(own[parameter.name])
     usual = parameter.default
     left = first is None if usual is None else first == _plain(usual.evaluate({}))
-    return parameter.type.kind == "padding" or (left and not parameter.required)
+    return parameter.type.kind in ALIKE or (left and not parameter.required)
 
 
 def _plain(value: Value) -> tuple[bool, Value]:

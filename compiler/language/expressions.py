@@ -26,7 +26,13 @@ class Definition:
         return self.name
 
 
-Value = None | bool | int | float | str | tuple[int, ...] | Definition
+class Composite:
+    """A value that is made of others, such as an initializer; its text is what a spec writes."""
+
+    __slots__ = ()
+
+
+Value = None | bool | int | float | str | tuple[int, ...] | Definition | Composite
 Scope = Mapping[str, object]
 """What names mean: values by name, and tensors by name after a dot, since both may be `act`."""
 
@@ -186,8 +192,12 @@ class Call:
     arguments: tuple[Node, ...]
     keywords: tuple[tuple[str, Node], ...]
     place: Place = entry(compare=False, repr=False)
+    make: Callable[[list[Value]], Value] | None = entry(default=None, compare=False, repr=False)
+    """What makes its value, where it is no function of numbers."""
 
     def evaluate(self, scope: Scope) -> Value:
+        if self.make is not None:
+            return self.make([_part(argument, scope) for argument in self.arguments])
         values = [_number(argument.evaluate(scope), argument) for argument in self.arguments]
         return _computed(FUNCTIONS[self.function], values, self)
 
@@ -302,6 +312,12 @@ def _number(value: object, node: Node) -> float:
         message = f"{quote(show(value))} is not a number"
         raise SpecError([Problem("E022", message, node.place)])
     return value
+
+
+def _part(node: Node, scope: Scope) -> Value:
+    """A word that stands in a call, or a number."""
+    word = isinstance(node, Literal) and isinstance(node.value, str)
+    return node.evaluate(scope) if word else _number(node.evaluate(scope), node)
 
 
 def _computed(function: Callable[..., float], values: list[float], node: Node) -> float:

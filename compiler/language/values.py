@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from archc.compiler.language.expressions import LARGEST, Definition, Value
 from archc.compiler.language.expressions import show as show
+from archc.compiler.language.initializers import INITIALIZERS as INITIALIZERS
+from archc.compiler.language.initializers import NAMED, Initializer
 from archc.compiler.language.problems import Invalid, choices, quote, suggest
 
 PADDINGS = {
@@ -51,15 +53,6 @@ ACTIVATIONS = {
     "mish": "x * tanh(log(1 + exp(x)))",
     "softplus": "log(1 + exp(x))",
     "softmax": "exp(x) / sum(exp(x)) over the channels",
-}
-
-INITIALIZERS = {
-    "glorot_uniform": "uniform of variance 2 / (fan_in + fan_out)",
-    "glorot_normal": "normal of variance 2 / (fan_in + fan_out), cut at two standard deviations",
-    "he_uniform": "uniform of variance 2 / fan_in",
-    "he_normal": "normal of variance 2 / fan_in, cut at two standard deviations",
-    "lecun_uniform": "uniform of variance 1 / fan_in",
-    "lecun_normal": "normal of variance 1 / fan_in, cut at two standard deviations",
 }
 
 
@@ -201,6 +194,11 @@ def _padding(words: dict[str, str]) -> Callable[[object, str], Value]:
     return take
 
 
+def _initializer(value: object, what: str) -> Initializer:
+    return value if isinstance(value, Initializer) else NAMED[_INITIALIZER_WORD(value, what)]
+
+
+_INITIALIZER_WORD = _word(INITIALIZERS, "E034", ", or a call such as `normal(0.01)`")
 _ACTIVATION = _word(ACTIVATIONS, "E031", ", or `none`")
 _SHAPE = "`[channels]` or `[channels, height, width]`"
 
@@ -227,5 +225,5 @@ KINDS = {
         lambda value, what: value if isinstance(value, Definition) else _ACTIVATION(value, what),
         ACTIVATIONS,
     ),
-    "initializer": Kind("an initializer", _word(INITIALIZERS, "E034"), INITIALIZERS),
+    "initializer": Kind("an initializer", _initializer, INITIALIZERS),
 }

@@ -16,7 +16,15 @@ from archc.compiler.elaborate.elaborator import usual
 from archc.compiler.ir.catalogue import CATALOGUE
 from archc.compiler.ir.network import OUTPUT, Block, Body, Network, Op, Parameter, Row
 from archc.compiler.language.closure import closure
-from archc.compiler.language.expressions import Literal, Value, show, spell, spell_alone, text
+from archc.compiler.language.expressions import (
+    Composite,
+    Literal,
+    Value,
+    show,
+    spell,
+    spell_alone,
+    text,
+)
 from archc.compiler.language.problems import Problem, SpecError, file_name, quote
 from archc.compiler.pipeline import compile_program
 from archc.compiler.printed import writer
@@ -203,6 +211,7 @@ def _check_words(network: Network) -> None:
     given = [value for own in network.defaults.values() for value in own.values()]
     defaults = [p.default.value for p in network.kept if isinstance(p.default, Literal)]
     for value in (*rows, *given, *defaults):
+        value = str(value) if isinstance(value, Composite) else value
         place = kept[value].place if isinstance(value, str) and value in kept else None
         if place is not None:
             message = f"the parameter `{value}` hides the word `{value}`, which a row has to say"

@@ -292,6 +292,8 @@ def _constant(node: object) -> object:
     match node:
         case ex.Literal(value=None):
             return "none"
+        case ex.Literal(value=ex.Composite() as value):
+            return str(value)
         case ex.Literal(value=value):
             return value
         case ex.Name(id=word):

@@ -38,6 +38,24 @@ Stock = Callable[[str], Iterator[str]]
 """Names for each kind of thing: blocks, rows, steps, inputs, params, kept parameters and lets."""
 
 
+STARTS = (
+    "zeros",
+    "ones",
+    "constant(0.5)",
+    "normal(0.1)",
+    "truncated_normal(0.2)",
+    "uniform(-1, 2)",
+)
+"""Initializers of any array."""
+SCALED = (
+    "variance_scaling(2, fan_out, normal, torch)",
+    "variance_scaling(2, fan_out, truncated_normal, per_group)",
+    "variance_scaling(1 / 3, fan_in, uniform, torch)",
+    "variance_scaling(1.5, fan_avg, uniform)",
+)
+"""Initializers of kernels alone."""
+
+
 @dataclass
 class Scope:
     """What an expression may mention."""
@@ -226,7 +244,9 @@ class Maker:
         if self.chance(0.4):
             given["bias"] = self.pick("true", "false", *scope.flags)
         if self.chance(0.1):
-            given["init"] = self.word(INITIALIZERS)
+            given["init"] = self.pick(self.word(INITIALIZERS), *STARTS, *SCALED)
+        if self.chance(0.1):
+            given["bias_init"] = self.pick(*STARTS)
         return given
 
     def act(self) -> str:
@@ -461,10 +481,13 @@ class Maker:
         pads = "pool_padding" if op in ("max_pool2d", "avg_pool2d") else "padding"
         for key, kind in (
             *(("kernel", "size"), ("act", "activation"), ("bias", "bool")),
-            *(("init", "initializer"), ("padding", pads), ("over", "axes")),
+            *(("padding", pads), ("over", "axes")),
         ):
             if key in given and kinds.get(kind) and self.chance(0.6):
                 given[key] = self.random.choice(kinds[kind])
+        if kinds.get("initializer") and op in ("conv2d", "dense", "batch_norm"):
+            key = "offset_init" if op == "batch_norm" else self.pick("init", "bias_init")
+            given[key] = self.random.choice(kinds["initializer"])
         if op == "activation" and kinds.get("activation") and self.chance(0.2):
             name = self.random.choice(kinds["activation"])
             given["act"] = self.pick(name, f"{name} if {self.flag(Scope())} else none")
@@ -485,10 +508,10 @@ class Maker:
             "size": lambda: self.pick(1, 3, [3, 1], 5),
             "bool": lambda: self.flag(scope),
             "activation": self.act,
-            "initializer": lambda: "he_normal",
             "pool_padding": lambda: self.pick("zeros", "zeros", "valid"),
             "axes": lambda: "space",
             "float": lambda: self.pick(0.25, 1, 2.5, *scope.floats),
+            "initializer": lambda: self.pick("zeros", *STARTS, *SCALED[:1]),
         }
         return values[kind]()
 
@@ -637,7 +660,10 @@ class Maker:
         if self.chance(0.4):
             given["conv2d"] = {"padding": self.pick("symmetric", "same")}
         if self.chance(0.4):
-            given["depthwise_conv2d"] = {"bias": "false", "init": "he_normal"}
+            init = self.pick("he_normal", *STARTS, *SCALED)
+            given["depthwise_conv2d"] = {"bias": "false", "init": init}
+        if self.chance(0.2):
+            given["dense"] = {"init": self.pick(*STARTS), "bias_init": self.pick(*STARTS)}
         for name, block in self.blocks.items():
             if self.chance(0.3):
                 values = self.arguments(block, Scope())

@@ -150,6 +150,7 @@ WORDS = """
     columns rows params let steps returns channels inputs keep type default min max above below doc
     replace on_vectors int float bool size sides shape padding pool_padding activation initializer
     int? size?
+    init bias_init scale_init offset_init zeros normal(0.1) variance_scaling(2,fan_in,normal,torch)
     """.split()  # noqa: SIM905
 OPERATORS = """
     + - * / // % == != < <= > >= and or not if else ( ) [ ] , . = round_channels( min( max(

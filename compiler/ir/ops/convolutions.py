@@ -7,6 +7,7 @@ from math import prod
 from archc.compiler.ir.network import Arguments, Op, Tensor, WeightRule
 from archc.compiler.ir.ops.parts import (
     BIAS,
+    BIAS_INIT,
     INIT,
     KERNEL,
     MAX_CHANNELS,
@@ -59,15 +60,10 @@ def _conv2d_shape(a: Arguments, x: Tensor) -> Tensor:
     return window(a, x, integer(a["filters"]), "conv2d")
 
 
-def _conv2d_fans(a: Arguments, y: Tensor, x: Tensor) -> tuple[int, int]:
-    area = prod(pair(a["kernel"]))
-    return area * _inputs(a, x), area * y.channels
-
-
 _CONV2D = Op(
     name="conv2d",
     doc="Convolution of a feature map.",
-    parameters=(_FILTERS, KERNEL, STRIDE, _PADDING, _DILATION, _GROUPS, BIAS, INIT),
+    parameters=(_FILTERS, KERNEL, STRIDE, _PADDING, _DILATION, _GROUPS, BIAS, INIT, BIAS_INIT),
     shape=_conv2d_shape,
     channels="filters",
     divisor="groups",
@@ -77,11 +73,11 @@ _CONV2D = Op(
             role="kernel",
             axes=("OIHW",),
             shape=lambda a, y, x: (y.channels, _inputs(a, x), *pair(a["kernel"])),
-            fans=_conv2d_fans,
+            groups=lambda a, y, x: integer(a["groups"]),
         ),
         bias(),
     ),
-    macs=lambda a, y, x: y.size * _conv2d_fans(a, y, x)[0],
+    macs=lambda a, y, x: y.size * prod(pair(a["kernel"])) * _inputs(a, x),
     sized=("x",),
     one_cell=of_kernel,
     window=True,
@@ -91,20 +87,13 @@ _CONV2D = Op(
 # -------------------------------------------------------------------------------- depthwise
 
 
-def _depthwise_fans(a: Arguments, y: Tensor, x: Tensor) -> tuple[int, int]:
-    # The fans are those of Keras, which the reference networks were trained with: its kernel is
-    # (height, width, channels, multiplier), read like any convolution's.
-    area = prod(pair(a["kernel"]))
-    return area * x.channels, area * integer(a["multiplier"])
-
-
 def _depthwise_kernel(name: str, role: str) -> WeightRule:
     return WeightRule(
         name=name,
         role=role,
         axes=("OIHW", "CMHW"),
         shape=lambda a, y, x: (_multiplied(a, x), 1, *pair(a["kernel"])),
-        fans=_depthwise_fans,
+        groups=lambda a, y, x: x.channels,
     )
 
 
@@ -115,7 +104,7 @@ def _multiplied(a: Arguments, x: Tensor) -> int:
 _DEPTHWISE_CONV2D = Op(
     name="depthwise_conv2d",
     doc="Convolution of each channel by itself.",
-    parameters=(KERNEL, STRIDE, _PADDING, _DILATION, _MULTIPLIER, BIAS, INIT),
+    parameters=(KERNEL, STRIDE, _PADDING, _DILATION, _MULTIPLIER, BIAS, INIT, BIAS_INIT),
     shape=lambda a, x: window(a, x, _multiplied(a, x), "depthwise_conv2d"),
     channels="x.channels * multiplier",
     weights=(_depthwise_kernel("weight", "kernel"), bias()),
@@ -141,7 +130,17 @@ def _separable_macs(a: Arguments, y: Tensor, x: Tensor) -> int:
 _SEPARABLE_CONV2D = Op(
     name="separable_conv2d",
     doc="Depthwise convolution without a bias, then a 1x1 convolution.",
-    parameters=(_FILTERS, KERNEL, STRIDE, _PADDING, _DILATION, _MULTIPLIER, BIAS, INIT),
+    parameters=(
+        _FILTERS,
+        KERNEL,
+        STRIDE,
+        _PADDING,
+        _DILATION,
+        _MULTIPLIER,
+        BIAS,
+        INIT,
+        BIAS_INIT,
+    ),
     shape=_separable_shape,
     channels="filters",
     weights=(
@@ -151,7 +150,7 @@ _SEPARABLE_CONV2D = Op(
             role="pointwise kernel",
             axes=("OIHW",),
             shape=lambda a, y, x: (y.channels, _multiplied(a, x), 1, 1),
-            fans=lambda a, y, x: (_multiplied(a, x), y.channels),
+            groups=lambda a, y, x: 1,
         ),
         bias("pointwise.bias", "pointwise bias"),
     ),
@@ -208,6 +207,7 @@ _CONV_TRANSPOSE2D = Op(
         ),
         BIAS,
         INIT,
+        BIAS_INIT,
     ),
     shape=_transpose_shape,
     channels="filters",
@@ -217,11 +217,8 @@ _CONV_TRANSPOSE2D = Op(
             role="kernel",
             axes=("OIHW",),
             shape=lambda a, y, x: (x.channels, y.channels, *pair(a["kernel"])),
-            # Its own way in both frameworks: as of the convolution that it is the transpose of.
-            fans=lambda a, y, x: (
-                prod(pair(a["kernel"])) * y.channels,
-                prod(pair(a["kernel"])) * x.channels,
-            ),
+            # Fans are those of the convolution that it is the transpose of, in both frameworks.
+            groups=lambda a, y, x: 1,
         ),
         bias(),
     ),

@@ -7,18 +7,21 @@ from functools import partial
 from archc.compiler.ir.network import Arguments, Op, Parameter, Tensor, WeightRule
 from archc.compiler.ir.ops.parts import (
     BIAS,
+    BIAS_INIT,
     INIT,
     MAX_CHANNELS,
     MAX_KERNEL,
     always,
     bias,
     elements,
+    initial,
     integer,
     need_divisible,
     need_map,
     parameter,
     unchanged,
 )
+from archc.compiler.language.initializers import ONES, ZEROS
 from archc.compiler.language.problems import Invalid
 
 _UNITS = parameter("units", "int", "output features", min=1, max=MAX_CHANNELS)
@@ -36,7 +39,7 @@ def _dense_shape(a: Arguments, x: Tensor) -> Tensor:
 _DENSE = Op(
     name="dense",
     doc="Fully connected layer on a vector.",
-    parameters=(_UNITS, BIAS, INIT),
+    parameters=(_UNITS, BIAS, INIT, BIAS_INIT),
     shape=_dense_shape,
     channels="units",
     weights=(
@@ -45,7 +48,7 @@ _DENSE = Op(
             role="kernel",
             axes=("OI",),
             shape=lambda a, y, x: (y.channels, x.channels),
-            fans=lambda a, y, x: (x.channels, y.channels),
+            groups=lambda a, y, x: 1,
         ),
         bias(),
     ),
@@ -56,18 +59,24 @@ _DENSE = Op(
 )
 
 
+_SCALE_INIT = initial("scale_init", "values of a fresh scale", ONES)
+_OFFSET_INIT = initial("offset_init", "values of a fresh offset", ZEROS)
+
+
 def _per_channel(
     name: str,
     role: str,
     initializer: str | None = None,
     switch: str | None = None,
     trainable: bool = True,
+    init: str | None = None,
 ) -> WeightRule:
     return WeightRule(
         name=name,
         role=role,
         axes=("C",),
         shape=lambda a, y, x: (x.channels,),
+        init=init,
         initializer=initializer,
         switch=switch,
         trainable=trainable,
@@ -87,12 +96,14 @@ _BATCH_NORM = Op(
         _DECAY,
         parameter("scale", "bool", "whether a trained factor for each channel follows", True),
         parameter("offset", "bool", "whether a trained summand for each channel follows", True),
+        _SCALE_INIT,
+        _OFFSET_INIT,
     ),
     shape=unchanged,
     channels="x.channels",
     weights=(
-        _per_channel("weight", "scale", "ones", switch="scale"),
-        _per_channel("bias", "shift", "zeros", switch="offset"),
+        _per_channel("weight", "scale", switch="scale", init="scale_init"),
+        _per_channel("bias", "shift", switch="offset", init="offset_init"),
         _per_channel("running_mean", "mean", "zeros", trainable=False),
         _per_channel("running_var", "variance", "ones", trainable=False),
     ),

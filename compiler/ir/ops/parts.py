@@ -8,6 +8,7 @@ from typing import Any
 from archc.compiler.ir.network import Arguments, Parameter, Tensor, WeightRule
 from archc.compiler.ir.padding import output_size
 from archc.compiler.language.expressions import Literal, Node, Value, compact
+from archc.compiler.language.initializers import GLOROT_UNIFORM, ZEROS, Initializer
 from archc.compiler.language.problems import Invalid, Place, Source
 from archc.compiler.language.values import Type
 
@@ -25,9 +26,15 @@ def parameter(name: str, kind: str, doc: str, default: Value = None, **more: Any
 KERNEL = parameter("kernel", "size", "height and width of the window", min=1, max=MAX_KERNEL)
 STRIDE = parameter("stride", "size", "step of the window", 1, min=1, max=MAX_KERNEL)
 BIAS = parameter("bias", "bool", "whether a bias is added", True)
-INIT = parameter(
-    "init", "initializer", "distribution of a fresh kernel", "glorot_uniform", fixed=True
-)
+
+
+def initial(name: str, doc: str, usual: Initializer, fanless: bool = True) -> Parameter:
+    """A parameter that says how an array starts."""
+    return parameter(name, "initializer", doc, usual, fixed=True, fanless=fanless)
+
+
+INIT = initial("init", "distribution of a fresh kernel", GLOROT_UNIFORM, fanless=False)
+BIAS_INIT = initial("bias_init", "values of a fresh bias", ZEROS)
 
 
 def bias(name: str = "bias", role: str = "bias") -> WeightRule:
@@ -37,6 +44,7 @@ def bias(name: str = "bias", role: str = "bias") -> WeightRule:
         role=role,
         axes=("O",),
         shape=lambda a, y, x: (y.channels,),
+        init="bias_init",
         initializer="zeros",
         switch="bias",
     )
