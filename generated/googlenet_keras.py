@@ -45,7 +45,7 @@ def pad(
         sizes = zip(pair(kernel), pair(dilation), strict=True)
         rows, columns = (k // 2 * d for k, d in sizes)
         padding = (rows, rows, columns, columns)
-    if padding in ("same", "valid") or not any(padding):
+    if isinstance(padding, str) or not any(padding):
         return x
     top, bottom, left, right = padding
     return layers.ZeroPadding2D(((top, bottom), (left, right)), name=name)(x)
@@ -163,7 +163,7 @@ def conv_bn(
     name: str,
     kernel: int = 1,
     stride: int = 1,
-    act: str = "relu",
+    act: str | None = None,
 ) -> keras.KerasTensor:
     """Convolution, batch norm, activation."""
     x = layers.Conv2D(
@@ -193,13 +193,13 @@ def inception(
     """Convolutions of several sizes and a pool, side by side (arXiv:1409.4842, Fig.
     2b).
     """
-    one = conv_bn(x, ones, name=f"{name}-one")
-    y = conv_bn(x, reduce3, name=f"{name}-before3")
-    three = conv_bn(y, threes, kernel=3, name=f"{name}-three")
-    y_ = conv_bn(x, reduce5, name=f"{name}-before5")
-    five = conv_bn(y_, fives, kernel=5, name=f"{name}-five")
+    one = conv_bn(x, ones, act="relu", name=f"{name}-one")
+    y = conv_bn(x, reduce3, act="relu", name=f"{name}-before3")
+    three = conv_bn(y, threes, kernel=3, act="relu", name=f"{name}-three")
+    y_ = conv_bn(x, reduce5, act="relu", name=f"{name}-before5")
+    five = conv_bn(y_, fives, kernel=5, act="relu", name=f"{name}-five")
     x = layers.MaxPooling2D(3, strides=1, padding="same", name=f"{name}-pool")(x)
-    x = conv_bn(x, pooled, name=f"{name}-after_pool")
+    x = conv_bn(x, pooled, act="relu", name=f"{name}-after_pool")
     return layers.Concatenate(name=f"{name}-joined")([one, three, five, x])
 
 
@@ -214,7 +214,7 @@ def auxiliary_classifier(
     convolution as large as the map.
     """
     x = adaptive_avg_pool(x, 4, name=f"{name}-pool")
-    x = conv_bn(x, 128, name=f"{name}-conv")
+    x = conv_bn(x, 128, act="relu", name=f"{name}-conv")
     x = layers.Conv2D(1024, 4, name=f"{name}-hidden")(x)
     x = layers.Activation("relu", name=f"{name}-act--relu")(x)
     x = layers.GlobalAveragePooling2D(name=f"{name}-flat")(x)
@@ -269,10 +269,10 @@ def GoogLeNet(
     require_channels_last()
     inputs = keras.Input(input_shape, name="input")
     outputs: dict[str, keras.KerasTensor] = {}
-    x = conv_bn(inputs, 64, kernel=7, stride=2, name="conv1")  # 112x112x64
+    x = conv_bn(inputs, 64, kernel=7, stride=2, act="relu", name="conv1")  # 112x112x64
     x = max_pool_padded(x, 3, 2, "valid", ceil_mode=True, name="pool1")  # 56x56x64
-    x = conv_bn(x, 64, name="conv2")  # 56x56x64
-    x = conv_bn(x, 192, kernel=3, name="conv3")  # 56x56x192
+    x = conv_bn(x, 64, act="relu", name="conv2")  # 56x56x64
+    x = conv_bn(x, 192, kernel=3, act="relu", name="conv3")  # 56x56x192
     x = max_pool_padded(x, 3, 2, "valid", ceil_mode=True, name="pool2")  # 28x28x192
     x = inception(  # 28x28x256
         x,

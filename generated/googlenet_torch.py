@@ -58,7 +58,7 @@ class ConvBn(nn.Sequential):
         *,
         kernel: int = 1,
         stride: int = 1,
-        act: Callable[..., nn.Module] = nn.ReLU,
+        act: Callable[..., nn.Module] | None = None,
     ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(
@@ -91,13 +91,13 @@ class Inception(nn.Module):
         pooled: int,
     ) -> None:
         super().__init__()
-        self.one = ConvBn(in_channels, ones)
-        self.before3 = ConvBn(in_channels, reduce3)
-        self.three = ConvBn(reduce3, threes, kernel=3)
-        self.before5 = ConvBn(in_channels, reduce5)
-        self.five = ConvBn(reduce5, fives, kernel=5)
+        self.one = ConvBn(in_channels, ones, act=nn.ReLU)
+        self.before3 = ConvBn(in_channels, reduce3, act=nn.ReLU)
+        self.three = ConvBn(reduce3, threes, kernel=3, act=nn.ReLU)
+        self.before5 = ConvBn(in_channels, reduce5, act=nn.ReLU)
+        self.five = ConvBn(reduce5, fives, kernel=5, act=nn.ReLU)
         self.pool = nn.MaxPool2d(3, stride=1, ceil_mode=True, padding=1)
-        self.after_pool = ConvBn(in_channels, pooled)
+        self.after_pool = ConvBn(in_channels, pooled, act=nn.ReLU)
 
     def forward(self, x: Tensor) -> Tensor:
         one = self.one(x)
@@ -118,7 +118,7 @@ class AuxiliaryClassifier(nn.Sequential):
     def __init__(self, in_channels: int, classes: int, *, dropout: float) -> None:
         super().__init__()
         self.pool = nn.AdaptiveAvgPool2d(4)
-        self.conv = ConvBn(in_channels, 128)
+        self.conv = ConvBn(in_channels, 128, act=nn.ReLU)
         self.hidden = nn.Conv2d(128, 1024, 4)
         self.act = nn.ReLU(inplace=True)
         self.flat = GlobalAvgPool2d()
@@ -167,10 +167,10 @@ class GoogLeNet(nn.Module):
         classifier_activation: nn.Module | Callable[..., nn.Module] | None = None,
     ) -> None:
         super().__init__()
-        self.conv1 = ConvBn(3, 64, kernel=7, stride=2)  # 64x112x112
+        self.conv1 = ConvBn(3, 64, kernel=7, stride=2, act=nn.ReLU)  # 64x112x112
         self.pool1 = nn.MaxPool2d(3, stride=2, ceil_mode=True)  # 64x56x56
-        self.conv2 = ConvBn(64, 64)  # 64x56x56
-        self.conv3 = ConvBn(64, 192, kernel=3)  # 192x56x56
+        self.conv2 = ConvBn(64, 64, act=nn.ReLU)  # 64x56x56
+        self.conv3 = ConvBn(64, 192, kernel=3, act=nn.ReLU)  # 192x56x56
         self.pool2 = nn.MaxPool2d(3, stride=2, ceil_mode=True)  # 192x28x28
         self.inception3a = Inception(  # 256x28x28
             192,

@@ -43,7 +43,7 @@ def pad(
         sizes = zip(pair(kernel), pair(dilation), strict=True)
         rows, columns = (k // 2 * d for k, d in sizes)
         padding = (rows, rows, columns, columns)
-    if padding in ("same", "valid") or not any(padding):
+    if isinstance(padding, str) or not any(padding):
         return x
     top, bottom, left, right = padding
     return layers.ZeroPadding2D(((top, bottom), (left, right)), name=name)(x)

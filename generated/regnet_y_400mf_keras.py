@@ -43,7 +43,7 @@ def pad(
         sizes = zip(pair(kernel), pair(dilation), strict=True)
         rows, columns = (k // 2 * d for k, d in sizes)
         padding = (rows, rows, columns, columns)
-    if padding in ("same", "valid") or not any(padding):
+    if isinstance(padding, str) or not any(padding):
         return x
     top, bottom, left, right = padding
     return layers.ZeroPadding2D(((top, bottom), (left, right)), name=name)(x)
@@ -113,7 +113,7 @@ def regnet_block(
     *,
     name: str,
     groups: int,
-    reduced: int | None = None,
+    reduced: int,
     stride: int = 1,
 ) -> keras.KerasTensor:
     """A bottleneck of full width in groups, with squeeze-and-excite within it

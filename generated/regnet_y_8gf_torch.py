@@ -110,7 +110,7 @@ class RegnetBlock(nn.Module):
         out: int,
         *,
         groups: int,
-        reduced: int | None = None,
+        reduced: int,
         stride: int = 1,
     ) -> None:
         super().__init__()

@@ -43,7 +43,7 @@ def pad(
         sizes = zip(pair(kernel), pair(dilation), strict=True)
         rows, columns = (k // 2 * d for k, d in sizes)
         padding = (rows, rows, columns, columns)
-    if padding in ("same", "valid") or not any(padding):
+    if isinstance(padding, str) or not any(padding):
         return x
     top, bottom, left, right = padding
     return layers.ZeroPadding2D(((top, bottom), (left, right)), name=name)(x)
@@ -160,8 +160,8 @@ def bottleneck(
     out: int,
     *,
     name: str,
+    reduced: int,
     width: int,
-    reduced: int | None = None,
     stride: int = 1,
 ) -> keras.KerasTensor:
     """A 1x1 convolution reduces, a 3x3 filters, a 1x1 restores; and a shortcut

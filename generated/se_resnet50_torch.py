@@ -107,8 +107,8 @@ class Bottleneck(nn.Module):
         in_channels: int,
         out: int,
         *,
+        reduced: int,
         width: int,
-        reduced: int | None = None,
         stride: int = 1,
     ) -> None:
         super().__init__()

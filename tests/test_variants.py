@@ -257,7 +257,10 @@ def test_a_setting_reaches_what_a_change_says(tmp_path: Path) -> None:
             f"head = conv_bn(blocks.4, out={int(200 * alpha) // 8 * 8 + 4 * (alpha == 0.5):.0f}, "
         )
     head = [line for line in str(found).splitlines() if line.startswith("head")]
-    assert head == ["head = conv_bn(blocks.4, out=200, kernel=1, stride=1, act=gelu) -> 200x16x16"]
+    assert head == [
+        "head = conv_bn(blocks.4, out=200, kernel=1, stride=1, act=gelu, groups=1, bias=false)"
+        " -> 200x16x16"
+    ]
 
 
 def test_a_base_is_as_it_was(tmp_path: Path) -> None:

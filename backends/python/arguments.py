@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from archc.backends.python.spelling import constant, same
+from archc.backends.python.spelling import constant, is_literal, same
 from archc.compiler.ir.interface import Argument, Interface, interface
 from archc.compiler.ir.network import Block, Body, Network, Op, Row
 from archc.compiler.language.expressions import Node
@@ -24,8 +24,15 @@ def default(network: Network, block: Block, argument: Argument) -> Node | None:
     if argument.name in own:
         return constant(own[argument.name])
     if argument.default is None and argument.type.optional:
-        return constant(None)
+        return constant(None) if _may_lack(network, block, argument) else None
     return argument.default
+
+
+def _may_lack(network: Network, block: Block, argument: Argument) -> bool:
+    """Whether a call gives no value; where all do, code takes none for granted."""
+    bodies = [body for body in network.bodies if body.target is block]
+    given = [value_of(body, argument) for body in bodies]
+    return not given or any(node is None or is_literal(node, None) for node in given)
 
 
 def value_of(body: Body, argument: Argument) -> Node | None:

@@ -186,8 +186,8 @@ def outermost(
     *,
     name: str,
     first_one_hidden: int,
+    first_two_hidden: int,
     second_one_hidden: int,
-    first_two_hidden: int | None = None,
     second_two_hidden: int | None = None,
 ) -> keras.KerasTensor:
     """Hands it through once more."""

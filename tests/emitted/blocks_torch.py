@@ -234,8 +234,8 @@ class Outermost(nn.Sequential):
         in_channels: int,
         *,
         first_one_hidden: int,
+        first_two_hidden: int,
         second_one_hidden: int,
-        first_two_hidden: int | None = None,
         second_two_hidden: int | None = None,
     ) -> None:
         super().__init__()

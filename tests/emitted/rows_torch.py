@@ -107,14 +107,14 @@ class Rows(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         prev, x = x, self.stem(x)
-        prev, x = x, self.side(prev)
-        side, x = x, x + prev
-        x = torch.cat([x, side, prev], dim=1)
-        wide, x = x, self.cells[0](x, prev)
-        cells_0, x = x, self.cells[1](x, wide)
-        x = self.cells[2](x, cells_0)
-        for layer in self.more:
+        stem, x = x, self.side(prev)
+        prev, x = x, x + stem
+        x = torch.cat([x, prev, stem], dim=1)
+        prev, x = x, self.cells[0](x, stem)
+        for layer in self.cells[1:]:
             prev, x = x, layer(x, prev)
+        prev, x = x, self.more[0](x, stem)
+        x = self.more[1](x, prev)
         prev, x = x, self.skipped(x)
         x = x * prev
         x = self.global_max_pool2d(x)
