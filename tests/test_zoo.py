@@ -183,20 +183,23 @@ def test_every_source_fits_its_spec_exactly(name: str) -> None:
 def test_every_rule_is_used(name: str) -> None:
     """By one of the sources of its file: a rule that no layer meets is a mistake or dead."""
     file = rules.find(name).rules
-    names, inside = set[str](), set[str]()
+    names, inside, whole = set[str](), set[str](), set[str]()
     for source in file.sources:
         spec = SPECS / f"{rules.find(source).source.spec}.yaml"
         if not spec.exists():
             continue
         net = importing.network(str(spec), rules.find(source), {})
-        tensors = importing.names(net, rules.find(source)).values()
-        paths = {tensor.path.rpartition(".")[0] for tensor in tensors}
         known = {**net.network.settings, **rules.find(source).source.words}
+        every = {tensor.path for tensor in importing.names(net, rules.find(source)).values()}
+        own = {t: a for a, b in file.tensors for t in every if rules._first(((a, b),), t, known)}
+        whole |= {*own.values()}
+        paths = {path.rpartition(".")[0] for path in every - own.keys()}
         for path in paths:
             names |= {a for a, b in file.names if rules._first(((a, b),), path, known)}
             if (group := rules.find(source)._group(path, known)) is not None:
                 inside.add(next(a for a, b in file.inside if rules._first(((a, b),), *group)))
     assert names == {at for at, _ in file.names}
+    assert whole == {at for at, _ in file.tensors}
     assert inside == {at for at, _ in file.inside}
 
 
