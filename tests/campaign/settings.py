@@ -29,7 +29,7 @@ RANDOM_NETWORKS = 12
 DEFAULTS = {
     "int": "4", "float": "0.5", "bool": "true", "size": "3", "sides": "[1, 1, 1, 1]",
     "numbers": "[1, 2.5, 4]", "shape": "[3, 8, 8]", "padding": "same", "pool_padding": "same",
-    "activation": "relu", "initializer": "he_normal",
+    "activation": "relu", "initializer": "he_normal", "interpolation": "nearest", "axes": "space",
 }  # fmt: skip
 USES = """
 input: {channels: 3, height: 8, width: 8}
@@ -42,6 +42,8 @@ network:
   - {block: conv2d, name: b, filters: 4, kernel: size_or_none if size_or_none else 1}
   - {block: activation, act: activation}
   - {block: max_pool2d, kernel: 2, padding: pool_padding}
+  - {block: resize, scale: 1, method: interpolation}
+  - {block: mean, over: axes}
   - {block: activation, name: c, act: activation_kept}
   - {block: dropout, rate: float}
   - {block: global_avg_pool2d}
