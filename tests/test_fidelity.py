@@ -187,14 +187,13 @@ MISTAKES: Mapping[str, tuple[str, Edits]] = {
     "squeeze-excite's activations swapped": (
         "mnv3_large",
         (
-            ("- relu: activation(reduce, relu)", "- inner: activation(reduce, hard_sigmoid)"),
-            ("conv2d(relu, x.channels", "conv2d(inner, x.channels"),
-            ("activation(expand, hard_sigmoid)", "activation(expand, relu)"),
+            ("activation(reduce, act)", "activation(reduce, hard_sigmoid)"),
+            ("activation(expand, gate)", "activation(expand, relu)"),
         ),
     ),
     "sigmoid for hard_sigmoid": (
         "mnv3_large",
-        (("activation(expand, hard_sigmoid)", "activation(expand, sigmoid)"),),
+        (("activation(expand, gate)", "activation(expand, sigmoid)"),),
     ),
     "squeeze-excite before the activation": (
         "mnv3_large",

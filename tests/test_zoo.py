@@ -382,7 +382,7 @@ def changed(tmp_path: Path, file: str, old: str, new: str) -> Path:
     return folder / "mnv3_small.yaml"
 
 
-SAME, SYMMETRIC = (f"depthwise_conv2d: {{padding: {p}}}" for p in ("padding", "symmetric"))
+SAME, SYMMETRIC = (f"depthwise_conv2d: {{padding: {p}, " for p in ("padding", "symmetric"))
 CELL = "5,      3,       48,  0.25, "
 SPEC, BLOCKS = "mnv3_small.yaml", "blocks/mobilenet.yaml"
 RESIDUAL = "stride == 1 and x.channels == out"

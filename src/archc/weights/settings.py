@@ -20,6 +20,8 @@ CONVENTIONS = (
     "pool_zeros",
     "skip_reduction",
     "stem_reductions",
+    "early",
+    "output_stride",
 )
 """Parameters that published checkpoints of one network differ in, and that no shape gives away."""
 
