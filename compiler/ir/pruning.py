@@ -243,6 +243,10 @@ class _Pruner:
         if fixed == _NOTHING and left:
             return block
         steps, instead = _steps(block, fixed)
+        if not steps:  # a block of which no call makes a step still is code
+            told = [None if s.when is None else _told(s.when, fixed.constants) for s in block.steps]
+            pairs = zip(block.steps, told, strict=True)
+            steps, instead = [replace(step, when=when) for step, when in pairs], {}
         said = {**fixed.constants, **_channels(instead)}
         return replace(
             block,
