@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -130,9 +130,8 @@ def _conv_transpose(call: OpCall) -> Apply:
         window = call.given(strides="stride")
         return _layer(call, "Conv2DTranspose", *plain, **window, **padding, **named)
     more = {} if call.is_("output_padding", 0) else {"output_padding": call["output_padding"]}
-    arguments = [*call.inputs, *plain, call["stride"], call["padding"]]
-    name = LayerName(call.name, call.within)
-    return call.apply("conv_transpose_padded", *arguments, **more, **named, name=name)
+    arguments = [*plain, call["stride"], call["padding"]]
+    return _helper(call, "conv_transpose_padded", *arguments, **more, **named)
 
 
 def _dense(call: OpCall) -> Apply:
@@ -155,28 +154,31 @@ def _affine_norm(call: OpCall, class_name: str, *plain: str) -> Apply:
     return _layer(call, class_name, *plain, epsilon=call["epsilon"], **named)
 
 
-def _helper(call: OpCall, function: str, *names: str, **named: Expression) -> Apply:
-    """A function of helpers.py on the operands and on these arguments."""
+def _helper(call: OpCall, function: str, *plain: Expression, **named: Expression) -> Apply:
+    """A function of helpers.py on the operands."""
     name = LayerName(call.name, call.within)
-    return call.apply(function, *call.inputs, *(call[n] for n in names), **named, name=name)
+    return call.apply(function, *call.inputs, *plain, **named, name=name)
+
+
+def _helped(function: str, *names: str) -> Spelling:
+    """The same, on these arguments of the op as they are."""
+    return lambda call: _helper(call, function, *(call[name] for name in names))
 
 
 def _prelu(call: OpCall) -> Apply:
     shared = call.given(False, shared="shared")
-    return _helper(call, "parametric_relu", "init", **shared)
+    return _helper(call, "parametric_relu", call["init"], **shared)
 
 
 def _layer_scale(call: OpCall) -> Apply:
-    name, bias = LayerName(call.name, call.within), call.given(False, bias="bias")
-    return call.apply("layer_scale", *call.inputs, call["init"], **bias, name=name)
+    return _helper(call, "layer_scale", call["init"], **call.given(False, bias="bias"))
 
 
 def _pool(class_name: str) -> Spelling:
     def spell(call: OpCall) -> Apply:
         if call.is_("padding", "zeros"):
-            name, size = LayerName(call.name, call.within), (call["kernel"], call["stride"])
-            kind = f"layers.{class_name}"
-            return call.apply("pool_over_zeros", *call.inputs, kind, *size, name=name)
+            size = call["kernel"], call["stride"]
+            return _helper(call, "pool_over_zeros", f"layers.{class_name}", *size)
         if not call.is_("padding", "same") and not _stock_pool(call):
             return _pool_padded(call, class_name)
         named = {"strides": call["stride"], "padding": _pool_padding(call)}
@@ -208,12 +210,11 @@ def _pool_padded(call: OpCall, class_name: str) -> Apply:
     if _flag(call, "count_padding") and not ceil:
         padded, _ = _padded(call)
         return _layer(padded, class_name, call["kernel"], strides=call["stride"], padding='"valid"')
-    name, (x,) = LayerName(call.name, call.within), call.inputs
     named: dict[str, Expression] = {"ceil_mode": "True"} if ceil else {}
     named |= {"count_padding": "True"} if _flag(call, "count_padding") else {}
     helper = "max_pool_padded" if class_name == "MaxPooling2D" else "avg_pool_padded"
     size = call["kernel"], call["stride"]
-    return call.apply(helper, x, *size, call["padding"], **named, name=name)
+    return _helper(call, helper, *size, call["padding"], **named)
 
 
 def _global_pool(class_name: str) -> Spelling:
@@ -222,28 +223,9 @@ def _global_pool(class_name: str) -> Spelling:
 
 def _drop_path(call: OpCall) -> Apply:
     if len(call.ranks) > 1:
-        return _helper(call, "drop_samples", "rate")
+        return _helper(call, "drop_samples", call["rate"])
     sample = (None, *[1] * max(call.ranks))
     return _layer(call, "Dropout", call["rate"], noise_shape=repr(sample))
-
-
-def _adaptive_pool(helper: str) -> Spelling:
-    """Keras's own layers, which only its late versions have, need a known size, and TensorFlow
-    stops the process where one window of `AdaptiveMaxPooling2D` sees all."""
-
-    def spell(call: OpCall) -> Apply:
-        name = LayerName(call.name, call.within)
-        return call.apply(helper, *call.inputs, call["size"], name=name)
-
-    return spell
-
-
-def _pixels(helper: str) -> Spelling:
-    def spell(call: OpCall) -> Apply:
-        name = LayerName(call.name, call.within)
-        return call.apply(helper, *call.inputs, call["factor"], name=name)
-
-    return spell
 
 
 def _resize(call: OpCall) -> Apply:
@@ -253,17 +235,15 @@ def _resize(call: OpCall) -> Apply:
     if isinstance(known, int | float) and known == int(known) and not aligned:
         linear = {"interpolation": call["method"]} if call.is_("method", "bilinear") else {}
         return _layer(call, "UpSampling2D", str(int(known)), **linear)
-    name, (x,) = LayerName(call.name, call.within), call.inputs
-    return call.apply("resize_by", x, call["scale"], call["method"], **_aligned(call), name=name)
+    return _helper(call, "resize_by", call["scale"], call["method"], **_aligned(call))
 
 
 def _resize_like(call: OpCall) -> Apply:
-    name = LayerName(call.name, call.within)
-    return call.apply("resize_like", *call.inputs, call["method"], **_aligned(call), name=name)
+    return _helper(call, "resize_like", call["method"], **_aligned(call))
 
 
 def _aligned(call: OpCall) -> dict[str, Expression]:
-    return {"align_corners": "True"} if call.is_("align_corners", True) else {}
+    return call.given(False, align_corners="align_corners")
 
 
 def _reshape(call: OpCall) -> Apply:
@@ -289,27 +269,14 @@ def _activation(call: OpCall) -> Apply:
     return _layer(call, "Activation", call["act"], name=labelled)
 
 
-def _helped(callee: str, *names: str) -> Callable[[OpCall], Apply]:
-    """A helper that is called on the inputs and these arguments of the op."""
-
-    def spell(call: OpCall) -> Apply:
-        given = [call[name] for name in names]
-        name = LayerName(call.name, call.within)
-        return call.apply(callee, *call.inputs, *given, name=name)
-
-    return spell
-
-
 def _mean(call: OpCall) -> Apply:
     if call.is_("over", "space"):
         return _layer(call, "GlobalAveragePooling2D", keepdims="True")
-    return _helped("mean_of_channels")(call)
+    return _helper(call, "mean_of_channels")
 
 
 def _variance(call: OpCall) -> Apply:
-    axes = "(1, 2)" if call.is_("over", "space") else "-1"
-    name = LayerName(call.name, call.within)
-    return call.apply("variance_over", *call.inputs, axes, name=name)
+    return _helper(call, "variance_over", "(1, 2)" if call.is_("over", "space") else "-1")
 
 
 OPS: Mapping[str, Spelling] = MappingProxyType(
@@ -322,10 +289,8 @@ OPS: Mapping[str, Spelling] = MappingProxyType(
         "batch_norm": _batch_norm,
         "layer_norm": lambda call: _affine_norm(call, "LayerNormalization"),
         "group_norm": lambda call: _affine_norm(call, "GroupNormalization", call["groups"]),
-        "l2_normalize": lambda call: _helper(call, "unit_length", "epsilon"),
-        "local_response_norm": lambda call: _helper(
-            call, "response_norm", "size", "alpha", "beta", "k"
-        ),
+        "l2_normalize": _helped("unit_length", "epsilon"),
+        "local_response_norm": _helped("response_norm", "size", "alpha", "beta", "k"),
         "prelu": _prelu,
         "layer_scale": _layer_scale,
         "activation": _activation,
@@ -333,8 +298,10 @@ OPS: Mapping[str, Spelling] = MappingProxyType(
         "avg_pool2d": _pool("AveragePooling2D"),
         "global_avg_pool2d": _global_pool("GlobalAveragePooling2D"),
         "global_max_pool2d": _global_pool("GlobalMaxPooling2D"),
-        "adaptive_avg_pool2d": _adaptive_pool("adaptive_avg_pool"),
-        "adaptive_max_pool2d": _adaptive_pool("adaptive_max_pool"),
+        # Keras's own adaptive layers, which only its late versions have, need a known size, and
+        # TensorFlow stops the process where one window of `AdaptiveMaxPooling2D` sees all.
+        "adaptive_avg_pool2d": _helped("adaptive_avg_pool", "size"),
+        "adaptive_max_pool2d": _helped("adaptive_max_pool", "size"),
         "resize": _resize,
         "resize_like": _resize_like,
         "add": lambda call: _layer(call, "Add"),
@@ -349,8 +316,8 @@ OPS: Mapping[str, Spelling] = MappingProxyType(
         "concat": lambda call: _layer(call, "Concatenate" if len(call.inputs) > 1 else "Identity"),
         "zero_pad2d": lambda call: _layer(call, "ZeroPadding2D", _sides(call, "padding")),
         "crop2d": lambda call: _layer(call, "Cropping2D", _sides(call, "cropping")),
-        "pixel_shuffle": _pixels("pixel_shuffle"),
-        "pixel_unshuffle": _pixels("pixel_unshuffle"),
+        "pixel_shuffle": _helped("pixel_shuffle", "factor"),
+        "pixel_unshuffle": _helped("pixel_unshuffle", "factor"),
         "flatten": lambda call: _layer(call, "Flatten"),
         "reshape": _reshape,
         "slice": _helped("slice_channels", "start", "stop"),
