@@ -18,7 +18,7 @@ from archc.compiler.ir.network import Network, OutputStride, Parameter, Row, Ten
 from archc.compiler.ir.pruning import serving
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.expressions import Definition, Node, Value
-from archc.compiler.language.problems import Blame, Enough, Invalid, Problem
+from archc.compiler.language.problems import Blame, Catching, Enough, Invalid, Problem
 from archc.compiler.language.values import show
 from archc.compiler.spec.variants import from_extended
 
@@ -126,14 +126,18 @@ class _Values:
                 self.origins.report("E049", message, place, hint)
         self.known = dict(self.settings)
 
+    def unkept(self, node: Node, what: str) -> Catching:
+        """Reports what goes wrong with `node`, which gives `what`, at its cause. Raises `SpecError`
+        where a kept parameter decides it."""
+        check_known(node, self.kept, what)
+        return self.origins.tracing(node)
+
     def requirements(self) -> None:
         """Reports each requirement that does not hold, at the value of the first name in it."""
         for node in self.program.requirements:
-            with self.origins.blaming(node.place):
-                check_known(node, self.kept, "a requirement")
-                with self.origins.tracing(node):
-                    if not ex.holds(node.evaluate(self.settings)):
-                        self.origins.tell([self.broken(node)])
+            with self.origins.blaming(node.place), self.unkept(node, "a requirement"):
+                if not ex.holds(node.evaluate(self.settings)):
+                    self.origins.tell([self.broken(node)])
 
     def broken(self, node: Node) -> Problem:
         mentioned = ex.names(node)
@@ -150,39 +154,31 @@ class _Values:
 
     def lets(self) -> None:
         for name, node in self.program.lets:
-            with self.origins.blaming(node.place):
-                check_known(node, self.kept, f"`{name}`")
-                with self.origins.tracing(node):
-                    self.known[name] = ex.whole(node.evaluate(self.known))
+            with self.origins.blaming(node.place), self.unkept(node, f"`{name}`"):
+                self.known[name] = ex.whole(node.evaluate(self.known))
 
     def input(self) -> None:
         for name, node in self.program.input.items():
-            with self.origins.blaming(node.place):
-                check_known(node, self.kept, f"the input's `{name}`")
-                with self.origins.tracing(node):
-                    value = node.evaluate(self.known)
-                    if name in SIDES:
-                        self.sides[name] = SIDES[name].take(value)  # type: ignore[assignment]
-                    else:
-                        self.range = _range(value)
+            with self.origins.blaming(node.place), self.unkept(node, f"the input's `{name}`"):
+                value = node.evaluate(self.known)
+                if name in SIDES:
+                    self.sides[name] = SIDES[name].take(value)  # type: ignore[assignment]
+                else:
+                    self.range = _range(value)
 
     def defaults(self) -> None:
         for target_name, given in self.program.defaults.items():
             target = self.program.target(target_name)
             found = self.given[target_name] = {}
             for name, node in given.items():
-                with self.origins.blaming(node.place):
-                    check_known(node, self.kept, "a default")
-                    with self.origins.tracing(node):
-                        found[name] = target.parameter[name].take(node.evaluate(self.known))
+                with self.origins.blaming(node.place), self.unkept(node, "a default"):
+                    found[name] = target.parameter[name].take(node.evaluate(self.known))
 
     def output_stride(self) -> None:
         found: dict[str, Value] = {}
         for name, node in self.program.dilating.items():
-            with self.origins.blaming(node.place):
-                check_known(node, self.kept, f"`{name}`")
-                with self.origins.tracing(node):
-                    found[name] = DILATING[name].take(node.evaluate(self.known))
+            with self.origins.blaming(node.place), self.unkept(node, f"`{name}`"):
+                found[name] = DILATING[name].take(node.evaluate(self.known))
         stride = found.get("output_stride")
         if isinstance(stride, int):
             self.limit = OutputStride(stride, bool(found.get("dilate_strided")))
