@@ -706,3 +706,25 @@ def test_rows_are_saved_only_for_code_that_mentions_them(tmp_path: Path) -> None
     ruff("check", files)
     assert all("prev" not in file.read_text() for file in files.iterdir())
     assert not compare(load(path), BACKENDS, numeric=True).differences
+
+
+UNMADE = """\
+archc: 1
+name: Net
+input: {channels: 4, height: 9, width: 8}
+blocks:
+  odd:
+    params: {pad: {type: pool_padding, default: same}}
+    steps:
+      - only: max_pool2d(x, kernel=3, padding=pad)
+        when: pad == valid
+network:
+  - {block: odd, name: odd}
+  - {block: conv2d, name: last, filters: 4, kernel: 1}
+"""
+
+
+def test_a_block_of_which_no_call_makes_a_step_is_code(tmp_path: Path) -> None:
+    path = tmp_path / "net.yaml"
+    path.write_text(UNMADE)
+    assert not compare(load(path), BACKENDS, numeric=True).differences

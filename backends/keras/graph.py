@@ -123,7 +123,9 @@ def _lacks_cells(body: Body) -> bool:
     )
 
 
-_AS_LAYER = (("Functional", "-ops", (0,)), ("Identity", "", (1,)))
+_AS_LAYER, _AS_LAYER_OF_TWO = (
+    (("Functional", "-ops", inputs), ("Identity", "", (len(inputs),))) for inputs in ((0,), (0, 1))
+)
 _OPERATION = "Operation"
 """Stands for the class of each of Keras's operations, which are no layers and have no arrays."""
 
@@ -132,8 +134,6 @@ def _scaled_by(count: int) -> tuple[tuple[str, str, tuple[int, ...]], ...]:
     """A product with what so many operations make of the input."""
     return *((_OPERATION, "", (n,)) for n in range(count)), ("Multiply", "", (0, count))
 
-
-_AS_LAYER_OF_TWO = (("Functional", "-ops", (0, 1)), ("Identity", "", (2,)))
 
 _HELPERS: Mapping[str, tuple[tuple[str, str, tuple[int, ...]], ...]] = MappingProxyType(
     {

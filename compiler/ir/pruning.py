@@ -153,12 +153,21 @@ def left_open(network: Network) -> Open:
 
 def _can_end(block: Block, fixed: _Fixed) -> bool:
     """Whether the last step is there, or passes on what is computed just before it."""
-    steps, instead = _steps(block, fixed)
+    steps, instead = _made(block, fixed)
     last = block.steps[-1].name
     return bool(steps) and steps[-1].name == instead.get(last, last)
 
 
 def _steps(block: Block, fixed: _Fixed) -> tuple[list[Step], dict[str, str]]:
+    """The steps that code needs, and what stands for the others: all of them, where what is left
+    could not end the block."""
+    if _can_end(block, fixed):
+        return _made(block, fixed)
+    told = [None if s.when is None else _told(s.when, fixed.constants) for s in block.steps]
+    return [replace(s, when=when) for s, when in zip(block.steps, told, strict=True)], {}
+
+
+def _made(block: Block, fixed: _Fixed) -> tuple[list[Step], dict[str, str]]:
     """The steps that some call makes, and what stands for the others."""
     steps: list[Step] = []
     instead: dict[str, str] = {}
@@ -243,10 +252,6 @@ class _Pruner:
         if fixed == _NOTHING and left:
             return block
         steps, instead = _steps(block, fixed)
-        if not steps:  # a block of which no call makes a step still is code
-            told = [None if s.when is None else _told(s.when, fixed.constants) for s in block.steps]
-            pairs = zip(block.steps, told, strict=True)
-            steps, instead = [replace(step, when=when) for step, when in pairs], {}
         said = {**fixed.constants, **_channels(instead)}
         return replace(
             block,
