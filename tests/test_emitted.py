@@ -728,3 +728,32 @@ def test_a_block_of_which_no_call_makes_a_step_is_code(tmp_path: Path) -> None:
     path = tmp_path / "net.yaml"
     path.write_text(UNMADE)
     assert not compare(load(path), BACKENDS, numeric=True).differences
+
+
+LEFT_OUT = """\
+archc: 1
+name: Net
+input: {channels: 4, height: 9, width: 8}
+blocks:
+  joined:
+    inputs: [a, b]
+    steps:
+      - c: conv2d(a, 4, 1)
+      - sum: c + b
+  outer:
+    params: {deep: bool}
+    steps:
+      - y: joined(conv2d(x, 4, 1), x)
+        when: deep
+      - z: activation(y, relu)
+network:
+  - {block: outer, name: first, deep: true}
+  - {block: outer, name: second, deep: false}
+"""
+
+
+def test_a_step_of_two_tensors_is_left_out_whole(tmp_path: Path) -> None:
+    """The identity stands for no step that takes a call beside its first tensor."""
+    path = tmp_path / "net.yaml"
+    path.write_text(LEFT_OUT)
+    assert not compare(load(path), BACKENDS, numeric=True).differences

@@ -167,8 +167,7 @@ class ModuleBlock(BlockWalk):
         if self.sequence or not is_module(step.call.target):
             return False
         every = mentioned(step.call.target, step.call.operands)
-        operands = [operand.name for operand in every if isinstance(operand, Use)]
-        return operands == [step.first]
+        return [x.name if isinstance(x, Use) else None for x in every] == [step.first]
 
     def flag(self, first: Step) -> str:
         """The attribute that says whether a group of steps is there, of which this is the first."""
