@@ -201,11 +201,12 @@ class BlockWalk(Walk):
 
     def op_call(self, invoke: Invoke, when: Node | None, **more: object) -> OpCall:
         """A call of an op within this block, where a condition holds."""
-        passed = dict(self.face.passed[invoke.name])
+        passed, spell = dict(self.face.passed[invoke.name]), self.spell.where(when)
+        given = effective(self.network, invoke.target, passed)
         return OpCall(
             invoke.name,
-            effective(self.network, invoke.target, passed),
-            self.spell.where(when),
+            {name: spell.folded(node) for name, node in given.items()},
+            spell,
             self.names.use,
             self.names.seen.get((self.block, invoke.name), ()),
             kinds=self.kinds,
