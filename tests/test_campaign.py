@@ -12,7 +12,7 @@ from .campaign.__main__ import NAMES
 COUNTS: dict[str, int] = {
     "kills": 12,
     "names": 60,
-    "networks": 12,
+    "networks": 40,
     "settings": 1000,
     "specs": 800,
     "weights_files": 100,

@@ -157,7 +157,9 @@ def _warns(path: Path, number: int, emitted: Path) -> Iterator[str]:
     windows = [body for body in windows if max(body.arguments["kernel"]) > 1]
     lost = [body for body in windows if body.inputs[0].shape[1:] == (1, 1)]
     every = [layer.output for layer in layers if layer.output.shape[1:] not in ((), (1, 1))]
+    slopes = [layer.call.body.arguments["init"] for layer in layers if layer.op == "prelu"]
     true = {
+        "W001": lambda text, name: name == "init" and any(not 0 <= n <= 1 for n in slopes),
         "W002": lambda text, name: ".1" in "".join(layer.path for layer in layers),
         "W004": lambda text, name: 2 * len(lost) >= len(windows),
         "W005": lambda text, name: max(x.channels for x in every) > 8192,
