@@ -187,18 +187,13 @@ def _pool(class_name: str) -> Spelling:
     return spell
 
 
-def _flag(call: OpCall, name: str) -> bool:
-    """Whether an argument that is written out is given, and true."""
-    return name in call.arguments and call.is_(name, True)
-
-
 def _stock_pool(call: OpCall) -> bool:
     """Whether Keras has a name for a pool's padding: `same` is symmetric where nothing strides."""
     kernel, steps = call.pair("kernel"), call.pair("stride")
     if call.is_("padding", "valid"):
-        return not _flag(call, "ceil_mode")
+        return not call.flag("ceil_mode")
     odd = kernel is not None and all(size % 2 for size in kernel) and steps == (1, 1)
-    return odd and call.is_("padding", "symmetric") and not _flag(call, "count_padding")
+    return odd and call.is_("padding", "symmetric") and not call.flag("count_padding")
 
 
 def _pool_padding(call: OpCall) -> str:
@@ -206,12 +201,12 @@ def _pool_padding(call: OpCall) -> str:
 
 
 def _pool_padded(call: OpCall, class_name: str) -> Apply:
-    ceil = _flag(call, "ceil_mode")
-    if _flag(call, "count_padding") and not ceil:
+    ceil = call.flag("ceil_mode")
+    if call.flag("count_padding") and not ceil:
         padded, _ = _padded(call)
         return _layer(padded, class_name, call["kernel"], strides=call["stride"], padding='"valid"')
     named: dict[str, Expression] = {"ceil_mode": "True"} if ceil else {}
-    named |= {"count_padding": "True"} if _flag(call, "count_padding") else {}
+    named |= {"count_padding": "True"} if call.flag("count_padding") else {}
     helper = "max_pool_padded" if class_name == "MaxPooling2D" else "avg_pool_padded"
     size = call["kernel"], call["stride"]
     return _helper(call, helper, *size, call["padding"], **named)

@@ -132,6 +132,10 @@ class OpCall:
         """Whether an argument is one of these constants."""
         return is_literal(self.arguments[name], *values)
 
+    def flag(self, name: str) -> bool:
+        """Whether an op has an argument that is written out, and it is true."""
+        return name in self.arguments and self.is_(name, True)
+
     def given(self, usual: Value = 1, /, **names: str) -> dict[str, Expression]:
         """keyword = text, for the arguments that are not at the framework's default."""
         nodes = {keyword: self.arguments[name] for keyword, name in names.items()}

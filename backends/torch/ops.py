@@ -208,11 +208,6 @@ def _activation(call: OpCall) -> Expression:
     return call.or_identity(made, "nn.Identity", "nn.Module")
 
 
-def _flag(call: OpCall, name: str) -> bool:
-    """Whether an argument that is written out is given, and true."""
-    return name in call.arguments and call.is_(name, True)
-
-
 def _pool(stock: str, same: str, padded: str) -> Spelling:
     def spell(call: OpCall) -> Expression:
         if not call.is_("padding", "same", "zeros"):
@@ -234,9 +229,9 @@ def _pool(stock: str, same: str, padded: str) -> Spelling:
 
 def _pool_padded(call: OpCall, stock: str, padded: str) -> Expression:
     """A pool whose padding does not depend on the size."""
-    named: dict[str, Expression] = {"ceil_mode": "True"} if _flag(call, "ceil_mode") else {}
+    named: dict[str, Expression] = {"ceil_mode": "True"} if call.flag("ceil_mode") else {}
     pads = "0" if call.is_("padding", "valid") else _pool_pads(call)
-    counted = _flag(call, "count_padding")
+    counted = call.flag("count_padding")
     if pads is None:
         named |= {"count_padding": "True"} if counted else {}
         return call.apply(padded, call["kernel"], call["stride"], call["padding"], **named)
@@ -283,7 +278,7 @@ def _upsampled(call: OpCall, whole: bool) -> dict[str, Expression]:
 
 
 def _aligned(call: OpCall) -> dict[str, Expression]:
-    return {"align_corners": "True"} if call.is_("align_corners", True) else {}
+    return call.given(False, align_corners="align_corners")
 
 
 def _zero_pad(call: OpCall) -> Expression:
