@@ -65,7 +65,8 @@ class Live:
     load: Callable[[Any, Mapping[str, Any]], None]
     """load(model, arrays): copies arrays by canonical name; all names of both sides must match."""
     outputs: Callable[..., dict[str, Any]]
-    """outputs(model, batch, paths=None) -> the output of every layer by path, or of those in
+    """outputs(model, batch, paths=None) -> of a batch, or of one for each of several inputs, by
+    name: the output of every layer by path, or of those in
     `paths`, and of the model as `shown` has it; in evaluation. For a network that has such rows,
     `auxiliary=True` asks for those that run in training only, too: as they are in evaluation."""
     references: References | None = None
@@ -86,6 +87,11 @@ class References:
     """fill(model, arrays): gives it all its weights, in any shape of the right size."""
     places: Callable[[Any], set[str]]
     """places(model) -> names of layers whose outputs can be had."""
+
+
+def fed(batch: Any) -> list[Any]:
+    """The arrays that a model is given, in order: one, or those of several inputs by name."""
+    return [*batch.values()] if isinstance(batch, Mapping) else [batch]
 
 
 class BackendError(Exception):

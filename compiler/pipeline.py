@@ -16,6 +16,7 @@ from archc.compiler.ir.network import Network
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.problems import Enough, Problem, Reporter, SpecError, in_reading_order
 from archc.compiler.spec.load import LARGE, Files, load
+from archc.compiler.spec.models import Spec
 
 Result = tuple[Any, list[Problem]]
 Pass = Callable[[Any], Result]
@@ -26,9 +27,10 @@ def check_network(files: Files) -> Result:
     """The same files, if the spec says what a network must say."""
     spec = files.spec
     assert spec is not None
-    missing = [key for key in ("name", "input", "network") if getattr(spec, key) is None]
+    said = {"name": spec.name, "input": spec.input or spec.inputs, "network": spec.network}
+    missing = [key for key, value in said.items() if value is None]
     if not missing:
-        return files, []
+        return files, [*_both_inputs(spec)]
     if spec.network is None and spec.blocks:
         message, hint = "this is a block library, not a network", "name a file that has a `network`"
         return None, [Problem("E016", message, spec.place, hint)]
@@ -37,6 +39,14 @@ def check_network(files: Files) -> Result:
         place, where = spec.extends.place, ", here and in the spec that this one extends"
     every = [Problem("E011", f"the key `{key}` is missing{where}", place) for key in missing]
     return None, every
+
+
+def _both_inputs(spec: Spec) -> Iterator[Problem]:
+    """What is wrong with one input beside several."""
+    if spec.input is not None and spec.inputs is not None:
+        message, hint = "`input` is for a network of one input, `inputs` for several", "keep one"
+        related = (("the other", spec.key_place("input")),)
+        yield Problem("E012", message, spec.key_place("inputs"), hint, related)
 
 
 def check_interfaces(program: Program) -> Result:

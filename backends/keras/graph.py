@@ -50,11 +50,12 @@ def snake_case(name: str) -> str:
 
 def _outputs(module: Module, network: Network) -> list[_Node]:
     """The outputs of the model, in the order in which Keras goes through them: by name."""
-    values = [_Node("InputLayer", module.input)]
+    values = [_Node("InputLayer", entry.layer) for entry in module.network.entries][::-1]
+    first = len(values)
     given: dict[str, _Node] = {}
     for row in network.rows:
         call = row.call
-        inputs = tuple(values[feed + 1] for feed in call.feeds)
+        inputs = tuple(values[feed + first] for feed in call.feeds)
         spelled = module.network.calls.get(call.name)
         values.append(_called(module, call.body, layer_name(call.name), spelled, inputs))
         given |= {row.output: values[-1]} if row.output is not None else {}

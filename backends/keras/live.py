@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from archc.backends import Live, References, shown
+from archc.backends import Live, References, fed, shown
 from archc.backends.keras.names import path
 from archc.backends.keras.weights import SLOTS
 from archc.backends.python import layers
+from archc.backends.python.names import shape_arguments
 from archc.backends.storage import Array, Stored
+from archc.compiler.elaborate.sizes import inputs_at
 from archc.compiler.ir.network import Network
 
 
@@ -38,9 +40,14 @@ with _without_greetings():
 
 
 def build(constructor: Callable[..., Any], network: Network, height: int, width: int) -> Any:
-    """A fresh model for inputs of the given size."""
+    """A fresh model for inputs of the given size; that is the first's, where there are several."""
+    shapes = {name: own.tensor for name, own in inputs_at(network, height, width).items()}
+    sizes = {
+        argument: (shapes[name].height, shapes[name].width, shapes[name].channels)
+        for name, argument in shape_arguments(network).items()
+    }
     try:
-        return constructor(input_shape=(height, width, network.input.channels))
+        return constructor(**sizes)
     except Exception as error:
         error.add_note(_making(constructor, error))
         raise
@@ -73,7 +80,10 @@ def load(model: Any, weights: Mapping[str, Array]) -> None:
 
 
 def outputs(
-    model: Any, batch: Array, paths: Container[str] | None = None, auxiliary: bool = False
+    model: Any,
+    batch: Array | Mapping[str, Array],
+    paths: Container[str] | None = None,
+    auxiliary: bool = False,
 ) -> dict[str, Array]:
     """The output of every layer by path, or of those in `paths`; and the model's own. It is made
     with what is for training only, as its functions do unless they are told."""
@@ -81,7 +91,8 @@ def outputs(
     every = {path(layer.name): layer.output for layer in plain}
     wanted = {name: every[name] for name in every if paths is None or name in paths}
     chosen = keras.Model(model.input, {**wanted, **shown(model.output)})
-    inputs = np.ascontiguousarray(layers.channels_last(batch))
+    arrays = [np.ascontiguousarray(layers.channels_last(array)) for array in fed(batch)]
+    inputs = dict(zip(batch, arrays, strict=True)) if isinstance(batch, Mapping) else arrays[0]
     # Called eagerly, Keras keeps every tensor until the end; as a graph it takes time to start.
     found = chosen(inputs, training=False) if paths is None else chosen.predict_on_batch(inputs)
     return {name: layers.channels_first(_numpy(value)) for name, value in found.items()}

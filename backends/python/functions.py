@@ -10,8 +10,17 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 
 from archc.backends.python.header import block_doc, features_doc, model_doc, outputs_doc
-from archc.backends.python.model import Assign, Definition, If, Parameter, Return, Rows, Statement
-from archc.backends.python.names import NOT_SAVED, ModuleNames
+from archc.backends.python.model import (
+    Assign,
+    Definition,
+    Entry,
+    If,
+    Parameter,
+    Return,
+    Rows,
+    Statement,
+)
+from archc.backends.python.names import NOT_SAVED, ModuleNames, shape_arguments
 from archc.backends.python.text import Expression, Names
 from archc.backends.python.variables import assignments, mentioned, variables
 from archc.backends.python.walk import BlockWalk, NetworkWalk
@@ -89,23 +98,44 @@ class FunctionNetwork(NetworkWalk):
 
     def __init__(self, names: ModuleNames) -> None:
         super().__init__(names)
-        taken = names.taken | NOT_SAVED | names.kept
-        self.assignments = assignments(self.network.rows, "inputs", taken, seen)
+        self.sources = names.sources("inputs")
+        taken = names.taken | NOT_SAVED | names.kept | {*self.sources}
+        self.assignments = assignments(self.network.rows, self.sources, taken, seen)
+        self.shapes = shape_arguments(self.network)
 
     def definition(self) -> Definition:
         rows = self.network.rows
-        shape = f"({', '.join(self.names.language.shape(self.network.input))})"
-        plain = [*self.parameters(), Parameter("input_shape", "tuple[int | None, ...]", shape)]
+        plain = [*self.parameters()]
         if self.network.taps:
-            plain.insert(-1, Parameter(FEATURES_ONLY, "bool", "False"))
+            plain.append(Parameter(FEATURES_ONLY, "bool", "False"))
         if self.auxiliary:
-            plain.insert(-1, Parameter(AUXILIARY, "bool", "True"))
+            plain.append(Parameter(AUXILIARY, "bool", "True"))
+        plain += [
+            Parameter(argument, "tuple[int | None, ...]", self.shape_of(name))
+            for name, argument in self.shapes.items()
+        ]
         before = self.before_taps()
         first, rest = (tuple(self.body(part)) for part in (before, rows[len(before) :]))
         body, rest = (*self.no_outputs(), *first), (*rest, *self.last())
         name, doc, calls = self.names.model, self.doc(), self.calls
         return Definition(
-            name, doc, tuple(plain), (), body, rest=rest, result=self.result, calls=calls
+            name, doc, tuple(plain), (), body, rest=rest, result=self.result, calls=calls,
+            entries=self.entries,
+        )  # fmt: skip
+
+    def shape_of(self, name: str) -> str:
+        """The declared shape of an input: `(224, 224, 3)`, or `(16,)`."""
+        sides = self.names.language.shape(self.network.inputs[name].tensor)
+        return f"({', '.join(sides)}{',' if len(sides) == 1 else ''})"
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """The model's inputs."""
+        free = Names(row.call.name for row in self.network.rows)
+        pairs = zip(self.network.inputs, self.sources, strict=True)
+        return tuple(
+            Entry(variable, self.shapes.get(name) or self.shape_of(name), free.new(name))
+            for name, variable in pairs
         )
 
     @property
@@ -123,7 +153,7 @@ class FunctionNetwork(NetworkWalk):
     def doc(self) -> str:
         language = self.names.language
         axes = ", ".join(language.ordered(("channels", "height", "width")))
-        more = {"input_shape": f"({axes}); height and width may be None"}
+        more = dict.fromkeys(self.shapes.values(), f"({axes}); height and width may be None")
         lists = []
         if self.auxiliary:
             more = {AUXILIARY: "whether to give the outputs that are for training only", **more}

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from archc.backends.python.language import Language
 from archc.backends.python.text import plain
 from archc.compiler.ir.analysis import layers, totals
-from archc.compiler.ir.network import Block, Network, Tensor
+from archc.compiler.ir.network import Block, Input, Network, Tensor
 from archc.compiler.language.expressions import Value
 from archc.compiler.language.initializers import Initializer
 from archc.compiler.language.values import show
@@ -16,15 +16,11 @@ from archc.compiler.language.values import show
 def header(network: Network, language: Language, spec: str) -> str:
     """The text of the module's docstring."""
     sums = totals(network)
-    axes = ", ".join(language.ordered(("channels", "height", "width")))
-    taken = _shape(language, network.input)
     more = sums.total - sums.trainable
     averages = f", and {more:,} numbers in running averages" if more else ""
-    said = f" of values from {_span(network.range)}" if network.range else ""
-    said += f": {plain(network.input_doc)}" if network.input_doc else ""
     paragraphs = (
         f"{network.name} for {language.title}.",
-        f"Input {taken} ({axes}){said}.\n{_given(network, language)}\n"
+        f"{_taken(network, language)}\n{_given(network, language)}\n"
         f"{sums.trainable:,} trainable parameters"
         f"{averages}.\n{sums.macs:,} MACs.",
         "\n".join(_conventions(network, language)),
@@ -32,6 +28,22 @@ def header(network: Network, language: Language, spec: str) -> str:
         " Edit the spec, not this file.",
     )
     return "\n\n".join(filter(None, paragraphs))
+
+
+def _taken(network: Network, language: Language) -> str:
+    """What the model takes: `Input 224x224x3 (height, width, channels).`, or a line for each."""
+    said = {name: _input(own, language) for name, own in network.inputs.items()}
+    if len(said) == 1:
+        return f"Input {next(iter(said.values()))}."
+    return "\n".join(["Inputs:", *(f"    {name}: {text}" for name, text in said.items())])
+
+
+def _input(own: Input, language: Language) -> str:
+    axes = ", ".join(language.ordered(("channels", "height", "width")))
+    said = f" ({axes})" if own.tensor.is_map else ""
+    said += f" of values from {_span(own.range)}" if own.range else ""
+    said += f": {plain(own.doc)}" if own.doc else ""
+    return f"{_shape(language, own.tensor)}{said}"
 
 
 def _given(network: Network, language: Language) -> str:

@@ -45,8 +45,9 @@ def fill(
 
 
 def channels_last(array: Array) -> Array:
-    """Feature maps (batch, channels, height, width) as (batch, height, width, channels)."""
-    return array.transpose(0, 2, 3, 1)
+    """Feature maps (batch, channels, height, width) as (batch, height, width, channels); vectors as
+    they are."""
+    return array.transpose(0, 2, 3, 1) if array.ndim == 4 else array
 
 
 def channels_first(array: Array) -> Array:

@@ -151,6 +151,16 @@ class Method:
 
 
 @dataclass(frozen=True, slots=True)
+class Entry:
+    """An input of a model that a function makes."""
+
+    variable: str
+    shape: str
+    layer: str
+    """What the input layer is called, as no row is."""
+
+
+@dataclass(frozen=True, slots=True)
 class Definition:
     """A class or a function: of a block, or of the whole network."""
 
@@ -171,8 +181,18 @@ class Definition:
     """What the function of a network makes the outputs of the model."""
     sequence: bool = False
     """Whether the class's layers run one after the other, in their order."""
+    entries: tuple[Entry, ...] = ()
+    """The inputs of the model that the function of a network makes."""
     calls: Mapping[str, Expression] = field(default_factory=dict)
     """How each call in it is spelled, by the call's name."""
+
+    @property
+    def given(self) -> Expression:
+        """The inputs of the model: a variable, or a mapping by name where they are several."""
+        if len(self.entries) == 1:
+            return self.entries[0].variable
+        pairs = (f'"{entry.layer}": {entry.variable}' for entry in self.entries)
+        return f"{{{', '.join(pairs)}}}"
 
     @property
     def parameters(self) -> list[str]:
@@ -218,7 +238,5 @@ class Module:
     shared: tuple[Shared, ...]
     serving: tuple[str, ...]
     """The definitions that serve as activations, and are told their channels."""
-    input: str
-    """What an input layer is called, as no row is."""
     taps: tuple[str, ...]
     """The names of the feature maps that the model can return."""

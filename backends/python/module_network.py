@@ -39,6 +39,7 @@ class ModuleNetwork(NetworkWalk):
 
     def __init__(self, names: ModuleNames) -> None:
         super().__init__(names)
+        self.sources = names.sources("x")
         self.assignments = self.assigned(names.network.rows)
         self.end = [row for row in names.network.rows if row.when is not None]
         """The rows that the model may leave out, which are the last."""
@@ -57,7 +58,8 @@ class ModuleNetwork(NetworkWalk):
     def assigned(self, rows: Sequence[Row], training: bool = True) -> Assigned:
         """How each of the rows is computed where those after them are not; and where those are not
         that run in `training` only."""
-        return assignments(rows, "x", self.names.taken | NOT_SAVED, used, training)
+        taken = self.names.taken | NOT_SAVED | {*self.sources}
+        return assignments(rows, self.sources, taken, used, training)
 
     def groups(self) -> list[tuple[str | None, list[Row]]]:
         """Tables with their rows; a row with a name of its own is a group without one."""
@@ -122,13 +124,14 @@ class ModuleNetwork(NetworkWalk):
     def forward(self) -> Method:
         last = self.network.rows[-1].output
         body = (*self.no_outputs(), *self.computed(), *self.returned(last))
+        inputs = tensors(self.names, *self.sources)
         if not self.several:
-            return Method(tensors(self.names, "x"), body)
+            return Method(inputs, body)
         tensor = self.names.use(self.names.language.tensor)
         doc = "Outputs by name; in evaluation the last alone." if self.alone else "Outputs by name."
         doc += f"\n\nReturns:\n{outputs_doc(self.network, self.names.language, ONLY)}"
         returns = f"{tensor} | dict[str, {tensor}]" if self.alone else f"dict[str, {tensor}]"
-        return Method(tensors(self.names, "x"), body, doc, returns)
+        return Method(inputs, body, doc, returns)
 
     def returned(self, last: str | None) -> Iterator[Statement]:
         """What gives the outputs, where `x` is the one called `last`; None is kept already."""
@@ -155,7 +158,7 @@ class ModuleNetwork(NetworkWalk):
         every = self.network.rows
         feeds = {f for row in every if row.training and row not in rows for f in row.call.feeds}
         held = (self.assignments[row].variable for row in rows if every.index(row) in feeds)
-        yield from (Assign(variable, "x") for variable in dict.fromkeys(held))
+        yield from (Assign(variable, self.sources[0]) for variable in dict.fromkeys(held))
 
     def parts(self) -> Iterator[tuple[list[Row], list[Statement]]]:
         """The rows, where all of a part run in training only or none, and what runs them and keeps
@@ -190,7 +193,7 @@ class ModuleNetwork(NetworkWalk):
         for name, rows in self.groups():
             part = [row for row in rows if row in assigned]
             body += self.kept(name, rows, part, assigned) if part else []
-        return Method(tensors(self.names, "x"), tuple(body), doc)
+        return Method(tensors(self.names, *self.sources), tuple(body), doc)
 
     def kept(
         self, name: str | None, rows: list[Row], part: list[Row], assigned: Assigned

@@ -44,6 +44,13 @@ _TYPES = {
 _ORDER = ["int", "float", "bool", "str", "tuple"]
 
 
+def shape_arguments(network: Network) -> dict[str, str]:
+    """By each input that is a feature map, what a function that makes a model calls its shape."""
+    maps = [name for name, own in network.inputs.items() if own.tensor.is_map]
+    names = Names((*(parameter.name for parameter in network.kept), *network.inputs))
+    return {name: names.new(f"{name}_shape") for name in maps}
+
+
 def _layers(network: Network, blocks: Iterable[Block]) -> set[str]:
     """What layers are called where they stand."""
     rows = {row.group or row.call.name for row in network.rows}
@@ -91,9 +98,14 @@ class ModuleNames:
         names = [argument.name for argument in interface(block).arguments]
         return Names({*self.taken, *self.inputs[block].values()}).every(names)
 
+    def sources(self, sole: str) -> list[str]:
+        """The variables of the model's inputs: `sole`, or their names where they are several."""
+        every = [*self.network.inputs]
+        return [sole] if len(every) == 1 else every
+
     def every(self) -> set[str]:
         """All names that the code of the module may use."""
-        found = {*self.taken, *self.kept, *NETWORK_VARIABLES, *BUILTINS}
+        found = {*self.taken, *self.kept, *self.network.inputs, *NETWORK_VARIABLES, *BUILTINS}
         found |= {row.call.name for row in self.network.rows}
         for block, arguments in self.arguments.items():
             found |= {*arguments.values(), *self.inputs[block].values()}

@@ -108,12 +108,12 @@ SOON = 4
 
 def assignments(
     rows: Sequence[Row],
-    source: str,
+    sources: Sequence[str],
     taken: Iterable[str],
     inputs: Inputs,
     training: bool = True,
 ) -> dict[Row, Assignment]:
-    """One assignment a row; the network's input is in `source`. The last output ends up in `x`.
+    """One assignment a row; the network's inputs are in `sources`. The last output ends up in `x`.
     Rows that run in `training` only may be passed over.
 
     The operand for an input that code does not mention may be gone, and is empty then.
@@ -123,7 +123,7 @@ def assignments(
     for index, row in there:
         feeds = mentioned(row.call.body.target, row.call.feeds, inputs)
         last_use |= dict.fromkeys(feeds, index)
-    alive = {-1: source}
+    alive = {-1 - number: source for number, source in enumerate(sources)}
     found: dict[Row, Assignment] = {}
     before = -1
     for index, row in there:
@@ -132,7 +132,7 @@ def assignments(
             if last_use.get(value, -2) <= index:
                 alive.pop(value, None)
         if row.training:
-            alive[index] = _own(rows, row, operands[0], {*alive.values(), *taken, "x", source})
+            alive[index] = _own(rows, row, operands[0], {*alive.values(), *taken, "x", *sources})
             found[row] = Assignment(operands, None, alive[index])
             continue
         current = before if alive.get(before) == "x" else None

@@ -58,9 +58,8 @@ def render(network: Network, language: Language, spec: str) -> Module:
     blocks = dict(zip(blocks, others, strict=True))
     helpers, used = needed(language.helpers, names.used)
     doc = header.header(network, language, spec)
-    entry = Names(row.call.name for row in network.rows).new("input")
     serving, taps = names.serving(), tuple(network.taps)
-    return Module(doc, used, helpers, blocks, own, initial, made, serving, entry, taps)
+    return Module(doc, used, helpers, blocks, own, initial, made, serving, taps)
 
 
 def said_once(

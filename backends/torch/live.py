@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from archc.backends import Live, References, shown
+from archc.backends import Live, References, fed, shown
 from archc.backends.storage import Array
 from archc.backends.torch.weights import COUNTER, stored
 from archc.compiler.ir.network import Network
@@ -39,7 +39,7 @@ def load(model: nn.Module, weights: Mapping[str, Array]) -> None:
 
 def outputs(
     model: nn.Module,
-    batch: Array,
+    batch: Array | Mapping[str, Array],
     paths: Container[str] | None = None,
     auxiliary: bool = False,
 ) -> dict[str, Array]:
@@ -55,12 +55,12 @@ def outputs(
 
     wanted = [(p, m) for p, m in model.named_modules() if p and (paths is None or p in paths)]
     hooks = [module.register_forward_hook(remember(path)) for path, module in wanted]
-    given: dict[str, Tensor] = {}
+    inputs, given = [*map(torch.from_numpy, fed(batch))], dict[str, Tensor]()
     try:
         with torch.inference_mode():
             for training in (True, False) if auxiliary else (False,):
                 model.training = training  # its layers stay in evaluation
-                given |= shown(model(torch.from_numpy(batch)))
+                given |= shown(model(*inputs))
     except Exception as error:
         error.add_note(_running(model, error))
         raise

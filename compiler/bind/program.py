@@ -20,7 +20,7 @@ from archc.compiler.language.expressions import Node
 from archc.compiler.language.problems import Enough, Problem
 from archc.compiler.language.values import Type
 from archc.compiler.spec.load import Files
-from archc.compiler.spec.models import BlockSpec, Spec
+from archc.compiler.spec.models import BlockSpec, InputSpec, Spec
 from archc.compiler.spec.variants import from_extended
 
 SIDES = {
@@ -42,8 +42,8 @@ class Program:
     parameters: tuple[Parameter, ...]
     lets: tuple[tuple[str, Node], ...]
     requirements: tuple[Node, ...]
-    input: Mapping[str, Node]
-    """The keys of the input that are values."""
+    inputs: Mapping[str, Mapping[str, Node]]
+    """Of each input, by its name, the keys that are values."""
     dilating: Mapping[str, Node]
     """The keys that say which strides become dilations."""
     defaults: Mapping[str, Mapping[str, Node]]
@@ -86,13 +86,14 @@ def _program(files: Files, spec: Spec, values: ValueBinder) -> Program:
     parameters = tuple(values.parameters(spec.params, scope))
     requirements = tuple(values.value(node, Scope(scope)) for node in spec.require)
     lets = tuple(_lets(spec, values, scope))
-    given = _input(spec, values, Scope(scope))
+    inputs = {str(x): _input(own, values, Scope(scope)) for x, own in spec.given.items()}
     dilating = _dilating(spec, values, Scope(scope))
     defaults = _defaults(spec, values, blocks, Scope(scope))
     binder = RowBinder(values, blocks, Scope(scope, ("x",)), spec.place.source)
+    binder.take_inputs(spec.given, scope)
     rows = tuple(binder.rows(spec.network or ()))
     return Program(
-        spec, parameters, lets, requirements, given, dilating, defaults, blocks.bound, rows,
+        spec, parameters, lets, requirements, inputs, dilating, defaults, blocks.bound, rows,
         files.blocks,
     )  # fmt: skip
 
@@ -107,12 +108,13 @@ def _lets(spec: Spec, values: ValueBinder, scope: dict[str, Type]) -> Iterator[t
         scope[str(name)] = ANY
 
 
-def _input(spec: Spec, values: ValueBinder, scope: Scope) -> dict[str, Node]:
-    own = spec.input
-    if own is None:  # a block library
-        return {}
-    given = {name: values.argument(side, getattr(own, name), scope) for name, side in SIDES.items()}
-    return given if own.range is None else {**given, "range": values.value(own.range, scope)}
+def _input(own: InputSpec, values: ValueBinder, scope: Scope) -> dict[str, Node]:
+    given = {name: getattr(own, name) for name in SIDES if getattr(own, name) is not None}
+    for name in SIDES.keys() - given.keys() if len(given) == 2 else ():
+        hint = "a map has a `height` and a `width`, a vector neither"
+        values.report("E011", f"the key `{name}` is missing", own.place, hint)
+    sides = {name: values.argument(SIDES[name], node, scope) for name, node in given.items()}
+    return sides if own.range is None else {**sides, "range": values.value(own.range, scope)}
 
 
 def _dilating(spec: Spec, values: ValueBinder, scope: Scope) -> dict[str, Node]:

@@ -14,7 +14,7 @@ from archc.compiler.language.expressions import Node
 from archc.compiler.language.names import check_module_name, check_name
 from archc.compiler.language.problems import Place, Problem, Source, suggest
 from archc.compiler.language.values import Type
-from archc.compiler.spec.reader import Sequence
+from archc.compiler.spec.reader import Scalar, Sequence
 from archc.compiler.spec.rows import CallSpec, TableSpec, is_value
 
 REPEAT = Parameter("repeat", Type("int"), min=0, max=1000)
@@ -76,6 +76,8 @@ class RowBinder:
     """The file of the network; rows of other files were put in by variants."""
     names: dict[str, Place] = field(default_factory=dict)
     """Rows and tables so far."""
+    inputs: frozenset[str] = frozenset()
+    """What the network is given, by name."""
     words: dict[tuple[str, str], Place] = field(default_factory=dict)
     """What rows are tapped and given out as so far, by key and word."""
     missing: list[tuple[ex.Name, str | None]] = field(default_factory=list)
@@ -85,19 +87,35 @@ class RowBinder:
         for entry in entries:
             yield from self.table(entry) if isinstance(entry, TableSpec) else self.row(entry)
         for name, near in self.missing:
+            if name.id in self.inputs - self.names.keys():
+                continue
             rule = "a row can take only from rows above it"
             hint = f"{rule}, and `{name.id}` is not" if name.id in self.names else near or rule
-            self.values.report("E045", f"no row above is called `{name.id}`", name.place, hint)
+            what = "no row above and no input" if len(self.inputs) > 1 else "no row above"
+            self.values.report("E045", f"{what} is called `{name.id}`", name.place, hint)
+
+    def take_inputs(self, names: Iterable[str], scope: Mapping[str, Type]) -> None:
+        """Takes note of the inputs. One of several has its name for itself; a sole one is called
+        `input` unless a row is."""
+        self.inputs = frozenset(map(str, names))
+        for name in names:
+            if isinstance(name, Scalar):
+                if name in scope:
+                    message = f"`{name}` is a parameter or a `let` already"
+                    self.values.report("E015", message, name.place, "call the input something else")
+                self.claim(str(name), name.place)
 
     def claim(self, name: str, place: Place) -> None:
         """Claims a name among the rows and tables."""
         if name in self.names:
-            message = f"two rows or tables are called `{name}`"
+            what = "an input and a row or table" if name in self.inputs else "two rows or tables"
+            message = f"{what} are called `{name}`"
             other = self.names[name]
             if place.source is self.base is not other.source:
                 place, other = other, place
             related = ("the other", other)
-            self.values.report("E015", message, place, "give one a `name`", related)
+            hint = "call one something else" if name in self.inputs else "give one a `name`"
+            self.values.report("E015", message, place, hint, related)
         self.names.setdefault(name, place)
 
     def claim_words(self, row: CallSpec) -> None:

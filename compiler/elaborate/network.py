@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 from archc.compiler.bind.program import DILATING, SIDES, Program
 from archc.compiler.bind.settings import Settings
@@ -12,9 +13,17 @@ from archc.compiler.elaborate.dilating import unreached
 from archc.compiler.elaborate.elaborator import elaborator_for
 from archc.compiler.elaborate.initial import vague_fans
 from archc.compiler.elaborate.origins import Origins
-from archc.compiler.elaborate.outputs import misused, settled
-from archc.compiler.elaborate.rows import Output, Rows, check_known, varying
-from archc.compiler.ir.network import Network, OutputStride, Parameter, Row, Tensor, bodies_of
+from archc.compiler.elaborate.outputs import misused, settled, unused_inputs
+from archc.compiler.elaborate.rows import Rows, check_known, varying
+from archc.compiler.ir.network import (
+    Input,
+    Network,
+    OutputStride,
+    Parameter,
+    Row,
+    Tensor,
+    bodies_of,
+)
 from archc.compiler.ir.pruning import serving
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.expressions import Definition, Node, Value
@@ -32,9 +41,9 @@ def elaborate(program: Program, settings: Settings) -> tuple[Network | None, lis
             values.parameters,
             values.requirements,
             values.lets,
-            values.input,
-            values.defaults,
             values.output_stride,
+            values.inputs,
+            values.defaults,
         ):
             if not values.problems:
                 work_out()
@@ -48,11 +57,10 @@ def elaborate(program: Program, settings: Settings) -> tuple[Network | None, lis
 
 
 def _rows(values: _Values) -> Rows:
-    spec, sides = values.program.spec, values.sides
-    source = Tensor(sides["channels"], sides["height"], sides["width"])
-    outputs = [Output(source if values.limit is None else replace(source, dilation=(1, 1)))]
+    spec = values.program.spec
     elaborator, templates = elaborator_for(values.given, values.limit), values.program.rows
-    rows = Rows(elaborator, values.known, values.kept, outputs, values.origins, templates)
+    inputs = {name: own.tensor for name, own in values.taken.items()}
+    rows = Rows(elaborator, values.known, values.kept, values.origins, inputs, templates)
     for template in templates:
         rows.add(template)
     if not rows.rows and not values.problems:
@@ -61,6 +69,7 @@ def _rows(values: _Values) -> Rows:
         values.origins.report("E011", message, spec.key_place("network"), hint)
     if not values.problems:
         values.origins.tell(misused(rows.rows))
+        values.origins.tell(unused_inputs(spec, rows.rows))
         values.origins.tell(varying(rows.rows))
         values.check_reached(rows.rows)
     return rows
@@ -68,8 +77,8 @@ def _rows(values: _Values) -> Rows:
 
 def _network(values: _Values, rows: Rows) -> Network | None:
     spec, parameters = values.program.spec, values.program.parameters
-    source, output = rows.outputs[0].tensor, rows.outputs[-1].tensor
-    if source is None or output is None:
+    output = rows.outputs[-1].tensor
+    if output is None:
         return None
     kept = tuple(
         replace(p, default=ex.Literal(values.settings[p.name], spec.place))
@@ -79,9 +88,8 @@ def _network(values: _Values, rows: Rows) -> Network | None:
     doc = " ".join((spec.source or spec.doc).split())
     changed = tuple(p.name for p in parameters if values.differs(p))
     return Network(
-        str(spec.name), doc, values.settings, changed, kept, source, settled(rows.rows), output,
-        values.given, values.range, str(spec.input.doc or "") if spec.input else "",
-        values.limit,
+        str(spec.name), doc, values.settings, changed, kept, values.taken, settled(rows.rows),
+        output, values.given, values.limit,
     )  # fmt: skip
 
 
@@ -99,9 +107,8 @@ class _Values:
         """Parameters and `let`s."""
         self.given: dict[str, dict[str, Value]] = {}
         """What `defaults` gives, by block or op."""
-        self.sides: dict[str, int] = {}
-        """The input's channels, height and width."""
-        self.range: Value = None
+        self.taken: dict[str, Input] = {}
+        """The inputs, by name."""
         self.limit: OutputStride | None = None
         self.problems = self.origins.problems
 
@@ -157,14 +164,20 @@ class _Values:
             with self.origins.blaming(node.place), self.unkept(node, f"`{name}`"):
                 self.known[name] = ex.whole(node.evaluate(self.known))
 
-    def input(self) -> None:
-        for name, node in self.program.input.items():
+    def inputs(self) -> None:
+        said = self.program.spec.given
+        for name, keys in self.program.inputs.items():
+            self.taken[name] = self.input(keys, str(said[name].doc or ""))
+
+    def input(self, keys: Mapping[str, Node], doc: str) -> Input:
+        found: dict[str, Any] = {}
+        for name, node in keys.items():
             with self.origins.blaming(node.place), self.unkept(node, f"the input's `{name}`"):
                 value = node.evaluate(self.known)
-                if name in SIDES:
-                    self.sides[name] = SIDES[name].take(value)  # type: ignore[assignment]
-                else:
-                    self.range = _range(value)
+                found[name] = SIDES[name].take(value) if name in SIDES else _range(value)
+        pair = found.pop("range", None)
+        dilation = None if self.limit is None else (1, 1)
+        return Input(Tensor(**{"channels": 1, **found}, dilation=dilation), pair, doc)
 
     def defaults(self) -> None:
         for target_name, given in self.program.defaults.items():

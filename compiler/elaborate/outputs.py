@@ -9,6 +9,8 @@ from dataclasses import replace
 from archc.compiler.elaborate.elaborator import reaching
 from archc.compiler.ir.network import OUTPUT, Row
 from archc.compiler.language.problems import Problem
+from archc.compiler.spec.models import Spec
+from archc.compiler.spec.reader import Scalar
 
 
 def settled(rows: Sequence[Row]) -> tuple[Row, ...]:
@@ -25,8 +27,17 @@ def misused(rows: Sequence[Row]) -> Iterator[Problem]:
         message = f"`{rows[-1].call.name}` is the last row, whose output is there in evaluation too"
         yield Problem("E070", message, rows[-1].place, "put it above the rows that always run")
         return
-    for look in (_alike, _left_out, _in_evaluation, _unused):
+    for look in (_none_left, _alike, _left_out, _in_evaluation, _unused):
         yield from look(rows)
+
+
+def unused_inputs(spec: Spec, rows: Sequence[Row]) -> Iterator[Problem]:
+    """Inputs on which no output depends that is there in evaluation (E039)."""
+    used = _needed(rows, in_training=False)
+    for number, name in enumerate(spec.inputs or ()):
+        if -1 - number not in used and isinstance(name, Scalar):
+            message = f"no output that is there in evaluation depends on the input `{name}`"
+            yield Problem("E039", message, name.place, f"take from it: `from: {name}`")
 
 
 def _needed(rows: Sequence[Row], in_training: bool) -> Set[int]:
@@ -46,6 +57,15 @@ def _alike(rows: Sequence[Row]) -> Iterator[Problem]:
             message = f"two outputs are called `{OUTPUT}`, those of {names}"
             hint = f"give `{end.call.name}` an `output` of its own"
             yield Problem("E015", message, end.place, hint, (("the other", other.place),))
+
+
+def _none_left(rows: Sequence[Row]) -> Iterator[Problem]:
+    """Rows that a model may leave out, where there are no others (E024)."""
+    when = rows[0].when
+    if when is not None:
+        message = "the model may leave out every row, so nothing would be left of it"
+        hint = "put a row above that has no `when`"
+        yield Problem("E024", message, when.place, hint)
 
 
 def _left_out(rows: Sequence[Row]) -> Iterator[Problem]:

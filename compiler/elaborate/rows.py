@@ -15,7 +15,15 @@ from archc.compiler.ir.network import Block, Body, Call, Op, Row, Tensor, Turn
 from archc.compiler.ir.whole import fraction
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.expressions import Node, Value
-from archc.compiler.language.problems import Blame, Invalid, Place, Problem, SpecError, Unknown
+from archc.compiler.language.problems import (
+    Blame,
+    Invalid,
+    Place,
+    Problem,
+    SpecError,
+    Unknown,
+    choices,
+)
 from archc.compiler.language.values import Type, show
 from archc.compiler.spec.rows import TableSpec
 
@@ -51,27 +59,40 @@ def check_known(
 class Rows:
     """Builds the rows one by one. After a row that fails, the others' arguments are still checked.
 
-    `outputs` holds the network's input and then each row's output, so row n's is number n + 1.
+    `outputs` holds the network's inputs, the first one last, and then each row's output.
     """
 
     elaborator: Elaborator
     scope: Mapping[str, Value]
     kinds: Mapping[str, Type]
     """The types of the kept parameters."""
-    outputs: list[Output]
     origins: Origins
+    inputs: Mapping[str, Tensor]
     templates: Sequence[RowTemplate] = ()
     """All of the network's."""
+    outputs: list[Output] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
     stood: Counter[int] = field(default_factory=Counter)
     """How many rows of each table stand there so far, by its identity."""
     sizes: dict[int, int] = field(default_factory=dict)
     by_name: dict[str, int] = field(default_factory=dict)
-    """The last output of each row by name."""
+    """The last output of each row by name, and the inputs."""
     counts: Counter[str] = field(default_factory=Counter)
     ops: int = 0
     end: Node | None = None
     """The `when` of the rows at the end that a kept parameter may leave out."""
+
+    def __post_init__(self) -> None:
+        sole = len(self.inputs) == 1
+        for name, tensor in [*self.inputs.items()][::-1]:
+            self.by_name[name] = len(self.outputs)
+            called = "the network's input" if sole else f"the input `{name}`"
+            self.outputs.append(Output(tensor, None, called))
+
+    @property
+    def above(self) -> int:
+        """How many rows there are by now."""
+        return len(self.outputs) - len(self.inputs)
 
     @property
     def kept(self) -> Set[str]:
@@ -190,7 +211,7 @@ class Rows:
         """Numbers of the outputs that feed a row. `from` speaks of the first of its repeats."""
         last = len(self.outputs) - 1
         if template.sources is not None and first:
-            return tuple(self.feed(source, last) for source in template.sources)
+            return tuple(map(self.feed, template.sources))
         wanted = len(template.target.inputs)
         if wanted > last + 1:
             count = f"only {last + 1} value{'s' * (last > 0)} above it"
@@ -198,14 +219,16 @@ class Rows:
             raise Invalid("E045", message, "say what feeds it, as in `from: [-1, -1]`")
         return tuple(last - back for back in range(wanted))
 
-    def feed(self, source: Node, last: int) -> int:
+    def feed(self, source: Node) -> int:
         back = self.fixed(source, "`from`")
         if isinstance(back, str) and back in self.by_name:
             return self.by_name[back]
-        if isinstance(back, int) and not isinstance(back, bool) and -last - 1 <= back <= -1:
-            return last + 1 + back
+        # By its place above stands a row, or what is the only input.
+        far = self.above + (len(self.inputs) == 1)
+        if isinstance(back, int) and not isinstance(back, bool) and -far <= back <= -1:
+            return len(self.outputs) + back
         with self.origins.tracing(source):
-            raise _misplaced(back, last)
+            raise _misplaced(back, self.above, [*self.inputs])
         raise Unknown
 
     # ------------------------------------------------------------------------------ rows
@@ -248,7 +271,8 @@ class Rows:
     ) -> Row:
         spelled = self.spelled(template, inputs, turns)
         self.check_undecided(template, body, spelled, inputs)
-        call = Call(self.numbered(template), body, tuple(feed - 1 for feed in feeds))
+        feeds = tuple(feed - len(self.inputs) for feed in feeds)
+        call = Call(self.numbered(template), body, feeds)
         last = turn.index == turn.count - 1
         tap = self.checked_tap(call, template.row.tap) if last and template.row.tap else None
         output = str(template.row.output) if last and template.row.output else None
@@ -277,6 +301,8 @@ class Rows:
     def hint(self, invalid: Invalid, template: RowTemplate, feeds: tuple[int, ...]) -> str | None:
         """What to do, with what feeds the row, where shapes do not fit and that is several."""
         inputs = [self.outputs[feed] for feed in feeds]
+        if invalid.code == "E043" and min(feeds) < len(self.inputs):
+            return f"{inputs[feeds.index(min(feeds))].name} has no `height` and no `width`"
         if len(feeds) < 2 or (invalid.hint if invalid.place is None else invalid.code != "E040"):
             return invalid.hint
         if invalid.place is None:
@@ -470,14 +496,18 @@ def _row_of(template: RowTemplate, cell: Node) -> tuple[tuple[str, Place], ...]:
     return (("for this row", template.place),) if template.table or elsewhere else ()
 
 
-def _misplaced(source: Value, last: int) -> Invalid:
-    """What is wrong with a `from` that leads to none of `last` outputs and the network's input."""
+def _misplaced(source: Value, last: int, inputs: Sequence[str]) -> Invalid:
+    """What is wrong with a `from` that leads to none of `last` outputs and the network's inputs."""
     if isinstance(source, str):
         hint = f"where its `when` does not hold, take from another: `{source} if ... else -1`"
         return Invalid("E045", f"the row `{source}` is left out here", hint)
     said = f"`from` is {show(source)}"
     if isinstance(source, bool) or not isinstance(source, int):
         return Invalid("E045", f"{said}; it must be the name of a row, or -1, -2, ...")
+    if len(inputs) > 1:
+        rows = {0: "no row stands", 1: "only 1 row stands"}.get(last, f"only {last} rows stand")
+        hint = f"an input goes by its name, {choices(inputs)}"
+        return Invalid("E045", f"{said}, but {rows} above", hint)
     far = f"{said}, but only {last} row{'s' * (last > 1)} and the network's input stand above"
     none = f"{said}, but only the network's input stands above"
     near = f"{said}, but a row can take only from what stands above it"

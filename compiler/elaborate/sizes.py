@@ -6,18 +6,19 @@ from dataclasses import dataclass, replace
 
 from archc.compiler.elaborate.elaborator import elaborator_for
 from archc.compiler.ir.analysis import weights
-from archc.compiler.ir.network import Network, Row
+from archc.compiler.ir.network import Input, Network, Row, Tensor
 from archc.compiler.language.problems import Invalid
 
 
 def at_size(network: Network, height: int, width: int) -> Network:
-    """`network` for inputs of that many pixels. Raises `Invalid` where a row does not take them,
-    or where its weights would have other shapes."""
+    """`network` for a first input of that many pixels, and others in proportion. Raises `Invalid`
+    where a row does not take them, or where its weights would have other shapes."""
     elaborator = elaborator_for(network.defaults, network.output_stride)
-    source = replace(network.input, height=height, width=width)
-    outputs, rows = [source], list[Row]()
+    there = replace(network, inputs=inputs_at(network, height, width))
+    outputs, rows = [*there.given], list[Row]()
     for row in network.rows:
-        old, inputs = row.call.body, tuple(outputs[feed + 1] for feed in row.call.feeds)
+        old = row.call.body
+        inputs = tuple(outputs[feed + len(there.inputs)] for feed in row.call.feeds)
         inputs = inputs if row.dilate else tuple(replace(x, dilation=None) for x in inputs)
         written = old.written or old.arguments
         arguments = {p.name: written[p.name] for p in old.target.parameters}
@@ -27,9 +28,31 @@ def at_size(network: Network, height: int, width: int) -> Network:
             raise Invalid(invalid.code, f"{row.call.name}: {invalid.message}") from None
         outputs.append(body.output)
         rows.append(replace(row, call=replace(row.call, body=body)))
-    found = replace(network, input=source, rows=tuple(rows), output=outputs[-1])
+    found = replace(there, rows=tuple(rows), output=outputs[-1])
     _check_weights(network, found)
     return found
+
+
+def inputs_at(network: Network, height: int, width: int) -> dict[str, Input]:
+    """The inputs where the first one has that many pixels."""
+    first = network.input
+
+    def scaled(x: Tensor) -> Tensor:
+        if x.height is None or x.width is None:
+            return x
+        rows = _in_proportion(x.height, first.height or height, height)
+        return replace(x, height=rows, width=_in_proportion(x.width, first.width or width, width))
+
+    return {name: replace(own, tensor=scaled(own.tensor)) for name, own in network.inputs.items()}
+
+
+def _in_proportion(side: int, first: int, other: int) -> int:
+    """What a side is where that of the first input is another one. Sides of 19 and 10 are a stride
+    of 2 apart, so beside 38 it is 19, as a convolution would give it."""
+    stride = max(1, round(first / side))
+    if -(-first // stride) == side:
+        return -(-other // stride)
+    return max(1, other // stride if first // stride == side else other * side // first)
 
 
 def _check_weights(network: Network, other: Network) -> None:

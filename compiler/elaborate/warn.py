@@ -263,8 +263,8 @@ def _unread(program: Program, network: Network) -> Iterator[Problem]:
     spec = program.spec
     rows = [node for template in program.rows for node in _said_by(template)]
     given = [node for own in program.defaults.values() for node in own.values()]
-    nodes = [*program.requirements, *program.input.values(), *program.dilating.values(), *rows]
-    nodes += given
+    nodes = [*program.requirements, *program.dilating.values(), *rows, *given]
+    nodes += [node for keys in program.inputs.values() for node in keys.values()]
     declared = [(p.name, p.place, p.default) for p in program.parameters]
     declared += [(name, _key(spec.let, name), node) for name, node in program.lets]
     yield from _unmentioned(declared, nodes, _own_source(program), "")

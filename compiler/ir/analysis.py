@@ -34,7 +34,7 @@ class Totals:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Layer:
-    """One op of the network. `feeds` are indices of layers; -1 is the network's input."""
+    """One op of the network. `feeds` are indices of layers; -1, -2, ... the network's inputs."""
 
     path: str
     call: Call
@@ -87,11 +87,11 @@ def layers(network: Network) -> list[Layer]:
 def _layers(network: Network) -> tuple[list[Layer], list[int]]:
     """Every op, and for each row the number of the one that gives its output."""
     found: list[Layer] = []
-    outputs = [-1]
+    outputs: list[int] = []
     for row in network.rows:
-        feeds = tuple(outputs[feed + 1] for feed in row.call.feeds)
+        feeds = tuple(outputs[feed] if feed >= 0 else feed for feed in row.call.feeds)
         outputs.append(_flatten(row.call, row.call.name, feeds, found))
-    return found, outputs[1:]
+    return found, outputs
 
 
 def _flatten(call: Call, path: str, feeds: tuple[int, ...], found: list[Layer]) -> int:
@@ -124,17 +124,18 @@ class Memory:
 def memory(network: Network) -> Memory:
     """Activation memory, with no operation fused or done in place."""
     every, results = _layers(network)
-    last_use = {-1: 0}
+    sizes = {-1 - i: own.tensor.size for i, own in enumerate(network.inputs.values())}
+    alive = peak = sum(sizes.values())
+    last_use = dict.fromkeys(sizes, 0)
     for index, layer in enumerate(every):
         last_use[index] = index
         last_use.update(dict.fromkeys(layer.feeds, index))
     given = [i for i, row in zip(results, network.rows, strict=True) if row.output is not None]
     last_use.update(dict.fromkeys(given, len(every) - 1))
-    sizes = {-1: network.input.size, **{i: layer.output.size for i, layer in enumerate(every)}}
+    sizes |= {i: layer.output.size for i, layer in enumerate(every)}
     freed = dict.fromkeys(range(len(every)), 0)
     for value, index in last_use.items():
         freed[index] = freed.get(index, 0) + sizes[value]
-    alive = peak = sizes[-1]
     for index in range(len(every)):
         alive += sizes[index]
         peak = max(peak, alive)

@@ -449,6 +449,17 @@ class Row:
     """What `repeat` and `table` mean in its cells, where these ask for it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One of the things that the model is given."""
+
+    tensor: Tensor
+    range: Value = None
+    """The smallest and the largest value that it holds, where the spec says so."""
+    doc: str = ""
+    """What else the spec says of it, on one line."""
+
+
 @dataclass(frozen=True, eq=False)
 class Network:
     """A whole network with every number worked out."""
@@ -461,16 +472,23 @@ class Network:
     """Parameters that were set, in order of declaration."""
     kept: tuple[Parameter, ...]
     """Parameters that stay arguments of the model, with this network's values as defaults."""
-    input: Tensor
+    inputs: Mapping[str, Input]
+    """What the model is given, by name. `feeds` of the rows count them as -1, -2, ..."""
     rows: tuple[Row, ...]
     output: Tensor
     defaults: Mapping[str, Mapping[str, Value]]
     """Arguments of ops and blocks where a step gives none, by op or block and argument."""
-    range: Value = None
-    """The smallest and the largest value that the input holds, where the spec says so."""
-    input_doc: str = ""
-    """What else the spec says of the input, on one line."""
     output_stride: OutputStride | None = None
+
+    @property
+    def input(self) -> Tensor:
+        """The first of the inputs."""
+        return next(iter(self.inputs.values())).tensor
+
+    @property
+    def given(self) -> tuple[Tensor, ...]:
+        """The inputs in the order of `feeds` that the rows are added to: the first is the last."""
+        return tuple(each.tensor for each in self.inputs.values())[::-1]
 
     @cached_property
     def bodies(self) -> tuple[Body, ...]:

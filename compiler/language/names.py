@@ -9,6 +9,8 @@ from archc.compiler.language.problems import Invalid, quote
 
 MAX_NAME = 64
 
+INPUT = "input"
+"""What a sole input is called."""
 FEATURES = "forward_features"
 """The method of a generated module that returns its taps."""
 
@@ -111,6 +113,11 @@ def check_argument_name(text: str, what: str = "a kept parameter") -> str:
         message = f"`{text}` cannot name {what}: generated code uses the name itself"
         raise Invalid("E013", message, f"try `{text}_`")
     return text
+
+
+def check_input_name(text: str) -> str:
+    """`text` if one of several inputs may be called so. Raises `Invalid` (E013)."""
+    return check_argument_name(check_name(text), "an input")
 
 
 def check_module_name(text: str) -> str:

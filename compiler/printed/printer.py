@@ -7,16 +7,18 @@ from collections.abc import Iterator, Sequence
 from archc.compiler.ir.network import Block, Call, Network, Parameter
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.expressions import Node
+from archc.compiler.language.names import INPUT
 from archc.compiler.language.values import show
 
 
 def text(network: Network) -> str:
     """The whole network. A block's calls stand indented below it, and name its inputs."""
     lines = [f"network {network.name}({', '.join(map(_kept, network.kept))})"]
-    lines.append(f"input -> {network.input}")
-    names = ["input"]
+    for name, own in network.inputs.items():
+        lines.append(f"input -> {own.tensor}" if name == INPUT else f"input {name} -> {own.tensor}")
+    names = [*network.inputs][::-1]
     for row in network.rows:
-        feeds = [names[feed + 1] for feed in row.call.feeds]
+        feeds = [names[feed + len(network.inputs)] for feed in row.call.feeds]
         spelled = {name: _spelled(node) for name, node in row.spelled.items()}
         lines += _call(row.call, feeds, spelled, 0)
         names.append(row.call.name)

@@ -14,7 +14,7 @@ from archc.compiler.bind.program import SIDES, Program
 from archc.compiler.bind.settings import Given
 from archc.compiler.elaborate.elaborator import usual
 from archc.compiler.ir.catalogue import CATALOGUE
-from archc.compiler.ir.network import OUTPUT, Block, Body, Network, Op, Parameter, Row
+from archc.compiler.ir.network import OUTPUT, Block, Body, Input, Network, Op, Parameter, Row
 from archc.compiler.language.closure import closure
 from archc.compiler.language.expressions import (
     Composite,
@@ -25,6 +25,7 @@ from archc.compiler.language.expressions import (
     spell_alone,
     text,
 )
+from archc.compiler.language.names import INPUT
 from archc.compiler.language.problems import Problem, SpecError, file_name, quote
 from archc.compiler.pipeline import compile_program
 from archc.compiler.printed import writer
@@ -71,10 +72,11 @@ def _keys(network: Network, blocks: set[str]) -> Iterator[str]:
     if network.kept:
         yield "params:"
         yield from (f"  {writer.text(p.name)}: {_parameter(p)}" for p in network.kept)
-    given = {key: str(getattr(network.input, key)) for key in SIDES}
-    given |= {"range": writer.value(network.range)} if network.range else {}
-    given |= {"doc": writer.text(network.input_doc)} if network.input_doc else {}
-    yield f"input: {writer.mapping(given)}"
+    if [*network.inputs] == [INPUT]:
+        yield f"input: {_input(network.inputs[INPUT])}"
+    else:
+        yield "inputs:"
+        yield from (f"  {name}: {_input(own)}" for name, own in network.inputs.items())
     if network.output_stride is not None:
         yield f"output_stride: {network.output_stride.stride}"
         yield from ["dilate_strided: true"] if network.output_stride.itself else []
@@ -85,6 +87,14 @@ def _keys(network: Network, blocks: set[str]) -> Iterator[str]:
         if own:
             values = {key: writer.value(value) for key, value in own.items()}
             yield f"  {writer.text(name)}: {writer.mapping(values)}"
+
+
+def _input(own: Input) -> str:
+    sides = {key: getattr(own.tensor, key) for key in SIDES}
+    given = {key: str(side) for key, side in sides.items() if side is not None}
+    given |= {"range": writer.value(own.range)} if own.range else {}
+    given |= {"doc": writer.text(own.doc)} if own.doc else {}
+    return writer.mapping(given)
 
 
 def _parameter(parameter: Parameter) -> str:
@@ -129,7 +139,7 @@ def _row(row: Row, index: int, network: Network) -> Cells:
         elif name not in given or given[name] != own[name]:
             cells[name] = writer.value(own[name])
     if target.variadic or row.call.feeds != tuple(index - 1 - n for n in range(len(target.inputs))):
-        cells["from"] = writer.value(tuple(feed - index for feed in row.call.feeds))
+        cells["from"] = f"[{', '.join(_source(feed, index, network) for feed in row.call.feeds)}]"
     if row.when is not None:
         cells["when"] = writer.expression(text(row.when))
     if not row.dilate:
@@ -143,6 +153,12 @@ def _row(row: Row, index: int, network: Network) -> Cells:
     if row.doc:
         cells["doc"] = writer.text(row.doc)
     return cells
+
+
+def _source(feed: int, index: int, network: Network) -> str:
+    """What feeds the row of that index: how far above it is, or one of several inputs by name."""
+    names = [*network.inputs]
+    return names[-1 - feed] if feed < 0 and len(names) > 1 else str(feed - index)
 
 
 def _table(group: str, rows: Sequence[Cells], notes: Sequence[str]) -> Iterator[str]:

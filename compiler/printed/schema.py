@@ -53,6 +53,7 @@ DOCS: Mapping[str, Mapping[str, str]] = {
         "let": "Values that are worked out once, from the parameters and each `let` above.",
         "require": "Conditions that the parameters have to meet.",
         "input": "The input that shapes and costs are counted for.",
+        "inputs": "Several inputs by name, instead of one `input`.",
         "output_stride": "The total stride beyond which strides become dilations.",
         "dilate_strided": "Whether an op that loses its stride so is itself dilated by it, too.",
         "defaults": "Arguments of blocks and ops wherever a call gives none.",
@@ -63,6 +64,13 @@ DOCS: Mapping[str, Mapping[str, str]] = {
         "channels": "Channels of the input.",
         "height": "Rows of the input.",
         "width": "Columns of the input.",
+        "range": "The smallest and the largest value that the network expects, as in `[-1, 1]`.",
+        "doc": "What else is to be said of the input, on one line.",
+    },
+    "NamedInputSpec": {
+        "channels": "Channels of a feature map, or the features of a vector.",
+        "height": "Rows of the input; a vector has none.",
+        "width": "Columns of the input; a vector has none.",
         "range": "The smallest and the largest value that the network expects, as in `[-1, 1]`.",
         "doc": "What else is to be said of the input, on one line.",
     },
@@ -138,7 +146,8 @@ def json_schema(blocks: Mapping[str, BlockSpec]) -> Schema:
     schema["dependentRequired"] = {"set": ["extends"], "change": ["extends"]}
     schema["dependentSchemas"] = {"change": {"properties": {"network": False}}}
     schema["if"] = {"required": ["network"], "not": {"required": ["extends"]}}
-    schema["then"] = {"required": ["name", "input"]}
+    one = [{"required": [key]} for key in ("input", "inputs")]
+    schema["then"] = {"required": ["name"], "oneOf": one}
     schema["properties"]["defaults"] = _defaults(targets)
     schema["properties"]["network"]["items"] = _entry()
     return {"$schema": DIALECT, **schema, "$defs": definitions}
@@ -441,10 +450,13 @@ def _form(verb: str, keys: Iterable[str]) -> Schema:
 
 
 def _input(definitions: Schema) -> None:
-    keys = definitions["InputSpec"]["properties"]
-    for name, side in SIDES.items():
-        keys[name] |= _value("int", {"minimum": side.min, "maximum": side.max})
-    keys["range"]["type"] = ["array", "string", "null"]
+    for name in ("InputSpec", "NamedInputSpec"):
+        keys = definitions[name]["properties"]
+        for side, bounds in SIDES.items():
+            keys[side] |= _value("int", {"minimum": bounds.min, "maximum": bounds.max})
+        keys["range"]["type"] = ["array", "string", "null"]
+    both = {"height": ["width"], "width": ["height"]}
+    definitions["NamedInputSpec"]["dependentRequired"] = both
 
 
 def _parameters(definitions: Schema) -> None:

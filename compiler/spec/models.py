@@ -6,7 +6,7 @@ What the names mean is the business of `bind`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -18,7 +18,12 @@ from pydantic import (
     model_validator,
 )
 
-from archc.compiler.language.names import check_model_name, check_name
+from archc.compiler.language.names import (
+    INPUT,
+    check_input_name,
+    check_model_name,
+    check_name,
+)
 from archc.compiler.language.problems import Problem, Source, choices, quote, suggest
 from archc.compiler.language.values import KINDS
 from archc.compiler.language.values import Type as ParameterType
@@ -46,6 +51,9 @@ ParameterName = Annotated[
 TensorName = Annotated[str, kinds.checked(check_name, "a name"), WithJsonSchema(kinds.NAME_SCHEMA)]
 ModelName = Annotated[
     str, kinds.checked(check_model_name, "a name"), WithJsonSchema(kinds.NAME_SCHEMA)
+]
+InputName = Annotated[
+    Scalar, kinds.checked(check_input_name, "a name"), WithJsonSchema(kinds.NAME_SCHEMA)
 ]
 TypeName = Annotated[
     ParameterType,
@@ -87,6 +95,15 @@ class InputSpec(SpecNode):
     width: kinds.Value
     range: kinds.Expression = None
     doc: Doc = None
+
+
+class NamedInputSpec(InputSpec):
+    """One of several inputs: a feature map, or a vector where it says its channels alone."""
+
+    example = "write `{channels: 3, height: 224, width: 224}`, or `{channels: 16}` for a vector"
+
+    height: kinds.Expression = None
+    width: kinds.Expression = None
 
 
 class StepSpec(SpecNode):
@@ -159,12 +176,20 @@ class Spec(SpecNode):
     let: dict[kinds.Name, kinds.Value] = Field({})
     require: tuple[kinds.Value, ...] = ()
     input: InputSpec | None = None
+    inputs: Annotated[dict[InputName, NamedInputSpec], Field(min_length=1)] | None = None
     output_stride: kinds.Expression = None
     dilate_strided: kinds.Expression = None
     defaults: dict[kinds.Name, dict[kinds.Name, kinds.Value]] = Field({})
     network: Annotated[tuple[Entry, ...], Field(min_length=1)] | None = None
     blocks: dict[kinds.Name, BlockSpec] = Field({})
     _bases: tuple[Source, ...] = PrivateAttr(())
+
+    @property
+    def given(self) -> Mapping[Any, InputSpec]:
+        """What the network is given, by name; nothing is given to a block library."""
+        if self.inputs is not None:
+            return {**self.inputs}
+        return {} if self.input is None else {INPUT: self.input}
 
     @property
     def bases(self) -> tuple[Source, ...]:

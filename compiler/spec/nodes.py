@@ -104,7 +104,8 @@ def _problems(
             hint = model.example if path[-1] == "archc" else None
             return (Problem("E011", f"the key `{path[-1]}` is missing", node.place, hint),)
         case "too_short":
-            message = "an empty list where one entry at least belongs"
+            kind = "mapping" if isinstance(node, reader.Mapping) else "list"
+            message = f"an empty {kind} where one entry at least belongs"
             return (Problem("E011", message, node.place),)
         case "greater_than_equal" | "less_than_equal":
             bound = f"least {context['ge']:.0f}" if "ge" in context else f"most {context['le']:.0f}"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from archc.compiler.language.problems import Place, Problem, choices, suggest
-from archc.compiler.spec.models import ParameterSpec, Spec
+from archc.compiler.spec.models import InputSpec, ParameterSpec, Spec
 from archc.compiler.spec.reader import Scalar
 
 _ALONE = {
@@ -20,7 +20,7 @@ _ALONE = {
     ),
 }
 """Keys of a variant, and what to say of them elsewhere."""
-_OWN = ("name", "source", "doc", "input", "output_stride", "dilate_strided")
+_OWN = ("name", "source", "doc", "output_stride", "dilate_strided")
 """Keys that replace the base's."""
 
 
@@ -38,12 +38,8 @@ def extended(base: Spec, spec: Spec) -> tuple[Spec, tuple[Problem, ...]]:
     own = {key: getattr(spec, key) for key in _OWN}
     if base.source and not spec.source:  # what is said there is not said of this one
         own["source"] = f"a variant of {base.name}: {base.source}"
-    if base.input and spec.input:  # of another size, but of the same kind
-        said = {
-            key: getattr(spec.input, key) or getattr(base.input, key) for key in ("range", "doc")
-        }
-        own["input"] = spec.input.model_copy(update=said)
     update: dict[str, Any] = {key: value for key, value in own.items() if value}
+    update |= _inputs(base, spec)
     update |= {
         "params": params,
         "let": {**base.let, **spec.let},
@@ -53,6 +49,24 @@ def extended(base: Spec, spec: Spec) -> tuple[Spec, tuple[Problem, ...]]:
     }
     update["network"], more = _network(base, spec, {*params, *update["let"]})
     return spec.on(base, **update), (*problems, *more)
+
+
+def _inputs(base: Spec, spec: Spec) -> dict[str, Any]:
+    """The variant's input, or its inputs, instead of the base's: of another size, but where they
+    are called alike of the same kind."""
+    if spec.input is None and spec.inputs is None:
+        return {}
+    before = base.inputs or {}
+    own = {name: _of_a_kind(before.get(name), new) for name, new in (spec.inputs or {}).items()}
+    return {"input": _of_a_kind(base.input, spec.input), "inputs": own or None}
+
+
+def _of_a_kind(old: InputSpec | None, new: InputSpec | None) -> InputSpec | None:
+    """`new`, which is described as `old` is where it says nothing itself."""
+    if old is None or new is None:
+        return new
+    said = {key: getattr(new, key) or getattr(old, key) for key in ("range", "doc")}
+    return new.model_copy(update=said)
 
 
 def _parameters(base: Spec, spec: Spec) -> tuple[dict[Scalar, ParameterSpec], list[Problem]]:

@@ -95,8 +95,12 @@ class Maker:
     def make(self) -> Path:
         """The file of a spec that is accepted, with what it uses beside it."""
         size = {"channels": self.pick(1, 2, 3, 4, 8), **self.sides()}
-        self.spec |= {"input": size, "params": {}, "let": {}}
+        self.spec |= {"params": {}, "let": {}}
         self.parameters()
+        if self.chance(0.2):
+            self.several_inputs(size)
+        else:
+            self.spec["input"] = size
         for _ in range(self.pick(0, 1, 2, 3)):
             self.propose_block()
         for _ in range(self.pick(3, 5, 8)):
@@ -114,6 +118,23 @@ class Maker:
             if self.chance(0.5):
                 propose()
         return self.folder / NETWORK
+
+    def several_inputs(self, size: dict[str, int]) -> None:
+        """Two maps and perhaps a vector, and rows that take from them."""
+        left, right, side = (self.name("given") for _ in range(3))
+        self.spec["inputs"] = {left: size, right: {**size, "channels": self.pick(1, 2, 5)}}
+        filters, names = self.pick(2, 4), [self.name("row"), self.name("row")]
+        pairs = zip(names, (left, right), strict=True)
+        self.rows = [
+            {"block": "conv2d", "name": name, "filters": filters, "kernel": 3, "from": source}
+            for name, source in pairs
+        ]
+        if self.chance(0.5):
+            self.spec["inputs"][side] = {"channels": 3}
+            dense = {"block": "dense", "name": self.name("row"), "units": 4, "from": side}
+            self.rows.append({**dense, "output": self.name("output")})
+        join = {"block": self.pick("add", "concat", "subtract"), "name": self.name("row")}
+        self.rows.append({**join, "from": self.pick(names, names[::-1])})
 
     def sides(self) -> dict[str, int]:
         return {key: self.pick(7, 8, 9, 12, 16, 17) for key in ("height", "width")}

@@ -30,7 +30,7 @@ from archc.compiler.printed.resolve import resolve
 from archc.compiler.spec.rows import check_parameter_name
 from archc.live import interpreter
 from archc.live.check import compare
-from archc.live.numeric import Arrays, random_batch, random_weights
+from archc.live.numeric import Arrays, random_inputs, random_weights
 from archc.weights.convert import convert, write
 
 from ._hostile import KEPT, style
@@ -54,8 +54,8 @@ HOSTILE = """
 def hostile_names(kind: str) -> Iterator[str]:
     """Names in an order of their own for each kind of thing; each once in a spec."""
     legal = [name for name in HOSTILE if _is_legal(name) and name not in CATALOGUE]
-    refused = GENERATED if kind == "kept" else frozenset()
-    kinds = ("block", "row", "step", "input", "param", "kept", "let", "tap", "output")
+    refused = GENERATED if kind in ("kept", "given") else frozenset()
+    kinds = ("block", "row", "step", "input", "param", "kept", "let", "tap", "output", "given")
     yield from (name for name in legal[kinds.index(kind) :: len(kinds)] if name not in refused)
     number = 0
     while True:
@@ -135,7 +135,7 @@ def _is_tame(network: Network) -> bool:
 
     with np.errstate(all="ignore"):
         for size in comparable(network).networks:
-            interpreter.run(size, random_weights(network), random_batch(size), look)
+            interpreter.run(size, random_weights(network), random_inputs(size), look)
     return largest < 1e6
 
 
@@ -210,7 +210,7 @@ def _agrees(path: Path, number: int, emitted: Path) -> Iterator[str]:
 
 def _shapes(network: Network, weights: Arrays) -> Iterator[str]:
     wanted = {layer.path: layer.output.shape for layer in analysis.layers(network)}
-    found = interpreter.outputs(network, weights, random_batch(network))
+    found = interpreter.outputs(network, weights, random_inputs(network))
     for path, shape in wanted.items():
         if found[path].shape[1:] != shape:
             yield f"{path}: archc says {shape}, the definitions give {found[path].shape[1:]}"
@@ -243,8 +243,8 @@ def _same(left: Network, right: Network, names: bool = True) -> Iterator[str]:
         yield "other outputs"
     weights = random_weights(left)
     renamed = dict(zip(random_weights(right), weights.values(), strict=True))
-    first = interpreter.run(left, weights, random_batch(left))
-    second = interpreter.run(right, renamed, random_batch(right))
+    first = interpreter.run(left, weights, random_inputs(left))
+    second = interpreter.run(right, renamed, random_inputs(right))
     if not np.array_equal(first, second, equal_nan=True):
         yield "other numbers"
 

@@ -57,6 +57,15 @@ class Tap(NamedTuple):
     """(channels, height, width) at the declared input."""
 
 
+class Input(NamedTuple):
+    """What generated models take, or one of several things that they take."""
+
+    name: str
+    """`input` where it is the only one."""
+    shape: tuple[int, ...]
+    """(channels, height, width), or (features,), as declared."""
+
+
 class Output(NamedTuple):
     """What generated models give, or one of the things that they give by name."""
 
@@ -97,8 +106,14 @@ class Net:
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """(channels, height, width) of the declared input; models take other sizes too."""
+        """(channels, height, width) of the declared input; models take other sizes too. Of the
+        first, where there are several."""
         return self.network.input.shape
+
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        """What generated models take, in order."""
+        return tuple(Input(name, own.tensor.shape) for name, own in self.network.inputs.items())
 
     @property
     def output_shape(self) -> tuple[int, ...]:

@@ -35,6 +35,7 @@ def plain(net: Net) -> dict[str, Any]:
     return {
         "name": net.name,
         "input_shape": list(net.input_shape),
+        "inputs": [each._asdict() for each in net.inputs],
         "output_shape": list(net.output_shape),
         "params": net.params._asdict(),
         "macs": net.macs,
@@ -99,13 +100,20 @@ def _footer(net: Net) -> str:
     )
     outputs = "".join(map(_given, net.outputs)) if len(net.outputs) > 1 else ""
     return (
-        f"\n{net.name}, input {dims(net.input_shape)}: "
+        f"\n{net.name}, {_taken(net)}: "
         f"{net.params.trainable:,} trainable parameters, {net.params.total:,} in total\n"
         f"{net.macs:,} MACs of convolutions and dense layers, {net.totals.other:,} other"
         " operations\n"
         f"{net.memory.sum / mega:.1f} MiB of activations, {net.memory.peak / mega:.1f} MiB at once"
         f"{taps}{outputs}"
     )
+
+
+def _taken(net: Net) -> str:
+    """`input 3x224x224`, or each of several inputs by name."""
+    if len(net.inputs) == 1:
+        return f"input {dims(net.input_shape)}"
+    return f"inputs {', '.join(f'{name} {dims(shape)}' for name, shape in net.inputs)}"
 
 
 def _given(output: Output) -> str:

@@ -24,7 +24,7 @@ from archc.live.numeric import (
     Arrays,
     carried,
     deviation,
-    random_batch,
+    random_inputs,
     random_weights,
     with_blocks,
 )
@@ -98,13 +98,13 @@ def compare(
 def _outputs(report: Report, net: Net, backend: str, network: Network, weights: Arrays) -> Arrays:
     """What a fresh live model gives, layer by layer, at the size of `network`; nothing where its
     arrays are others."""
-    batch = random_batch(network)
-    live, model = net.live(backend), net.build(backend, *batch.shape[2:])
+    size = network.input
+    live, model = net.live(backend), net.build(backend, size.height, size.width)
     differences = list(check_weights(net, backend, model))
     outputs: Arrays = {}
     if not differences:
         live.load(model, weights)
-        outputs = live.outputs(model, batch, **asked(network))
+        outputs = live.outputs(model, random_inputs(network), **asked(network))
         differences = list(check_shapes(network, backend, outputs))
     report.differences += differences
     return outputs
@@ -166,7 +166,7 @@ def _failed(backend: str, size: str, error: Exception) -> str:
 
 def _hold(report: Report, network: Network, weights: Arrays, found: Mapping[str, Arrays]) -> None:
     """Holds the backends' outputs against the interpreter's; names the first that is off."""
-    batch, size, first_size = random_batch(network), report.sizes[-1], len(report.sizes) == 1
+    batch, size, first_size = random_inputs(network), report.sizes[-1], len(report.sizes) == 1
     off: dict[str, dict[str, float]] = {backend: {} for backend in found}
 
     def look(path: str, value: Array) -> None:

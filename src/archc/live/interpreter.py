@@ -59,18 +59,18 @@ class Training:
 def run(
     network: Network,
     weights: Mapping[str, Array],
-    batch: Array,
+    batch: Array | Mapping[str, Array],
     observe: Observer = lambda path, value: None,
     training: Training | None = None,
     disturb: Callable[[Body, Array], Array] = lambda body, value: value,
     before: Callable[[Body, str, Sequence[Array]], None] = lambda body, path, inputs: None,
 ) -> Array:
-    """What `network` makes of a batch (count, channels, height, width); in evaluation mode, unless
-    a step of `training` is given. Rows that run in training only are computed in either; of
-    several outputs this is the last. `disturb` is what becomes of the value of every op, given its
-    call, to see how far small errors are carried. `before` is told the call, the path and the
-    inputs of every op before its weights are looked up. Raises `KeyError` where a weight or a mask
-    is missing."""
+    """What `network` makes of a batch (count, channels, height, width), or of several by the names
+    of its inputs; in evaluation mode, unless a step of `training` is given. Rows that run in
+    training only are computed in either; of several outputs this is the last. `disturb` is what
+    becomes of the value of every op, given its call, to see how far small errors are carried.
+    `before` is told the call, the path and the inputs of every op before its weights are looked up.
+    Raises `KeyError` where a weight or a mask is missing."""
 
     def told(path: str, value: Array) -> None:
         observe(path, value)
@@ -79,13 +79,15 @@ def run(
 
     machine = _Machine(weights, told, training, disturb, before)
     calls = [row.call for row in network.rows]
-    return machine.calls(calls, "", [np.asarray(batch, np.float64)], len(calls) - 1)
+    given = [batch[name] for name in network.inputs] if isinstance(batch, Mapping) else [batch]
+    inputs = [np.asarray(array, np.float64) for array in given]
+    return machine.calls(calls, "", inputs, len(calls) - 1)
 
 
 def outputs(
     network: Network,
     weights: Mapping[str, Array],
-    batch: Array,
+    batch: Array | Mapping[str, Array],
     paths: Collection[str] | None = None,
 ) -> dict[str, Array]:
     """The value of every layer and every block by path, or of those in `paths`, in evaluation; the

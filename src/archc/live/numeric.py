@@ -22,6 +22,10 @@ SMALLEST = float(np.finfo(np.float32).tiny) / TOLERANCE
 """Scales below this count as this one: float32 takes smaller numbers for zero."""
 
 
+Batch = Array | Mapping[str, Array]
+"""What a model is given: an array, or one for each of several inputs by name."""
+
+
 def random_batch(
     network: Network,
     height: int | None = None,
@@ -30,10 +34,20 @@ def random_batch(
     seed: int = 1,
 ) -> Array:
     """A batch of standard normal float32 inputs: (count, channels, height, width), of the declared
-    size if no other is given."""
+    size if no other is given; of the first input, where there are several."""
     size = network.input
     shape = (count, size.channels, height or size.height or 1, width or size.width or 1)
     return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+def random_inputs(network: Network, count: int = 2, seed: int = 1) -> Batch:
+    """What `network` is given at its declared size, standard normal float32: what `random_batch`
+    gives, or that and what its other inputs are given, by name."""
+    if len(network.inputs) == 1:
+        return random_batch(network, count=count, seed=seed)
+    random = np.random.default_rng(seed)
+    shapes = {name: (count, *own.tensor.shape) for name, own in network.inputs.items()}
+    return {k: random.standard_normal(shape).astype(np.float32) for k, shape in shapes.items()}
 
 
 def random_weights(network: Network, seed: int = 0) -> dict[str, Array]:
@@ -60,7 +74,7 @@ def _random(weight: Weight, random: np.random.Generator) -> Array:
     return values.astype(np.float32)
 
 
-def settled_weights(network: Network, batch: Array, seed: int = 0) -> dict[str, Array]:
+def settled_weights(network: Network, batch: Batch, seed: int = 0) -> dict[str, Array]:
     """Random weights with running averages near those of `batch`, for networks of any depth.
 
     With any averages at all, signals would die or blow up on their way through many layers. These
@@ -113,7 +127,7 @@ def deviation(left: Array, right: Array) -> float:
     return difference(left, right).relative if left.shape == right.shape else float("inf")
 
 
-def carried(network: Network, weights: Arrays, batch: Array) -> dict[str, float]:
+def carried(network: Network, weights: Arrays, batch: Batch) -> dict[str, float]:
     """How far each value moves, as a share of its scale, where every op is off by a little.
 
     A difference of two nearly equal values moves by many times what they do: there rounding

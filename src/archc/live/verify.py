@@ -17,9 +17,10 @@ from archc.live.check import Step, asked, named
 from archc.live.numeric import (
     Array,
     Arrays,
+    Batch,
     Difference,
     difference,
-    random_batch,
+    random_inputs,
     results,
     settled_weights,
     with_blocks,
@@ -75,12 +76,18 @@ def verify(
     return [_compared(point, reference, ours) for point in points]
 
 
-def inputs(net: Net) -> Array:
+def inputs(net: Net) -> Batch:
     """A random batch of two: pixels in [0, 255] where the model scales them, else about 0."""
-    batch = random_batch(net.network)
-    if any(layer.op == "rescale" for layer in layers(net.network)):
-        return np.clip(127.5 + 60.0 * batch, 0.0, 255.0).astype(np.float32)
-    return batch
+    batch = random_inputs(net.network)
+    if not any(layer.op == "rescale" for layer in layers(net.network)):
+        return batch
+    if isinstance(batch, Mapping):
+        return {name: _pixels(array) for name, array in batch.items()}
+    return _pixels(batch)
+
+
+def _pixels(array: Array) -> Array:
+    return np.clip(127.5 + 60.0 * array, 0.0, 255.0).astype(np.float32)
 
 
 def _compared(point: Verdict, reference: Arrays, ours: Mapping[str, Arrays]) -> Verdict:
@@ -116,20 +123,21 @@ def _found(net: Net, model: ZooModel, point: Verdict, exists: Callable[[str], bo
 
 
 def _ours(
-    net: Net, backend: str, weights: Arrays, batch: Array, points: list[Verdict], step: Step
+    net: Net, backend: str, weights: Arrays, batch: Batch, points: list[Verdict], step: Step
 ) -> Arrays:
     step(backend)
     live = net.live(backend)
-    model = net.build(backend, *batch.shape[2:])
+    model = net.build(backend)
     live.load(model, weights)
     paths = {path for point in points for path in (point.row, point.path)}
     return with_blocks(net.network, live.outputs(model, batch, paths, **asked(net.network)))
 
 
 def _reference(
-    net: Net, model: ZooModel, weights: Arrays, batch: Array
+    net: Net, model: ZooModel, weights: Arrays, batch: Batch
 ) -> tuple[list[Verdict], Arrays]:
-    built, live = importing.build(net, model, *batch.shape[2:])
+    size = net.network.input
+    built, live = importing.build(net, model, size.height or 1, size.width or 1)
     theirs = {
         name: tensor.slot.store(weights[tensor.path], tensor.shape)
         for name, tensor in importing.names(net, model).items()
