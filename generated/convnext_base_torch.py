@@ -105,7 +105,7 @@ class ConvnextBlock(nn.Module):
             in_channels,
             in_channels,
             7,
-            padding="same",
+            padding=3,
             groups=in_channels,
         )
         self.norm = LayerNorm2d(in_channels, eps=1e-06)

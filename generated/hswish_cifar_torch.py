@@ -60,7 +60,7 @@ class ConvAct(nn.Sequential):
         act: Callable[..., nn.Module],
     ) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(in_channels, filters, 3, padding="same")
+        self.conv = nn.Conv2d(in_channels, filters, 3, padding=1)
         self.act = act(inplace=True)
 
 

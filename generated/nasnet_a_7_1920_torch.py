@@ -35,36 +35,21 @@ def pad_same(
     return F.pad(x, pads, value=value)
 
 
-class Conv2dSame(nn.Conv2d):
-    """Conv2d with TensorFlow's "same" padding, at any stride."""
+class PadSame(nn.Module):
+    """Pad for a window at a stride as TensorFlow's "same", whatever the size."""
 
     def __init__(
         self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int | tuple[int, int],
-        *,
-        stride: int | tuple[int, int] = 1,
+        kernel: int | tuple[int, int],
+        stride: int | tuple[int, int],
         dilation: int | tuple[int, int] = 1,
-        groups: int = 1,
-        bias: bool = True,
     ) -> None:
-        super().__init__(
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride=stride,
-            padding="same" if stride in (1, (1, 1)) else "valid",
-            dilation=dilation,
-            groups=groups,
-            bias=bias,
-        )
+        super().__init__()
+        self.kernel, self.stride = list(pair(kernel)), list(pair(stride))
+        self.dilation = list(pair(dilation))
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.padding == "valid":
-            sizes = list(self.kernel_size), list(self.stride), list(self.dilation)
-            x = pad_same(x, sizes[0], sizes[1], sizes[2])
-        x = self._conv_forward(x, self.weight, self.bias)
+        x = pad_same(x, self.kernel, self.stride, self.dilation)
         return x
 
 
@@ -262,12 +247,15 @@ class Separable(nn.Sequential):
     ) -> None:
         super().__init__()
         self.relu_1 = nn.ReLU()
+        if stride != 1:
+            self.conv_1_pad = PadSame(kernel, stride)
         self.conv_1 = SeparableConv2d(
-            Conv2dSame(
+            nn.Conv2d(
                 in_channels,
                 in_channels,
                 kernel,
                 stride=stride,
+                padding=kernel // 2 if stride == 1 else 0,
                 groups=in_channels,
                 bias=False,
             ),
@@ -280,7 +268,7 @@ class Separable(nn.Sequential):
                 filters,
                 filters,
                 kernel,
-                padding="same",
+                padding=kernel // 2,
                 groups=filters,
                 bias=False,
             ),

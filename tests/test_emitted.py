@@ -451,7 +451,7 @@ network:
 """
 HOSTILE = """
     nn torch F layers keras Tensor in_channels math super name inputs input_shape input x y prev
-    layer pad pair pad_same glorot_uniform fans Conv2dSame conv2d_same GlobalAvgPool2d print int zip
+    layer pad pair pad_same glorot_uniform fans PadSame Conv2dPadded GlobalAvgPool2d print int zip
     isinstance has_second has_total source_channels true_ none_ Caller kernel dilation
 """
 

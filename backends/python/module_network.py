@@ -19,7 +19,7 @@ from archc.backends.python.model import (
 )
 from archc.backends.python.modules import handed, initialized, is_module, tensors
 from archc.backends.python.names import NOT_SAVED, ModuleNames
-from archc.backends.python.spelling import constant
+from archc.backends.python.spelling import Layer, constant
 from archc.backends.python.text import Expression, Names
 from archc.backends.python.variables import Assignment, assignments, mentioned, used
 from archc.backends.python.walk import NetworkWalk
@@ -40,6 +40,8 @@ class ModuleNetwork(NetworkWalk):
     def __init__(self, names: ModuleNames) -> None:
         super().__init__(names)
         self.sources = names.sources("x")
+        self.pads: dict[Row, str] = {}
+        """The layers that pad before rows."""
         self.assignments = self.assigned(names.network.rows)
         self.end = [row for row in names.network.rows if row.when is not None]
         """The rows that the model may leave out, which are the last."""
@@ -76,7 +78,7 @@ class ModuleNetwork(NetworkWalk):
         yield from (*made, *initialized(made))
         if self.end:
             yield Assign(f"self.{self.flag}", self.spell(self.when))
-            made = [*map(self.made, self.end)]
+            made = [statement for row in self.end for statement in self.made(row)]
             yield If(f"self.{self.flag}", (*made, *initialized(made)))
 
     def always(self) -> Iterator[Statement]:
@@ -85,10 +87,14 @@ class ModuleNetwork(NetworkWalk):
             if name is not None:
                 yield self.table(name, rows)
             elif is_module(rows[0].call.body.target) and rows[0].when is None:
-                yield self.made(rows[0])
+                yield from self.made(rows[0])
 
-    def made(self, row: Row) -> Statement:
-        return Assign(f"self.{row.call.name}", self.layer(row), self.shape(row))
+    def made(self, row: Row) -> Iterator[Statement]:
+        layer = self.layer(row, apart=True)
+        if isinstance(layer, Layer) and layer.before is not None:
+            pad = self.pads[row] = self.free(f"{row.call.name}_pad")
+            yield Assign(f"self.{pad}", layer.before)
+        yield Assign(f"self.{row.call.name}", layer, self.shape(row))
 
     def table(self, name: str, rows: list[Row]) -> Statement:
         language = self.names.language
@@ -109,12 +115,13 @@ class ModuleNetwork(NetworkWalk):
         alike = all(each.chained and each.variable == first.variable for each in others)
         return self.names.language.sequence if starts and alike else None
 
-    def layer(self, row: Row) -> Expression:
+    def layer(self, row: Row, apart: bool = False) -> Expression:
         body = row.call.body
         known = [constant(x.channels) for x in body.inputs]
         channels = [kept or n for kept, n in zip(row.channels, known, strict=True)]
         if isinstance(body.target, Op):
-            return self.spelled(body.target, self.op_call(row, channels=channels[0]))
+            call = self.op_call(row, channels=channels[0], apart=apart)
+            return self.spelled(body.target, call)
         by_input = dict(zip(body.target.inputs, channels, strict=True))
         sizes = [self.spell(by_input[name]) for name in interface(body.target).sized]
         return self.block_call(row, sizes, **self.names.language.handed_on)
@@ -241,8 +248,12 @@ class ModuleNetwork(NetworkWalk):
     def flag(self) -> str:
         """The attribute that says whether the rows at the end are there."""
         wanted = self.when.id if isinstance(self.when, ex.Name) else "has_end"
+        return self.free(wanted)
+
+    def free(self, name: str) -> str:
+        """`name` as an attribute that no layer has."""
         layers = ((row.group or row.call.name) for row in self.network.rows)
-        return Names((*layers, *MODULE_ATTRIBUTES, FEATURES)).new(wanted)
+        return Names((*layers, *MODULE_ATTRIBUTES, FEATURES)).new(name)
 
     def statements(
         self, name: str | None, rows: list[Row], assigned: Assigned
@@ -281,4 +292,5 @@ class ModuleNetwork(NetworkWalk):
             call = self.op_call(row, inputs=assignment.operands)
             return Assign(assignment.target, assignment.value(self.spelled(target, call)))
         texts = ", ".join(mentioned(target, assignment.operands))
+        texts = f"self.{self.pads[row]}({texts})" if row in self.pads else texts
         return Assign(assignment.target, assignment.value(f"{layer}({texts})"))

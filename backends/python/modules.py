@@ -99,6 +99,8 @@ class ModuleBlock(BlockWalk):
         self.sequence = names.language.sequence is not None and is_sequence(block)
         self.variables = variables(block, self.inputs, names.taken)
         self.shared = self.shared_channels()
+        self.pads: dict[str, str] = {}
+        """The layers that pad before others, by the name of the call."""
         self.spell.name = self.named
 
     def named(self, name: str) -> str:
@@ -172,13 +174,13 @@ class ModuleBlock(BlockWalk):
     def flag(self, first: Step) -> str:
         """The attribute that says whether a group of steps is there, of which this is the first."""
         taken = {invoke.name for step in self.block.steps for invoke in modules(step)}
-        if first.name not in taken:
-            return first.name
-        return Names({*taken, *(step.name for step in self.block.steps)}).new(f"has_{first.name}")
+        return self.free(f"has_{first.name}") if first.name in taken else first.name
 
     def construct(self, step: Step) -> Iterator[Statement]:
         for invoke in modules(step):
-            layer = self.layer(invoke, step.when)
+            layer = self.layer(invoke, step)
+            if isinstance(layer, Layer) and layer.before is not None:
+                yield self.padding(invoke.name, layer.before)
             if step.when is not None and self.replaceable(step):
                 language, condition = self.names.language, self.spell(step.when)
                 identity = f"{self.names.use(language.identity)}()"
@@ -186,8 +188,20 @@ class ModuleBlock(BlockWalk):
             doc = step.doc if self.sequence else ""
             yield Assign(f"self.{invoke.name}", layer, doc=doc)
 
-    def layer(self, invoke: Invoke, when: Node | None) -> Expression:
-        labels = invoke.target.inputs
+    def padding(self, name: str, made: Expression) -> Statement:
+        """What makes the layer that pads before the call `name`."""
+        pad = self.pads[name] = self.free(f"{name}_pad")
+        if self.sequence and isinstance(made, Choice):
+            return If(made.condition, (Assign(f"self.{pad}", made.then),))
+        return Assign(f"self.{pad}", made)
+
+    def free(self, name: str) -> str:
+        """`name` as that of a layer which no call has."""
+        steps = {name for step, i in self.block.invokes() for name in (step.name, i.name)}
+        return Names(steps).new(name)
+
+    def layer(self, invoke: Invoke, step: Step) -> Expression:
+        labels, when = invoke.target.inputs, step.when
         channels = {
             label: self.channels_of(operand.name, when)
             for label, operand in zip(labels, invoke.operands, strict=True)
@@ -197,9 +211,9 @@ class ModuleBlock(BlockWalk):
             spell = self.spell.where(when)
             sizes = [spell(channels[name]) for name in interface(invoke.target).sized]
             return self.block_call(invoke, when, sizes, **self.names.language.handed_on)
-        overwrites = self.overwrites(invoke)
-        call = self.op_call(invoke, when, channels=channels.get("x"), overwrites=overwrites)
-        return self.spelled(invoke.target, call)
+        overwrites, apart = self.overwrites(invoke), when is None or not self.replaceable(step)
+        given = {"channels": channels.get("x"), "overwrites": overwrites, "apart": apart}
+        return self.spelled(invoke.target, self.op_call(invoke, when, **given))
 
     def channels_of(self, name: str, when: Node | None) -> Node:
         """The channels of a value, as a variable of the constructor where it has one."""
@@ -258,7 +272,9 @@ class ModuleBlock(BlockWalk):
             return self.variables[call.name]
         if is_module(call.target):
             given = [self.value(operand) for operand in mentioned(call.target, call.operands)]
-            return f"self.{call.name}({', '.join(given)})"
+            pad = self.pads.get(call.name)
+            inside = ", ".join(given) if pad is None else f"self.{pad}({', '.join(given)})"
+            return f"self.{call.name}({inside})"
         texts = tuple(self.operand(call, i) for i in range(len(call.operands)))
         return str(self.spelled(call.target, self.op_call(call, None, inputs=texts)))
 

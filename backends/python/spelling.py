@@ -120,6 +120,8 @@ class OpCall:
     """Whether an argument of the model decides which activation it is."""
     overwrites: bool = False
     """Whether it may write over its input, which nothing else uses."""
+    apart: bool = False
+    """Whether what it does first may be a layer of its own: see `Layer.before`."""
 
     def __getitem__(self, name: str) -> str:
         return self.spell(self.arguments[name])
@@ -249,3 +251,5 @@ class Layer(Apply):
     """What makes a layer, and how its arrays start, for each part with its path below the layer."""
 
     initial: tuple[Initialize, ...] = ()
+    before: Expression | None = None
+    """A layer of its own that the input goes through first, if there is one."""

@@ -24,36 +24,21 @@ def pad_same(
     return F.pad(x, pads, value=value)
 
 
-class Conv2dSame(nn.Conv2d):
-    """Conv2d with TensorFlow's "same" padding, at any stride."""
+class PadSame(nn.Module):
+    """Pad for a window at a stride as TensorFlow's "same", whatever the size."""
 
     def __init__(
         self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int | tuple[int, int],
-        *,
-        stride: int | tuple[int, int] = 1,
+        kernel: int | tuple[int, int],
+        stride: int | tuple[int, int],
         dilation: int | tuple[int, int] = 1,
-        groups: int = 1,
-        bias: bool = True,
     ) -> None:
-        super().__init__(
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride=stride,
-            padding="same" if stride in (1, (1, 1)) else "valid",
-            dilation=dilation,
-            groups=groups,
-            bias=bias,
-        )
+        super().__init__()
+        self.kernel, self.stride = list(pair(kernel)), list(pair(stride))
+        self.dilation = list(pair(dilation))
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.padding == "valid":
-            sizes = list(self.kernel_size), list(self.stride), list(self.dilation)
-            x = pad_same(x, sizes[0], sizes[1], sizes[2])
-        x = self._conv_forward(x, self.weight, self.bias)
+        x = pad_same(x, self.kernel, self.stride, self.dilation)
         return x
 
 
@@ -81,19 +66,22 @@ class Conv2dPadded(nn.Conv2d):
             groups=groups,
             bias=bias,
         )
-        self.pads = padding
+        self.same = padding == "same"
+        top, bottom, left, right = (0, 0, 0, 0) if isinstance(padding, str) else padding
+        if padding == "symmetric":
+            sizes = zip(self.kernel_size, self.dilation)
+            rows, columns = (k // 2 * d for k, d in sizes)
+            top, bottom, left, right = rows, rows, columns, columns
+        self.pads = [left, right, top, bottom]
 
     def forward(self, x: Tensor) -> Tensor:
-        kernel, dilation = list(self.kernel_size), list(self.dilation)
-        if self.pads == "same":
-            x = pad_same(x, kernel, list(self.stride), dilation)
-        elif self.pads == "symmetric":
-            rows, columns = (k // 2 * d for k, d in zip(kernel, dilation))
-            x = F.pad(x, (columns, columns, rows, rows))
-        elif not isinstance(self.pads, str):
-            top, bottom, left, right = self.pads
-            x = F.pad(x, (left, right, top, bottom))
-        return super().forward(x)
+        if self.same:
+            kernel, stride = list(self.kernel_size), list(self.stride)
+            x = pad_same(x, kernel, stride, list(self.dilation))
+        else:
+            x = F.pad(x, self.pads)
+        x = self._conv_forward(x, self.weight, self.bias)
+        return x
 
 
 class ConvTranspose2dPadded(nn.ConvTranspose2d):

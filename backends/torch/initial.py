@@ -24,7 +24,8 @@ WORDS = frozenset(
 
 def initialized(layer: Apply, *initial: Initialize) -> Layer:
     """A layer that is initialized so."""
-    return Layer(layer.callee, layer.arguments, initial=initial)
+    before = layer.before if isinstance(layer, Layer) else None
+    return Layer(layer.callee, layer.arguments, initial=initial, before=before)
 
 
 def convolution(call: OpCall, depthwise: bool = False) -> Initialize:

@@ -16,7 +16,7 @@ from archc.backends.python.spelling import (
     literal,
     same,
 )
-from archc.backends.python.text import Apply, Expression
+from archc.backends.python.text import Choice, Expression
 from archc.backends.torch.initial import convolution, dense, initialized, norm, transposed
 from archc.compiler.ir.interface import simplify
 from archc.compiler.ir.network import Block
@@ -60,17 +60,46 @@ MAKE = "activation_for"
 """The function that tells blocks that serve as activations their channels."""
 
 
-def _padding(call: OpCall) -> tuple[str, dict[str, Expression]]:
-    """The convolution class for a padding, and its `padding` argument."""
+def _padding(call: OpCall) -> tuple[str, dict[str, Expression], Expression | None]:
+    """The convolution class for a padding, its `padding` argument, and a layer that pads before."""
     padding = call.arguments["padding"]
     if is_literal(padding, "valid") or (is_literal(padding, "same") and call.is_("kernel", 1)):
-        return "nn.Conv2d", {}
+        return "nn.Conv2d", {}, None
     if is_literal(padding, "same"):
-        return ("nn.Conv2d", {"padding": '"same"'}) if call.is_("stride", 1) else ("Conv2dSame", {})
+        return _same(call)
     pads = _even_pads(call)
-    if pads is None:
-        return "Conv2dPadded", {"padding": call["padding"]}
-    return "nn.Conv2d", {"padding": pads} if pads != "0" else {}
+    if pads is not None:
+        return "nn.Conv2d", {"padding": pads} if pads != "0" else {}, None
+    if call.apart and isinstance(padding, ex.Literal) and isinstance(padding.value, tuple):
+        return "nn.Conv2d", {}, _zero_pad(call)
+    return "Conv2dPadded", {"padding": call["padding"]}, None
+
+
+def _same(call: OpCall) -> tuple[str, dict[str, Expression], Expression | None]:
+    """Plain convolutions, which the tools of PyTorch know: at stride 1 they pad by themselves, and
+    at others a layer before them does."""
+    own = _half(call) if _is_odd(call) else None
+    if call.is_("stride", 1):
+        return "nn.Conv2d", {"padding": own or '"same"'}, None
+    if not call.apart:
+        return "Conv2dPadded", {"padding": '"same"'}, None
+    pad = call.apply("PadSame", call["kernel"], call["stride"], **call.given(dilation="dilation"))
+    stride = call.number("stride")
+    if stride is None or isinstance(stride, ex.Literal):
+        return "nn.Conv2d", {}, pad
+    alone, strided = (
+        call.spell(ex.Compare(operator, stride, constant(1), NOWHERE)) for operator in ("==", "!=")
+    )
+    before = Choice(pad, strided, f"{call.use('nn.Identity')}()", call.use("nn.Module"))
+    said = Choice(own, alone, "0") if own else Choice('"same"', alone, '"valid"')
+    return "nn.Conv2d", {"padding": said}, before
+
+
+def _is_odd(call: OpCall) -> bool:
+    """Whether its kernel has a middle at every call, so that it is padded alike on both sides."""
+    known = call.pair("kernel")
+    sizes = [known] if known else [body.arguments["kernel"] for body in call.bodies]
+    return all(size % 2 for pair in sizes if isinstance(pair, tuple) for size in pair)
 
 
 def _even_pads(call: OpCall) -> str | None:
@@ -79,8 +108,11 @@ def _even_pads(call: OpCall) -> str | None:
     if isinstance(padding, ex.Literal) and isinstance(padding.value, tuple):
         top, bottom, left, right = padding.value
         return literal((top, left)) if (top, left) == (bottom, right) else None
-    if not is_literal(padding, "symmetric"):
-        return None
+    return _half(call) if is_literal(padding, "symmetric") else None
+
+
+def _half(call: OpCall) -> str | None:
+    """Half of the kernel on each side; None where that may be of two numbers that no text has."""
     sizes, spacings = (call.pair(name) for name in ("kernel", "dilation"))
     if sizes is not None and spacings is not None:
         return literal((sizes[0] // 2 * spacings[0], sizes[1] // 2 * spacings[1]))
@@ -92,10 +124,11 @@ def _even_pads(call: OpCall) -> str | None:
     return call.spell(simplify(spread))
 
 
-def _convolution(call: OpCall, positional: list[str], **named: Expression) -> Apply:
-    name, padding = _padding(call)
+def _convolution(call: OpCall, positional: list[str], **named: Expression) -> Layer:
+    name, padding, before = _padding(call)
     named = {**call.given(stride="stride", dilation="dilation"), **padding, **named}
-    return call.apply(name, *positional, **named, **call.given(True, bias="bias"))
+    made = call.apply(name, *positional, **named, **call.given(True, bias="bias"))
+    return Layer(made.callee, made.arguments, before=before)
 
 
 def _conv2d(call: OpCall) -> Layer:
@@ -114,6 +147,7 @@ def _separable(call: OpCall) -> Layer:
     spell = {"depthwise": _depthwise, "pointwise": _conv2d}
     halves = {name: spell[name](half) for name, half in call.halves().items()}
     made = call.apply("SeparableConv2d", *halves.values())
+    made = Layer(made.callee, made.arguments, before=halves["depthwise"].before)
     initial = (replace(i, layer=f".{name}") for name, half in halves.items() for i in half.initial)
     return initialized(made, *initial)
 

@@ -74,7 +74,7 @@ class Unit(nn.Sequential):
         bias: bool,
     ) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(in_channels, out, 3, padding="same", bias=bias)
+        self.conv = nn.Conv2d(in_channels, out, 3, padding=1, bias=bias)
         self.bn = nn.BatchNorm2d(out, eps=0.001, momentum=0.01)
         init_layer(self.conv, weight=nn.init.xavier_uniform_, bias=start)
         init_layer(self.bn, bias=start)
@@ -93,18 +93,13 @@ class Apart(nn.Module):
         )
         self.twin = Unit(24, 24, start=nn.init.ones_, bias=False)  # 24x16x16
         self.separable_conv2d = SeparableConv2d(  # 48x16x16
-            nn.Conv2d(24, 24, 5, padding="same", groups=24, bias=False),
+            nn.Conv2d(24, 24, 5, padding=2, groups=24, bias=False),
             nn.Conv2d(24, 48, 1),
         )
-        self.conv2d = nn.Conv2d(48, 48, 3, padding="same", groups=4)  # 48x16x16
-        self.depthwise_conv2d = nn.Conv2d(  # 48x16x16
-            48,
-            48,
-            3,
-            padding="same",
-            groups=48,
-            bias=False,
-        )
+        self.conv2d = nn.Conv2d(48, 48, 3, padding=1, groups=4)  # 48x16x16
+        # fmt: off
+        self.depthwise_conv2d = nn.Conv2d(48, 48, 3, padding=1, groups=48, bias=False)  # 48x16x16
+        # fmt: on
         self.pool = GlobalAvgPool2d()  # 48
         self.hidden = nn.Linear(48, 32)  # 32
         self.activation = nn.Tanh()  # 32

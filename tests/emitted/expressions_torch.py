@@ -58,19 +58,21 @@ class Conv2dPadded(nn.Conv2d):
             groups=groups,
             bias=bias,
         )
-        self.pads = padding
+        self.same = padding == "same"
+        top, bottom, left, right = (0, 0, 0, 0) if isinstance(padding, str) else padding
+        if padding == "symmetric":
+            rows, columns = (k // 2 * d for k, d in zip(self.kernel_size, self.dilation))
+            top, bottom, left, right = rows, rows, columns, columns
+        self.pads = [left, right, top, bottom]
 
     def forward(self, x: Tensor) -> Tensor:
-        kernel, dilation = list(self.kernel_size), list(self.dilation)
-        if self.pads == "same":
-            x = pad_same(x, kernel, list(self.stride), dilation)
-        elif self.pads == "symmetric":
-            rows, columns = (k // 2 * d for k, d in zip(kernel, dilation))
-            x = F.pad(x, (columns, columns, rows, rows))
-        elif not isinstance(self.pads, str):
-            top, bottom, left, right = self.pads
-            x = F.pad(x, (left, right, top, bottom))
-        return super().forward(x)
+        if self.same:
+            kernel, stride = list(self.kernel_size), list(self.stride)
+            x = pad_same(x, kernel, stride, list(self.dilation))
+        else:
+            x = F.pad(x, self.pads)
+        x = self._conv_forward(x, self.weight, self.bias)
+        return x
 
 
 class SeparableConv2d(nn.Sequential):

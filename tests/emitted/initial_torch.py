@@ -79,7 +79,7 @@ class Unit(nn.Sequential):
         act: Callable[..., nn.Module] | None = None,
     ) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(in_channels, out, kernel, padding="same", bias=False)
+        self.conv = nn.Conv2d(in_channels, out, kernel, padding=kernel // 2, bias=False)
         self.bn = nn.BatchNorm2d(out, eps=0.001, momentum=0.01)
         init_layer(self.bn, weight=scale)
         if act:
@@ -92,7 +92,7 @@ class Bottleneck(nn.Module):
     def __init__(self, in_channels: int, hidden: int, *, gate: bool) -> None:
         super().__init__()
         self.reduce = Unit(in_channels, hidden, act=nn.ReLU)
-        self.depthwise = nn.Conv2d(hidden, hidden, 3, padding="same", groups=hidden)
+        self.depthwise = nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden)
         self.expand = Unit(hidden, in_channels, scale=nn.init.zeros_)
         self.gate = nn.Conv2d(in_channels, in_channels, 1) if gate else nn.Identity()
 
