@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from archc.compiler.bind.program import Program, bind
 from archc.compiler.bind.settings import Given, read_settings
@@ -17,6 +18,9 @@ from archc.compiler.language import expressions as ex
 from archc.compiler.language.problems import Enough, Problem, Reporter, SpecError, in_reading_order
 from archc.compiler.spec.load import LARGE, Files, load
 from archc.compiler.spec.models import Spec
+
+if TYPE_CHECKING:
+    from archc.compiler.elaborate.inference import Fold
 
 Result = tuple[Any, list[Problem]]
 Pass = Callable[[Any], Result]
@@ -140,6 +144,18 @@ def compile_program(
     bound = _bound if size < LARGE else _bound.__wrapped__
     program = bound(files, tuple(middle), str(path))
     return program, run(program, (last,), str(path))
+
+
+def compile_for_inference(
+    program: Program, network: Network, settings: Given, name: str
+) -> tuple[Program, Network, tuple[Fold, ...]]:
+    """What is left of a program and its network for inference, and which batch norms are gone into
+    which layers. Raises `SpecError`, with the problems of the file called `name` first."""
+    from archc.compiler.elaborate.inference import folds, for_inference
+
+    left, by_block = for_inference(program)
+    found = run(left, (partial(elaborate_with, settings),), name)
+    return left, replace(found, inference=True), tuple(folds(network, by_block))
 
 
 @lru_cache(maxsize=32)

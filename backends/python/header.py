@@ -140,4 +140,5 @@ def outputs_doc(network: Network, language: Language, only: str) -> str:
 def settings_text(network: Network) -> str:
     """The settings that differ from the spec's defaults, as ` with alpha=0.75`."""
     changed = [f"{name}={show(network.settings[name])}" for name in network.changed]
-    return f" with {', '.join(changed)}" if changed else ""
+    said = f" with {', '.join(changed)}" if changed else ""
+    return f"{said} for inference" if network.inference else said

@@ -151,6 +151,8 @@ class WeightRule:
     O outputs, I inputs, H height, W width, C channels, M multiplier."""
     shape: Callable[[Arguments, Tensor, Tensor], tuple[int, ...]]
     """shape(arguments, output, input) -> the array's, in PyTorch's layout."""
+    outputs: int = 0
+    """The axis of a kernel's shape that counts the outputs."""
     groups: Callable[[Arguments, Tensor, Tensor], int] | None = None
     """groups(arguments, output, input) -> those of a kernel; None where there are no fans."""
     init: str | None = None
@@ -244,6 +246,8 @@ class Op:
     fresh: bool = False
     """Whether its result is an array of its own, which neither hands on the input nor is looked at
     again: what follows may write over it."""
+    training: bool = False
+    """Whether it does something in training only."""
     operator: str | None = None
     """How an expression of tensors spells it: `a + b`."""
 
@@ -479,6 +483,8 @@ class Network:
     defaults: Mapping[str, Mapping[str, Value]]
     """Arguments of ops and blocks where a step gives none, by op or block and argument."""
     output_stride: OutputStride | None = None
+    inference: bool = False
+    """Whether what training alone needs is gone."""
 
     @property
     def input(self) -> Tensor:

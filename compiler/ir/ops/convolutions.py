@@ -217,6 +217,7 @@ _CONV_TRANSPOSE2D = Op(
             role="kernel",
             axes=("OIHW",),
             shape=lambda a, y, x: (x.channels, y.channels, *pair(a["kernel"])),
+            outputs=1,
             # Fans are those of the convolution that it is the transpose of, in both frameworks.
             groups=lambda a, y, x: 1,
         ),

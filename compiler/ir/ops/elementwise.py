@@ -24,6 +24,7 @@ _dropping = partial(
     ),
     shape=unchanged,
     channels="x.channels",
+    training=True,
 )
 
 _DROPOUT = _dropping(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from archc import backends
 from archc.backends import Emitted, Live, SourceFile
@@ -17,8 +17,11 @@ from archc.compiler.ir import analysis
 from archc.compiler.ir.analysis import Memory, Totals
 from archc.compiler.ir.network import Call, Network
 from archc.compiler.language.problems import Problem, file_name
-from archc.compiler.pipeline import compile_program
+from archc.compiler.pipeline import compile_for_inference, compile_program
 from archc.compiler.printed import printer
+
+if TYPE_CHECKING:
+    from archc.compiler.elaborate.inference import Fold
 
 
 class Params(NamedTuple):
@@ -91,12 +94,28 @@ class Net:
     """The file that it was read from."""
     program: Program
     """What the file says, before its parameters have values."""
+    settings: Mapping[str, object] = field(default_factory=dict)
+    """What was given for its parameters."""
+    trained: Net | None = None
+    """Of a network for inference: the one that it is made of."""
+    folds: tuple[Fold, ...] = ()
+    """Of a network for inference: the batch norms that are gone, each with where to."""
+
+    def for_inference(self) -> Net:
+        """The same network without what training alone needs: batch norms are gone into the
+        convolutions and dense layers just before them, and there is no dropout."""
+        program, network, folds = compile_for_inference(
+            self.program, self.network, self.settings, str(self.spec)
+        )
+        return replace(self, network=network, program=program, trained=self, folds=folds)
 
     @cached_property
     def warnings(self) -> tuple[Problem, ...]:
         """What is legal in the spec and probably a mistake, by file and line."""
         from archc.compiler.elaborate.warn import warnings  # a count waits for nothing
 
+        if self.trained is not None:
+            return self.trained.warnings
         return warnings(self.program, self.network)
 
     @property
@@ -206,7 +225,8 @@ class Net:
         return backends.get(backend).emit(self.network, file_name(self.spec))
 
     def _file(self, backend: str, emitted: Emitted) -> SourceFile:
-        return SourceFile(backends.source_name(self.spec.name, backend), emitted.text)
+        stem = f"{self.spec.stem}_inference" if self.network.inference else self.spec.name
+        return SourceFile(backends.source_name(stem, backend), emitted.text)
 
     def build(self, backend: str, height: int | None = None, width: int | None = None) -> Any:
         """A live model with fresh weights, in evaluation mode, made by running `source(backend)`.
@@ -262,8 +282,15 @@ def load(spec: Folder, /, *, include: Folder | Iterable[Folder] = (), **settings
     return load_with(spec, settings, folders)
 
 
-def load_with(spec: Folder, settings: Mapping[str, object], include: Iterable[Folder] = ()) -> Net:
-    """What `load` does, for settings of any name: one may be called `include`."""
+def load_with(
+    spec: Folder,
+    settings: Mapping[str, object],
+    include: Iterable[Folder] = (),
+    inference: bool = False,
+) -> Net:
+    """What `load` does, for settings of any name: one may be called `include`. With `inference`,
+    what `for_inference` makes of that."""
     path = Path(spec)
     program, network = compile_program(path, settings, [Path(folder) for folder in include])
-    return Net(network, path, program)
+    net = Net(network, path, program, settings)
+    return net.for_inference() if inference else net

@@ -30,6 +30,7 @@ from archc.weights.replacing import regular, replacing
     help="The folder to write into.",
 )
 @options.network
+@options.inference
 @click.option("--stdout", "to_stdout", is_flag=True, help="Print the source; write no file.")
 @click.option("--check", is_flag=True, help="Write nothing; fail with a diff if a file is stale.")
 @options.strict
@@ -38,11 +39,12 @@ def build(
     backend: list[str],
     out: Path,
     given: options.Given,
+    inference: bool,
     to_stdout: bool,
     check: bool,
     strict: bool,
 ) -> None:
-    """Write each SPEC as <stem>_<backend>.py.
+    """Write each SPEC as <stem>_<backend>.py, or with --inference as <stem>_inference_<backend>.py.
 
     \b
     Examples:
@@ -52,7 +54,7 @@ def build(
     """
     if check and to_stdout:
         raise click.UsageError("--check and --stdout cannot be combined.")
-    nets = options.load(specs, given, strict)
+    nets = options.load(specs, given, strict, inference)
     emitted = [(net, net.source_file(name)) for net in nets for name in backend]
     _refuse_clashes(emitted)
     if to_stdout:

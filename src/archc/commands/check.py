@@ -22,12 +22,14 @@ if TYPE_CHECKING:
 @options.backend(help="Also build live models and compare.")
 @click.option("--numeric", is_flag=True, help="Compare numbers from random weights too.")
 @options.network
+@options.inference
 @options.strict
 def check(
     specs: Sequence[str],
     backend: list[str] | None,
     numeric: bool,
     given: options.Given,
+    inference: bool,
     strict: bool,
 ) -> None:
     """Check each SPEC, or its live models against it.
@@ -41,7 +43,7 @@ def check(
     What is legal and probably a mistake is warned of; `# archc: allow W002` at the end of a line
     says that it is meant.
     """
-    nets = options.load(specs, given, strict)
+    nets = options.load(specs, given, strict, inference)
     wanted = backend or (backends.names() if numeric else [])
     failed = False
     for net in nets:

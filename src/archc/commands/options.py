@@ -67,6 +67,11 @@ include = click.option(
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Let specs use files in FOLDER too. Can be repeated.",
 )
+inference = click.option(
+    "--inference",
+    is_flag=True,
+    help="The network without what training alone needs: batch norms folded, no dropout.",
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -94,7 +99,9 @@ def network(command: Callable[..., None]) -> Callable[..., None]:
     return given
 
 
-def load(specs: Sequence[str], given: Given, strict: bool = False) -> list[Net]:
+def load(
+    specs: Sequence[str], given: Given, strict: bool = False, inference: bool = False
+) -> list[Net]:
     """All networks, or every problem of all of them and no network. Says what it warns of, which
     is a problem too where it is `strict`."""
     nets: list[Net] = []
@@ -102,7 +109,7 @@ def load(specs: Sequence[str], given: Given, strict: bool = False) -> list[Net]:
     more = 0
     for spec in specs:
         try:
-            nets.append(load_with(spec, *given))
+            nets.append(load_with(spec, *given, inference=inference))
         except SpecError as error:
             problems.extend(error.problems)
             more += error.more

@@ -16,14 +16,15 @@ from archc.compiler.language.values import show
 @click.command()
 @options.spec
 @options.network
+@options.inference
 @options.as_json
 @click.option("--blocks", is_flag=True, help="One line for each row of the spec, not for each op.")
-def summary(spec: str, given: options.Given, as_json: bool, blocks: bool) -> None:
+def summary(spec: str, given: options.Given, inference: bool, as_json: bool, blocks: bool) -> None:
     """Print the layers of SPEC with their counts.
 
     Shapes, parameters and MACs are those of one image.
     """
-    (net,) = options.load([spec], given)
+    (net,) = options.load([spec], given, inference=inference)
     if as_json:
         click.echo(json.dumps(plain(net), indent=2))
     else:

@@ -23,9 +23,15 @@ if TYPE_CHECKING:
 @click.option("--against", metavar="SOURCE", help="keras.applications.NAME, timm:NAME, ...")
 @click.option("--tolerance", type=float, default=1e-4, show_default=True, help="Share of scale.")
 @options.network
+@options.inference
 @installed()
 def verify(
-    spec: str, weights: Path | None, against: str | None, tolerance: float, given: options.Given
+    spec: str,
+    weights: Path | None,
+    against: str | None,
+    tolerance: float,
+    given: options.Given,
+    inference: bool,
 ) -> None:
     """Compare SPEC's models with a published one.
 
@@ -34,8 +40,12 @@ def verify(
     give, computed in float64 without any framework. Fails if any difference, as a share of the
     largest value of the block's output, is above the tolerance, and names the first such block.
 
+    With --inference the folded models are held against the network that was trained, whose weights
+    --weights names, and so is the folded network in float64.
+
     \b
     Examples:
+      archc verify specs/mnv3_large.yaml --inference
       archc verify specs/mnv3_large.yaml --against keras.applications.MobileNetV3Large
       archc verify specs/mnv3_large.yaml --against timm:mobilenetv3_large_100 --weights mine.pt
     """
@@ -47,6 +57,7 @@ def verify(
     net = importing.network(spec, model, *given) if model else load_with(spec, *given)
     if weights and not says(net, weights):
         say_assumed(weights, net, {**given.settings, **(model.needs if model else {})})
+    net = net.for_inference() if inference else net
     with options.working(f"{Path(spec).name}: ") as step:
         verdicts = verification.verify(net, model, weights, step)
     _print_table(verdicts, tolerance)

@@ -27,6 +27,7 @@ from archc.live.numeric import (
 )
 from archc.weights import importing
 from archc.weights.convert import load
+from archc.weights.folding import folded
 from archc.weights.rules import ZooModel
 
 
@@ -57,23 +58,42 @@ def verify(
     """A verdict for each row of the spec.
 
     All models get the weights in a file, or random ones, and the same random batch of two at the
-    declared size. Without a reference, the interpreter of the IR is the one. Raises `WeightsError`.
+    declared size. Without a reference, the interpreter of the IR is the one. A network for
+    inference is held against the one that was trained, whose weights the file has; in float64 too.
+    Raises `WeightsError`.
     """
     for name in backends.names():
         net.live(name)  # says what is not installed before anything takes its time
-    batch = inputs(net)
+    batch, trained = inputs(net), net.trained or net
     step("weights")
-    arrays = load(net, weights) if weights else settled_weights(net.network, batch)
+    arrays = load(trained, weights) if weights else settled_weights(trained.network, batch)
     if model is None:
         step("the definitions of the ops")
-        points = [replace(point, reference=point.path) for point in _points(net, outputs=True)]
+        points = [replace(point, reference=point.path) for point in _points(trained, outputs=True)]
         paths = {point.path for point in points}
-        reference: Arrays = interpreter.outputs(net.network, arrays, batch, paths)
+        reference: Arrays = interpreter.outputs(trained.network, arrays, batch, paths)
     else:
         step(model.name)
-        points, reference = _reference(net, model, arrays, batch)
-    ours = {name: _ours(net, name, arrays, batch, points, step) for name in backends.names()}
+        points, reference = _reference(trained, model, arrays, batch)
+    ours: dict[str, Arrays] = {}
+    if net.trained is not None:
+        points = [_left(net, point) for point in points]
+        step("the folded network in float64")
+        wide = folded(trained, arrays, "float64")
+        paths = {point.path for point in points}
+        ours["float64"] = interpreter.outputs(net.network, wide, batch, paths)
+        arrays = {name: array.astype("float32") for name, array in wide.items()}
+    ours |= {name: _ours(net, name, arrays, batch, points, step) for name in backends.names()}
     return [_compared(point, reference, ours) for point in points]
+
+
+def _left(net: Net, point: Verdict) -> Verdict:
+    """Where a network for inference has what the one that was trained has at `point`."""
+    there = {layer.path for layer in layers(net.network)}
+    if not point.path or point.path in there or point.path.startswith("["):
+        return point
+    gone = {fold.norm: fold.layer for fold in net.folds}
+    return replace(point, path=gone.get(point.path) or results(net.network)[point.row])
 
 
 def inputs(net: Net) -> Batch:

@@ -1,0 +1,57 @@
+"""The weights of a network for inference, of those of the one that was trained.
+
+A batch norm gives (x - mean) * scale / sqrt(variance + epsilon) + offset for each channel, so the
+convolution or dense layer before it may give that at once: its kernel times the factor, and a bias.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from archc.api import Net
+from archc.backends.storage import DTYPE
+from archc.compiler.ir import analysis
+from archc.compiler.ir.network import Block, Op, WeightRule
+
+Array = np.ndarray[Any, Any]
+
+
+def folded(net: Net, arrays: Mapping[str, Array], dtype: str = DTYPE) -> dict[str, Array]:
+    """The weights of `net.for_inference()` of those of `net`, both by canonical name and in
+    canonical layouts, whose first axis are the outputs. Computed in float64.
+
+    Raises `KeyError` where an array is missing.
+    """
+    left = net.for_inference()
+    wide = {name: np.asarray(array, np.float64) for name, array in arrays.items()}
+    layers = {layer.path: layer for layer in analysis.layers(net.network)}
+    for fold in left.folds:
+        layer, (factor, offset) = layers[fold.layer], _affine(layers[fold.norm], wide)
+        kernel, bias = _rules(layer.call.body.target)
+        names = {rule: f"{layer.path}.{rule.name}" for rule in (kernel, bias)}
+        given = wide.get(names[bias], np.zeros_like(factor))
+        wide[names[bias]] = given * factor + offset
+        outputs_last = np.moveaxis(wide[names[kernel]], kernel.outputs, -1)
+        wide[names[kernel]] = np.moveaxis(outputs_last * factor, -1, kernel.outputs)
+    every = (name for name, _, _ in analysis.weights(left.network))
+    return {name: wide[name].astype(dtype) for name in every}
+
+
+def _rules(target: Op | Block) -> tuple[WeightRule, WeightRule]:
+    """The kernel that decides a layer's outputs, which is the last of several, and its bias."""
+    assert isinstance(target, Op)
+    kernels = [rule for rule in target.weights if rule.groups is not None]
+    (bias,) = (rule for rule in target.weights if rule.switch == "bias")
+    return kernels[-1], bias
+
+
+def _affine(norm: analysis.Layer, arrays: Mapping[str, Array]) -> tuple[Array, Array]:
+    """What a batch norm multiplies each channel by, and what it adds then."""
+    by_role = {weight.role: arrays[f"{norm.path}.{weight.name}"] for weight in norm.weights}
+    epsilon = norm.call.body.arguments["epsilon"]
+    assert isinstance(epsilon, float | int)
+    factor = by_role.get("scale", 1.0) / np.sqrt(by_role["variance"] + epsilon)
+    return factor, by_role.get("shift", 0.0) - by_role["mean"] * factor

@@ -1,0 +1,285 @@
+"""Networks for inference: what is folded, what stays, and that the numbers are the same."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import archc
+from archc import Net, backends
+from archc.cli import cli
+from archc.compiler.elaborate.sizes import at_size
+from archc.live import interpreter, verify
+from archc.live.check import compare
+from archc.live.numeric import (
+    deviation,
+    random_batch,
+    random_inputs,
+    random_weights,
+    settled_weights,
+)
+from archc.weights.folding import folded
+
+SPECS = Path(__file__).parents[1] / "specs"
+EMITTED = Path(__file__).with_name("emitted")
+NETWORKS: dict[str, dict[str, Any]] = {
+    "mobilenet_v1_cifar": {},
+    "mnv3_small": {},
+    "mobilenet_v1": {"alpha": 0.25, "act": "frelu"},
+    "mobilenet_v4_small": {},
+    "efficientnet_b0": {},
+    "nasnet_a_mobile": {"cells": 1, "penultimate_filters": 96},
+    "resnet18": {},
+    "regnet_y_400mf": {},
+    "densenet121": {},
+    "shufflenet_v2": {},
+    "googlenet": {},
+    "repvgg_a0": {},
+}
+LEFT = {"densenet121": 62, "repvgg_a0": 17, "nasnet_a_mobile": 4}
+"""Batch norms that stay: those of DenseNet before a convolution, of RepVGG's branches without one,
+and of NASNet after a concatenation."""
+
+BLOCKS = """\
+archc: 1
+name: Net
+params: {rate: {type: float, default: 0.25, keep: true}}
+input: {channels: 4, height: 9, width: 8}
+blocks:
+  plain:
+    params: {out: int, drop: {type: float, default: 0.5}}
+    steps:
+      - conv: conv2d(x, out, 3, bias=false)
+      - bn: batch_norm(conv, epsilon=0.1, scale=false)
+      - drop: dropout(bn, drop)
+  optional:
+    params: {norm: bool}
+    steps:
+      - conv: conv2d(x, 6, 3, bias=not norm)
+      - bn: batch_norm(conv)
+        when: norm
+  alike:
+    params: {norm: bool}
+    steps:
+      - conv: depthwise_conv2d(x, 3, multiplier=2)
+        when: norm
+      - bn: batch_norm(conv, offset=false)
+        when: norm
+  within:
+    steps:
+      - bn: batch_norm(separable_conv2d(dropout(x, 0.1), 6, 3))
+      - up: conv_transpose2d(bn, 4, 2, stride=2)
+      - other: batch_norm(up, scale=false, offset=false)
+  twice:
+    doc: One batch norm shares its input.
+    steps:
+      - conv: conv2d(x, 5, 1)
+      - bn: batch_norm(conv)
+      - sum: bn + conv
+  before:
+    steps:
+      - bn: batch_norm(x)
+      - act: activation(bn, relu)
+      - conv: conv2d(act, 6, 3)
+  later:
+    doc: The convolution stands where the batch norm stood.
+    steps:
+      - conv: conv2d(x, 6, 3)
+      - side: identity(x)
+      - bn: batch_norm(conv)
+      - both: concat(bn, side)
+  alone:
+    steps:
+      - drop: dropout(x, 0.5)
+  head:
+    params: {rate: float, share: float}
+    let: {kept: 1 - share}
+    steps:
+      - pool: global_avg_pool2d(x)
+      - drop: dropout(dropout(pool, kept), rate)
+      - out: dense(drop, 7)
+      - bn: batch_norm(out)
+network:
+  - {block: plain, out: 6}
+  - {block: plain, name: other, out: 6, drop: 0.1}
+  - {block: optional, norm: true}
+  - {block: optional, name: without, norm: false}
+  - {block: alike, norm: true}
+  - {block: alike, name: unlike, norm: false}
+  - {block: within}
+  - {block: twice}
+  - {block: before}
+  - {block: later}
+  - {block: alone}
+  - {block: head, rate: rate, share: 0.75}
+"""
+
+Load = Callable[[str], Net]
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Load:
+    def loaded(text: str) -> Net:
+        path = tmp_path / "net.yaml"
+        path.write_text(text, encoding="utf-8")
+        return archc.load(path)
+
+    return loaded
+
+
+def ops(net: Net, path: str = "") -> list[str]:
+    return [layer.op for layer in net.layers if layer.path.startswith(path)]
+
+
+# ------------------------------------------------------------------------------ the same numbers
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("size", [(64, 96), (65, 51)])
+def test_a_network_gives_what_it_gave(name: str, size: tuple[int, int]) -> None:
+    net = archc.load(SPECS / f"{name}.yaml", **NETWORKS[name])
+    size = net.input_shape[1:] if name.endswith("cifar") else size  # type: ignore[assignment]
+    left, batch = net.for_inference(), random_batch(net.network, *size, count=1)
+    assert ops(left).count("batch_norm") == LEFT.get(name, 0)
+    assert "dropout" not in ops(left)
+    weights = random_weights(net.network)
+    right = interpreter.run(at_size(net.network, *size), weights, batch)
+    found = interpreter.run(at_size(left.network, *size), folded(net, weights, "float64"), batch)
+    assert deviation(found, right) < 1e-6
+
+
+def test_each_way_to_fold_gives_what_it_gave(load: Load) -> None:
+    net = load(BLOCKS)
+    batch = random_batch(net.network)
+    weights = settled_weights(net.network, batch)
+    right = interpreter.outputs(net.network, weights, batch)
+    left = net.for_inference()
+    found = interpreter.outputs(left.network, folded(net, weights, "float64"), batch)
+    for row in net.network.rows:
+        path = row.call.name
+        assert deviation(found[path], right[path]) < 1e-12, path
+
+
+@pytest.mark.parametrize("text", [BLOCKS, (EMITTED / "outputs.yaml").read_text("utf-8")])
+def test_backends_agree(text: str, load: Load) -> None:
+    assert not compare(load(text).for_inference(), backends.names(), numeric=True).differences
+
+
+def test_several_inputs_stay() -> None:
+    net = archc.load(EMITTED / "inputs.yaml")
+    batch = random_inputs(net.network)
+    weights = settled_weights(net.network, batch)
+    right = interpreter.run(net.network, weights, batch)
+    left = net.for_inference()
+    found = interpreter.run(left.network, folded(net, weights, "float64"), batch)
+    assert deviation(found, right) < 1e-12
+
+
+# ----------------------------------------------------------------------------- what is folded
+
+
+def test_what_goes_and_what_stays(load: Load) -> None:
+    left = load(BLOCKS).for_inference()
+    assert ops(left, "plain") == ["conv2d"]
+    assert ops(left, "optional") == ["conv2d", "batch_norm"]
+    assert ops(left, "without") == ["conv2d"]
+    assert ops(left, "alike") == ["depthwise_conv2d"]
+    assert ops(left, "unlike") == []
+    assert ops(left, "within") == ["separable_conv2d", "conv_transpose2d"]
+    assert ops(left, "twice") == ["conv2d", "batch_norm", "add"]
+    assert ops(left, "before") == ["batch_norm", "activation", "conv2d"]
+    assert ops(left, "later") == ["identity", "conv2d", "concat"]
+    assert ops(left, "alone") == ["dropout"]
+    assert ops(left, "head") == ["global_avg_pool2d", "dense"]
+
+
+def test_parameters_that_only_training_asked_for_go(load: Load) -> None:
+    net = load(BLOCKS)
+    left = net.for_inference()
+    assert [p.name for p in net.network.kept] == ["rate"]
+    assert left.network.kept == ()
+    for backend in backends.names():
+        text = left.source(backend)
+        assert not re.search(r"\brate\b", text)
+        assert "0.5" not in text.replace("Dropout(0.5", "")
+
+
+def test_folds_are_told_by_path(load: Load) -> None:
+    folds = {fold.norm: fold.layer for fold in load(BLOCKS).for_inference().folds}
+    assert folds == {
+        "plain.bn": "plain.conv",
+        "other.bn": "other.conv",
+        "alike.bn": "alike.conv",
+        "within.bn": "within.bn_x",
+        "within.other": "within.up",
+        "later.bn": "later.conv",
+        "head.bn": "head.out",
+    }
+
+
+def test_a_fold_is_the_textbook_one(load: Load) -> None:
+    """y = (w x + b - mean) * scale / sqrt(variance + epsilon) + offset, for one channel."""
+    text = """\
+archc: 1
+name: Net
+input: {channels: 1, height: 1, width: 1}
+blocks:
+  b:
+    steps:
+      - conv: conv2d(x, 1, 1)
+      - bn: batch_norm(conv, epsilon=0.5)
+network: [{block: b}]
+"""
+    given = {"conv.weight": 3, "conv.bias": 1, "bn.weight": 2, "bn.bias": 7}
+    given |= {"bn.running_mean": 4, "bn.running_var": 0.5}
+    net = load(text)
+    arrays = {f"b.{name}": np.full(1, value, np.float32) for name, value in given.items()}
+    arrays["b.conv.weight"] = arrays["b.conv.weight"].reshape(1, 1, 1, 1)
+    found = folded(net, arrays)
+    assert {k: float(v.item()) for k, v in found.items()} == {
+        "b.conv.weight": 6.0,
+        "b.conv.bias": 1.0,
+    }
+
+
+# --------------------------------------------------------------------------------- commands
+
+
+def test_build_writes_a_file_of_its_own(tmp_path: Path) -> None:
+    spec = str(SPECS / "mnv3_small.yaml")
+    arguments = ["build", spec, "-b", "torch", "--inference", "-o", str(tmp_path)]
+    shown = CliRunner().invoke(cli, arguments)
+    assert shown.exit_code == 0
+    (file,) = tmp_path.iterdir()
+    assert file.name == "mnv3_small_inference_torch.py"
+    text = file.read_text(encoding="utf-8")
+    assert "BatchNorm" not in text
+    assert "Dropout" not in text
+    assert "Generated by archc from mnv3_small.yaml for inference." in " ".join(text.split())
+
+
+def test_verify_holds_the_folded_models_against_the_trained_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("keras")
+    arguments = ["verify", str(EMITTED / "outputs.yaml"), "--inference"]
+    shown = CliRunner().invoke(cli, arguments)
+    assert shown.exit_code == 0, shown.output
+    assert "float64" in shown.output
+
+    def wrong(net: Net, arrays: Any, dtype: str = "float32") -> Any:
+        found = folded(net, arrays, dtype)
+        found["mixed.conv.bias"] = found["mixed.conv.bias"] * 1.01
+        return found
+
+    monkeypatch.setattr(verify, "folded", wrong)
+    shown = CliRunner().invoke(cli, arguments)
+    assert shown.exit_code == 1
+    assert "float64 diverges first at mixed" in shown.output
