@@ -21,6 +21,7 @@ from archc.compiler.spec.models import Spec
 
 if TYPE_CHECKING:
     from archc.compiler.elaborate.inference import Fold
+    from archc.compiler.elaborate.merging import Merge
 
 Result = tuple[Any, list[Problem]]
 Pass = Callable[[Any], Result]
@@ -148,14 +149,18 @@ def compile_program(
 
 def compile_for_inference(
     program: Program, network: Network, settings: Given, name: str
-) -> tuple[Program, Network, tuple[Fold, ...]]:
-    """What is left of a program and its network for inference, and which batch norms are gone into
-    which layers. Raises `SpecError`, with the problems of the file called `name` first."""
+) -> tuple[Program, Network, tuple[Fold, ...], tuple[Merge, ...]]:
+    """What is left of a program and its network for inference: which batch norms are gone into
+    which layers, and then which layers into which others. Raises `SpecError`, with the problems of
+    the file called `name` first."""
     from archc.compiler.elaborate.inference import folds, for_inference
+    from archc.compiler.elaborate.merging import merged
 
+    elaborate = (partial(elaborate_with, settings),)
     left, by_block = for_inference(program)
-    found = run(left, (partial(elaborate_with, settings),), name)
-    return left, replace(found, inference=True), tuple(folds(network, by_block))
+    left, merges = merged(left, run(left, elaborate, name))
+    found = replace(run(left, elaborate, name), inference=True)
+    return left, found, tuple(folds(network, by_block)), merges
 
 
 @lru_cache(maxsize=32)

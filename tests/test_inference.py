@@ -42,9 +42,8 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "googlenet": {},
     "repvgg_a0": {},
 }
-LEFT = {"densenet121": 62, "repvgg_a0": 17, "nasnet_a_mobile": 4}
-"""Batch norms that stay: those of DenseNet before a convolution, of RepVGG's branches without one,
-and of NASNet after a concatenation."""
+LEFT = {"densenet121": 62, "nasnet_a_mobile": 4}
+"""Batch norms that stay: those before a convolution, and those after a concatenation."""
 
 BLOCKS = """\
 archc: 1
@@ -246,6 +245,103 @@ network: [{block: b}]
         "b.conv.weight": 6.0,
         "b.conv.bias": 1.0,
     }
+
+
+# ------------------------------------------------------------------------- sums of convolutions
+
+SUM = """\
+archc: 1
+name: Net
+input: {{channels: 4, height: 9, width: 8}}
+blocks:
+  unit:
+    params:
+      out: int
+      kernel: size
+      stride: {{type: int, default: 1}}
+      groups: {{type: int, default: 1}}
+    steps:
+      - conv: conv2d(x, out, kernel, stride=stride, groups=groups, bias=false)
+      - bn: batch_norm(conv)
+  branches:
+    steps:
+{steps}
+network:
+  - {{block: branches}}
+  - {{block: branches, name: more}}
+defaults:
+  conv2d: {{padding: {padding}}}
+"""
+
+
+def sum_of(load: Load, *steps: str, padding: str = "symmetric") -> Net:
+    lines = "\n".join(f"      - {step}" for step in steps)
+    return load(SUM.format(steps=lines, padding=padding))
+
+
+THREE = ("a: unit(x, 4, 3)", "b: unit(x, 4, 1)", "ab: a + b", "i: batch_norm(x)", "y: ab + i")
+
+
+@pytest.mark.parametrize(
+    ("steps", "padding", "left"),
+    [
+        (THREE, "symmetric", ["conv2d"]),
+        (THREE, "same", ["conv2d"]),
+        (("i: batch_norm(x)", "b: unit(x, 4, 1)", "ib: i + b", "a: unit(x, 4, 5)", "y: ib + a"),
+         "same", ["conv2d"]),
+        (("a: unit(x, 4, [1, 3])", "b: unit(x, 4, [3, 3])", "y: a + b"), "same", ["conv2d"]),
+        (("a: unit(x, 4, 3)", "b: unit(x, 4, 1)", "y: a + b", "z: y + batch_norm(x)"),
+         "same", ["conv2d", "batch_norm", "add"]),
+        (("a: unit(x, 4, 3, groups=2)", "i: batch_norm(x)", "y: a + i"), "same", ["conv2d"]),
+        (("a: unit(x, 4, 3, stride=2)", "b: unit(x, 4, 1, stride=2)", "y: a + b"),
+         "symmetric", ["conv2d"]),
+        (("a: unit(x, 4, 3, stride=2)", "b: unit(x, 4, 5, stride=2)", "y: a + b"),
+         "same", ["conv2d"]),
+    ],
+)  # fmt: skip
+def test_sums_become_one_convolution(
+    load: Load, steps: tuple[str, ...], padding: str, left: list[str]
+) -> None:
+    net = sum_of(load, *steps, padding=padding)
+    small = net.for_inference()
+    assert ops(small, "branches") == left
+    batch = random_batch(net.network)
+    weights = settled_weights(net.network, batch)
+    for size in ((9, 8), (12, 7)):
+        images = random_batch(net.network, *size)
+        right = interpreter.run(at_size(net.network, *size), weights, images)
+        wide = folded(net, weights, "float64")
+        found = interpreter.run(at_size(small.network, *size), wide, images)
+        assert deviation(found, right) < 1e-12
+
+
+@pytest.mark.parametrize(
+    ("steps", "padding"),
+    [
+        # The centres of the windows lie on other cells where the input's size decides.
+        (("a: unit(x, 4, 3, stride=2)", "b: unit(x, 4, 1, stride=2)", "y: a + b"), "same"),
+        (("a: unit(x, 4, [1, 3])", "b: unit(x, 4, [3, 1])", "y: a + b"), "same"),
+        (("a: unit(x, 4, 2)", "b: unit(x, 4, 1)", "y: a + b"), "same"),
+        (("a: unit(x, 4, 3, groups=2)", "b: unit(x, 4, 1)", "y: a + b"), "same"),
+        (("a: unit(x, 4, 3)", "b: unit(a, 4, 1)", "y: a + b"), "same"),
+        (("a: unit(x, 4, 3)", "b: unit(x, 4, 1)", "y: a + b", "z: y * a"), "same"),
+        (("a: unit(x, 4, 3)", "b: activation(x, relu)", "y: a + b"), "same"),
+        (("a: unit(x, 4, 3)", "y: a + x"), "same"),
+    ],
+)
+def test_other_sums_stay(load: Load, steps: tuple[str, ...], padding: str) -> None:
+    net = sum_of(load, *steps, padding=padding)
+    small = net.for_inference()
+    assert "add" in ops(small)
+    assert small.merges == ()
+
+
+def test_repvgg_is_plain_as_its_paper_says() -> None:
+    """Table 4 of arXiv:2101.03697: 8.30 million parameters of RepVGG-A0 for inference."""
+    net = archc.load(SPECS / "repvgg_a0.yaml").for_inference()
+    assert {*ops(net)} == {"conv2d", "activation", "global_avg_pool2d", "dense"}
+    assert ops(net).count("conv2d") == 22
+    assert round(net.params.total / 1e6, 1) == 8.3
 
 
 # --------------------------------------------------------------------------------- commands

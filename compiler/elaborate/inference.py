@@ -13,7 +13,7 @@ other rows count them.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from archc.compiler.bind.program import Program
@@ -37,21 +37,17 @@ class Fold:
 def for_inference(program: Program) -> tuple[Program, dict[Block, tuple[Fold, ...]]]:
     """The program without what training alone needs; and by each block of `program`, the folds in
     it, with the names of calls for paths."""
-    maker = _Maker()
-    blocks = {name: maker.block(block) for name, block in program.blocks.items()}
-    defaults = {
-        name: {k: maker.node(node) for k, node in given.items() if _has(blocks, name, k)}
-        for name, given in program.defaults.items()
-    }
-    found = replace(
-        program,
-        parameters=tuple(map(maker.parameter, program.parameters)),
-        lets=tuple((name, maker.node(node)) for name, node in program.lets),
-        defaults=defaults,
-        blocks=blocks,
-        rows=tuple(map(maker.row, program.rows)),
-    )
-    return found, maker.folds
+    folds: dict[Block, tuple[Fold, ...]] = {}
+
+    def steps(block: Block) -> tuple[Step, ...]:
+        left = _without_folded(_without_training(block.steps))
+        folds[block] = tuple(_folds(block.steps, left))
+        return left
+
+    def doc(block: Block) -> str:
+        return f"{block.doc}\n\n{FOLDED}".strip() if folds[block] else block.doc
+
+    return Rewriter(steps, doc).program(program), folds
 
 
 def _has(blocks: Mapping[str, Block], target: str, name: str) -> bool:
@@ -75,15 +71,34 @@ def folds(network: Network, by_block: Mapping[Block, Sequence[Fold]]) -> Iterato
         yield from within(row.call, row.call.name)
 
 
-# ------------------------------------------------------------------------------------ its parts
+# ------------------------------------------------------------------------------ blocks of others
 
 
-class _Maker:
-    """Blocks without what training alone needs; each is made once."""
+class Rewriter:
+    """A program with other steps in its blocks; each block is made once."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        steps: Callable[[Block], tuple[Step, ...]],
+        doc: Callable[[Block], str] = lambda block: block.doc,
+    ) -> None:
+        self.steps, self.doc = steps, doc
         self.blocks: dict[Block, Block] = {}
-        self.folds: dict[Block, tuple[Fold, ...]] = {}
+
+    def program(self, program: Program) -> Program:
+        blocks = {name: self.block(block) for name, block in program.blocks.items()}
+        defaults = {
+            name: {k: self.node(node) for k, node in given.items() if _has(blocks, name, k)}
+            for name, given in program.defaults.items()
+        }
+        return replace(
+            program,
+            parameters=tuple(map(self.parameter, program.parameters)),
+            lets=tuple((name, self.node(node)) for name, node in program.lets),
+            defaults=defaults,
+            blocks=blocks,
+            rows=tuple(map(self.row, program.rows)),
+        )
 
     def target(self, target: Op | Block) -> Op | Block:
         return self.block(target) if isinstance(target, Block) else target
@@ -109,17 +124,15 @@ class _Maker:
         return self.blocks[block]
 
     def made(self, block: Block) -> Block:
-        steps = _without_folded(_without_training(block.steps))
-        self.folds[block] = tuple(_folds(block.steps, steps))
-        steps = tuple(replace(step, call=self.invoke(step.call)) for step in steps)
+        steps = tuple(replace(s, call=self.invoke(s.call)) for s in self.steps(block))
         made = replace(
             block,
+            doc=self.doc(block),
             parameters=tuple(map(self.parameter, block.parameters)),
             lets=tuple((name, self.node(node)) for name, node in block.lets),
             steps=tuple(s if s.when is None else replace(s, when=self.node(s.when)) for s in steps),
         )
-        doc = f"{block.doc}\n\n{FOLDED}".strip() if self.folds[block] else block.doc
-        return replace(_without_unread(block, made), doc=doc)
+        return _without_unread(block, made)
 
     def invoke(self, invoke: Invoke) -> Invoke:
         target = self.target(invoke.target)
@@ -133,7 +146,7 @@ def _without_training(steps: tuple[Step, ...]) -> tuple[Step, ...]:
     found: list[Step] = []
     instead: dict[str, str] = {}
     for index, step in enumerate(steps):
-        step = _renamed(step, instead)
+        step = renamed(step, instead)
         step = replace(step, call=replace(step.call, operands=_evaluated(step.call)))
         operand = step.call.operands[0]
         if not _is_training(step.call):
@@ -164,11 +177,11 @@ def _is_training(call: Invoke) -> bool:
 
 def _without_folded(steps: tuple[Step, ...]) -> tuple[Step, ...]:
     """Steps without batch norms that are gone into the layer before them."""
-    count = _uses(steps)
+    count = uses(steps)
     found: list[Step] = []
     instead: dict[str, str] = {}
     for step in steps:
-        step = _renamed(step, instead)
+        step = renamed(step, instead)
         before = _before(step, found, count)
         if before is None:
             found.append(step)
@@ -183,7 +196,7 @@ def _without_folded(steps: tuple[Step, ...]) -> tuple[Step, ...]:
 
 def _before(step: Step, above: Sequence[Step], count: Mapping[str, int]) -> Step | Invoke | None:
     """What a step that is a batch norm can go into: a step above, or a call within it."""
-    if not _is_norm(step.call):
+    if not is_norm(step.call.target):
         return None
     operand = step.call.operands[0]
     if isinstance(operand, Invoke):
@@ -193,9 +206,9 @@ def _before(step: Step, above: Sequence[Step], count: Mapping[str, int]) -> Step
     return found if alone and found is not None and _takes_bias(found.call) else None
 
 
-def _is_norm(call: Invoke) -> bool:
+def is_norm(target: Op | Block) -> bool:
     """Whether it normalises by running averages."""
-    rules = call.target.weights if isinstance(call.target, Op) else ()
+    rules = target.weights if isinstance(target, Op) else ()
     return any(rule.role == "variance" for rule in rules)
 
 
@@ -216,18 +229,18 @@ def _folds(before: Sequence[Step], after: Sequence[Step]) -> Iterator[Fold]:
     layers = {step.name: step.call.name for step in before}
     for step in before:
         operand = step.call.operands[0]
-        if _is_norm(step.call) and step.call.name not in left:
+        if is_norm(step.call.target) and step.call.name not in left:
             own = operand.name if isinstance(operand, Invoke) else layers[operand.name]
             yield Fold(own, step.call.name)
 
 
-def _uses(steps: Sequence[Step]) -> Counter[str]:
+def uses(steps: Sequence[Step]) -> Counter[str]:
     """How often each value is an operand."""
     calls = (invoke for step in steps for invoke in step.call.walk())
     return Counter(o.name for invoke in calls for o in invoke.operands if isinstance(o, Use))
 
 
-def _renamed(step: Step, instead: Mapping[str, str]) -> Step:
+def renamed(step: Step, instead: Mapping[str, str]) -> Step:
     """A step that takes what stands for the steps which are gone."""
     if not instead:
         return step

@@ -22,6 +22,7 @@ from archc.compiler.printed import printer
 
 if TYPE_CHECKING:
     from archc.compiler.elaborate.inference import Fold
+    from archc.compiler.elaborate.merging import Merge
 
 
 class Params(NamedTuple):
@@ -100,14 +101,19 @@ class Net:
     """Of a network for inference: the one that it is made of."""
     folds: tuple[Fold, ...] = ()
     """Of a network for inference: the batch norms that are gone, each with where to."""
+    merges: tuple[Merge, ...] = ()
+    """And the layers that are gone into the kernel of another then."""
 
     def for_inference(self) -> Net:
         """The same network without what training alone needs: batch norms are gone into the
-        convolutions and dense layers just before them, and there is no dropout."""
-        program, network, folds = compile_for_inference(
+        convolutions and dense layers just before them, there is no dropout, and a sum of
+        convolutions of one tensor is one convolution."""
+        program, network, folds, merges = compile_for_inference(
             self.program, self.network, self.settings, str(self.spec)
         )
-        return replace(self, network=network, program=program, trained=self, folds=folds)
+        return replace(
+            self, network=network, program=program, trained=self, folds=folds, merges=merges
+        )
 
     @cached_property
     def warnings(self) -> tuple[Problem, ...]:

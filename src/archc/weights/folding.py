@@ -13,7 +13,9 @@ import numpy as np
 
 from archc.api import Net
 from archc.backends.storage import DTYPE
+from archc.compiler.elaborate.inference import is_norm
 from archc.compiler.ir import analysis
+from archc.compiler.ir.analysis import Layer
 from archc.compiler.ir.network import Block, Op, WeightRule
 
 Array = np.ndarray[Any, Any]
@@ -36,8 +38,39 @@ def folded(net: Net, arrays: Mapping[str, Array], dtype: str = DTYPE) -> dict[st
         wide[names[bias]] = given * factor + offset
         outputs_last = np.moveaxis(wide[names[kernel]], kernel.outputs, -1)
         wide[names[kernel]] = np.moveaxis(outputs_last * factor, -1, kernel.outputs)
+    for merge in left.merges:
+        main = layers[merge.layer]
+        for other in map(layers.__getitem__, merge.others):
+            _merge(main, other, wide)
     every = (name for name, _, _ in analysis.weights(left.network))
     return {name: wide[name].astype(dtype) for name in every}
+
+
+def _merge(main: Layer, other: Layer, arrays: dict[str, Array]) -> None:
+    """Adds the kernel and the bias of a layer to those of the main one: see `merging`."""
+    kernel, bias = (f"{main.path}.{rule.name}" for rule in _rules(main.call.body.target))
+    if is_norm(other.call.body.target):
+        factor, offset = _affine(other, arrays)
+        more = _diagonal(factor, arrays[kernel].shape[1])
+    else:
+        names = [f"{other.path}.{rule.name}" for rule in _rules(other.call.body.target)]
+        more, offset = arrays[names[0]], arrays.get(names[1], np.zeros(1))
+    arrays[kernel] = arrays[kernel] + _centred(more, arrays[kernel].shape[2:])
+    arrays[bias] = arrays[bias] + offset
+
+
+def _diagonal(factor: Array, inputs: int) -> Array:
+    """The kernel (channels, inputs of a group, 1, 1) that multiplies each channel by a factor."""
+    found = np.zeros((factor.size, inputs, 1, 1))
+    every = np.arange(factor.size)
+    found[every, every % inputs, 0, 0] = factor
+    return found
+
+
+def _centred(kernel: Array, size: tuple[int, ...]) -> Array:
+    """A kernel with as many zeros on each side as make it of a height and width `size`."""
+    sides = [(whole - own) // 2 for whole, own in zip(size, kernel.shape[2:], strict=True)]
+    return np.pad(kernel, [(0, 0), (0, 0), *((side, side) for side in sides)])
 
 
 def _rules(target: Op | Block) -> tuple[WeightRule, WeightRule]:
@@ -48,7 +81,7 @@ def _rules(target: Op | Block) -> tuple[WeightRule, WeightRule]:
     return kernels[-1], bias
 
 
-def _affine(norm: analysis.Layer, arrays: Mapping[str, Array]) -> tuple[Array, Array]:
+def _affine(norm: Layer, arrays: Mapping[str, Array]) -> tuple[Array, Array]:
     """What a batch norm multiplies each channel by, and what it adds then."""
     by_role = {weight.role: arrays[f"{norm.path}.{weight.name}"] for weight in norm.weights}
     epsilon = norm.call.body.arguments["epsilon"]
