@@ -205,7 +205,7 @@ def _size(body: Body) -> tuple[int, ...]:
     return kernel
 
 
-def _placed(body: Body, side: int) -> set[tuple[int, int]] | None:
+def _placed(body: Body, side: int) -> set[tuple[int, int, int]] | None:
     """On which cell of the input the centre of the first window lies, and by how much windows reach
     beyond the input: for inputs of any size, by what the stride leaves of it. None where the kernel
     has no centre."""
