@@ -22,6 +22,7 @@ from archc import Net, cli
 from archc.backends.storage import Format, Opened, WeightsError
 from archc.live.numeric import random_weights
 from archc.weights import convert, files, guard, rules
+from archc.weights.meaning import digests
 from archc.weights.settings import CONVENTIONS
 
 torch = pytest.importorskip("torch")
@@ -95,7 +96,7 @@ def test_what_archc_writes_says_its_settings(ending: str, run: Run, tiny: Net) -
     said = refused(run, f"a.{ending}")
     assert said == (
         f"archc: a.{ending}: these weights are for padding=symmetric; here `padding` is same\n"
-        "  = help: --set padding=symmetric\n"
+        "  = help: give --set padding=symmetric here, and to `archc build`\n"
     )
     right = ("--spec", "tiny.yaml", "--set", "padding=symmetric")
     assert run("weights", "convert", f"a.{ending}", "b.pt", *right)[0::2] == (0, "")
@@ -106,7 +107,13 @@ def test_what_archc_writes_says_its_settings(ending: str, run: Run, tiny: Net) -
 def test_pytorch_takes_a_file_with_notes(run: Run, tiny: Net) -> None:
     path = written(tiny, "a.pt")
     theirs = torch.load(path, weights_only=True)
-    assert theirs._metadata[""]["archc"] == {"archc.settings": "padding=same epsilon=0.001"}
+    rows = " ".join(f"{name}={digest}" for name, digest in digests(tiny.network).items())
+    assert theirs._metadata[""]["archc"] == {
+        "archc.spec": "Tiny",
+        "archc.settings": "padding=same epsilon=0.001",
+        "archc.conventions": "padding=same epsilon=0.001 decay=0.99",
+        "archc.rows": f"1 {rows}",
+    }
     model = tiny.build("torch")
     model.load_state_dict(theirs, strict=True)
     assert torch.equal(model.state_dict()["stem.weight"], state(tiny)["stem.weight"])

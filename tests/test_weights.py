@@ -291,7 +291,7 @@ def test_a_file_says_which_settings_it_needs(run: Run, tiny: Net) -> None:
     assert code == 2
     assert err == (
         "archc: a.safetensors: these weights are for padding=symmetric; here `padding` is same\n"
-        "  = help: --set padding=symmetric\n"
+        "  = help: give --set padding=symmetric here, and to `archc build`\n"
     )
     assert run(*convert, "--set", "padding=symmetric")[0] == 0
     for between in ("c.weights.h5", "d.safetensors"):

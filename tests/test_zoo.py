@@ -324,6 +324,30 @@ def test_without_a_file_the_library_is_asked(
     assert Path("mine.pt").exists()
 
 
+def test_an_import_writes_the_spec_that_fits(run: Run) -> None:
+    library(TIMM)
+    model, _ = importing.build(
+        importing.network(SMALL, rules.find(TIMM), {}), rules.find(TIMM), 64, 64
+    )
+    save_state(model, "a.pth")
+    command = ("weights", "import", TIMM, "a.pth", "mine.pt", "--spec", SMALL)
+    code, out, err = run(*command, "--variant", "mine.yaml")
+    assert (code, err) == (0, "")
+    assert out.splitlines()[1] == "mine.yaml: build its models with archc build mine.yaml -b all"
+    assert run("build", "mine.yaml", "-b", "torch", "-o", ".")[0] == 0
+    check = ("weights", "check", "mine.pt", "mine_torch.py", "--spec", "mine.yaml")
+    assert run(*check) == (0, "mine.pt: for mine_torch.py, which is mine.yaml\n", "")
+    assert run("verify", "mine.yaml", "--weights", "mine.pt", "--against", TIMM)[0] == 0
+    assert (
+        "mine.yaml exists already"
+        in run(*command[:4], "b.pt", *command[5:], "--variant", "mine.yaml")[2]
+    )
+    Path("b.pth").write_bytes(b"none")
+    failing = ("weights", "import", TIMM, "b.pth", "b.pt", "--spec", SMALL, "--variant", "b.yaml")
+    assert run(*failing)[0] == 2
+    assert not Path("b.yaml").exists()
+
+
 def test_a_download_that_fails(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def load(*_: Any, **__: Any) -> Any:
         raise OSError("no route to host")

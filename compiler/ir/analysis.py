@@ -84,6 +84,11 @@ def layers(network: Network) -> list[Layer]:
     return _layers(network)[0]
 
 
+def results(network: Network) -> list[int]:
+    """For each row the index of the layer that gives its output; -1 is the network's input."""
+    return _layers(network)[1]
+
+
 def _layers(network: Network) -> tuple[list[Layer], list[int]]:
     """Every op, and for each row the number of the one that gives its output."""
     found: list[Layer] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -141,55 +141,103 @@ def convert(source: Path, target: Path, spec: str, given: options.Given, force: 
 @click.argument("paths", metavar="[FILE] DST", nargs=-1, required=True, type=FILE)
 @spec_option
 @options.network
+@click.option("--variant", type=FILE, metavar="YAML", help="Write the spec that fits, too.")
 @force_option
 @installed()
 def import_(
-    source: str, paths: Sequence[Path], spec: str, given: options.Given, force: bool
+    source: str,
+    paths: Sequence[Path],
+    spec: str,
+    given: options.Given,
+    variant: Path | None,
+    force: bool,
 ) -> None:
     """Write a published model's weights to DST.
 
     SOURCE is keras.applications.NAME, timm:NAME or torchvision:NAME, and FILE a file of its
     weights; without FILE its own library downloads them. The parameters of the spec that its
-    checkpoints need are set, and printed; a --set that says otherwise is an error.
+    checkpoints need are set, and printed; a --set that says otherwise is an error. --variant writes
+    a spec that extends SPEC and sets them, so that its models are those of the weights.
 
     \b
     Examples:
       archc weights import timm:mobilenetv3_large_100 model.pth mine.safetensors \\
-        --spec specs/mnv3_large.yaml
+        --spec specs/mnv3_large.yaml --variant mnv3_timm.yaml
       archc weights import keras.applications.MobileNetV3Large mine.pt \\
         --spec specs/mnv3_large.yaml --set alpha=0.75
     """
     from archc.weights import importing, rules
-    from archc.weights.settings import settings_of, unusual
+    from archc.weights.settings import flags, settings_of, unusual
 
     if len(paths) > 2:
         raise click.UsageError("At most a FILE and a DST follow the SOURCE.")
     *file, target = paths
-    _refuse_existing(target, force)
+    for written in (target, *([variant] if variant else [])):
+        _refuse_existing(written, force)
     model = rules.find(source)
     net = importing.network(spec, model, *given)
-    done = importing.import_(net, model, file[0] if file else None, target, progress)
-    report(target, done, _flags(settings_of(net, model.needs)))
-    # A framework would load the weights into a model of other settings.
-    if not done.checked and (needed := unusual(net, given.include)):
+    needed = unusual(net, given.include)
+    with _variant(net, needed, source, variant, given) if variant else nullcontext():
+        done = importing.import_(net, model, file[0] if file else None, target, progress)
+    report(target, done, flags(settings_of(net, model.needs)))
+    if variant:
+        click.echo(printable(f"{variant}: build its models with archc build {variant} -b all"))
+    elif not done.checked and needed:
+        # A framework would load the weights into a model of other settings.
         said = "these weights give right numbers only in models made with archc build"
-        _warn(target, f"{said} {spec}{_flags(needed)}")
+        _warn(target, f"{said} {spec}{flags(needed)}")
+
+
+def _variant(
+    net: Net, needed: Mapping[str, str], source: str, path: Path, given: options.Given
+) -> AbstractContextManager[None]:
+    from archc.weights import variants
+
+    doc = f"{net.name} with the conventions of {source}"
+    return variants.writing(net, needed, doc, path, given.include)
+
+
+@weights.command()
+@click.argument("source", metavar="FILE", type=FILE)
+@click.argument("model", metavar="[MODEL.py]", type=FILE, required=False)
+@spec_option
+@options.network
+@installed()
+def check(source: Path, model: Path | None, spec: str, given: options.Given) -> None:
+    """Check that the weights in FILE are for SPEC.
+
+    Names, shapes and types have to be those of the spec, and what FILE says of its settings and of
+    what its numbers mean. With MODEL.py, a file that archc build wrote, its settings are those that
+    the model was built with: then a framework may load FILE into it.
+
+    \b
+    Examples:
+      archc weights check mine.pt generated/mnv3_large_torch.py --spec specs/mnv3_large.yaml
+      archc weights check mine.safetensors --spec specs/mnv3_large.yaml --set padding=symmetric
+    """
+    from archc.weights import generated
+    from archc.weights.convert import says
+    from archc.weights.settings import flags, unusual
+
+    if model and given.settings:
+        raise click.UsageError("MODEL.py says its settings itself; leave --set out.")
+    net = generated.network(model, spec, given.include) if model else load_with(spec, *given)
+    if not says(net, source):
+        say_assumed(source, net, given.settings)
+    of = f"{model}, which is {spec}" if model else spec
+    click.echo(printable(f"{source}: for {of}{flags(unusual(net, given.include))}"))
 
 
 def say_assumed(source: Path, net: Net, given: Collection[str]) -> None:
     """Warns where neither a file nor the user says what decides the numbers of a network."""
-    from archc.weights.settings import assumed
+    from archc.weights.settings import assumed, flags
 
     if taken := assumed(net, given):
-        _warn(source, f"it does not say its settings; taken for{_flags(taken)}")
+        _warn(source, f"it does not say its settings; taken for{flags(taken)}")
 
 
 def _warn(path: Path, said: str) -> None:
     click.echo(printable(f"{path}: warning: {said}"), err=True)
-
-
-def _flags(settings: Mapping[str, str]) -> str:
-    return "".join(f" --set {name}={value}" for name, value in settings.items())
 
 
 def _refuse_existing(target: Path, force: bool) -> None:
@@ -197,12 +245,12 @@ def _refuse_existing(target: Path, force: bool) -> None:
         raise click.UsageError(f"{printable(str(target))} exists already; --force replaces it.")
 
 
-def report(target: Path, done: Report, flags: str = "") -> None:
+def report(target: Path, done: Report, settings: str = "") -> None:
     """Says on stdout what was written, and warns on stderr of what is no number."""
     if done.unfinite:
         _warn(target, f"infinities, or what is no number, in {first(done.unfinite)}")
     said = f"{target}: {done.tensors:,} tensors, {done.numbers:,} numbers"
-    click.echo(printable(f"{said}, for{flags}" if flags else said))
+    click.echo(printable(f"{said}, for{settings}" if settings else said))
 
 
 def progress(items: Iterable[T], count: int) -> Iterator[T]:

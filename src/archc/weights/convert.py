@@ -26,7 +26,7 @@ from archc.compiler.ir.analysis import weights
 from archc.weights import files
 from archc.weights.fit import require
 from archc.weights.replacing import replacing
-from archc.weights.settings import SETTINGS, carried, noted
+from archc.weights.settings import SETTINGS, Said, carried, noted
 
 Progress = Callable[[Iterable[Any], int], Iterable[Any]]
 """progress(items, how many) -> the same items; says meanwhile how far it is."""
@@ -58,7 +58,7 @@ def convert(net: Net, source: Path, target: Path, progress: Progress = silent) -
     """
     files.find(target, writing=True)
     with fitting(net, source) as (arrays, notes):
-        kept = carried(net, notes, noted(source, net, notes))
+        kept = carried(net, source, notes)
         return replace(write(net, arrays, target, kept, progress), noted=SETTINGS in notes)
 
 
@@ -72,7 +72,9 @@ def fitting(net: Net, path: Path) -> Iterator[tuple[Iterator[Array], Notes]]:
     with files.opened(path, format, net.params.total * BYTES) as opened:
         wanted = {tensor.name: tensor for tensor in tensors(net.network, storage)}
         arrays = storage.named(wanted.values(), opened.arrays)
-        require(shown(path), net.name, wanted, arrays)
+        if wanted.keys() == arrays.keys():  # a setting says more than the shapes that it leads to
+            noted(path, net, opened.notes)
+        require(shown(path), net.name, wanted, arrays, Said.of(path, opened.notes).other(net))
         noted(path, net, opened.notes)
         yield canonical(wanted, arrays), opened.notes
 

@@ -32,16 +32,20 @@ def fits(tensor: Tensor, shape: Shape) -> bool:
     return shape in (tensor.shape, *convolutions)
 
 
-def require(what: str, network: str, wanted: Mapping[str, Tensor], found: Arrays) -> None:
+def require(
+    what: str, network: str, wanted: Mapping[str, Tensor], found: Arrays, said: str = ""
+) -> None:
     """Raises `WeightsError` unless names, shapes and types of both sides agree.
 
-    `wanted` are the network's tensors by the names that they should have in the file.
+    `wanted` are the network's tensors by the names that they should have in the file, and `said` is
+    which network the file says that it is of.
     """
     wrong = _misfits(wanted, found)
-    said = ", ".join(f"{len(names):,} {kind}" for kind, names in wrong.items() if names)
-    if said:
-        head = f"{what}: these are no weights of {network}; tensors: {said}"
-        raise WeightsError("\n".join([head, *_lines(wrong), *_help(wanted, found)]))
+    counts = ", ".join(f"{len(names):,} {kind}" for kind, names in wrong.items() if names)
+    if counts:
+        head = f"{what}: these are no weights of {network}; tensors: {counts}"
+        notes = [f"  = note: the file says that it is for {said}"] if said else []
+        raise WeightsError("\n".join([head, *_lines(wrong), *notes, *_help(wanted, found)]))
 
 
 def _misfits(wanted: Mapping[str, Tensor], found: Arrays) -> dict[str, list[str]]:

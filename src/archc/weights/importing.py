@@ -14,7 +14,7 @@ from archc.weights import files
 from archc.weights.convert import Progress, Report, canonical, silent, write
 from archc.weights.fit import require
 from archc.weights.rules import ZooModel
-from archc.weights.settings import SETTINGS, carried, settings_of, spelled
+from archc.weights.settings import carried, spelled
 
 
 def network(
@@ -83,8 +83,7 @@ def import_(
     wanted = names(net, model)
     with _arrays(net, model, source) as arrays:
         require(shown(source) if source else model.name, net.name, wanted, arrays)
-        notes = carried(net, {SETTINGS: ""}, settings_of(net, model.needs))
-        return write(net, canonical(wanted, arrays), target, notes, progress)
+        return write(net, canonical(wanted, arrays), target, carried(net), progress)
 
 
 @contextmanager
