@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -112,6 +112,10 @@ Notes = Mapping[str, str]
 class Opened:
     arrays: Arrays
     notes: Notes
+    parts: Mapping[str, Arrays] = field(default_factory=dict)
+    """Where the arrays lie under keys: each set of them by its key, and `arrays` holds none."""
+    remarks: tuple[str, ...] = ()
+    """What is read in another way than the file says it."""
 
 
 @dataclass(frozen=True, slots=True)

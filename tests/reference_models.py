@@ -15,7 +15,7 @@ import numpy as np
 from archc import Net, backends
 from archc.backends.keras.weights import SLOTS
 from archc.live.numeric import deviation
-from archc.weights.fit import require
+from archc.weights.fit import match
 from archc.weights.importing import names, references
 from archc.weights.rules import find
 
@@ -180,7 +180,7 @@ def imported(net: Net, source: str, model: Any) -> dict[str, Array]:
     """A reference's arrays under archc's names; no array of either side is left over."""
     rules = find(source)
     wanted, found = names(net, rules), references(net, rules).stored(model)
-    require(source, net.name, wanted, found)
+    match(source, net.name, wanted, found)
     return {
         tensor.path: tensor.slot.restore(found[name].read().reshape(tensor.shape))
         for name, tensor in wanted.items()

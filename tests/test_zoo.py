@@ -228,13 +228,50 @@ def test_another_number_of_classes(run: Run) -> None:
     library(TIMM)
     net = importing.network(SMALL, rules.find(TIMM), {"classes": 7})
     model, _ = importing.build(net, rules.find(TIMM), 64, 64)
-    save_state(model, "seven.pth")
-    command = ("weights", "import", TIMM, "seven.pth", "out.pt", "--spec", SMALL)
+    save_state(model, "7.pth")
+    command = ("weights", "import", TIMM, "7.pth", "out.pt", "--spec", SMALL)
     code, _, err = run(*command)
     assert code == 2
     assert "misshapen: classifier.weight is 7x1024; the spec says 1000x1024\n" in err
     assert not Path("out.pt").exists()
     assert run(*command, "--set", "classes=7")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "left", "summary"),
+    [
+        (
+            "classes=10",
+            [
+                "  misshapen: classifier.weight is 7x1024; the spec says 10x1024",
+                "  misshapen: classifier.bias is 7; the spec says 10",
+            ],
+            "out.pt: 208 tensors are those of 7.pth, and 2 are fresh",
+        ),
+        (
+            "include_top=false",
+            [
+                "  surplus: conv_head.weight (1024x576x1x1)",
+                "  surplus: conv_head.bias (1024)",
+                "  surplus: classifier.weight (7x1024)",
+                "  surplus: classifier.bias (7)",
+            ],
+            "out.pt: 206 tensors are those of 7.pth, and 0 are fresh; 4 of 7.pth are not used",
+        ),
+    ],
+)
+def test_a_partial_import(given: str, left: list[str], summary: str, run: Run) -> None:
+    library(TIMM)
+    net = importing.network(SMALL, rules.find(TIMM), {"classes": 7})
+    model, _ = importing.build(net, rules.find(TIMM), 64, 64)
+    save_state(model, "7.pth")
+    command = ("weights", "import", TIMM, "7.pth", "out.pt", "--spec", SMALL, "--set", given)
+    assert run(*command)[0] == 2
+    code, out, _ = run(*command, "--partial")
+    assert (code, out.splitlines()[1:]) == (0, [*left, summary])
+    theirs, ours = torch.load("7.pth"), torch.load("out.pt")
+    assert torch.equal(theirs["conv_stem.weight"], ours["stem.conv.weight"])
+    assert torch.equal(theirs["blocks.5.0.bn1.running_var"], ours["head.bn.running_var"])
 
 
 def test_a_spec_of_another_network(run: Run) -> None:
@@ -261,12 +298,20 @@ def test_tensors_of_either_side_that_are_left_over(run: Run) -> None:
     state = model.state_dict()
     state["extra.weight"] = state.pop("blocks.1.0.conv_dw.weight")
     torch.save(state, "a.pth")
-    code, _, err = run("weights", "import", TIMM, "a.pth", "out.pt", "--spec", SMALL)
+    command = ("weights", "import", TIMM, "a.pth", "out.pt", "--spec", SMALL)
+    code, _, err = run(*command)
     assert code == 2
     assert err == (
         "archc: a.pth: these are no weights of MobileNetV3Small; tensors: 1 missing, 1 surplus\n"
         "  missing: blocks.1.0.conv_dw.weight (72x1x3x3)\n"
         "  surplus: extra.weight (72x1x3x3)\n"
+        "  = help: `convert` and `import` take what fits with --partial; the rest stays fresh\n"
+    )
+    code, out, err = run(*command, "--partial", "--set", "padding=symmetric")
+    assert code == 0
+    assert "  missing: blocks.1.0.conv_dw.weight (72x1x3x3)\n" in out
+    assert out.endswith(
+        "209 tensors are those of a.pth, and 1 are fresh; 1 of a.pth are not used\n"
     )
 
 

@@ -35,6 +35,8 @@ NOTES = "archc"
 """
 COUNTER = "num_batches_tracked"
 """A batch norm's counter of training steps: no weight, but a strict `load_state_dict` wants it."""
+COUNTERS = (COUNTER, "n_averaged")
+"""The latter is that of `torch.optim.swa_utils.AveragedModel`."""
 
 
 _BIAS = Slot("bias", "O")
@@ -75,10 +77,39 @@ def _torch() -> Any:
 
 @contextmanager
 def _read(path: Path, need: int) -> Iterator[Opened]:
-    state = _mapping(path, _load(path))
+    state = _load(path)
+    parts = {} if _is_state(state) else dict(_parts(state))
+    if not parts:
+        yield Opened(_stored(path, _mapping(path, state)), _notes(path, state))
+        return
+    said = next(iter(parts.values())) if len(parts) == 1 else {}
+    every = {key: _stored(path, part) for key, part in parts.items()}
+    yield Opened({}, _notes(path, said), every)
+
+
+def _stored(path: Path, state: Mapping[str, Any]) -> dict[str, Stored]:
     for name, tensor in state.items():
         _require_plain(path, name, tensor)
-    yield Opened(stored(state), _notes(path, state))
+    return stored(state)
+
+
+def _is_state(state: object) -> bool:
+    """Whether it is names with tensors, and nothing else."""
+    torch = _torch()
+    return isinstance(state, Mapping) and all(
+        isinstance(name, str) and torch.is_tensor(tensor) for name, tensor in state.items()
+    )
+
+
+def _parts(state: Any, depth: int = 3) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """What a training script wrapped: each set of weights by its key, or by keys with dots
+    between. An optimizer's numbers stand under numbers."""
+    named = isinstance(state, Mapping) and all(isinstance(key, str) for key in state)
+    for key, value in state.items() if named and depth else ():
+        if isinstance(value, Mapping) and value and _is_state(value):
+            yield key, value
+        else:
+            yield from ((f"{key}.{below}", part) for below, part in _parts(value, depth - 1))
 
 
 def _notes(path: Path, state: Any) -> Notes:
@@ -154,7 +185,7 @@ def stored(state: Mapping[str, Any]) -> dict[str, Stored]:
     return {
         name: Stored(tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."), _reader(tensor))
         for name, tensor in state.items()
-        if not name.endswith(COUNTER)
+        if not name.endswith(COUNTERS)
     }
 
 
@@ -192,5 +223,5 @@ STORAGE = Storage(
     tensor_name,
     {".pt": _FORMAT, ".pth": _FORMAT},
     canonical=True,
-    counters=(COUNTER,),
+    counters=COUNTERS,
 )

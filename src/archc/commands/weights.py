@@ -28,6 +28,10 @@ FILE = click.Path(path_type=Path)
 spec_option = click.option(
     "--spec", required=True, type=click.Path(), help="The spec of the network."
 )
+partial_option = click.option(
+    "--partial", is_flag=True, help="Take what fits, and leave the others at fresh values."
+)
+key_option = click.option("--key", help="Under which key of the file the weights are.")
 force_option = click.option("--force", is_flag=True, help="Replace DST if it exists.")
 
 
@@ -112,28 +116,40 @@ def _print_table(net: Net, names: Sequence[str], entries: Sequence[dict[str, Any
 @click.argument("target", metavar="DST", type=FILE)
 @spec_option
 @options.network
+@partial_option
+@key_option
 @force_option
 @installed()
-def convert(source: Path, target: Path, spec: str, given: options.Given, force: bool) -> None:
+def convert(
+    source: Path,
+    target: Path,
+    spec: str,
+    given: options.Given,
+    partial: bool,
+    key: str | None,
+    force: bool,
+) -> None:
     """Write the weights in SRC to DST.
 
     Each is in the format that its ending names. Every tensor of the spec has to be in SRC, in its
-    shape, and no other. DST says which settings it was written for; of a SRC that does not, those
-    at hand are assumed, with a warning.
+    shape, and no other; with --partial, what does not fit is listed and left at its fresh value.
+    DST says which network it was written for; of a SRC that does not, the settings at hand are
+    assumed, with a warning.
 
     \b
     Examples:
       archc weights convert model.pt model.weights.h5 --spec specs/mnv3_large.yaml
       archc weights convert model.keras model.safetensors --spec my_net.yaml --set alpha=0.75
+      archc weights convert model.pt ten.pt --spec my_net.yaml --set classes=10 --partial
     """
-    from archc.weights.convert import convert
+    from archc.weights.convert import Take, convert
 
     _refuse_existing(target, force)
     net = load_with(spec, *given)
-    done = convert(net, source, target, progress)
+    done = convert(net, source, target, progress, Take(partial, key))
     if not done.noted:
         say_assumed(source, net, given.settings)
-    report(target, done)
+    report(source, target, done)
 
 
 @weights.command("import")
@@ -142,6 +158,8 @@ def convert(source: Path, target: Path, spec: str, given: options.Given, force: 
 @spec_option
 @options.network
 @click.option("--variant", type=FILE, metavar="YAML", help="Write the spec that fits, too.")
+@partial_option
+@key_option
 @force_option
 @installed()
 def import_(
@@ -150,6 +168,8 @@ def import_(
     spec: str,
     given: options.Given,
     variant: Path | None,
+    partial: bool,
+    key: str | None,
     force: bool,
 ) -> None:
     """Write a published model's weights to DST.
@@ -167,6 +187,7 @@ def import_(
         --spec specs/mnv3_large.yaml --set alpha=0.75
     """
     from archc.weights import importing, rules
+    from archc.weights.convert import Take
     from archc.weights.settings import flags, settings_of, unusual
 
     if len(paths) > 2:
@@ -177,9 +198,10 @@ def import_(
     model = rules.find(source)
     net = importing.network(spec, model, *given)
     needed = unusual(net, given.include)
+    path, take = file[0] if file else None, Take(partial, key)
     with _variant(net, needed, source, variant, given) if variant else nullcontext():
-        done = importing.import_(net, model, file[0] if file else None, target, progress)
-    report(target, done, flags(settings_of(net, model.needs)))
+        done = importing.import_(net, model, path, target, progress, take)
+    report(path or Path(source), target, done, flags(settings_of(net, model.needs)))
     if variant:
         click.echo(printable(f"{variant}: build its models with archc build {variant} -b all"))
     elif not done.checked and needed:
@@ -202,8 +224,11 @@ def _variant(
 @click.argument("model", metavar="[MODEL.py]", type=FILE, required=False)
 @spec_option
 @options.network
+@key_option
 @installed()
-def check(source: Path, model: Path | None, spec: str, given: options.Given) -> None:
+def check(
+    source: Path, model: Path | None, spec: str, given: options.Given, key: str | None
+) -> None:
     """Check that the weights in FILE are for SPEC.
 
     Names, shapes and types have to be those of the spec, and what FILE says of its settings and of
@@ -216,13 +241,13 @@ def check(source: Path, model: Path | None, spec: str, given: options.Given) -> 
       archc weights check mine.safetensors --spec specs/mnv3_large.yaml --set padding=symmetric
     """
     from archc.weights import generated
-    from archc.weights.convert import says
+    from archc.weights.convert import Take, says
     from archc.weights.settings import flags, unusual
 
     if model and given.settings:
         raise click.UsageError("MODEL.py says its settings itself; leave --set out.")
     net = generated.network(model, spec, given.include) if model else load_with(spec, *given)
-    if not says(net, source):
+    if not says(net, source, Take(key=key)):
         say_assumed(source, net, given.settings)
     of = f"{model}, which is {spec}" if model else spec
     click.echo(printable(f"{source}: for {of}{flags(unusual(net, given.include))}"))
@@ -245,12 +270,27 @@ def _refuse_existing(target: Path, force: bool) -> None:
         raise click.UsageError(f"{printable(str(target))} exists already; --force replaces it.")
 
 
-def report(target: Path, done: Report, settings: str = "") -> None:
-    """Says on stdout what was written, and warns on stderr of what is no number."""
+def report(source: Path, target: Path, done: Report, settings: str = "") -> None:
+    """Says on stdout what was written, and on stderr what surprises in it."""
+    for remark in done.remarks:
+        click.echo(printable(f"{source}: note: {remark}"), err=True)
     if done.unfinite:
         _warn(target, f"infinities, or what is no number, in {first(done.unfinite)}")
     said = f"{target}: {done.tensors:,} tensors, {done.numbers:,} numbers"
     click.echo(printable(f"{said}, for{settings}" if settings else said))
+    if any(done.wrong.values()):
+        _print_left(source, target, done)
+
+
+def _print_left(source: Path, target: Path, done: Report) -> None:
+    from archc.weights.fit import lines
+
+    for line in lines(done.wrong):
+        click.echo(printable(line))
+    taken, surplus = done.tensors - done.fresh, len(done.wrong["surplus"])
+    said = f"{taken:,} tensors are those of {source}, and {done.fresh:,} are fresh"
+    unused = f"; {surplus:,} of {source} are not used" if surplus else ""
+    click.echo(printable(f"{target}: {said}{unused}"))
 
 
 def progress(items: Iterable[T], count: int) -> Iterator[T]:

@@ -13,7 +13,6 @@ from archc.backends.storage import (
     BYTES,
     DTYPE,
     Array,
-    Arrays,
     Contents,
     Notes,
     Storage,
@@ -24,7 +23,8 @@ from archc.backends.storage import (
 )
 from archc.compiler.ir.analysis import weights
 from archc.weights import files
-from archc.weights.fit import require
+from archc.weights.fit import Match, Misfits, match
+from archc.weights.fresh import drawn
 from archc.weights.replacing import replacing
 from archc.weights.settings import SETTINGS, Said, carried, noted
 
@@ -35,6 +35,16 @@ Progress = Callable[[Iterable[Any], int], Iterable[Any]]
 def silent(items: Iterable[Any], count: int) -> Iterable[Any]:
     """A `Progress` that says nothing."""
     return items
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """What is taken of a file."""
+
+    partial: bool = False
+    """Whether what does not fit is left out, and the network's other tensors are fresh."""
+    key: str | None = None
+    """Under which key the weights are, of a file that holds several sets of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,49 +59,80 @@ class Report:
     """Whether the file that they come from says which parameters they are for."""
     checked: bool = False
     """Whether the file that they went to is kept from models of other parameters."""
+    fresh: int = 0
+    """How many of the tensors are fresh."""
+    wrong: Misfits = field(default_factory=dict)
+    """What does not fit, where that was asked for."""
+    remarks: tuple[str, ...] = ()
+    """What was read in another way than the file says it."""
 
 
-def convert(net: Net, source: Path, target: Path, progress: Progress = silent) -> Report:
+def convert(
+    net: Net, source: Path, target: Path, progress: Progress = silent, take: Take | None = None
+) -> Report:
     """Writes the weights in `source` to `target`, each in the format that its ending names.
 
     Raises `WeightsError` where they are not those of `net`, or a file cannot be read.
     """
     files.find(target, writing=True)
-    with fitting(net, source) as (arrays, notes):
-        kept = carried(net, source, notes)
-        return replace(write(net, arrays, target, kept, progress), noted=SETTINGS in notes)
+    with fitting(net, source, take) as found:
+        kept = carried(net, source, found.notes)
+        done = write(net, found.arrays, target, kept, progress)
+        return found.reported(replace(done, noted=SETTINGS in found.notes))
+
+
+@dataclass(frozen=True, slots=True)
+class Fitting:
+    """What fits of a file, and what else it says."""
+
+    net: Net
+    wanted: Mapping[str, Tensor]
+    match: Match
+    notes: Notes
+
+    @property
+    def arrays(self) -> Iterator[Array]:
+        """The network's tensors in order and in canonical layout; each is read when it is asked
+        for. A 1x1 convolution becomes a dense layer's matrix, and what is not there is fresh."""
+        import numpy as np
+
+        random = np.random.default_rng(0)
+        every = {path: weight for path, _, weight in weights(self.net.network)}
+        for name, tensor in self.wanted.items():
+            if name in self.match.arrays:
+                array = self.match.arrays[name].read().reshape(tensor.shape)
+                yield tensor.slot.restore(array)
+            else:
+                yield drawn(every[tensor.path], random)
+
+    def reported(self, done: Report) -> Report:
+        """`done`, with what did not fit."""
+        fresh, match = len(self.match.left(self.wanted)), self.match
+        return replace(done, fresh=fresh, wrong=match.wrong, remarks=match.remarks)
 
 
 @contextmanager
-def fitting(net: Net, path: Path) -> Iterator[tuple[Iterator[Array], Notes]]:
-    """The arrays in a file, as `canonical` gives them, and what else it says.
-
-    Raises `WeightsError` where they are not those of `net`.
-    """
+def fitting(net: Net, path: Path, take: Take | None = None) -> Iterator[Fitting]:
+    """The arrays in a file that are those of `net`. Raises `WeightsError` where they are not."""
+    take = take or Take()
     storage, format = files.find(path)
-    with files.opened(path, format, net.params.total * BYTES) as opened:
+    with files.opened(path, format, net.params.total * BYTES, take.key) as opened:
         wanted = {tensor.name: tensor for tensor in tensors(net.network, storage)}
         arrays = storage.named(wanted.values(), opened.arrays)
-        if wanted.keys() == arrays.keys():  # a setting says more than the shapes that it leads to
-            noted(path, net, opened.notes)
-        require(shown(path), net.name, wanted, arrays, Said.of(path, opened.notes).other(net))
-        noted(path, net, opened.notes)
-        yield canonical(wanted, arrays), opened.notes
-
-
-def canonical(wanted: Mapping[str, Tensor], arrays: Arrays) -> Iterator[Array]:
-    """The wanted tensors in order and in canonical layout; each is read when it is asked for.
-
-    A 1x1 convolution becomes a dense layer's matrix.
-    """
-    for name, tensor in wanted.items():
-        yield tensor.slot.restore(arrays[name].read().reshape(tensor.shape))
+        if wanted.keys() == arrays.keys() and not take.partial:
+            noted(path, net, opened.notes)  # a setting says more than the shapes that it leads to
+        said = Said.of(path, opened.notes).other(net)
+        what = ", ".join((shown(path), *opened.remarks))
+        found = match(what, net.name, wanted, arrays, said, take.partial)
+        noted(path, net, opened.notes, found.left(wanted))
+        remarks = (*opened.remarks, *found.remarks)
+        yield Fitting(net, wanted, replace(found, remarks=remarks), opened.notes)
 
 
 def write(
     net: Net, arrays: Iterable[Array], target: Path, notes: Notes, progress: Progress = silent
 ) -> Report:
-    """Writes the network's weights, which come as `canonical` gives them. Raises `WeightsError`."""
+    """Writes the network's weights, which come as `Fitting.arrays` does. Raises `WeightsError`."""
     storage, format = files.find(target, writing=True)
     assert format.write is not None
     format.prepare()  # an import that is interrupted leaves no temporary file then
@@ -122,11 +163,12 @@ def load(net: Net, path: Path) -> dict[str, Array]:
     import numpy as np
 
     names = (name for name, _, _ in weights(net.network))
-    with fitting(net, path) as (arrays, _):
-        return {name: np.array(array, DTYPE) for name, array in zip(names, arrays, strict=True)}
+    with fitting(net, path) as found:
+        pairs = zip(names, found.arrays, strict=True)
+        return {name: np.array(array, DTYPE) for name, array in pairs}
 
 
-def says(net: Net, path: Path) -> bool:
+def says(net: Net, path: Path, take: Take | None = None) -> bool:
     """Whether a file that fits notes which parameters it is for. Raises `WeightsError`."""
-    with fitting(net, path) as (_, notes):
-        return SETTINGS in notes
+    with fitting(net, path, take) as found:
+        return SETTINGS in found.notes

@@ -13,6 +13,7 @@ from typing import Any
 from archc import backends
 from archc.backends.storage import (
     Array,
+    Arrays,
     Contents,
     Format,
     Notes,
@@ -24,6 +25,7 @@ from archc.backends.storage import (
     require_size,
     shown,
 )
+from archc.compiler.language.problems import printable, quote
 from archc.weights.replacing import regular
 
 DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
@@ -94,8 +96,9 @@ def find(path: Path, writing: bool = False) -> tuple[Storage, Format]:
 
 
 @contextmanager
-def opened(path: Path, format: Format, need: int) -> Iterator[Opened]:
-    """What is in a file, for a network whose weights take `need` bytes.
+def opened(path: Path, format: Format, need: int, key: str | None = None) -> Iterator[Opened]:
+    """What is in a file, for a network whose weights take `need` bytes; of a file that holds them
+    under keys, what is under `key`, or under the only one.
 
     Raises `WeightsError` where it cannot be read, or asks for more time or memory than such weights
     do, and `OSError` where it is no file.
@@ -111,7 +114,23 @@ def opened(path: Path, format: Format, need: int) -> Iterator[Opened]:
 
         try_out(opening, path, need)
     with opening() as found:
-        yield found
+        yield _chosen(path, found, key)
+
+
+def _chosen(path: Path, found: Opened, key: str | None) -> Opened:
+    parts = found.parts
+    if key is None and not parts:
+        return found
+    chosen = next(iter(parts)) if key is None and len(parts) == 1 else key
+    if chosen is not None and chosen in parts:
+        return replace(found, arrays=parts[chosen], remarks=(f"taken from {quote(chosen)}",))
+    known = ", ".join(f"--key {printable(part)}" for part in [*parts][:5])
+    if key is not None:
+        has = f"it has {known}" if known else "leave --key out: its weights are under none"
+        raise WeightsError(f"{shown(path)}: it has no weights under {quote(key)}\n  = help: {has}")
+    raise WeightsError(
+        f"{shown(path)}: it holds {len(parts):,} sets of weights\n  = help: name one: {known}"
+    )
 
 
 @contextmanager
@@ -119,11 +138,15 @@ def _opened(path: Path, format: Format, need: int) -> Iterator[Opened]:
     with ExitStack() as stack:
         with _blaming(path, format):
             found = stack.enter_context(format.read(path, need))
-        arrays = {
-            name: replace(stored, read=partial(_numbers, path, format, stored))
-            for name, stored in found.arrays.items()
-        }
-        yield Opened(arrays, found.notes)
+
+        def guarded(arrays: Arrays) -> Arrays:
+            return {
+                name: replace(stored, read=partial(_numbers, path, format, stored))
+                for name, stored in arrays.items()
+            }
+
+        parts = {key: guarded(arrays) for key, arrays in found.parts.items()}
+        yield replace(found, arrays=guarded(found.arrays), parts=parts)
 
 
 def _numbers(path: Path, format: Format, stored: Stored) -> Array:

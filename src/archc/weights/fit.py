@@ -1,18 +1,23 @@
-"""Whether the arrays of a file are those of a network: every one of either side, by name."""
+"""Whether the arrays of a file are those of a network: every one of either side, by name; or, where
+that is asked for, which of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import takewhile
 
 from archc.api import dims
 from archc.backends.storage import DTYPE, Arrays, Shape, Tensor, WeightsError
-from archc.compiler.language.problems import printable
+from archc.compiler.language.problems import printable, quote
 
 SHOWN = 20
 """Most tensors that a message lists of each kind."""
 LONGEST = 120
 """Most characters of a tensor's name that a message shows."""
 STATISTICS = {"running_mean", "running_var"}
+Misfits = Mapping[str, list[str]]
+"""What is said of each tensor that does not fit, by what is wrong with it."""
 
 
 def show(shape: Shape) -> str:
@@ -32,23 +37,67 @@ def fits(tensor: Tensor, shape: Shape) -> bool:
     return shape in (tensor.shape, *convolutions)
 
 
-def require(
-    what: str, network: str, wanted: Mapping[str, Tensor], found: Arrays, said: str = ""
-) -> None:
-    """Raises `WeightsError` unless names, shapes and types of both sides agree.
+@dataclass(frozen=True, slots=True)
+class Match:
+    """What of a file is a network's."""
 
-    `wanted` are the network's tensors by the names that they should have in the file, and `said` is
-    which network the file says that it is of.
+    arrays: Arrays
+    """By the names that the network's tensors should have in the file."""
+    wrong: Misfits
+    remarks: tuple[str, ...]
+    """What was read in another way than the file says it."""
+
+    def left(self, wanted: Mapping[str, Tensor]) -> list[str]:
+        """The paths of the network's tensors that the file does not have."""
+        return [tensor.path for name, tensor in wanted.items() if name not in self.arrays]
+
+
+def match(
+    what: str,
+    network: str,
+    wanted: Mapping[str, Tensor],
+    found: Arrays,
+    said: str = "",
+    partial: bool = False,
+) -> Match:
+    """The arrays of a file that are the network's.
+
+    `wanted` are its tensors by the names that they should have in the file, and `said` is which
+    other network the file says that it is of. Raises `WeightsError` unless names, shapes and types
+    of both sides agree: of a `partial` match only where nothing does, or types do not.
     """
+    prefix = _prefix(wanted, found)
+    found = {name.removeprefix(prefix): array for name, array in found.items()}
     wrong = _misfits(wanted, found)
-    counts = ", ".join(f"{len(names):,} {kind}" for kind, names in wrong.items() if names)
-    if counts:
-        head = f"{what}: these are no weights of {network}; tensors: {counts}"
+    fitting = {n: found[n] for n, t in wanted.items() if n in found and fits(t, found[n].shape)}
+    if _said(wrong) and not (partial and fitting and not wrong["mistyped"]):
+        head = f"{what}: these are no weights of {network}; tensors: {_said(wrong)}"
         notes = [f"  = note: the file says that it is for {said}"] if said else []
-        raise WeightsError("\n".join([head, *_lines(wrong), *notes, *_help(wanted, found)]))
+        help = _help(wanted, found, bool(fitting) and not partial)
+        raise WeightsError("\n".join([head, *lines(wrong), *notes, *help]))
+    remarks = (f"all names start with {quote(prefix)}, which is left out",) if prefix else ()
+    return Match(fitting, wrong, remarks)
 
 
-def _misfits(wanted: Mapping[str, Tensor], found: Arrays) -> dict[str, list[str]]:
+def _said(wrong: Misfits) -> str:
+    return ", ".join(f"{len(names):,} {kind}" for kind, names in wrong.items() if names)
+
+
+def _prefix(wanted: Iterable[str], found: Arrays) -> str:
+    """What a wrapper put before all names of a file: `module.`, `model._orig_mod.`; or nothing."""
+    known = {*wanted}
+    if not found or known & found.keys():
+        return ""
+    columns = zip(*(name.split(".")[:-1] for name in found), strict=False)
+    prefix = ""
+    for column in takewhile(lambda column: len({*column}) == 1, columns):
+        prefix += f"{column[0]}."
+        if any(name.removeprefix(prefix) in known for name in found):
+            return prefix
+    return ""
+
+
+def _misfits(wanted: Mapping[str, Tensor], found: Arrays) -> Misfits:
     """What to say of each tensor that does not fit, by what is wrong with it."""
     both = [(name, tensor, found[name]) for name, tensor in wanted.items() if name in found]
     return {
@@ -67,7 +116,7 @@ def _misfits(wanted: Mapping[str, Tensor], found: Arrays) -> dict[str, list[str]
     }
 
 
-def _lines(wrong: Mapping[str, list[str]]) -> Iterator[str]:
+def lines(wrong: Misfits) -> Iterator[str]:
     """At most `SHOWN` of each kind."""
     for kind, said in wrong.items():
         yield from (f"  {kind}: {line}" for line in said[:SHOWN])
@@ -75,10 +124,12 @@ def _lines(wrong: Mapping[str, list[str]]) -> Iterator[str]:
             yield f"  {kind}: and {len(said) - SHOWN:,} more"
 
 
-def _help(wanted: Mapping[str, Tensor], found: Arrays) -> Iterator[str]:
+def _help(wanted: Mapping[str, Tensor], found: Arrays, some: bool) -> Iterator[str]:
     missing = {tensor.weight for name, tensor in wanted.items() if name not in found}
     if missing and missing <= STATISTICS:
         said = "the batch norms' running averages are missing; save buffers, not parameters alone"
         yield f"  = help: {said}"
     elif any(found[name].dtype != DTYPE for name in wanted.keys() & found.keys()):
         yield f"  = help: convert the weights to {DTYPE} in their own framework first"
+    elif some:
+        yield "  = help: `convert` and `import` take what fits with --partial; the rest stays fresh"

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from archc.api import Net, load_with
 from archc.backends import Live, References, WeightsError
-from archc.backends.storage import BYTES, Arrays, Tensor, shown, tensors
+from archc.backends.storage import BYTES, Opened, Tensor, shown, tensors
 from archc.weights import files
-from archc.weights.convert import Progress, Report, canonical, silent, write
-from archc.weights.fit import require
+from archc.weights.convert import Fitting, Progress, Report, Take, silent, write
+from archc.weights.fit import match
 from archc.weights.rules import ZooModel
 from archc.weights.settings import carried, spelled
+
+NOTHING = "no rule names "
+"""How the name starts of what a reference does not have."""
 
 
 def network(
@@ -41,14 +45,20 @@ def network(
     return net
 
 
-def names(net: Net, model: ZooModel) -> dict[str, Tensor]:
+def names(net: Net, model: ZooModel, partial: bool = False) -> dict[str, Tensor]:
     """The network's tensors by the reference's names of them: `conv_stem.weight`, `conv/kernel`.
 
-    Raises `WeightsError` where it has no such layer, or one name for two tensors.
+    Raises `WeightsError` where it has one name for two tensors, or no such layer: that of a
+    `partial` import has a name that the reference has not.
     """
     found: dict[str, Tensor] = {}
     for tensor in tensors(net.network, model.storage):
         name = _name(net, model, tensor)
+        if name is None and not partial:
+            message = f"{tensor.path}: {model.name} has nothing of the kind"
+            raise WeightsError(f"{message}{_help(model)}")
+        if name is None:
+            name = f"{NOTHING}{tensor.path}"
         if name in found:
             message = f"{tensor.path} and {found[name].path} are both {name}"
             raise WeightsError(f"{model.name}: {message}")
@@ -56,16 +66,13 @@ def names(net: Net, model: ZooModel) -> dict[str, Tensor]:
     return found
 
 
-def _name(net: Net, model: ZooModel, tensor: Tensor) -> str:
+def _name(net: Net, model: ZooModel, tensor: Tensor) -> str | None:
     module, _, last = tensor.path.rpartition(".")
     whole = model.tensor(tensor.path, net.network.settings)
     if whole is not None:
         return whole
     layer = model.layer(module, net.network.settings)
-    if layer is None:
-        message = f"{tensor.path}: {model.name} has nothing of the kind"
-        raise WeightsError(f"{message}{_help(model)}")
-    return model.storage.tensor_name(layer, last, tensor.slot)
+    return None if layer is None else model.storage.tensor_name(layer, last, tensor.slot)
 
 
 def _help(model: ZooModel) -> str:
@@ -73,32 +80,43 @@ def _help(model: ZooModel) -> str:
 
 
 def import_(
-    net: Net, model: ZooModel, source: Path | None, target: Path, progress: Progress = silent
+    net: Net,
+    model: ZooModel,
+    source: Path | None,
+    target: Path,
+    progress: Progress = silent,
+    take: Take | None = None,
 ) -> Report:
     """Writes the reference's weights in `source`, or without it those that it downloads.
 
-    Raises `WeightsError` unless each tensor of either side has its counterpart.
+    Raises `WeightsError` unless each tensor of either side has its counterpart, or what is to be
+    taken is partial.
     """
     files.find(target, writing=True)
-    wanted = names(net, model)
-    with _arrays(net, model, source) as arrays:
-        require(shown(source) if source else model.name, net.name, wanted, arrays)
-        return write(net, canonical(wanted, arrays), target, carried(net), progress)
+    take = take or Take()
+    wanted = names(net, model, take.partial)
+    with _opened(net, model, source, take.key) as opened:
+        what = ", ".join((shown(source) if source else model.name, *opened.remarks))
+        found = match(what, net.name, wanted, opened.arrays, "", take.partial)
+        remarks = (*opened.remarks, *found.remarks)
+        fitting = Fitting(net, wanted, replace(found, remarks=remarks), {})
+        return fitting.reported(write(net, fitting.arrays, target, carried(net), progress))
 
 
 @contextmanager
-def _arrays(net: Net, model: ZooModel, source: Path | None) -> Iterator[Arrays]:
+def _opened(net: Net, model: ZooModel, source: Path | None, key: str | None) -> Iterator[Opened]:
     """The reference's arrays by its own names."""
     if source is None:
         size = net.network.input
         live, _ = build(net, model, size.height or 1, size.width or 1, pretrained=True)
-        yield references(net, model).stored(live)
+        yield Opened(references(net, model).stored(live), {})
         return
     storage, format = files.find(source)
     if storage.slots is not model.storage.slots:
         raise WeightsError(f"{shown(source)}: {model.name} has no such files")
-    with files.opened(source, format, net.params.total * BYTES) as opened:
-        yield {model.spelled(name): array for name, array in opened.arrays.items()}
+    with files.opened(source, format, net.params.total * BYTES, key) as opened:
+        arrays = {model.spelled(name): array for name, array in opened.arrays.items()}
+        yield replace(opened, arrays=arrays)
 
 
 # ---- The published implementations themselves, as live models

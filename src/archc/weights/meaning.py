@@ -23,6 +23,10 @@ CONVENTIONS = {
 """Arguments of ops that most networks give one value alone, and how a message says it."""
 _UNCOUNTED = ("filters", "units", "multiplier", "rate", "init")
 """Arguments that shapes of weights give away, or that are for fresh weights and training alone."""
+_OWNED = ("bias", "scale", "offset", "affine")
+"""Flags of ops that own weights: whether there is such a one."""
+_NOTHING = ("identity", "dropout", "drop_path")
+"""Ops that give what they get, once a model is trained."""
 
 
 def conventions(network: Network) -> dict[str, str]:
@@ -40,6 +44,9 @@ def digests(network: Network) -> dict[str, str]:
     """For each row what its value is computed by, from the input on: eight digits."""
     found: list[bytes] = []
     for layer in layers(network):
+        if layer.op in _NOTHING:
+            found.append(found[layer.feeds[0]] if layer.feeds[0] >= 0 else b"input")
+            continue
         fed = b"".join(found[feed] if feed >= 0 else b"input" for feed in layer.feeds)
         said = repr((layer.op, _names(layer), *_arguments(layer)))
         found.append(blake2b(said.encode() + fed, digest_size=16).digest())
@@ -54,7 +61,8 @@ def _names(layer: Layer) -> str:
 
 def _arguments(layer: Layer) -> Iterator[tuple[str, str]]:
     for name, value in layer.call.body.arguments.items():
-        if name not in _UNCOUNTED and not isinstance(value, Initializer):
+        owned = name in _OWNED and isinstance(value, bool)
+        if name not in _UNCOUNTED and not owned and not isinstance(value, Initializer):
             yield name, shown(value)
 
 

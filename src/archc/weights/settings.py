@@ -10,6 +10,7 @@ from pathlib import Path
 
 from archc.api import Net, load_with
 from archc.backends.storage import Notes, WeightsError, checked_notes, shown
+from archc.compiler.ir.network import Row
 from archc.compiler.language.expressions import Definition, show
 from archc.compiler.language.problems import printable
 from archc.weights import meaning
@@ -140,11 +141,12 @@ def _short(rows: Settings) -> Settings:
 # ---- Whether that is so here
 
 
-def noted(path: Path, net: Net, notes: Notes) -> None:
+def noted(path: Path, net: Net, notes: Notes, left: Collection[str] = ()) -> None:
     """Raises `WeightsError` where a file says that its weights mean other numbers than the
-    network's, and names what differs."""
+    network's, and names what differs. Rows from the first on that has tensors which are `left` at
+    fresh values are not compared."""
     said = Said.of(path, notes)
-    row = _another(net, said)
+    row = _another(net, said, left)
     if said.rows and row is None:
         return
     for what, help in _differences(net, said, row):
@@ -153,14 +155,21 @@ def noted(path: Path, net: Net, notes: Notes) -> None:
         )
 
 
-def _another(net: Net, said: Said) -> str | None:
+def _another(net: Net, said: Said, left: Collection[str]) -> str | None:
     """The first row that the file says another digest of.
 
     Rows from the first on that depends on a kept parameter of another value are not compared:
     that is an argument of the model.
     """
     others = {*_kept(net)} & {*said.others(net)}
-    same = takewhile(lambda row: not meaning.mentions(row) & others, net.network.rows)
+    fresh = {path.rpartition(".")[0] for path in left}
+
+    def comparable(row: Row) -> bool:
+        name = row.call.name
+        partly = any(layer == name or layer.startswith(f"{name}.") for layer in fresh)
+        return not partly and not meaning.mentions(row) & others
+
+    same = takewhile(comparable, net.network.rows)
     ours = meaning.digests(net.network)
     names = (row.call.name for row in same)
     return next((name for name in names if said.rows.get(name, ours[name]) != ours[name]), None)
