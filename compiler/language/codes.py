@@ -60,6 +60,10 @@ CODES = {
     "E062": "a block that cannot be called as the block that it replaces",
     # Outputs
     "E070": "an output in training only, where evaluation needs it",
+    # Rules of weights
+    "R001": "a replacement of names that leads back to what is replaced",
+    "R002": "a layer that no rule names",
+    "R003": "two tensors to which rules give one name",
     # Warnings: legal, and probably not meant
     "W001": "a number outside of the range that is usual for it",
     "W002": "a repeated row that strides at each of its repeats",

@@ -164,7 +164,7 @@ class Spec(SpecNode):
 
     example = f"a spec starts with `archc: {FORMAT}`"
 
-    archc: Annotated[Literal[1], BeforeValidator(lambda value: _version(value))]
+    archc: Annotated[Literal[1], BeforeValidator(lambda value: version(value))]
     name: ModelName | None = None
     source: kinds.Text = ""
     doc: kinds.Text = ""
@@ -204,10 +204,11 @@ class Spec(SpecNode):
         return merged
 
 
-def _version(value: object) -> int:
-    version = kinds.scalar(value, "the version of the format")
-    if version != str(FORMAT):
-        message = f"the version of the format is {quote(version)}"
+def version(value: object) -> int:
+    """The version of the format, which is this one."""
+    given = kinds.scalar(value, "the version of the format")
+    if given != str(FORMAT):
+        message = f"the version of the format is {quote(given)}"
         hint = f"this archc reads `archc: {FORMAT}`"
-        raise kinds.refusal(Problem("E012", message, version.place, hint))
+        raise kinds.refusal(Problem("E012", message, given.place, hint))
     return FORMAT

@@ -72,6 +72,13 @@ inference = click.option(
     is_flag=True,
     help="The network without what training alone needs: batch norms folded, no dropout.",
 )
+rules = click.option(
+    "--rules",
+    metavar="YAML",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Rules for sources of one's own. Can be repeated.",
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 

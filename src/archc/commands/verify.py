@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 @options.spec
 @click.option("--weights", type=FILE, help="Weights of SPEC; random ones, if no file is named.")
 @click.option("--against", metavar="SOURCE", help="keras.applications.NAME, timm:NAME, ...")
+@options.rules
 @click.option("--tolerance", type=float, default=1e-4, show_default=True, help="Share of scale.")
 @options.network
 @options.inference
@@ -29,6 +31,7 @@ def verify(
     spec: str,
     weights: Path | None,
     against: str | None,
+    rules: Sequence[Path],
     tolerance: float,
     given: options.Given,
     inference: bool,
@@ -50,10 +53,11 @@ def verify(
       archc verify specs/mnv3_large.yaml --against timm:mobilenetv3_large_100 --weights mine.pt
     """
     from archc.live import verify as verification
-    from archc.weights import importing, rules
+    from archc.weights import importing
     from archc.weights.convert import says
+    from archc.weights.rules import find, known
 
-    model = rules.find(against) if against else None
+    model = find(against, known(spec, rules)) if against else None
     net = importing.network(spec, model, *given) if model else load_with(spec, *given)
     if weights and not says(net, weights):
         say_assumed(weights, net, {**given.settings, **(model.needs if model else {})})

@@ -157,6 +157,7 @@ def convert(
 @click.argument("paths", metavar="[FILE] DST", nargs=-1, required=True, type=FILE)
 @spec_option
 @options.network
+@options.rules
 @click.option("--variant", type=FILE, metavar="YAML", help="Write the spec that fits, too.")
 @partial_option
 @key_option
@@ -167,6 +168,7 @@ def import_(
     paths: Sequence[Path],
     spec: str,
     given: options.Given,
+    rules: Sequence[Path],
     variant: Path | None,
     partial: bool,
     key: str | None,
@@ -174,8 +176,9 @@ def import_(
 ) -> None:
     """Write a published model's weights to DST.
 
-    SOURCE is keras.applications.NAME, timm:NAME or torchvision:NAME, and FILE a file of its
-    weights; without FILE its own library downloads them. The parameters of the spec that its
+    SOURCE is keras.applications.NAME, timm:NAME or torchvision:NAME, or one of your own rules
+    (--rules, or *.yaml in a folder `weights` beside SPEC), and FILE a file of its weights; without
+    FILE its own library downloads them. The parameters of the spec that its
     checkpoints need are set, and printed; a --set that says otherwise is an error. --variant writes
     a spec that extends SPEC and sets them, so that its models are those of the weights.
 
@@ -186,8 +189,9 @@ def import_(
       archc weights import keras.applications.MobileNetV3Large mine.pt \\
         --spec specs/mnv3_large.yaml --set alpha=0.75
     """
-    from archc.weights import importing, rules
+    from archc.weights import importing
     from archc.weights.convert import Take
+    from archc.weights.rules import find, known
     from archc.weights.settings import flags, settings_of, unusual
 
     if len(paths) > 2:
@@ -195,7 +199,7 @@ def import_(
     *file, target = paths
     for written in (target, *([variant] if variant else [])):
         _refuse_existing(written, force)
-    model = rules.find(source)
+    model = find(source, known(spec, rules))
     net = importing.network(spec, model, *given)
     needed = unusual(net, given.include)
     path, take = file[0] if file else None, Take(partial, key)

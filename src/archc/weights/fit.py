@@ -59,12 +59,14 @@ def match(
     found: Arrays,
     said: str = "",
     partial: bool = False,
+    origins: Mapping[str, str] | None = None,
 ) -> Match:
     """The arrays of a file that are the network's.
 
-    `wanted` are its tensors by the names that they should have in the file, and `said` is which
-    other network the file says that it is of. Raises `WeightsError` unless names, shapes and types
-    of both sides agree: of a `partial` match only where nothing does, or types do not.
+    `wanted` are its tensors by the names that they should have in the file, `said` is which other
+    network the file says that it is of, and `origins` says where names come from. Raises
+    `WeightsError` unless names, shapes and types of both sides agree: of a `partial` match only
+    where nothing does, or types do not.
     """
     prefix = _prefix(wanted, found)
     found = {name.removeprefix(prefix): array for name, array in found.items()}
@@ -73,10 +75,17 @@ def match(
     if _said(wrong) and not (partial and fitting and not wrong["mistyped"]):
         head = f"{what}: these are no weights of {network}; tensors: {_said(wrong)}"
         notes = [f"  = note: the file says that it is for {said}"] if said else []
+        notes += _origin(wanted, found, origins or {})
         help = _help(wanted, found, bool(fitting) and not partial)
         raise WeightsError("\n".join([head, *lines(wrong), *notes, *help]))
     remarks = (f"all names start with {quote(prefix)}, which is left out",) if prefix else ()
     return Match(fitting, wrong, remarks)
+
+
+def _origin(wanted: Iterable[str], found: Arrays, origins: Mapping[str, str]) -> list[str]:
+    """Where the name of the first tensor comes from that the file does not have."""
+    missing = [name for name in wanted if name not in found and name in origins]
+    return [f"  = note: {origins[name]} says {quote(name)}" for name in missing[:1]]
 
 
 def _said(wrong: Misfits) -> str:

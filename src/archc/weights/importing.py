@@ -11,6 +11,7 @@ from typing import Any
 from archc.api import Net, load_with
 from archc.backends import Live, References, WeightsError
 from archc.backends.storage import BYTES, Opened, Tensor, shown, tensors
+from archc.compiler.language.problems import quote
 from archc.weights import files
 from archc.weights.convert import Fitting, Progress, Report, Take, silent, write
 from archc.weights.fit import match
@@ -52,18 +53,31 @@ def names(net: Net, model: ZooModel, partial: bool = False) -> dict[str, Tensor]
     `partial` import has a name that the reference has not.
     """
     found: dict[str, Tensor] = {}
-    for tensor in tensors(net.network, model.storage):
+    every = list(tensors(net.network, model.storage))
+    for tensor in every:
         name = _name(net, model, tensor)
         if name is None and not partial:
-            message = f"{tensor.path}: {model.name} has nothing of the kind"
-            raise WeightsError(f"{message}{_help(model)}")
+            raise _unnamed(net, model, tensor, every)
         if name is None:
             name = f"{NOTHING}{tensor.path}"
         if name in found:
-            message = f"{tensor.path} and {found[name].path} are both {name}"
-            raise WeightsError(f"{model.name}: {message}")
+            raise _doubled(net, model, found[name], tensor, name)
         found[name] = tensor
     return found
+
+
+def _unnamed(net: Net, model: ZooModel, tensor: Tensor, every: Sequence[Tensor]) -> Exception:
+    if model.own:
+        paths = [tensor.path for tensor in every]
+        return model.unnamed(tensor.path, paths, net.network.settings)
+    message = f"{tensor.path}: {model.name} has nothing of the kind"
+    return WeightsError(f"{message}{_help(model)}")
+
+
+def _doubled(net: Net, model: ZooModel, one: Tensor, other: Tensor, name: str) -> Exception:
+    if model.own:
+        return model.doubled(one.path, other.path, name, net.network.settings)
+    return WeightsError(f"{model.name}: {other.path} and {one.path} are both {name}")
 
 
 def _name(net: Net, model: ZooModel, tensor: Tensor) -> str | None:
@@ -76,7 +90,8 @@ def _name(net: Net, model: ZooModel, tensor: Tensor) -> str | None:
 
 
 def _help(model: ZooModel) -> str:
-    return f"\n  = help: its network is that of the spec {model.source.spec}"
+    spec = model.source.spec
+    return f"\n  = help: its network is that of the spec {spec}" if spec else ""
 
 
 def import_(
@@ -97,10 +112,25 @@ def import_(
     wanted = names(net, model, take.partial)
     with _opened(net, model, source, take.key) as opened:
         what = ", ".join((shown(source) if source else model.name, *opened.remarks))
-        found = match(what, net.name, wanted, opened.arrays, "", take.partial)
-        remarks = (*opened.remarks, *found.remarks)
+        origins = _origins(net, model, wanted) if model.own else {}
+        found = match(what, net.name, wanted, opened.arrays, "", take.partial, origins)
+        remarks = (*opened.remarks, *found.remarks, *_idle(net, model))
         fitting = Fitting(net, wanted, replace(found, remarks=remarks), {})
         return fitting.reported(write(net, fitting.arrays, target, carried(net), progress))
+
+
+def _origins(net: Net, model: ZooModel, wanted: Mapping[str, Tensor]) -> dict[str, str]:
+    """Where the rule stands that gives each name."""
+    places = {n: model.origin(t.path, net.network.settings) for n, t in wanted.items()}
+    return {name: str(place) for name, place in places.items() if place is not None}
+
+
+def _idle(net: Net, model: ZooModel) -> Iterator[str]:
+    """Rules of the user's for this source alone that are for none of its layers."""
+    paths = [tensor.path for tensor in tensors(net.network, model.storage)]
+    alone = model.own and len(model.rules.sources) == 1
+    for pattern in model.idle(paths, net.network.settings) if alone else ():
+        yield f"{pattern.place}: {quote(pattern)} matches nothing of {net.name}"
 
 
 @contextmanager
@@ -131,7 +161,13 @@ def build(
     library is not installed, or `pretrained` weights cannot be had.
     """
     library = model.name.replace(":", ".").partition(".")[0]
-    maker, live = references(net, model).makers[library], net.live(model.rules.framework)
+    makers, live = references(net, model).makers, net.live(model.rules.framework)
+    if library not in makers:
+        raise WeightsError(
+            f"{model.name}: archc makes no models of {quote(library)}\n"
+            f"  = help: name a FILE of weights; there are {', '.join(sorted(makers))}"
+        )
+    maker = makers[library]
     options = model.options(net.network.settings)
     try:
         return maker(model.name, options, (height, width), pretrained), live
