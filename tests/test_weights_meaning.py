@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -200,6 +201,15 @@ def test_weights_of_another_spec_say_so(run: Run) -> None:
     assert err.splitlines()[-2] == "  = note: the file says that it is for Tiny"
 
 
+@pytest.mark.parametrize("ending", ["pt", "safetensors", "weights.h5"])
+def test_the_same_weights_make_the_same_file(ending: str, run: Run) -> None:
+    noted(run, f"a.{ending}")
+    first = Path(f"a.{ending}").read_bytes()
+    for _ in range(5):
+        noted(run, f"a.{ending}")
+        assert Path(f"a.{ending}").read_bytes() == first
+
+
 def with_notes(**notes: str) -> None:
     arrays = safetensors.load_file("a.safetensors")
     safetensors.save_file(arrays, "a.safetensors", {f"archc.{k}": v for k, v in notes.items()})
@@ -237,7 +247,7 @@ def test_a_long_network_keeps_its_last_digest(run: Run) -> None:
     Path("long.yaml").write_text(SPEC.replace("  - {block: dense", f"{many}  - {{block: dense"))
     noted(run, "a.safetensors", "long.yaml")
     with safetensors.safe_open("a.safetensors", framework="numpy") as file:
-        rows = file.metadata()["archc.rows"]
+        rows = json.loads(file.metadata()["archc"])["archc.rows"]
     net = archc.load("long.yaml")
     assert len(rows) < 40_000
     assert rows.endswith(f" logits={meaning.digests(net.network)['logits']}")

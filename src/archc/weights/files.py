@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -22,6 +23,7 @@ from archc.backends.storage import (
     Stored,
     WeightsError,
     broken,
+    parsed_notes,
     require_size,
     shown,
 )
@@ -30,6 +32,9 @@ from archc.weights.replacing import regular
 
 DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 """What safetensors calls a type of numbers."""
+NOTES = "archc"
+"""The one entry of safetensors' metadata that archc writes: of several, the order would be random,
+and so would be the bytes of the file."""
 
 
 def _safetensors() -> Any:
@@ -46,7 +51,9 @@ def _read(counters: tuple[str, ...], path: Path, need: int) -> Iterator[Opened]:
     with _safetensors().safe_open(path, framework="numpy") as opened:
         names = [name for name in opened.keys() if not name.endswith(counters)]  # noqa: SIM118
         arrays = {name: _stored(opened, name) for name in names}
-        yield Opened(arrays, opened.metadata() or {})
+        others = dict(opened.metadata() or {})
+        own = others.pop(NOTES, None)
+        yield Opened(arrays, others if own is None else {**others, **parsed_notes(path, own)})
 
 
 def _stored(opened: Any, name: str) -> Stored:
@@ -62,7 +69,7 @@ def _write(path: Path, net: Any, contents: Contents, notes: Notes) -> None:
     library = _safetensors()
     arrays = {tensor.path: np.ascontiguousarray(array, "<f4") for tensor, array in contents}
     try:
-        library.numpy.save_file(arrays, path, dict(notes) or None)
+        library.numpy.save_file(arrays, path, {NOTES: json.dumps(dict(notes))} if notes else None)
     except library.SafetensorError as error:
         raise OSError(str(error)) from error
 
