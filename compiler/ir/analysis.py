@@ -85,7 +85,7 @@ def layers(network: Network) -> list[Layer]:
 
 
 def results(network: Network) -> list[int]:
-    """For each row the index of the layer that gives its output; -1 is the network's input."""
+    """For each row the index of the layer that gives its output; below 0 are the inputs."""
     return _layers(network)[1]
 
 

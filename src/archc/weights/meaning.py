@@ -44,12 +44,12 @@ def digests(network: Network) -> dict[str, str]:
     """For each row what its value is computed by, from the input on: eight digits."""
     found: list[bytes] = []
     for layer in layers(network):
+        fed = [found[feed] if feed >= 0 else b"input %d" % -feed for feed in layer.feeds]
         if layer.op in _NOTHING:
-            found.append(found[layer.feeds[0]] if layer.feeds[0] >= 0 else b"input")
+            found.append(fed[0])
             continue
-        fed = b"".join(found[feed] if feed >= 0 else b"input" for feed in layer.feeds)
         said = repr((layer.op, _names(layer), *_arguments(layer)))
-        found.append(blake2b(said.encode() + fed, digest_size=16).digest())
+        found.append(blake2b(b"".join((said.encode(), *fed)), digest_size=16).digest())
     of_rows = zip(network.rows, results(network), strict=True)
     return {row.call.name: found[index].hex()[:8] if index >= 0 else "" for row, index in of_rows}
 
