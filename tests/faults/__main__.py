@@ -79,7 +79,15 @@ NEAR = {
     "src/archc/weights/replacing.py": ("cli", "weights"),
     "src/archc/live/interpreter.py": ("interpreter", "training", "ops", "outputs"),
     "src/archc/live": ("interpreter", "numeric", "zoo", "weights"),
-    "src/archc/weights": ("numeric", "zoo", "weights"),
+    "src/archc/weights": (
+        "weights_meaning",
+        "weights_moving",
+        "weights_rules",
+        "weights_partial",
+        "numeric",
+        "zoo",
+        "weights",
+    ),
 }
 """Which tests to run first, by the file or folder of the fault."""
 

@@ -116,6 +116,7 @@ def _print_table(net: Net, names: Sequence[str], entries: Sequence[dict[str, Any
 @click.argument("target", metavar="DST", type=FILE)
 @spec_option
 @options.network
+@click.option("--from-spec", type=click.Path(), help="The spec that SRC is for, if it is another.")
 @partial_option
 @key_option
 @force_option
@@ -125,6 +126,7 @@ def convert(
     target: Path,
     spec: str,
     given: options.Given,
+    from_spec: str | None,
     partial: bool,
     key: str | None,
     force: bool,
@@ -136,19 +138,29 @@ def convert(
     DST says which network it was written for; of a SRC that does not, the settings at hand are
     assumed, with a warning.
 
+    With --from-spec, SRC is for another spec, with the settings that SRC says: every tensor whose
+    row and shape survive is carried over, and the others are listed and left at fresh values. Rows
+    are paired as a diff pairs lines, and not by number.
+
     \b
     Examples:
       archc weights convert model.pt model.weights.h5 --spec specs/mnv3_large.yaml
       archc weights convert model.keras model.safetensors --spec my_net.yaml --set alpha=0.75
       archc weights convert model.pt ten.pt --spec my_net.yaml --set classes=10 --partial
+      archc weights convert old.pt new.pt --spec new.yaml --from-spec old.yaml
     """
+    from archc.weights import moving
     from archc.weights.convert import Take, convert
 
     _refuse_existing(target, force)
-    net = load_with(spec, *given)
-    done = convert(net, source, target, progress, Take(partial, key))
+    net, take = load_with(spec, *given), Take(partial, key)
+    if from_spec:
+        old = moving.former(from_spec, source, net, given.include, take)
+        done = moving.convert(old, net, source, target, progress, take)
+    else:
+        old, done = net, convert(net, source, target, progress, take)
     if not done.noted:
-        say_assumed(source, net, given.settings)
+        say_assumed(source, old, () if from_spec else given.settings)
     report(source, target, done)
 
 

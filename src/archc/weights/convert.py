@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -91,24 +92,36 @@ class Fitting:
     notes: Notes
 
     @property
-    def arrays(self) -> Iterator[Array]:
-        """The network's tensors in order and in canonical layout; each is read when it is asked
-        for. A 1x1 convolution becomes a dense layer's matrix, and what is not there is fresh."""
-        import numpy as np
+    def readers(self) -> dict[str, Callable[[], Array]]:
+        """What reads each tensor of the file, by its path."""
+        names = self.match.arrays
+        return {t.path: partial(self.read, n) for n, t in self.wanted.items() if n in names}
 
-        random = np.random.default_rng(0)
-        every = {path: weight for path, _, weight in weights(self.net.network)}
-        for name, tensor in self.wanted.items():
-            if name in self.match.arrays:
-                array = self.match.arrays[name].read().reshape(tensor.shape)
-                yield tensor.slot.restore(array)
-            else:
-                yield drawn(every[tensor.path], random)
+    def read(self, name: str) -> Array:
+        """The tensor that the file calls so, in canonical layout. A 1x1 convolution becomes a dense
+        layer's matrix."""
+        tensor = self.wanted[name]
+        return tensor.slot.restore(self.match.arrays[name].read().reshape(tensor.shape))
+
+    @property
+    def arrays(self) -> Iterator[Array]:
+        """The network's tensors, as `filled` gives them."""
+        return filled(self.net, self.readers)
 
     def reported(self, done: Report) -> Report:
         """`done`, with what did not fit."""
         fresh, match = len(self.match.left(self.wanted)), self.match
         return replace(done, fresh=fresh, wrong=match.wrong, remarks=match.remarks)
+
+
+def filled(net: Net, readers: Mapping[str, Callable[[], Array]]) -> Iterator[Array]:
+    """The network's tensors in order and in canonical layout; each is read when it is asked for,
+    and those that nothing reads are fresh."""
+    import numpy as np
+
+    random = np.random.default_rng(0)
+    for path, _, weight in weights(net.network):
+        yield readers[path]() if path in readers else drawn(weight, random)
 
 
 @contextmanager
