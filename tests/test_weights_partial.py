@@ -190,6 +190,25 @@ def test_names_with_a_prefix(prefix: str, run: Run, tiny: Net) -> None:
     assert torch.equal(torch.load("b.pt")["stem.weight"], state(tiny)["stem.weight"])
 
 
+NESTED = """\
+archc: 1
+name: Nested
+input: {channels: 3, height: 8, width: 8}
+blocks:
+  inner: {steps: [conv: "conv2d(x, filters=4, kernel=3)"]}
+  outer: {steps: [conv: "conv2d(x, filters=4, kernel=3)", a: inner(conv)]}
+network:
+  - {block: outer, name: a}
+"""
+
+
+def test_a_prefix_that_the_network_has_itself(run: Run) -> None:
+    Path("nested.yaml").write_text(NESTED)
+    torch.save(state(archc.load("nested.yaml")), "a.pt")
+    command = ("convert", "a.pt", "b.pt", "--spec", "nested.yaml")
+    assert run(*command) == (0, "b.pt: 4 tensors, 260 numbers\n", "")
+
+
 def test_wrappers_of_pytorch_itself(run: Run, tiny: Net) -> None:
     model = tiny.build("torch")
     averaged = torch.optim.swa_utils.AveragedModel(model)
