@@ -330,6 +330,16 @@ def test_a_generated_file_that_was_edited_or_is_another(run: Run) -> None:
     assert "leave --set out" in run(*check, "--set", "rate=0.2")[2]
 
 
+def test_a_generated_file_for_inference_has_weights_of_its_own(run: Run) -> None:
+    noted(run, "a.pt")
+    for given in ((), ("--set", "rate=0.5")):
+        assert run("build", "tiny.yaml", "-b", "torch", "-o", ".", "--inference", *given)[0] == 0
+        (file,) = (path.name for path in Path().glob("*_torch.py"))
+        code, _, err = run("weights", "check", "a.pt", file, "--spec", "tiny.yaml")
+        assert code == 2
+        assert "a.pt: these are no weights of Tiny; tensors: " in err
+
+
 # ---- Variants
 
 
