@@ -24,7 +24,9 @@ from archc.live.numeric import (
     random_weights,
     settled_weights,
 )
+from archc.weights.convert import write
 from archc.weights.folding import folded
+from archc.weights.settings import carried
 
 SPECS = Path(__file__).parents[1] / "specs"
 EMITTED = Path(__file__).with_name("emitted")
@@ -379,3 +381,32 @@ def test_verify_holds_the_folded_models_against_the_trained_one(
     shown = CliRunner().invoke(cli, arguments)
     assert shown.exit_code == 1
     assert "float64 diverges first at mixed" in shown.output
+
+
+@pytest.mark.parametrize("ends", [(".safetensors", ".pt"), (".pt", ".weights.h5")])
+def test_weights_fold_to_a_file_of_the_folded_model(ends: tuple[str, str], tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("keras")
+    spec, (first, second) = EMITTED / "outputs.yaml", (tmp_path / f"file{end}" for end in ends)
+    net = archc.load(spec)
+    batch = random_batch(net.network)
+    weights = settled_weights(net.network, batch)
+    write(net, weights.values(), first, carried(net))
+    shown = CliRunner().invoke(
+        cli, ["weights", "fold", str(first), str(second), "--spec", str(spec)]
+    )
+    assert shown.exit_code == 0, shown.output
+    left, right = net.for_inference(), interpreter.run(net.network, weights, batch)
+    if ends[1] == ".pt":
+        model = left.build("torch")
+        model.load_state_dict(torch.load(second))
+        found = left.live("torch").outputs(model, batch)[""]
+    else:
+        keras_model = left.build("keras")
+        keras_model.load_weights(second)
+        found = left.live("keras").outputs(keras_model, batch)[""]
+    assert deviation(found, right) < 1e-5
+    # The file knows what it is for.
+    wrong = ["weights", "fold", str(second), str(tmp_path / "again.pt"), "--spec", str(spec)]
+    again = CliRunner().invoke(cli, wrong)
+    assert again.exit_code != 0

@@ -47,7 +47,7 @@ def installed() -> Iterator[None]:
 
 @click.group()
 def weights() -> None:
-    """List, convert and import weights.
+    """List, convert, import and fold weights.
 
     Files are .safetensors (neutral: canonical names and layouts), .pt and .pth (a PyTorch
     state_dict), .weights.h5 and .keras.
@@ -59,12 +59,15 @@ def weights() -> None:
 @options.backend(default="all", help="All, if none is named.")
 @options.as_json
 @options.network
-def list_(spec: str, backend: list[str], as_json: bool, given: options.Given) -> None:
+@options.inference
+def list_(
+    spec: str, backend: list[str], as_json: bool, given: options.Given, inference: bool
+) -> None:
     """Print every tensor of SPEC.
 
     Name, role, shape and layout, here and in each backend.
     """
-    net = load_with(spec, *given)
+    net = load_with(spec, *given, inference=inference)
     entries = list(_entries(net, backend))
     if as_json:
         said = {"name": net.name, "params": net.params._asdict(), "tensors": entries}
@@ -161,6 +164,39 @@ def convert(
         old, done = net, convert(net, source, target, progress, take)
     if not done.noted:
         say_assumed(source, old, () if from_spec else given.settings)
+    report(source, target, done)
+
+
+@weights.command()
+@click.argument("source", metavar="SRC", type=FILE)
+@click.argument("target", metavar="DST", type=FILE)
+@spec_option
+@options.network
+@key_option
+@force_option
+@installed()
+def fold(
+    source: Path, target: Path, spec: str, given: options.Given, key: str | None, force: bool
+) -> None:
+    """Write the weights in SRC to DST, for inference.
+
+    SRC has the weights of the network that was trained, and DST those of the one that archc build
+    --inference writes. Each is in the format that its ending names. archc verify --inference proves
+    the one against the other.
+
+    \b
+    Examples:
+      archc weights fold trained.safetensors folded.safetensors --spec specs/mnv3_large.yaml
+      archc weights fold trained.pt folded.weights.h5 --spec my_net.yaml --set classes=10
+    """
+    from archc.weights.convert import Take
+    from archc.weights.folding import fold
+
+    _refuse_existing(target, force)
+    net = load_with(spec, *given)
+    done = fold(net, source, target, progress, Take(key=key))
+    if not done.noted:
+        say_assumed(source, net, given.settings)
     report(source, target, done)
 
 

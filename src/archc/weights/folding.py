@@ -7,6 +7,8 @@ convolution or dense layer before it may give that at once: its kernel times the
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,8 +19,27 @@ from archc.compiler.elaborate.inference import is_norm
 from archc.compiler.ir import analysis
 from archc.compiler.ir.analysis import Layer
 from archc.compiler.ir.network import Block, Op, WeightRule
+from archc.weights import files
+from archc.weights.convert import Progress, Report, Take, fitting, silent, write
+from archc.weights.settings import SETTINGS, carried
 
 Array = np.ndarray[Any, Any]
+
+
+def fold(
+    net: Net, source: Path, target: Path, progress: Progress = silent, take: Take | None = None
+) -> Report:
+    """Writes what the weights in `source` are for `net.for_inference()` to `target`.
+
+    Raises `WeightsError` where they are not those of `net`, or a file cannot be read or written.
+    """
+    files.find(target, writing=True)
+    left = net.for_inference()
+    with fitting(net, source, take) as found:
+        arrays = {path: read() for path, read in found.readers.items()}
+        kept = carried(left, source, found.notes)
+        done = write(left, folded(net, arrays).values(), target, kept, progress)
+        return found.reported(replace(done, noted=SETTINGS in found.notes))
 
 
 def folded(net: Net, arrays: Mapping[str, Array], dtype: str = DTYPE) -> dict[str, Array]:
