@@ -18,6 +18,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
+def pair(value: int | tuple[int, int]) -> tuple[int, int]:
+    """A height and a width: one number stands for both."""
+    return (value, value) if isinstance(value, int) else value
+
+
 class LayerNorm2d(nn.LayerNorm):
     """LayerNorm over the channels of each position, or of a vector."""
 
@@ -28,24 +33,21 @@ class LayerNorm2d(nn.LayerNorm):
 
 
 @torch.fx.wrap
-def per_channel(values: Tensor, x: Tensor) -> Tensor:
-    """One number for each channel, in a shape that meets the channels of `x`."""
-    return values.reshape([-1] + [1] * (x.dim() - 2))
+def for_each(values: Tensor, like: Tensor) -> Tensor:
+    """A map for each sample of `like`; where these are vectors, a vector."""
+    y = values.expand(like.shape[0], -1, -1, -1)
+    return y if like.dim() == 4 else y.flatten(1)
 
 
-class LayerScale(nn.Module):
-    """x times a learned number for each channel, plus another if there is a bias."""
+class Learned(nn.Module):
+    """A learned tensor, the same for each sample: a map, or beside vectors a vector."""
 
-    def __init__(self, channels: int, init: float, *, bias: bool = False) -> None:
+    def __init__(self, channels: int, size: int | tuple[int, int] = 1) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.full((channels,), float(init)))
-        self.bias = nn.Parameter(torch.zeros(channels)) if bias else None
+        self.weight = nn.Parameter(torch.zeros(channels, *pair(size)))
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = x * per_channel(self.weight, x)
-        if self.bias is not None:
-            x = x + per_channel(self.bias, x)
-        return x
+    def forward(self, like: Tensor) -> Tensor:
+        return for_each(self.weight, like)
 
 
 def as_module(act: nn.Module | Callable[..., nn.Module]) -> nn.Module:
@@ -72,17 +74,18 @@ class DropPath(nn.Dropout):
         return x * F.dropout(ones, self.p)
 
 
-def glorot_uniform(layer: nn.Module) -> None:
-    """A Glorot-uniform kernel and a zero bias, for a layer that has them."""
-    if isinstance(layer, nn.Conv2d | nn.Linear):
-        nn.init.xavier_uniform_(layer.weight)
-        zero_bias(layer)
-
-
-def zero_bias(layer: nn.Conv2d | nn.Linear) -> None:
-    """A bias of zeros, where there is one."""
-    if layer.bias is not None:
-        nn.init.zeros_(layer.bias)
+def init_weights(module: nn.Module) -> None:
+    """Give a layer its first weights, by its kind."""
+    if isinstance(module, nn.Conv2d):
+        nn.init.xavier_uniform_(module.weight)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, Learned):
+        nn.init.constant_(module.weight, 1e-06)
+    elif isinstance(module, nn.Linear):
+        nn.init.xavier_uniform_(module.weight)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
 
 
 class ConvNorm(nn.Sequential):
@@ -112,18 +115,19 @@ class ConvnextBlock(nn.Module):
         self.expand = nn.Conv2d(in_channels, 4 * in_channels, 1)
         self.act = nn.GELU()
         self.project = nn.Conv2d(4 * in_channels, in_channels, 1)
-        self.scaled = LayerScale(in_channels, 1e-06)
+        self.gamma = Learned(in_channels)
         self.dropped = DropPath(drop_path)
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.depthwise(x)
+        y = self.depthwise(x)
         y = self.norm(y)
         y = self.expand(y)
         y = self.act(y)
-        y = self.project(y)
-        y = self.scaled(y)
-        y = self.dropped(y)
-        return y + x
+        project = self.project(y)
+        gamma = self.gamma(project)
+        scaled = project * gamma
+        dropped: Tensor = self.dropped(scaled)
+        return dropped + x
 
 
 class NormConv(nn.Sequential):
@@ -234,7 +238,7 @@ class ConvNeXtSmall(nn.Module):
                 classes,
                 out_act=classifier_activation,
             )
-        self.apply(glorot_uniform)
+        self.apply(init_weights)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)

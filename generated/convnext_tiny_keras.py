@@ -23,6 +23,22 @@ def require_channels_last() -> None:
         raise ValueError('this model needs the image_data_format "channels_last"')
 
 
+def pair(value: int | tuple[int, int]) -> tuple[int, int]:
+    """A height and a width: one number stands for both."""
+    return (value, value) if isinstance(value, int) else value
+
+
+def as_layer(
+    compute: Callable[..., keras.KerasTensor],
+    *inputs: keras.KerasTensor,
+    name: str,
+) -> keras.KerasTensor:
+    """Apply operations, whose names are Keras's own and must not meet those of layers."""
+    own = [keras.Input(x.shape[1:], dtype=x.dtype) for x in inputs]
+    y = keras.Model(own, compute(*own), name=f"{name}-ops")([*inputs])
+    return layers.Identity(name=name)(y)
+
+
 def activate(
     x: keras.KerasTensor,
     act: str | Callable[..., keras.KerasTensor] | None,
@@ -40,23 +56,29 @@ def activate(
     return layers.Activation(act, name=f"{name}--{label}")(x)
 
 
-def layer_scale(
-    x: keras.KerasTensor,
-    init: float,
+def learned(
+    like: keras.KerasTensor,
+    initializer: str | keras.initializers.Initializer,
+    channels: int | None = None,
     *,
-    bias: bool = False,
+    size: int | tuple[int, int] = 1,
     name: str,
 ) -> keras.KerasTensor:
-    """x times a learned number for each channel, plus another if there is a bias."""
-    # Not "...c": Keras then takes height and width for each other.
-    axes = "bhwc" if len(x.shape) == 4 else "bc"
+    """A learned tensor, the same for each sample: a map, or beside vectors a vector."""
+    is_map = len(like.shape) == 4
+    shape = (*(pair(size) if is_map else ()), channels or like.shape[-1])
+    ones = as_layer(
+        lambda x: keras.ops.ones_like(x[:, 0, 0, 0] if is_map else x[:, 0]),
+        like,
+        name=f"{name}-ones",
+    )
+    axes = "hwc" if is_map else "c"
     return layers.EinsumDense(
-        f"{axes},c->{axes}",
-        x.shape[1:],
-        bias_axes="c" if bias else None,
-        kernel_initializer=keras.initializers.Constant(init),
+        f"b,{axes}->b{axes}",
+        shape,
+        kernel_initializer=initializer,
         name=name,
-    )(x)
+    )(ones)
 
 
 def conv_norm(
@@ -84,14 +106,15 @@ def convnext_block(
     y = layers.LayerNormalization(epsilon=1e-06, name=f"{name}-norm")(y)
     y = layers.Conv2D(4 * x.shape[-1], 1, name=f"{name}-expand")(y)
     y = layers.Activation("gelu", name=f"{name}-act--gelu")(y)
-    y = layers.Conv2D(x.shape[-1], 1, name=f"{name}-project")(y)
-    y = layer_scale(y, 1e-06, name=f"{name}-scaled")
-    y = layers.Dropout(
+    project = layers.Conv2D(x.shape[-1], 1, name=f"{name}-project")(y)
+    gamma = learned(project, keras.initializers.Constant(1e-06), name=f"{name}-gamma")
+    scaled = layers.Multiply(name=f"{name}-scaled")([project, gamma])
+    dropped = layers.Dropout(
         drop_path,
         noise_shape=(None, 1, 1, 1),
         name=f"{name}-dropped",
-    )(y)
-    return layers.Add(name=f"{name}-residual")([y, x])
+    )(scaled)
+    return layers.Add(name=f"{name}-residual")([dropped, x])
 
 
 def norm_conv(x: keras.KerasTensor, out: int, *, name: str) -> keras.KerasTensor:

@@ -13,7 +13,7 @@ from archc.compiler.ir.catalogue import CATALOGUE
 from archc.compiler.ir.interface import called_channels
 from archc.compiler.ir.network import Cost, Op, Parameter, Tensor
 from archc.compiler.language import expressions as ex
-from archc.compiler.language.initializers import NAMED
+from archc.compiler.language.initializers import NAMED, ONES
 from archc.compiler.language.names import BUILTINS, MODULE_ATTRIBUTES
 from archc.compiler.language.problems import Invalid, Place, Source
 from archc.compiler.language.values import (
@@ -31,7 +31,7 @@ HERE = Place(Source("here", ""), 1, 1)
 def arguments(op: Op, given: dict[str, Any]) -> dict[str, Any]:
     """All of an op's arguments: the given ones, checked, and the defaults of the others."""
     defaults = {p.name: p.default.evaluate({}) for p in op.parameters if p.default is not None}
-    values = {**defaults, **given}
+    values = {**dict.fromkeys(op.parameter), **defaults, **given}
     return {p.name: p.take(values[p.name]) for p in op.parameters}
 
 
@@ -119,8 +119,10 @@ EXAMPLES: list[tuple[str, list[Tensor], dict[str, Any], tuple[int, ...], list[in
     ("local_response_norm", [MAP], {"size": 5}, (6, 10, 12), [], 0, 720 * 5),
     ("prelu", [MAP], {}, (6, 10, 12), [6], 0, 720),
     ("prelu", [VECTOR], {"shared": True, "init": 0}, (20,), [1], 0, 20),
-    ("layer_scale", [MAP], {}, (6, 10, 12), [6], 0, 720),
-    ("layer_scale", [VECTOR], {"bias": True}, (20,), [20, 20], 0, 20),
+    ("learned", [MAP], {"init": ONES}, (6, 1, 1), [6], 0, 0),
+    ("learned", [MAP], {"init": ONES, "channels": 1}, (1, 1, 1), [1], 0, 0),
+    ("learned", [MAP], {"init": ONES, "size": (10, 12)}, (6, 10, 12), [720], 0, 0),
+    ("learned", [VECTOR], {"init": ONES}, (20,), [20], 0, 0),
     ("activation", [MAP], {"act": "relu"}, (6, 10, 12), [], 0, 720),
     ("max_pool2d", [MAP], {"kernel": 3, "stride": 2}, (6, 5, 6), [], 0, 180 * 9),
     ("avg_pool2d", [MAP], {"kernel": 2, "padding": "valid"}, (6, 9, 11), [], 0, 594 * 4),
@@ -166,6 +168,8 @@ EXAMPLES: list[tuple[str, list[Tensor], dict[str, Any], tuple[int, ...], list[in
     ("global_avg_pool2d", [MAP], {"keepdims": True}, (6, 1, 1), [], 0, 720),
     ("global_max_pool2d", [MAP], {"keepdims": True}, (6, 1, 1), [], 0, 720),
     ("add", [MAP, MAP], {}, (6, 10, 12), [], 0, 720),
+    ("add", [MAP, GATE], {}, (6, 10, 12), [], 0, 720),
+    ("add", [GATE, MAP], {}, (6, 10, 12), [], 0, 720),
     ("multiply", [MAP, GATE], {}, (6, 10, 12), [], 0, 720),
     ("multiply", [GATE, MAP], {}, (6, 10, 12), [], 0, 720),
     ("subtract", [MAP, GATE], {}, (6, 10, 12), [], 0, 720),
@@ -279,7 +283,7 @@ def test_running_averages_are_not_trained() -> None:
 
 
 REFUSED: list[tuple[str, list[Tensor], dict[str, Any], str]] = [
-    ("add", [MAP, GATE], {}, "E040"),
+    ("maximum", [MAP, GATE], {}, "E040"),
     ("maximum", [MAP, VECTOR], {}, "E040"),
     ("multiply", [MAP, Tensor(5, 1, 1)], {}, "E040"),
     ("multiply", [MAP, Tensor(6)], {}, "E040"),
@@ -432,10 +436,16 @@ maps = st.builds(Tensor, even, st.integers(4, 12), st.integers(4, 12))
 vectors = st.builds(Tensor, even)
 
 
+def drawn(parameter: Parameter) -> st.SearchStrategy[Any]:
+    """Values of a parameter."""
+    found = st.just(ONES) if parameter.fanless else KINDS[parameter.type.kind]
+    return st.none() | found if parameter.type.optional else found
+
+
 @st.composite
 def calls(draw: st.DrawFn, name: str) -> tuple[Op, dict[str, Any], list[Tensor]]:
     op = CATALOGUE[name]
-    values = {p.name: draw(KINDS[p.type.kind]) for p in op.parameters if not p.fanless}
+    values = {p.name: draw(drawn(p)) for p in op.parameters}
     few = {"groups": [1, 2], "parts": [1, 2], "index": [0, 1], "start": [0, 1]}
     values |= {each: draw(st.sampled_from(few[each])) for each in few.keys() & values.keys()}
     if "output_padding" in values:

@@ -193,8 +193,9 @@ def prelu(x: Array, a: Mapping[str, Any], weight: Array) -> Array:
     return F.prelu(torch.from_numpy(x), torch.from_numpy(weight)).numpy()
 
 
-def layer_scale(x: Array, a: Mapping[str, Any], scale: Array, bias: Array | float = 0.0) -> Array:
-    return np.moveaxis(np.moveaxis(x, 1, -1) * scale + bias, -1, 1)
+def learned(x: Array, a: Mapping[str, Any], weight: Array) -> Array:
+    each = weight if x.ndim == 4 else weight[:, 0, 0]
+    return np.stack([each for _ in x])
 
 
 def reshape(x: Array, a: Mapping[str, Any]) -> Array:
@@ -282,7 +283,7 @@ REFERENCES: Mapping[str, Callable[..., Array]] = {
     "adaptive_avg_pool2d": adaptive("adaptive_avg_pool2d"),
     "adaptive_max_pool2d": adaptive("adaptive_max_pool2d"),
     "resize": resize,
-    "layer_scale": layer_scale,
+    "learned": learned,
     "global_avg_pool2d": lambda x, a: x.mean((2, 3), keepdims=a["keepdims"]),
     "global_max_pool2d": lambda x, a: x.max((2, 3), keepdims=a["keepdims"]),
     "zero_pad2d": lambda x, a: np.pad(x, [(0, 0)] * 2 + [a["padding"][:2], a["padding"][2:]]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -266,7 +267,7 @@ def test_drop_path_by_its_mask(backend: str, tmp_path: Path) -> None:
     assert deviation(found, interpreter.run(net.network, {}, batch, training=training)) < 1e-6
 
 
-# --------------------------------------------------------------------------------- layer scale
+# ------------------------------------------------------------------------------ learned tensors
 
 SCALED = """\
 archc: 1
@@ -274,31 +275,38 @@ name: Scaled
 input: {channels: 3, height: 6, width: 5}
 blocks:
   unit:
-    params: {init: {type: float, default: 1e-6}, bias: {type: bool, default: false}}
+    params:
+      init: {type: initializer, default: constant(1e-6)}
+      width: {type: int?, doc: channels of the scale}
     steps:
       - conv: conv2d(x, x.channels, kernel=3)
-      - scaled: layer_scale(conv, init, bias=bias)
-      - sum: x + scaled
+      - gamma: learned(conv, init, channels=width)
+      - sum: x + conv * gamma
 network:
   - {block: unit, name: small}
-  - {block: unit, name: larger, init: 0.5, bias: true}
+  - {block: unit, name: larger, init: constant(0.5)}
+  - {block: unit, name: single, init: zeros, width: 1}
+  - {block: learned, name: position, init: ones, size: [6, 5]}
+  - {block: add, name: placed, from: [single, position]}
   - {block: global_avg_pool2d, name: pool}
-  - {block: layer_scale, name: vector, init: 2}
+  - {block: learned, name: vector, init: constant(2)}
+  - {block: multiply, name: last, from: [pool, vector]}
 """
-STARTS = {
-    "small.scaled.weight": 1e-6,
-    "larger.scaled.weight": 0.5,
-    "larger.scaled.bias": 0.0,
-    "vector.weight": 2.0,
+STARTS: Mapping[str, tuple[tuple[int, ...], float]] = {
+    "small.gamma.weight": ((3, 1, 1), 1e-6),
+    "larger.gamma.weight": ((3, 1, 1), 0.5),
+    "single.gamma.weight": ((1, 1, 1), 0.0),
+    "position.weight": ((3, 6, 5), 1.0),
+    "vector.weight": ((3, 1, 1), 2.0),
 }
 
 
 @pytest.mark.parametrize("backend", backends.names())
-def test_layer_scales_start_as_the_spec_says(backend: str, tmp_path: Path) -> None:
+def test_learned_tensors_start_as_the_spec_says(backend: str, tmp_path: Path) -> None:
     net = network(SCALED, tmp_path)
     fresh = net.live(backend).arrays(net.build(backend, *SIZE))
-    for name, value in STARTS.items():
-        assert np.array_equal(fresh[name], np.full(3, value, np.float32)), name
+    for name, (shape, value) in STARTS.items():
+        assert np.array_equal(fresh[name], np.full(shape, value, np.float32)), name
 
 
 def gradients(backend: str, net: Net, weights: Any, batch: Array) -> dict[str, Array]:
@@ -318,7 +326,7 @@ def gradients(backend: str, net: Net, weights: Any, batch: Array) -> dict[str, A
 
 
 @pytest.mark.parametrize("backend", backends.names())
-def test_gradients_reach_layer_scales(backend: str, tmp_path: Path) -> None:
+def test_gradients_reach_learned_tensors(backend: str, tmp_path: Path) -> None:
     """The network is linear in each of their numbers, so a step of 1 gives the gradient."""
     net = network(SCALED, tmp_path)
     weights = random_weights(net.network)
@@ -326,7 +334,8 @@ def test_gradients_reach_layer_scales(backend: str, tmp_path: Path) -> None:
     found = gradients(backend, net, weights, batch)
     at = interpreter.run(net.network, weights, batch).sum()
     for name in STARTS:
-        for channel, step in enumerate(np.eye(3)):
-            moved = {**weights, name: weights[name] + step}
+        for cell in np.ndindex(STARTS[name][0]):
+            moved = {**weights, name: weights[name].copy()}
+            moved[name][cell] += 1
             right = interpreter.run(net.network, moved, batch).sum() - at
-            assert found[name][channel] == pytest.approx(right, rel=1e-4, abs=1e-5), name
+            assert found[name][cell] == pytest.approx(right, rel=1e-4, abs=1e-5), name

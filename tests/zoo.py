@@ -159,7 +159,7 @@ def _of_many() -> Iterator[Case]:
     yield Case("multiply", operands=(gate, "x"))
     yield Case("multiply", operands=(f"x + {branch}", f"x * {gate}"))
     single, cell = "mean(x, over=channels)", "mean(mean(x, over=space), over=channels)"
-    for op in ("multiply", "subtract", "divide"):
+    for op in ("add", "multiply", "subtract", "divide"):
         for right in (gate, single, cell):
             yield Case(op, operands=("x", right))
         yield Case(op, operands=(gate, "x"))
@@ -167,6 +167,9 @@ def _of_many() -> Iterator[Case]:
     yield Case("subtract", operands=(f"x - {branch}", f"x - {branch} / {single}"))
     sure = "activation(x, act=sigmoid)"
     yield Case("divide", operands=(f"x / {sure} * {branch}", f"{sure} * ({sure} + {sure})"))
+    for op, channels in product(("add", "multiply"), ("", ", channels=1")):
+        yield Case(op, operands=("x", f"learned(x, normal(0.5){channels})"))
+        yield Case(op, operands=(vector, f"learned({vector}, normal(0.5){channels})"))
     yield Case("concat", operands=("x", branch, "x"))
     yield Case("concat", operands=("x",))
     yield Case("concat", operands=(vector, "dense(global_max_pool2d(x), units=3)", vector))
@@ -188,9 +191,8 @@ def _of_one() -> Iterator[Case]:
             yield Case("layer_norm", norm, (operand,))
             yield Case("group_norm", {"groups": "3", **norm}, (operand,))
         yield Case("group_norm", {"groups": "1"}, (operand,))
-        yield Case("layer_scale", {}, (operand,))
-        for init, bias in product(("1", "0.5", "-1e-3"), ("true", "false")):
-            yield Case("layer_scale", {"init": init, "bias": bias}, (operand,))
+        for init, channels in product(("ones", "normal(0.5)"), ("none", "1", "9")):
+            yield Case("learned", {"init": init, "channels": channels}, (operand,))
         yield Case("dropout", {"rate": "0.25"}, (operand,))
         yield Case("dropout", {"rate": "0"}, (operand,))
         for shared, init in product(("true", "false"), ("0", "0.25")):
@@ -209,6 +211,9 @@ def _of_one() -> Iterator[Case]:
             yield Case(op, {"over": "channels"}, (operand,))
         yield Case("flatten", {}, (operand,))
     yield Case("group_norm", {"groups": str(CHANNELS)})  # as an instance norm
+    for size in ("2", "[12, 9]"):
+        yield Case("learned", {"init": "zeros", "size": size})
+        yield Case("learned", {"init": "zeros", "channels": "x.channels - 1", "size": size})
     for size in ("1", "2", "3", "5", "16"):
         yield Case("local_response_norm", {"size": size, "alpha": "2", "k": "0.5"})
     yield Case("local_response_norm", {"size": "4", "beta": "0.5"})

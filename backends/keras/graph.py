@@ -142,7 +142,11 @@ _HELPERS: Mapping[str, tuple[tuple[str, str, tuple[int, ...]], ...]] = MappingPr
         "unit_length": _scaled_by(4),
         "response_norm": _scaled_by(8),
         "parametric_relu": (("PReLU", "", (0,)),),
-        "layer_scale": (("EinsumDense", "", (0,)),),
+        "learned": (
+            ("Functional", "-ones-ops", (0,)),
+            ("Identity", "-ones", (1,)),
+            ("EinsumDense", "", (2,)),
+        ),
         "leaky_relu": (("LeakyReLU", "", (0,)),),
         "gelu_tanh": (
             ("Multiply", "-square", (0, 0)),

@@ -468,23 +468,29 @@ def square_root(x: keras.KerasTensor, *, name: str) -> keras.KerasTensor:
     return as_layer(keras.ops.sqrt, x, name=name)
 
 
-def layer_scale(
-    x: keras.KerasTensor,
-    init: float,
+def learned(
+    like: keras.KerasTensor,
+    initializer: str | keras.initializers.Initializer,
+    channels: int | None = None,
     *,
-    bias: bool = False,
+    size: int | tuple[int, int] = 1,
     name: str,
 ) -> keras.KerasTensor:
-    """x times a learned number for each channel, plus another if there is a bias."""
-    # Not "...c": Keras then takes height and width for each other.
-    axes = "bhwc" if len(x.shape) == 4 else "bc"
+    """A learned tensor, the same for each sample: a map, or beside vectors a vector."""
+    is_map = len(like.shape) == 4
+    shape = (*(pair(size) if is_map else ()), channels or like.shape[-1])
+    ones = as_layer(
+        lambda x: keras.ops.ones_like(x[:, 0, 0, 0] if is_map else x[:, 0]),
+        like,
+        name=f"{name}-ones",
+    )
+    axes = "hwc" if is_map else "c"
     return layers.EinsumDense(
-        f"{axes},c->{axes}",
-        x.shape[1:],
-        bias_axes="c" if bias else None,
-        kernel_initializer=keras.initializers.Constant(init),
+        f"b,{axes}->b{axes}",
+        shape,
+        kernel_initializer=initializer,
         name=name,
-    )(x)
+    )(ones)
 
 
 def leaky_relu(x: keras.KerasTensor, *, name: str) -> keras.KerasTensor:

@@ -170,8 +170,10 @@ def _prelu(call: OpCall) -> Apply:
     return _helper(call, "parametric_relu", call["init"], **shared)
 
 
-def _layer_scale(call: OpCall) -> Apply:
-    return _helper(call, "layer_scale", call["init"], **call.given(False, bias="bias"))
+def _learned(call: OpCall) -> Apply:
+    start = _starts(call, GLOROT_UNIFORM, "initializer", "init")["initializer"]
+    given = call.given(None, channels="channels") | call.given(size="size")
+    return _helper(call, "learned", start, **given)
 
 
 def _pool(class_name: str) -> Spelling:
@@ -287,7 +289,7 @@ OPS: Mapping[str, Spelling] = MappingProxyType(
         "l2_normalize": _helped("unit_length", "epsilon"),
         "local_response_norm": _helped("response_norm", "size", "alpha", "beta", "k"),
         "prelu": _prelu,
-        "layer_scale": _layer_scale,
+        "learned": _learned,
         "activation": _activation,
         "max_pool2d": _pool("MaxPooling2D"),
         "avg_pool2d": _pool("AveragePooling2D"),

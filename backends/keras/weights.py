@@ -23,6 +23,20 @@ class _Slopes(Slot):
         return array.reshape(-1)
 
 
+class _Learned(Slot):
+    """A map's numbers by row, column and channel; a vector's by channel."""
+
+    def shape(self, shape: Shape, x: Tensor) -> Shape:
+        own = Slot.shape(self, shape, x)
+        return own if x.is_map else own[2:]
+
+    def store(self, array: Array, shape: Shape) -> Array:
+        return Slot.store(self, array, shape).reshape(shape)
+
+    def restore(self, array: Array) -> Array:
+        return Slot.restore(self, array if array.ndim == 3 else array[None, None])
+
+
 _BIAS = Slot("bias", "O")
 _AFFINE = {"weight": Slot("gamma", "C"), "bias": Slot("beta", "C")}
 
@@ -38,7 +52,7 @@ SLOTS: Mapping[str, Mapping[str, Slot]] = MappingProxyType(
             "pointwise.bias": _BIAS,
         },
         "Dense": {"weight": Slot("kernel", "IO"), "bias": _BIAS},
-        "EinsumDense": {"weight": Slot("kernel", "C"), "bias": _BIAS},
+        "EinsumDense": {"weight": _Learned("kernel", "HWC")},
         "BatchNormalization": {
             **_AFFINE,
             "running_mean": Slot("moving_mean", "C"),
@@ -62,7 +76,7 @@ LAYERS: Mapping[str, str] = MappingProxyType(
         "layer_norm": "LayerNormalization",
         "group_norm": "GroupNormalization",
         "prelu": "PReLU",
-        "layer_scale": "EinsumDense",
+        "learned": "EinsumDense",
     }
 )
 """The layer's class by op."""

@@ -78,7 +78,8 @@ def _conventions(network: Network, language: Language) -> Iterator[str]:
             found.setdefault("padding", set()).add(arguments.get("padding"))
         for name in ("epsilon", "decay") if "decay" in arguments else ():
             found.setdefault(name, set()).add(arguments[name])
-        if isinstance(init := arguments.get("init"), Initializer):
+        kernels = any(weight.fans[0] for weight in layer.call.body.cost.weights)
+        if kernels and isinstance(init := arguments.get("init"), Initializer):
             found.setdefault("init", set()).add(init)
         if arguments.get("bias") and "bias_init" in arguments:
             found.setdefault("bias", set()).add(arguments["bias_init"])

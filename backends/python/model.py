@@ -52,7 +52,7 @@ class Initialize:
 
     layer: str = ""
     kind: str
-    """convolution, dense or norm."""
+    """convolution, transposed, dense, norm or learned."""
     layer_class: str
     """The class by which code knows such layers."""
     fillings: Mapping[str, tuple[Filling, ...]]

@@ -212,7 +212,7 @@ class ModuleBlock(BlockWalk):
             sizes = [spell(channels[name]) for name in interface(invoke.target).sized]
             return self.block_call(invoke, when, sizes, **self.names.language.handed_on)
         overwrites, apart = self.overwrites(invoke), when is None or not self.replaceable(step)
-        given = {"channels": channels.get("x"), "overwrites": overwrites, "apart": apart}
+        given = {"channels": channels.get(labels[0]), "overwrites": overwrites, "apart": apart}
         return self.spelled(invoke.target, self.op_call(invoke, when, **given))
 
     def channels_of(self, name: str, when: Node | None) -> Node:

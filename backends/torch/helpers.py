@@ -330,24 +330,21 @@ def with_affine(
 
 
 @torch.fx.wrap
-def per_channel(values: Tensor, x: Tensor) -> Tensor:
-    """One number for each channel, in a shape that meets the channels of `x`."""
-    return values.reshape([-1] + [1] * (x.dim() - 2))
+def for_each(values: Tensor, like: Tensor) -> Tensor:
+    """A map for each sample of `like`; where these are vectors, a vector."""
+    y = values.expand(like.shape[0], -1, -1, -1)
+    return y if like.dim() == 4 else y.flatten(1)
 
 
-class LayerScale(nn.Module):
-    """x times a learned number for each channel, plus another if there is a bias."""
+class Learned(nn.Module):
+    """A learned tensor, the same for each sample: a map, or beside vectors a vector."""
 
-    def __init__(self, channels: int, init: float, *, bias: bool = False) -> None:
+    def __init__(self, channels: int, size: int | tuple[int, int] = 1) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.full((channels,), float(init)))
-        self.bias = nn.Parameter(torch.zeros(channels)) if bias else None
+        self.weight = nn.Parameter(torch.zeros(channels, *pair(size)))
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = x * per_channel(self.weight, x)
-        if self.bias is not None:
-            x = x + per_channel(self.bias, x)
-        return x
+    def forward(self, like: Tensor) -> Tensor:
+        return for_each(self.weight, like)
 
 
 class Softmax(nn.Softmax):

@@ -71,6 +71,12 @@ def transposed(call: OpCall) -> Initialize:
     return replace(found, wrapper="as_transposed")
 
 
+def learned(call: OpCall) -> Initialize:
+    """How a learned tensor starts: with zeros, unless it is said."""
+    found = {"weight": _usually(ZEROS, _fillings(call, "init"))}
+    return Initialize(kind="learned", layer_class="Learned", fillings=found)
+
+
 def norm(call: OpCall, name: str) -> Initialize:
     """How a batch norm starts: with ones and zeros, unless it is said."""
     found = {}

@@ -17,7 +17,7 @@ from archc.backends.python.spelling import (
     same,
 )
 from archc.backends.python.text import Choice, Expression
-from archc.backends.torch.initial import convolution, dense, initialized, norm, transposed
+from archc.backends.torch.initial import convolution, dense, initialized, learned, norm, transposed
 from archc.compiler.ir.interface import simplify
 from archc.compiler.ir.network import Block
 from archc.compiler.ir.padding import crops
@@ -196,10 +196,14 @@ def _batch_norm(call: OpCall) -> Layer:
     return initialized(made, norm(call, name))
 
 
-def _layer_scale(call: OpCall) -> Expression:
-    return call.apply(
-        "LayerScale", call.in_channels, call["init"], **call.given(False, bias="bias")
+def _learned(call: OpCall) -> Layer:
+    assert call.channels is not None
+    channels, none = call.arguments["channels"], constant(None)
+    own = ex.Conditional(
+        ex.Compare("==", channels, none, NOWHERE), call.channels, channels, NOWHERE
     )
+    layer = call.apply("Learned", call.spell(simplify(own)), *call.given(size="size").values())
+    return initialized(layer, learned(call))
 
 
 def _momentum(call: OpCall) -> str:
@@ -359,7 +363,7 @@ OPS: Mapping[str, Spelling] = MappingProxyType(
             "nn.LocalResponseNorm", call["size"], **{n: call[n] for n in ("alpha", "beta", "k")}
         ),
         "prelu": _prelu,
-        "layer_scale": _layer_scale,
+        "learned": _learned,
         "activation": _activation,
         "max_pool2d": _pool("nn.MaxPool2d", "MaxPool2dSame", "MaxPool2dPadded"),
         "avg_pool2d": _pool("nn.AvgPool2d", "AvgPool2dSame", "AvgPool2dPadded"),

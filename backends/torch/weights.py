@@ -58,7 +58,7 @@ SLOTS: Mapping[str, Mapping[str, Slot]] = {
     "layer_norm": _AFFINE,
     "group_norm": _AFFINE,
     "prelu": {"weight": Slot("weight", "C")},
-    "layer_scale": {"weight": Slot("weight", "C"), "bias": _BIAS},
+    "learned": {"weight": Slot("weight", "CHW")},
 }
 
 

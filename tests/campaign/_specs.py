@@ -285,7 +285,7 @@ class Maker:
             "max_pool2d", "avg_pool2d", "global_avg_pool2d", "global_max_pool2d", "zero_pad2d",
             "crop2d", "flatten", "reshape", "prelu", "dropout", "drop_path", "rescale",
             "identity", "dense", "slice", "split", "channel_shuffle", "mean", "variance",
-            "l2_normalize", "local_response_norm", "layer_scale",
+            "l2_normalize", "local_response_norm", "learned",
             "conv_transpose2d", "resize", "adaptive_avg_pool2d", "adaptive_max_pool2d",
             "pixel_shuffle", "pixel_unshuffle",
         )  # fmt: skip
@@ -326,9 +326,12 @@ class Maker:
         if op == "prelu":
             given = {"shared": self.pick("true", "false", *scope.flags)} if self.chance(0.5) else {}
             given |= {"init": self.pick(0, 0.25, *scope.floats)} if self.chance(0.5) else {}
-        if op == "layer_scale":
-            given = {"init": self.pick(1, 1e-6, -0.5, *scope.floats)}
-            given |= {"bias": self.pick("true", "false")} if self.chance(0.5) else {}
+        if op == "learned":
+            given = {"init": self.pick("ones", "normal(0.5)", "uniform(-1, 1)")}
+            if self.chance(0.5):
+                given["channels"] = self.pick(1, 1, "none", self.int(scope))
+            if self.chance(0.2):
+                given["size"] = self.pick(2, [3, 2], [8, 8], *scope.sizes)
         if op == "activation":
             given = {"act": self.act()}
         if op.startswith("global") and self.chance(0.4):

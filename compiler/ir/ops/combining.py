@@ -51,9 +51,9 @@ def _concat_shape(a: Arguments, *inputs: Tensor) -> Tensor:
 COMBINING = (
     Op(
         name="add",
-        doc="Elementwise sum, also written `a + b`.",
+        doc="Elementwise sum, also written `a + b`; shapes are as those of `multiply`.",
         inputs=_BOTH,
-        shape=_equal_shapes("add"),
+        shape=_spread_shape("add"),
         channels="left.channels",
         other=elements,
         operator="+",

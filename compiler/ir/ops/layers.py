@@ -18,7 +18,9 @@ from archc.compiler.ir.ops.parts import (
     integer,
     need_divisible,
     need_map,
+    pair,
     parameter,
+    strides,
     unchanged,
 )
 from archc.compiler.language.initializers import ONES, ZEROS
@@ -61,6 +63,7 @@ _DENSE = Op(
 
 _SCALE_INIT = initial("scale_init", "values of a fresh scale", ONES)
 _OFFSET_INIT = initial("offset_init", "values of a fresh offset", ZEROS)
+_STARTS = initial("init", "what it starts as")
 
 
 def _per_channel(
@@ -219,19 +222,46 @@ _LOCAL_RESPONSE_NORM = Op(
     fresh=True,
 )
 
-_LAYER_SCALE = Op(
-    name="layer_scale",
-    doc="x times a learned number for each channel.",
+
+def _learned_shape(a: Arguments, like: Tensor) -> Tensor:
+    channels = like.channels if a["channels"] is None else integer(a["channels"])
+    height, width = pair(a["size"])
+    if like.is_map:
+        return Tensor(channels, height, width, strides(like, height, width))
+    if (height, width) != (1, 1):
+        message = f"`size` is that of a feature map, and `learned` gets a vector of {like}"
+        raise Invalid("E043", message, "leave it out", "size")
+    return Tensor(channels, strides=like.strides)
+
+
+_LEARNED = Op(
+    name="learned",
+    doc="A learned tensor of its own, the same for each sample: a 1x1 map, or one of a `size`, or"
+    " beside a vector a vector. What `like` holds does not matter.",
+    inputs=("like",),
     parameters=(
-        parameter("init", "float", "what each number starts as", 1e-6),
-        parameter("bias", "bool", "whether a learned number is added, too", False),
+        _STARTS,
+        parameter(
+            "channels",
+            "int?",
+            "its channels; none is as many as of `like`",
+            min=1,
+            max=MAX_CHANNELS,
+        ),
+        parameter("size", "size", "its height and width", 1, min=1, max=MAX_KERNEL),
     ),
-    shape=unchanged,
-    channels="x.channels",
-    weights=(_per_channel("weight", "scale"), bias()),
-    other=elements,
-    sized=("x",),
-    fresh=True,
+    shape=_learned_shape,
+    channels="like.channels if channels == none else channels",
+    weights=(
+        WeightRule(
+            name="weight",
+            role="learned",
+            axes=("CHW",),
+            shape=lambda a, y, x: (y.channels, y.height or 1, y.width or 1),
+        ),
+    ),
+    one_cell=lambda given, fed: fed or "size" not in given,
+    sized=("like",),
 )
 
 LAYERS = (
@@ -242,5 +272,5 @@ LAYERS = (
     _L2_NORMALIZE,
     _LOCAL_RESPONSE_NORM,
     _PRELU,
-    _LAYER_SCALE,
+    _LEARNED,
 )

@@ -18,9 +18,10 @@ MAX_KERNEL = 1024
 
 
 def parameter(name: str, kind: str, doc: str, default: Value = None, **more: Any) -> Parameter:
-    """A parameter of an op; it is required where there is no default."""
+    """A parameter of an op; it is required where there is no default, and no `?` after its type."""
     literal = None if default is None else Literal(default, _HERE)
-    return Parameter(name, Type(kind), literal, doc=doc, **more)
+    optional = kind.endswith("?")
+    return Parameter(name, Type(kind.removesuffix("?"), optional), literal, doc=doc, **more)
 
 
 KERNEL = parameter("kernel", "size", "height and width of the window", min=1, max=MAX_KERNEL)
@@ -28,7 +29,9 @@ STRIDE = parameter("stride", "size", "step of the window", 1, min=1, max=MAX_KER
 BIAS = parameter("bias", "bool", "whether a bias is added", True)
 
 
-def initial(name: str, doc: str, usual: Initializer, fanless: bool = True) -> Parameter:
+def initial(
+    name: str, doc: str, usual: Initializer | None = None, fanless: bool = True
+) -> Parameter:
     """A parameter that says how an array starts."""
     return parameter(name, "initializer", doc, usual, fixed=True, fanless=fanless)
 

@@ -327,9 +327,10 @@ def _prelu(a: Given, w: Weights, x: Array) -> Array:
     return np.asarray(np.maximum(x, 0.0) + _per_channel(w["weight"], x) * np.minimum(x, 0.0))
 
 
-def _layer_scale(a: Given, w: Weights, x: Array) -> Array:
-    """weight * x + bias, for each channel."""
-    return _biased(_per_channel(w["weight"], x) * x, w)
+def _learned(a: Given, w: Weights, like: Array) -> Array:
+    """weight, for each sample."""
+    each = w["weight"] if like.ndim == 4 else w["weight"].reshape(-1)
+    return np.broadcast_to(each, (len(like), *each.shape))
 
 
 def _max_pool2d(a: Given, w: Weights, x: Array) -> Array:
@@ -525,7 +526,7 @@ OPS: Mapping[str, Op] = MappingProxyType(
         "l2_normalize": _l2_normalize,
         "local_response_norm": _local_response_norm,
         "prelu": _prelu,
-        "layer_scale": _layer_scale,
+        "learned": _learned,
         "activation": _activation,
         "max_pool2d": _max_pool2d,
         "avg_pool2d": _avg_pool2d,

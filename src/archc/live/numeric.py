@@ -60,8 +60,8 @@ def random_weights(network: Network, seed: int = 0) -> dict[str, Array]:
     return {name: _random(weight, random) for name, _, weight in analysis.weights(network)}
 
 
-_AROUND_ONE = {"scale": (0.7, 1.2), "variance": (0.5, 1.5)}
-"""Bounds of what multiplies or divides each channel, by role."""
+_AROUND_ONE = {"scale": (0.7, 1.2), "learned": (0.7, 1.2), "variance": (0.5, 1.5)}
+"""Bounds of what multiplies or divides each channel, or may do so, by role."""
 
 
 def _random(weight: Weight, random: np.random.Generator) -> Array:
