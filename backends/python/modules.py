@@ -169,7 +169,7 @@ class ModuleBlock(BlockWalk):
         if self.sequence or not is_module(step.call.target):
             return False
         every = mentioned(step.call.target, step.call.operands)
-        return [x.name if isinstance(x, Use) else None for x in every] == [step.first]
+        return [x.name if isinstance(x, Use) else None for x in every] == [step.passed]
 
     def flag(self, first: Step) -> str:
         """The attribute that says whether a group of steps is there, of which this is the first."""
@@ -252,7 +252,7 @@ class ModuleBlock(BlockWalk):
     def optional(self, steps: list[Step], condition: str) -> Iterator[Statement]:
         last = self.block.steps[-1]
         if steps == [last] and not is_module(last.call.target):
-            value, passed = self.value(last.call), self.variables[last.first]
+            value, passed = self.value(last.call), self.variables[last.passed]
             yield Return(Choice(value, condition, passed), last.doc)
         else:
             yield from super().optional(steps, condition)

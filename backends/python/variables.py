@@ -35,12 +35,9 @@ def mentioned(target: Op | Block, operands: Sequence[T], inputs: Inputs = used) 
 
 def uses(block: Block) -> Counter[str]:
     """How often each value of the block is used as an operand."""
-    return Counter(
-        operand.name
-        for _, invoke in block.invokes()
-        for operand in invoke.operands
-        if isinstance(operand, Use)
-    )
+    named = [o for _, invoke in block.invokes() for o in invoke.operands if isinstance(o, Use)]
+    named += [step.otherwise for step in block.steps if step.otherwise]
+    return Counter(each.name for each in named)
 
 
 def variables(
@@ -60,20 +57,23 @@ def variables(
     names = Names({*taken, *chain})
     following: list[Step | None] = [*block.steps[1:], None]
     for index, (step, after) in enumerate(zip(block.steps, following, strict=True)):
-        first = step.first
+        passed = step.passed
         link = after is None or (count[step.name] == 1 and step.name in operands(after))
-        if link and found[first] in chain and last[first] <= index:
-            found[step.name] = found[first]
+        # A variable that has the name of a step would be misread where another stands for it.
+        misread = step.otherwise is not None and found[passed] == passed not in inputs
+        if link and found[passed] in chain and last[passed] <= index and not misread:
+            found[step.name] = found[passed]
             continue
-        found[step.name] = names.new("y" if link and first in inputs else step.name)
-        if link and (first in inputs or step.when is not None):
+        found[step.name] = names.new("y" if link and passed in inputs else step.name)
+        if link and (passed in inputs or step.when is not None):
             chain.add(found[step.name])
     return found
 
 
 def operands(step: Step) -> set[str]:
-    """Names of the values that a step uses."""
-    return {o.name for invoke in step.call.walk() for o in invoke.operands if isinstance(o, Use)}
+    """Names of the values that a step uses, or passes through."""
+    used = {o.name for invoke in step.call.walk() for o in invoke.operands if isinstance(o, Use)}
+    return used | ({step.otherwise.name} if step.otherwise else set())
 
 
 # ---- Of a network

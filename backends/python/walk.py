@@ -176,7 +176,7 @@ class BlockWalk(Walk):
     def optional(self, steps: list[Step], condition: str) -> Iterator[Statement]:
         """Steps that are left out together: until then each is its first input."""
         for step in steps:
-            passed, own = self.variables[step.first], self.variables[step.name]
+            passed, own = self.variables[step.passed], self.variables[step.name]
             if passed != own:
                 yield Assign(own, passed)
         body = (s for step in steps for s in self.statements(step, self.variables[step.name]))

@@ -163,6 +163,7 @@ class _BlockBinder:
     def step(self, spec: StepSpec) -> Step | None:
         call = self.tensor(spec.value, str(spec.name))
         when = None if spec.when is None else self.binder.value(spec.when, self.scope)
+        otherwise = self.otherwise(spec)
         name = self.take(spec.name, self.taken_tensors)
         self.tensors.append(name)
         if isinstance(call, Use):
@@ -170,7 +171,22 @@ class _BlockBinder:
             self.binder.report("E038", f"`{name}` only renames `{call.name}`", call.place, hint)
             return None
         doc = str(spec.doc or "")
-        return None if call is None else Step(name, call, when, spec.name.place, doc)
+        return None if call is None else Step(name, call, when, spec.name.place, doc, otherwise)
+
+    def otherwise(self, spec: StepSpec) -> Use | None:
+        """What the step says under `else`."""
+        node = spec.otherwise
+        if node is None:
+            return None
+        if spec.when is None:
+            message = f"`{spec.name}` has an `else` and no `when`"
+            hint = "say under `when` where the step is there"
+            self.binder.report("E011", message, node.place, hint)
+        if isinstance(node, ex.Name):
+            return self.use(node)
+        hint = "make it a step above, with the opposite `when`, and name that step"
+        self.binder.report("E038", "`else` names a tensor", node.place, hint)
+        return None
 
     def returned(self) -> list[Step | None]:
         """`returns` as a last step, named after what it calls."""

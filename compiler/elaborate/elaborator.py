@@ -197,12 +197,17 @@ def reaching(calls: Sequence[Call], ends: Iterable[int]) -> set[int]:
 
 
 def _check_used(block: Block, calls: tuple[Call, ...], needed: Collection[int]) -> None:
-    """Raises `Invalid` (E039) for a step that only steps use which are left out in this call."""
+    """Raises `Invalid` (E039) for a step that only steps use which are left out in this call, or
+    that are there and have it under `else`."""
+    instead = {step.otherwise.name: step.name for step in block.steps if step.otherwise}
     lost = {call.name for index, call in enumerate(calls) if index not in needed}
     for step, invoke in block.invokes() if lost else ():
         if invoke.name in lost:
             message = f"nothing uses the step `{step.name}` where what takes it is left out"
             hint = "give it the `when` of the step that takes it"
+            if (other := instead.get(step.name)) is not None:
+                message = f"nothing uses the step `{step.name}` where `{other}` is not left out"
+                hint = f"give it a `when` that holds only where that of `{other}` does not"
             raise Invalid("E039", message, hint, place=step.place)
 
 
@@ -252,7 +257,7 @@ class _BodyBuilder:
 
     def step(self, step: Step) -> None:
         made = step.when is None or ex.holds(_evaluated(step.when, self.scope))
-        self.put(step.name, self.invoke(step.call) if made else self.outputs[step.first])
+        self.put(step.name, self.invoke(step.call) if made else self.outputs[step.passed])
 
     def invoke(self, invoke: Invoke) -> tuple[Tensor, int]:
         given = [

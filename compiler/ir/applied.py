@@ -211,7 +211,7 @@ def _scope(body: Body) -> dict[str, object]:
     scope: dict[str, object] = dict(body.arguments)
     scope |= {f".{x}": tensor for x, tensor in zip(block.inputs, body.inputs, strict=True)}
     for step in block.steps:
-        scope[f".{step.name}"] = made.get(step.call.name, scope[f".{step.first}"])
+        scope[f".{step.name}"] = made.get(step.call.name, scope[f".{step.passed}"])
     return scope
 
 

@@ -184,9 +184,9 @@ class _Analysis:
             with placed(step.place):
                 for invoke in step.call.walk():
                     self.invoke(invoke, optional=step.when is not None)
-                first = self.channels.get(step.first)
+                first = self.channels.get(step.passed)
                 self.step_channels(step.name, step.call.name, step.when, first)
-            if step.call.name in self.cells and (step.when is None or step.first in self.cells):
+            if step.call.name in self.cells and (step.when is None or step.passed in self.cells):
                 self.cells.add(step.name)
             else:
                 self.cells.discard(step.name)
@@ -337,7 +337,7 @@ class _Analysis:
                     found.add(operand.name)
             if invoke.target.variadic:
                 found |= {o.name for o in invoke.operands if isinstance(o, Use)}
-        return found
+        return found | {step.otherwise.name for step in self.block.steps if step.otherwise}
 
 
 def resolved(block: Block) -> frozenset[str]:

@@ -289,7 +289,7 @@ class Invoke:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A named value of a block. Where `when` is false it is its first input, passed through."""
+    """A named value of a block. Where `when` is false it is another value, passed through."""
 
     name: str
     call: Invoke
@@ -297,11 +297,13 @@ class Step:
     place: Place = field(compare=False, repr=False)
     doc: str = ""
     """What the spec says of it, on one line."""
+    otherwise: Use | None = None
+    """What is passed through, if it is not the first tensor that the step uses."""
 
     @property
-    def first(self) -> str:
-        """The first tensor that it uses, which it passes through where it is left out."""
-        call: Invoke | Use = self.call
+    def passed(self) -> str:
+        """What it passes through where it is left out."""
+        call: Invoke | Use = self.otherwise or self.call
         while isinstance(call, Invoke):
             call = call.operands[0]
         return call.name

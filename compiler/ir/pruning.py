@@ -14,7 +14,18 @@ from dataclasses import dataclass, field, replace
 
 from archc.compiler.ir.folding import folded, truth
 from archc.compiler.ir.interface import pinned
-from archc.compiler.ir.network import Block, Body, Call, Invoke, Network, Op, Parameter, Row, Step
+from archc.compiler.ir.network import (
+    Block,
+    Body,
+    Call,
+    Invoke,
+    Network,
+    Op,
+    Parameter,
+    Row,
+    Step,
+    Use,
+)
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.closure import closure
 from archc.compiler.language.expressions import Node, Value
@@ -175,9 +186,10 @@ def _made(block: Block, fixed: _Fixed) -> tuple[list[Step], dict[str, str]]:
         when = None if step.when is None else _told(step.when, fixed.constants)
         there = True if when is None else fixed.conditions.get(step.name, truth(when, {}))
         if there is False:
-            instead[step.name] = instead.get(step.first, step.first)
+            instead[step.name] = instead.get(step.passed, step.passed)
         else:
-            steps.append(replace(step, when=None if there else when))
+            when, otherwise = (None, None) if there else (when, step.otherwise)
+            steps.append(replace(step, when=when, otherwise=otherwise))
     return steps, instead
 
 
@@ -267,7 +279,9 @@ class _Pruner:
 
     def step(self, step: Step, said: Mapping[str, Node], instead: Mapping[str, str]) -> Step:
         when = None if step.when is None else _told(step.when, said)
-        return replace(step, call=self.invoke(step.call, said, instead), when=when)
+        otherwise = step.otherwise and _renamed(step.otherwise, instead)
+        call = self.invoke(step.call, said, instead)
+        return replace(step, call=call, when=when, otherwise=otherwise)
 
     def invoke(
         self, invoke: Invoke, said: Mapping[str, Node], instead: Mapping[str, str]
@@ -276,13 +290,18 @@ class _Pruner:
         operands = tuple(
             self.invoke(operand, said, instead)
             if isinstance(operand, Invoke)
-            else replace(operand, name=instead.get(operand.name, operand.name))
+            else _renamed(operand, instead)
             for operand in invoke.operands
         )
         arguments = tuple(
             (name, _told(node, said)) for name, node in invoke.arguments if name not in fixed
         )
         return replace(invoke, target=target, operands=operands, arguments=arguments)
+
+
+def _renamed(use: Use, instead: Mapping[str, str]) -> Use:
+    """A value, or what stands for it."""
+    return replace(use, name=instead.get(use.name, use.name))
 
 
 def _demanded(parameter: Parameter) -> Parameter:

@@ -105,6 +105,7 @@ DOCS: Mapping[str, Mapping[str, str]] = {
     },
     "StepSpec": {
         "when": "Where this is false, the step's first tensor is passed through.",
+        "else": "The tensor that is passed through instead: an input, or a step above.",
         "doc": "What is to be said of the step, on one line.",
     },
     "BlockSpec": {
@@ -480,10 +481,11 @@ def _steps(definitions: Schema) -> None:
     keys = spec["properties"]
     pattern = keys["name"]["pattern"].removeprefix("^")
     beside = {key: keys[key] for key in STEP_KEYS}
+    every = [own for n in range(len(beside) + 1) for own in combinations(beside, n)]
     spec |= {
         "properties": beside,
         "patternProperties": {f"^(?!({'|'.join(beside)})$){pattern}": {"type": "string"}},
-        "oneOf": [_beside(keys) for n in range(3) for keys in combinations(beside, n)],
+        "oneOf": [_beside(keys) for keys in every if "else" not in keys or "when" in keys],
     }
     del spec["required"]
     definitions["BlockSpec"]["properties"]["returns"]["type"] = "string"

@@ -107,13 +107,15 @@ class NamedInputSpec(InputSpec):
 
 
 class StepSpec(SpecNode):
-    """`name: expression`, with `when: condition` beside it if the step is optional."""
+    """`name: expression`, with `when: condition` beside it if the step is optional, and then
+    perhaps `else: tensor`."""
 
     example = "write `- name: expression`"
 
     name: kinds.LayerName
     value: kinds.Value
     when: kinds.Expression = None
+    otherwise: kinds.Expression = Field(None, alias="else")
     doc: Doc = None
 
     @classmethod
@@ -128,7 +130,7 @@ class StepSpec(SpecNode):
         return like(value, {"name": names[0], "value": value[names[0]], **rest})
 
 
-STEP_KEYS = ("when", "doc")
+STEP_KEYS = ("when", "else", "doc")
 """What may stand beside the name of a step."""
 
 

@@ -418,7 +418,9 @@ class Maker:
             block["on_vectors"] = self.word(ACTIVATIONS)
         if self.chance(0.15):
             last = block["steps"].pop()
-            block["returns"] = next(v for key, v in last.items() if key not in ("when", "doc"))
+            block["returns"] = next(
+                v for key, v in last.items() if key not in ("when", "else", "doc")
+            )
         return block
 
     def block_params(
@@ -458,7 +460,8 @@ class Maker:
             if when is None and self.chance(0.3):
                 when = self.flag(scope, 2)
             doc = {"doc": self.pick(*DOCS)} if self.chance(0.15) else {}
-            steps.append(step | ({"when": when} if when else {}) | doc)
+            other = {"else": self.pick(*scope.tensors)} if when and self.chance(0.3) else {}
+            steps.append(step | ({"when": when} if when else {}) | other | doc)
             unused = [t for t in unused if t not in used] + [name]
             scope.tensors.append(name)
         if len(unused) > 1:

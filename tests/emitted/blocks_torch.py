@@ -1,9 +1,9 @@
 """Blocks for PyTorch.
 
 Input 6x12x9 (channels, height, width).
-Output 6.
-1,547 trainable parameters.
-147,312 MACs.
+Output 36.
+9,014 trainable parameters.
+931,716 MACs.
 
 Convolutions are padded as TensorFlow's 'same'.
 Kernels start as glorot_uniform, biases as zeros.
@@ -196,6 +196,35 @@ class OptionalEnds(nn.Module):
         return end
 
 
+class Either(nn.Module):
+    """What stands for a step that is left out is another one, or an input."""
+
+    def __init__(self, in_channels: int, wide: bool, *, residual: bool = True) -> None:
+        super().__init__()
+        self.act = nn.ReLU()
+        self.narrow = Conv(in_channels, in_channels) if not wide else nn.Identity()
+        self.has_wide = wide
+        if self.has_wide:
+            self.wide = Conv(in_channels, in_channels, kernel=3)
+        self.sum = residual
+        self.has_halves = wide
+        if self.has_halves:
+            self.halves = Conv(in_channels, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        act = self.act(x)
+        narrow = self.narrow(act)
+        wide = narrow
+        if self.has_wide:
+            wide = self.wide(act)
+        sum = wide
+        if self.sum:
+            sum = wide + act
+        if self.has_halves:
+            x = self.halves(sum)
+        return torch.cat([sum, x], dim=1)
+
+
 class Inner(nn.Sequential):
     """Works out a number."""
 
@@ -281,15 +310,18 @@ class Blocks(nn.Module):
         self.optional_ends = OptionalEnds(6)  # 6x12x9
         self.no_start = OptionalEnds(6, False)  # 6x12x9
         self.no_end = OptionalEnds(6, last=False)  # 6x12x9
-        self.outermost = Outermost(  # 6x12x9
-            6,
-            first_one_hidden=4,
-            first_two_hidden=8,
-            second_one_hidden=3,
+        self.wide = Either(6, True)  # 9x12x9
+        self.narrow = Either(9, False)  # 18x12x9
+        self.no_sum = Either(18, False, residual=False)  # 36x12x9
+        self.outermost = Outermost(  # 36x12x9
+            36,
+            first_one_hidden=25,
+            first_two_hidden=50,
+            second_one_hidden=18,
         )
-        self.dropped = Dropped()  # 6x12x9
-        self.global_avg_pool2d = GlobalAvgPool2d()  # 6
-        self.dropped_vector = Dropped()  # 6
+        self.dropped = Dropped()  # 36x12x9
+        self.global_avg_pool2d = GlobalAvgPool2d()  # 36
+        self.dropped_vector = Dropped()  # 36
         self.apply(glorot_uniform)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -303,6 +335,9 @@ class Blocks(nn.Module):
         x = self.optional_ends(x)
         x = self.no_start(x)
         x = self.no_end(x)
+        x = self.wide(x)
+        x = self.narrow(x)
+        x = self.no_sum(x)
         x = self.outermost(x)
         x = self.dropped(x)
         x = self.global_avg_pool2d(x)
