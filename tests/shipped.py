@@ -10,7 +10,8 @@ SPECS = Path(__file__).parents[1] / "specs"
 LARGER = frozenset(
     """
     convnext_base convnext_small efficientnet_b2 efficientnet_b3 efficientnet_b4 efficientnet_b5
-    efficientnet_b6 efficientnet_b7 mobilenet_v4_large regnet_y_8gf resnet34 resnet101 resnet152
+    efficientnet_b6 efficientnet_b7 mobilenet_v4_large regnet_y_8gf resnet34 resnet101 resnet101_v2
+    resnet152 resnet152_v2
     """.split()  # noqa: SIM905
 )
 """What has the very blocks of another spec, more or wider ones."""

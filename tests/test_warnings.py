@@ -84,6 +84,9 @@ def test_a_comment_on_its_line_allows_a_warning_and_no_other(path: Path, tmp_pat
 # Next to each mistake stands what somebody may have meant.
 MEANT = {
     "a stride of one in every repeat": "{block: conv_bn, out: 16, kernel: 3, stride: 1, repeat: 3}",
+    "a stride of the last repeat": (
+        "{block: conv_bn, out: 16, kernel: 3, repeat: 3, stride: 2 if repeat.index == 2 else 1}"
+    ),
     "a stride without a repeat": "{block: conv_bn, out: 16, kernel: 3, stride: 2, repeat: 1}",
     "the bounds of what is usual": (
         "{block: inverted_residual, kernel: 3, out: 16, act: relu, expand: 12, se: 1}"

@@ -123,10 +123,10 @@ def _strides_at_each_repeat(program: Program, network: Network) -> Iterator[Prob
         (template, first), *others = pairs
         if not others or "stride" not in template.arguments:
             continue
-        last = others[-1][1].call.body
-        if last.output.strides == last.inputs[0].strides:
+        bodies = [row.call.body for _, row in ((template, first), *others)]
+        if any(body.output.strides == body.inputs[0].strides for body in bodies):
             continue
-        before, after = first.call.body.inputs[0].stride, last.output.stride
+        before, after = bodies[0].inputs[0].stride, bodies[-1].output.stride
         message = f"this row strides at each of its {len(others) + 1} repeats"
         hint = f"if the first alone is meant to: `{_first_alone(template)}`"
         strides = f"{message}, from stride {show(before)} to {show(after)}"
