@@ -371,3 +371,21 @@ def test_nearest_is_exact_where_float32_is_not() -> None:
     like = np.zeros((1, 1, 1, 82))
     found = interpreter.OPS["resize_like"]({"method": "nearest"}, {}, x, like)
     assert np.array_equal(found.ravel(), np.repeat([0.0, 1.0], 41))
+
+
+def test_parts_of_a_transposed_convolution_are_its_groups(tmp_path: Path) -> None:
+    """As the reference of the language says to write PyTorch's groups."""
+    parts = [f"conv_transpose2d(split(x, 2, {i}), 4, 3, padding=symmetric)" for i in (0, 1)]
+    block = f"inputs: [x], steps: [{{y: 'concat({', '.join(parts)})'}}]"
+    text = "archc: 1\nname: Net\ninput: {channels: 6, height: 5, width: 4}\n"
+    text += f"blocks: {{groups: {{{block}}}}}\nnetwork: [{{block: groups, name: y}}]\n"
+    (tmp_path / "net.yaml").write_text(text, encoding="utf-8")
+    network = load(tmp_path / "net.yaml").network
+    weights, x = random_weights(network), random_batch(network, 5, 4)
+    kernels, biases = (
+        torch.from_numpy(np.concatenate([a for n, a in weights.items() if n.endswith(end)]))
+        for end in ("weight", "bias")
+    )
+    given = torch.from_numpy(x).double(), kernels.double(), biases.double()
+    expected = F.conv_transpose2d(*given, padding=1, groups=2).numpy()
+    assert np.allclose(interpreter.run(network, weights, x), expected, rtol=0, atol=1e-12)
