@@ -70,6 +70,15 @@ EXAMPLES: list[tuple[str, list[Tensor], dict[str, Any], tuple[int, ...], list[in
         0,
     ),
     (
+        "standardized_conv2d",
+        [MAP],
+        {"filters": 4, "kernel": 3, "stride": 2},
+        (4, 5, 6),
+        [4 * 54],
+        120 * 54,
+        0,
+    ),
+    (
         "depthwise_conv2d",
         [MAP],
         {"kernel": 3, "multiplier": 2, "padding": (0, 1, 0, 1), "stride": (2, 1)},

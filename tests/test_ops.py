@@ -21,6 +21,7 @@ from archc.live.check import check_shapes, check_weights
 from archc.live.numeric import deviation, random_batch, random_weights
 
 from . import zoo
+from .reference_models import import_torchvision
 
 Array = np.ndarray[Any, Any]
 
@@ -193,6 +194,14 @@ def prelu(x: Array, a: Mapping[str, Any], weight: Array) -> Array:
     return F.prelu(torch.from_numpy(x), torch.from_numpy(weight)).numpy()
 
 
+def standardized_conv2d(x: Array, a: Mapping[str, Any], weight: Array) -> Array:
+    """As timm has it: a batch norm of each filter's numbers."""
+    filters = torch.from_numpy(weight).reshape(1, len(weight), -1)
+    kernel = F.batch_norm(filters, None, None, training=True, eps=a["epsilon"])
+    gamma = 1.0 if a["gamma"] is None else a["gamma"] / filters.shape[2] ** 0.5
+    return conv2d(x, {**a, "groups": 1}, (kernel * gamma).reshape(weight.shape).numpy())
+
+
 def learned(x: Array, a: Mapping[str, Any], weight: Array) -> Array:
     each = weight if x.ndim == 4 else weight[:, 0, 0]
     return np.stack([each for _ in x])
@@ -270,6 +279,7 @@ REFERENCES: Mapping[str, Callable[..., Array]] = {
     "conv2d": conv2d,
     "depthwise_conv2d": depthwise_conv2d,
     "separable_conv2d": separable_conv2d,
+    "standardized_conv2d": standardized_conv2d,
     "conv_transpose2d": conv_transpose2d,
     "dense": lambda x, a, weight, bias=0.0: x @ weight.T + bias,
     "batch_norm": batch_norm,
@@ -388,4 +398,43 @@ def test_parts_of_a_transposed_convolution_are_its_groups(tmp_path: Path) -> Non
     )
     given = torch.from_numpy(x).double(), kernels.double(), biases.double()
     expected = F.conv_transpose2d(*given, padding=1, groups=2).numpy()
+    assert np.allclose(interpreter.run(network, weights, x), expected, rtol=0, atol=1e-12)
+
+
+STANDARDIZED = """\
+archc: 1
+name: Net
+input: {channels: 6, height: 9, width: 8}
+blocks:
+  scaled:
+    steps:
+      - conv: standardized_conv2d(x, 8, 3, stride=2, padding=symmetric, gamma=1.7, epsilon=1e-4)
+      - gain: learned(conv, ones)
+      - bias: learned(conv, zeros)
+      - y: conv * gain + bias
+network:
+  - {block: scaled}
+  - {block: standardized_conv2d, name: plain, filters: 4, kernel: [1, 3], epsilon: 1e-8}
+"""
+
+
+@pytest.mark.parametrize("size", [(9, 8), (12, 7)])
+def test_standardized_convolutions_are_those_of_timm(size: tuple[int, int], tmp_path: Path) -> None:
+    import_torchvision()
+    from timm.layers import ScaledStdConv2d, StdConv2d
+
+    (tmp_path / "net.yaml").write_text(STANDARDIZED, encoding="utf-8")
+    network = load(tmp_path / "net.yaml").network
+    weights, x = random_weights(network), random_batch(network, *size)
+    first = ScaledStdConv2d(6, 8, 3, stride=2, padding=1, gamma=1.7, eps=1e-4).double()
+    second = StdConv2d(8, 4, (1, 3), padding=(0, 1), eps=1e-8).double()
+    for layer, name, path in (
+        (first, "weight", "scaled.conv.weight"),
+        (first, "gain", "scaled.gain.weight"),
+        (first, "bias", "scaled.bias.weight"),
+        (second, "weight", "plain.weight"),
+    ):
+        own = getattr(layer, name)
+        own.data = torch.from_numpy(weights[path]).double().reshape(own.shape)
+    expected = second(first(torch.from_numpy(x).double())).detach().numpy()
     assert np.allclose(interpreter.run(network, weights, x), expected, rtol=0, atol=1e-12)

@@ -64,6 +64,18 @@ def _conv2d() -> Iterator[Case]:
     yield Case("conv2d", {**more, "padding": "symmetric", "bias": "false"})
 
 
+def _standardized() -> Iterator[Case]:
+    op, more = "standardized_conv2d", {"filters": "4"}
+    yield from _windows(op, ("1", "2", "3", "[1, 7]"), ("1", "2"), (*PADDINGS, PADS[1]), **more)
+    for padding in (*PADDINGS, PADS[1]):
+        yield Case(op, {**more, "kernel": "3", "dilation": "2", "padding": padding})
+    for epsilon, gamma in product(("1e-10", "0.5"), ("none", "1", "1.7")):
+        yield Case(op, {**more, "kernel": "3", "epsilon": epsilon, "gamma": gamma})
+    for init in INITIALIZERS:
+        if init not in ("zeros", "ones"):
+            yield Case(op, {**more, "kernel": "3", "init": init})
+
+
 def _depthwise() -> Iterator[Case]:
     op = "depthwise_conv2d"
     yield from _windows(op, KERNELS, STRIDES, PADDINGS)
@@ -253,6 +265,7 @@ def _dense() -> Iterator[Case]:
 
 CASES = (
     *_conv2d(),
+    *_standardized(),
     *_depthwise(),
     *_separable(),
     *_transposed(),

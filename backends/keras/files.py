@@ -19,7 +19,7 @@ from typing import Any
 from archc.backends.keras.graph import snake_case, stored_layers
 from archc.backends.keras.language import LANGUAGE
 from archc.backends.keras.names import layer_name
-from archc.backends.keras.weights import LAYERS, SLOTS, tensor_name
+from archc.backends.keras.weights import SLOTS, SLOTS_OF, tensor_name
 from archc.backends.python.walk import render
 from archc.backends.storage import (
     DTYPE,
@@ -229,7 +229,7 @@ def _configuration(net: Any) -> tuple[str, str]:
 
 
 STORAGE = Storage(
-    {op: SLOTS[kind] for op, kind in LAYERS.items()},
+    SLOTS_OF,
     tensor_name,
     {
         ".weights.h5": Format(KIND, _h5py, _read_h5, _write_h5),

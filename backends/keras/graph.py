@@ -142,6 +142,13 @@ _HELPERS: Mapping[str, tuple[tuple[str, str, tuple[int, ...]], ...]] = MappingPr
         "unit_length": _scaled_by(4),
         "response_norm": _scaled_by(8),
         "parametric_relu": (("PReLU", "", (0,)),),
+        "standardized_conv": (
+            ("Functional", "-one-ops", (0,)),
+            ("Identity", "-one", (1,)),
+            ("EinsumDense", "", (2,)),
+            ("Functional", "--conv-ops", (0, 3)),
+            ("Identity", "--conv", (4,)),
+        ),
         "learned": (
             ("Functional", "-ones-ops", (0,)),
             ("Identity", "-ones", (1,)),

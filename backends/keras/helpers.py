@@ -30,6 +30,41 @@ def pad(
     return layers.ZeroPadding2D(((top, bottom), (left, right)), name=name)(x)
 
 
+def standardized_conv(
+    x: keras.KerasTensor,
+    filters: int,
+    kernel: int | tuple[int, int],
+    *,
+    stride: int | tuple[int, int] = 1,
+    padding: str = "valid",
+    dilation: int | tuple[int, int] = 1,
+    epsilon: float = 1e-6,
+    gamma: float | None = None,
+    initializer: str | keras.initializers.Initializer = "glorot_uniform",
+    name: str,
+) -> keras.KerasTensor:
+    """Convolution by kernels less their mean and by their deviation, filter by filter."""
+    height, width = pair(kernel)
+    shape = (height, width, x.shape[-1], filters)
+    scale = 1.0 if gamma is None else gamma * (height * width * x.shape[-1]) ** -0.5
+
+    def convolve(x: keras.KerasTensor, own: keras.KerasTensor) -> keras.KerasTensor:
+        own, axes = own[0], (0, 1, 2)
+        variance = keras.ops.var(own, axis=axes, keepdims=True)
+        own = (own - keras.ops.mean(own, axis=axes, keepdims=True)) * scale
+        own = own * keras.ops.rsqrt(variance + epsilon)
+        return keras.ops.conv(x, own, stride, padding, "channels_last", dilation)
+
+    one = as_layer(lambda x: keras.ops.ones_like(x[:1, 0, 0, 0]), x, name=f"{name}-one")
+    own = layers.EinsumDense(
+        "b,hwio->bhwio",
+        shape,
+        kernel_initializer=initializer,
+        name=name,
+    )(one)
+    return as_layer(convolve, x, own, name=f"{name}--conv")
+
+
 def conv_transpose_padded(
     x: keras.KerasTensor,
     filters: int,

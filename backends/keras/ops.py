@@ -105,6 +105,15 @@ def _conv2d(call: OpCall) -> Apply:
     return _convolution(call, "Conv2D", call["filters"], call["kernel"], **named)
 
 
+def _standardized(call: OpCall) -> Apply:
+    padded, padding = _padded(call)
+    named: dict[str, Expression] = {} if padding == '"valid"' else {"padding": padding}
+    named |= call.given(stride="stride", dilation="dilation") | call.given(1e-6, epsilon="epsilon")
+    named |= call.given(None, gamma="gamma")
+    named |= _starts(call, GLOROT_UNIFORM, "initializer", "init")
+    return _helper(padded, "standardized_conv", call["filters"], call["kernel"], **named)
+
+
 def _depthwise(call: OpCall) -> Apply:
     named = {
         **call.given(depth_multiplier="multiplier"),
@@ -281,6 +290,7 @@ OPS: Mapping[str, Spelling] = MappingProxyType(
         "conv2d": _conv2d,
         "depthwise_conv2d": _depthwise,
         "separable_conv2d": _separable,
+        "standardized_conv2d": _standardized,
         "conv_transpose2d": _conv_transpose,
         "dense": _dense,
         "batch_norm": _batch_norm,

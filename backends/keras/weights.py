@@ -23,17 +23,25 @@ class _Slopes(Slot):
         return array.reshape(-1)
 
 
+_KERNEL = Slot("kernel", "HWIO")
+
+
 class _Learned(Slot):
-    """A map's numbers by row, column and channel; a vector's by channel."""
+    """A map's numbers by row, column and channel; a vector's by channel. Or the kernel of a
+    convolution, which is a layer of the same class."""
 
     def shape(self, shape: Shape, x: Tensor) -> Shape:
         own = Slot.shape(self, shape, x)
         return own if x.is_map else own[2:]
 
     def store(self, array: Array, shape: Shape) -> Array:
+        if array.ndim == 4:
+            return _KERNEL.store(array, shape)
         return Slot.store(self, array, shape).reshape(shape)
 
     def restore(self, array: Array) -> Array:
+        if array.ndim == 4:
+            return _KERNEL.restore(array)
         return Slot.restore(self, array if array.ndim == 3 else array[None, None])
 
 
@@ -42,10 +50,10 @@ _AFFINE = {"weight": Slot("gamma", "C"), "bias": Slot("beta", "C")}
 
 SLOTS: Mapping[str, Mapping[str, Slot]] = MappingProxyType(
     {
-        "Conv2D": {"weight": Slot("kernel", "HWIO"), "bias": _BIAS},
+        "Conv2D": {"weight": _KERNEL, "bias": _BIAS},
         "DepthwiseConv2D": {"weight": Slot("kernel", "HWCM"), "bias": _BIAS},
         # Its letters are those of the convolution that it is the transpose of.
-        "Conv2DTranspose": {"weight": Slot("kernel", "HWIO"), "bias": _BIAS},
+        "Conv2DTranspose": {"weight": _KERNEL, "bias": _BIAS},
         "SeparableConv2D": {
             "depthwise.weight": Slot("depthwise_kernel", "HWCM"),
             "pointwise.weight": Slot("pointwise_kernel", "HWIO"),
@@ -70,6 +78,7 @@ LAYERS: Mapping[str, str] = MappingProxyType(
         "conv2d": "Conv2D",
         "depthwise_conv2d": "DepthwiseConv2D",
         "separable_conv2d": "SeparableConv2D",
+        "standardized_conv2d": "EinsumDense",
         "conv_transpose2d": "Conv2DTranspose",
         "dense": "Dense",
         "batch_norm": "BatchNormalization",
@@ -80,6 +89,11 @@ LAYERS: Mapping[str, str] = MappingProxyType(
     }
 )
 """The layer's class by op."""
+
+SLOTS_OF: Mapping[str, Mapping[str, Slot]] = MappingProxyType(
+    {op: SLOTS[kind] for op, kind in LAYERS.items()} | {"standardized_conv2d": {"weight": _KERNEL}}
+)
+"""By op."""
 
 
 def tensor_name(layer: str, weight: str, slot: Slot) -> str:

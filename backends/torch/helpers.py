@@ -84,6 +84,52 @@ class Conv2dPadded(nn.Conv2d):
         return x
 
 
+class StandardizedConv2d(nn.Conv2d):
+    """Convolution by kernels less their mean and by their deviation, filter by filter."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int, int],
+        *,
+        padding: str | tuple[int, int, int, int],
+        stride: int | tuple[int, int] = 1,
+        dilation: int | tuple[int, int] = 1,
+        eps: float = 1e-6,
+        gamma: float | None = None,
+    ) -> None:
+        super().__init__(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride=stride,
+            dilation=dilation,
+            bias=False,
+        )
+        sides = (0, 0, 0, 0) if isinstance(padding, str) else padding
+        if padding == "symmetric":
+            sizes = zip(self.kernel_size, self.dilation)
+            height, width = (k // 2 * d for k, d in sizes)
+            sides = (height, height, width, width)
+        top, bottom, left, right = sides
+        self.sides = [left, right, top, bottom]
+        self.same = padding == "same"
+        self.eps = eps
+        self.factor = 1.0 if gamma is None else gamma * self.weight[0].numel() ** -0.5
+
+    def forward(self, x: Tensor) -> Tensor:
+        variance = self.weight.var([1, 2, 3], unbiased=False, keepdim=True)
+        weight = self.weight - self.weight.mean([1, 2, 3], keepdim=True)
+        weight = weight * (self.factor * torch.rsqrt(variance + self.eps))
+        if self.same:
+            sizes = list(self.kernel_size), list(self.stride), list(self.dilation)
+            x = pad_same(x, sizes[0], sizes[1], sizes[2])
+        else:
+            x = F.pad(x, self.sides)
+        return F.conv2d(x, weight, None, self.stride, 0, self.dilation)
+
+
 class ConvTranspose2dPadded(nn.ConvTranspose2d):
     """ConvTranspose2d cropped as "same", "valid", "symmetric" or by (top, bottom, left, right)."""
 

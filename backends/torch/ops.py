@@ -143,6 +143,15 @@ def _depthwise(call: OpCall) -> Layer:
     return initialized(layer, convolution(call, depthwise=True))
 
 
+def _standardized(call: OpCall) -> Layer:
+    plain = [call.in_channels, call["filters"], call["kernel"]]
+    named = call.given(stride="stride", dilation="dilation") | call.given(1e-6, eps="epsilon")
+    named |= call.given(None, gamma="gamma")
+    layer = call.apply("StandardizedConv2d", *plain, padding=call["padding"], **named)
+    usual = {"bias": constant(False), "groups": constant(1)}
+    return initialized(layer, convolution(replace(call, arguments={**call.arguments, **usual})))
+
+
 def _separable(call: OpCall) -> Layer:
     spell = {"depthwise": _depthwise, "pointwise": _conv2d}
     halves = {name: spell[name](half) for name, half in call.halves().items()}
@@ -347,6 +356,7 @@ OPS: Mapping[str, Spelling] = MappingProxyType(
         "conv2d": _conv2d,
         "depthwise_conv2d": _depthwise,
         "separable_conv2d": _separable,
+        "standardized_conv2d": _standardized,
         "conv_transpose2d": _conv_transpose,
         "dense": _dense,
         "batch_norm": _batch_norm,

@@ -50,6 +50,7 @@ SLOTS: Mapping[str, Mapping[str, Slot]] = {
         "pointwise.weight": Slot("pointwise.weight", "OIHW"),
         "pointwise.bias": Slot("pointwise.bias", "O"),
     },
+    "standardized_conv2d": {"weight": Slot("weight", "OIHW")},
     "conv_transpose2d": _CONVOLUTION,  # by the letters of the one that it is the transpose of
     "dense": {"weight": Slot("weight", "OI"), "bias": _BIAS},
     "batch_norm": {

@@ -72,8 +72,9 @@ GENERATED = frozenset(
     pixel_unshuffle pool_over_zeros pool_pads quick_gelu QuickGELU require_channels_last Rescale
     RescaleChannels Reshape resize_by resize_like ResizeNearest response_norm sample_axis
     sample_nearest scaled_cells scaled_normal scaled_uniform SeparableConv2d shuffle_channels
-    slice_channels SliceChannels Softmax split_channels SplitChannels Sqrt square_root super Tensor
-    torch truncated_normal unit_length variance_over VarianceOver with_affine x zero_bias
+    slice_channels SliceChannels Softmax split_channels SplitChannels Sqrt square_root
+    standardized_conv StandardizedConv2d super Tensor torch truncated_normal unit_length
+    variance_over VarianceOver with_affine x zero_bias
     """.split()  # noqa: SIM905
 )
 """Names that the code of a model, in some backend, uses itself where it also uses those that its

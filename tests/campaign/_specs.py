@@ -281,7 +281,8 @@ class Maker:
         """An op of one tensor with arguments."""
         op = self.pick(
             *("conv2d",) * 5, *("depthwise_conv2d",) * 2, "separable_conv2d",
-            *("batch_norm",) * 3, "layer_norm", "group_norm", *("activation",) * 4,
+            "standardized_conv2d", *("batch_norm",) * 3, "layer_norm", "group_norm",
+            *("activation",) * 4,
             "max_pool2d", "avg_pool2d", "global_avg_pool2d", "global_max_pool2d", "zero_pad2d",
             "crop2d", "flatten", "reshape", "prelu", "dropout", "drop_path", "rescale",
             "identity", "dense", "slice", "split", "channel_shuffle", "mean", "variance",
@@ -296,6 +297,9 @@ class Maker:
             given["filters"] = self.int(scope, 2)
         if op == "conv_transpose2d":
             given = self.common({"filters": self.int(scope, 2), **self.transposed(scope)}, scope)
+        if op == "standardized_conv2d":
+            given = {**self.window(scope), "filters": self.int(scope, 2)}
+            given["gamma"] = self.pick("none", 1, 1.7, *scope.floats)
         if op == "conv2d" and self.chance(0.2):
             given["groups"] = self.pick(2, 2, 3, 4, self.int(scope))
         if op in ("depthwise_conv2d", "separable_conv2d") and self.chance(0.3):

@@ -84,6 +84,57 @@ _CONV2D = Op(
     fresh=True,
 )
 
+# ----------------------------------------------------------------------------- standardized
+
+
+def _standardized_shape(a: Arguments, x: Tensor) -> Tensor:
+    need_map(x, "standardized_conv2d")
+    _need_stride_or_dilation(a, "standardized_conv2d")
+    inputs = x.channels * prod(pair(a["kernel"]))
+    if inputs == 1:
+        message = "`standardized_conv2d` gets kernels of one number: nothing would be left of them"
+        raise Invalid("E042", message, "give it several channels or a larger kernel")
+    return window(a, x, integer(a["filters"]), "standardized_conv2d")
+
+
+_STANDARDIZED_CONV2D = Op(
+    name="standardized_conv2d",
+    doc="Convolution by kernels that are normalised, each filter's by its own mean and variance"
+    " (arXiv:1903.10520); without a bias.",
+    parameters=(
+        _FILTERS,
+        KERNEL,
+        STRIDE,
+        _PADDING,
+        _DILATION,
+        parameter(
+            "epsilon", "float", "added to the variance", 1e-6, above=0, max=1, usual=(0, 0.1)
+        ),
+        parameter(
+            "gamma",
+            "float?",
+            "factor of the kernels, over the root of their fan-in; none is no factor",
+        ),
+        INIT,
+    ),
+    shape=_standardized_shape,
+    channels="filters",
+    weights=(
+        WeightRule(
+            name="weight",
+            role="kernel",
+            axes=("OIHW",),
+            shape=lambda a, y, x: (y.channels, x.channels, *pair(a["kernel"])),
+            groups=lambda a, y, x: 1,
+        ),
+    ),
+    macs=lambda a, y, x: y.size * prod(pair(a["kernel"])) * x.channels,
+    sized=("x",),
+    one_cell=of_kernel,
+    window=True,
+    fresh=True,
+)
+
 # -------------------------------------------------------------------------------- depthwise
 
 
@@ -229,4 +280,10 @@ _CONV_TRANSPOSE2D = Op(
     fresh=True,
 )
 
-CONVOLUTIONS = (_CONV2D, _DEPTHWISE_CONV2D, _SEPARABLE_CONV2D, _CONV_TRANSPOSE2D)
+CONVOLUTIONS = (
+    _CONV2D,
+    _DEPTHWISE_CONV2D,
+    _SEPARABLE_CONV2D,
+    _STANDARDIZED_CONV2D,
+    _CONV_TRANSPOSE2D,
+)

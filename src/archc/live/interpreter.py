@@ -235,6 +235,16 @@ def _conv2d(a: Given, w: Weights, x: Array) -> Array:
     return _biased(total, w)
 
 
+def _standardized_conv2d(a: Given, w: Weights, x: Array) -> Array:
+    """A convolution by (weight - mean) / sqrt(variance + epsilon), of each filter, times gamma over
+    the root of the numbers of a filter."""
+    filters = w["weight"].reshape(len(w["weight"]), -1)
+    kernel = _normalised(filters, 1, a["epsilon"])
+    if a["gamma"] is not None:
+        kernel = kernel * a["gamma"] / math.sqrt(filters.shape[1])
+    return _conv2d(a, {"weight": kernel.reshape(w["weight"].shape)}, x)
+
+
 def _depthwise_conv2d(a: Given, w: Weights, x: Array) -> Array:
     """Channel c gives the channels c * m to c * m + m - 1, each with a kernel of its own."""
     kernel: Any = w["weight"]
@@ -518,6 +528,7 @@ OPS: Mapping[str, Op] = MappingProxyType(
         "conv2d": _conv2d,
         "depthwise_conv2d": _depthwise_conv2d,
         "separable_conv2d": _separable_conv2d,
+        "standardized_conv2d": _standardized_conv2d,
         "conv_transpose2d": _conv_transpose2d,
         "dense": _dense,
         "batch_norm": _batch_norm,
