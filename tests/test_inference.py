@@ -182,6 +182,62 @@ def test_several_inputs_stay() -> None:
     assert deviation(found, right) < 1e-12
 
 
+OTHERWISE = """\
+archc: 1
+name: Net
+input: {channels: 4, height: 9, width: 8}
+blocks:
+  either:
+    params: {norm: bool}
+    steps:
+      - other: conv2d(x, 3, 3, bias=false)
+      - second: batch_norm(other, epsilon=0.1)
+      - conv: conv2d(x, 6, 3)
+        when: norm
+      - bn: batch_norm(conv)
+        when: norm
+        else: second
+      - drop: dropout(bn, 0.5)
+        when: norm
+        else: x
+      - both: concat(drop, second)
+network:
+  - {block: either, name: made, norm: true}
+  - {block: either, name: left_out, norm: false}
+"""
+
+
+def test_what_stands_for_a_step_stays(load: Load) -> None:
+    net = load(OTHERWISE)
+    batch = random_batch(net.network)
+    weights = settled_weights(net.network, batch)
+    right = interpreter.run(net.network, weights, batch)
+    left = net.for_inference()
+    found = interpreter.run(left.network, folded(net, weights, "float64"), batch)
+    assert deviation(found, right) < 1e-12
+    assert ops(left, "made") == ["conv2d", "conv2d", "dropout", "concat"]
+    assert ops(left, "left_out") == ["conv2d", "concat"]
+    assert not compare(left, backends.names(), numeric=True).differences
+
+
+STANDARDIZED = """\
+archc: 1
+name: Net
+input: {channels: 4, height: 9, width: 8}
+blocks:
+  unit:
+    steps:
+      - conv: standardized_conv2d(x, 6, 3)
+      - bn: batch_norm(conv)
+network:
+  - {block: unit}
+"""
+
+
+def test_standardized_kernels_take_no_batch_norm(load: Load) -> None:
+    assert ops(load(STANDARDIZED).for_inference()) == ["standardized_conv2d", "batch_norm"]
+
+
 # ----------------------------------------------------------------------------- what is folded
 
 

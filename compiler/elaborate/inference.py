@@ -153,6 +153,8 @@ def _without_training(steps: tuple[Step, ...]) -> tuple[Step, ...]:
             found.append(step)
         elif isinstance(operand, Invoke):
             found.append(replace(step, call=operand))
+        elif step.otherwise is not None:
+            found.append(step)  # it chooses between two values
         elif index < len(steps) - 1 or (found and found[-1].name == operand.name):
             instead[step.name] = operand.name
         else:
@@ -187,7 +189,9 @@ def _without_folded(steps: tuple[Step, ...]) -> tuple[Step, ...]:
             found.append(step)
         elif isinstance(before, Step):
             found.remove(before)
-            found.append(replace(before, call=_biased(before.call), doc=before.doc or step.doc))
+            otherwise = step.otherwise or before.otherwise
+            call, doc = _biased(before.call), before.doc or step.doc
+            found.append(replace(before, call=call, doc=doc, otherwise=otherwise))
             instead[step.name] = before.name
         else:
             found.append(replace(step, call=_biased(before)))
@@ -235,9 +239,11 @@ def _folds(before: Sequence[Step], after: Sequence[Step]) -> Iterator[Fold]:
 
 
 def uses(steps: Sequence[Step]) -> Counter[str]:
-    """How often each value is an operand."""
+    """How often each value is an operand, or stands for a step that is left out."""
     calls = (invoke for step in steps for invoke in step.call.walk())
-    return Counter(o.name for invoke in calls for o in invoke.operands if isinstance(o, Use))
+    used = [o for invoke in calls for o in invoke.operands if isinstance(o, Use)]
+    used += [step.otherwise for step in steps if step.otherwise]
+    return Counter(each.name for each in used)
 
 
 def renamed(step: Step, instead: Mapping[str, str]) -> Step:
@@ -250,16 +256,17 @@ def renamed(step: Step, instead: Mapping[str, str]) -> Step:
         for field in ("channels", "stride", "height", "width")
     }
 
+    def use(value: Use) -> Use:
+        return replace(value, name=instead.get(value.name, value.name))
+
     def invoke(call: Invoke) -> Invoke:
-        operands = tuple(
-            replace(o, name=instead.get(o.name, o.name)) if isinstance(o, Use) else invoke(o)
-            for o in call.operands
-        )
+        operands = tuple(use(o) if isinstance(o, Use) else invoke(o) for o in call.operands)
         given = tuple((k, ex.substitute(v, values)) for k, v in call.arguments)
         return replace(call, operands=operands, arguments=given)
 
     when = None if step.when is None else ex.substitute(step.when, values)
-    return replace(step, call=invoke(step.call), when=when)
+    otherwise = step.otherwise and use(step.otherwise)
+    return replace(step, call=invoke(step.call), when=when, otherwise=otherwise)
 
 
 def _without_unread(before: Block, block: Block) -> Block:
