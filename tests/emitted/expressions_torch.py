@@ -61,9 +61,8 @@ class Conv2dPadded(nn.Conv2d):
         self.same = padding == "same"
         top, bottom, left, right = (0, 0, 0, 0) if isinstance(padding, str) else padding
         if padding == "symmetric":
-            rows, columns = (
-                k // 2 * d for k, d in zip(self.kernel_size, self.dilation)
-            )
+            sizes = zip(self.kernel_size, self.dilation)
+            rows, columns = (k // 2 * d for k, d in sizes)
             top, bottom, left, right = rows, rows, columns, columns
         self.pads = [left, right, top, bottom]
 
