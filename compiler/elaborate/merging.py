@@ -132,6 +132,8 @@ def _of(parts: Sequence[Step], added: Sequence[Step], bodies: Sequence[Body]) ->
     # A sum that is left out passes on its left side, so what is always there stands left of it.
     if len(parts) < 2 or len(parts) != len(added) + 1 or len(tensors) != 1 or None in tensors:
         return None
+    if any(step.otherwise for step in (*parts, *added)):
+        return None
     if len(conditions) > 1 or sum(s.when is None for s in added) != len(always) - 1:
         return None
     main = max(always, key=lambda part: _kernel(part, bodies), default=None)
@@ -173,7 +175,9 @@ def _mergeable(main: Step, parts: Sequence[Step], body: Body) -> bool:
     if first is None or not _is_convolution(first) or not first.arguments["bias"]:
         return False
     leaves = [_made(part, body) for part in there if part is not main]
-    return all(leaf is not None and _alike(first, leaf) for leaf in leaves)
+    # A sum may spread one of its sides, which a kernel cannot.
+    shape = first.output.shape
+    return all(leaf and leaf.output.shape == shape and _alike(first, leaf) for leaf in leaves)
 
 
 def _is_convolution(body: Body) -> bool:
