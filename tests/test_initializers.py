@@ -1,37 +1,33 @@
 """Fresh weights: what each backend draws is what the definition of an initializer says."""
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from archc import backends
-from archc.api import Net, load
+from archc.api import load
 from archc.compiler.ir import analysis
-from archc.compiler.ir.network import Weight
 from archc.compiler.language.initializers import CONVENTIONS, NAMED, Initializer, fans
 from archc.compiler.language.problems import SpecError
 from archc.compiler.printed.resolve import resolve
 
-from .conftest import ROOT, SPECS
-from .reference_models import import_torchvision
+from .conftest import ROOT
+from .drawn import CUT, check, fresh, moments
 
 EMITTED = ROOT / "tests" / "emitted"
-Array = np.ndarray[Any, Any]
 
 LARGE = """
 archc: 1
 name: Large
 input: {{channels: 64, height: 6, width: 6}}
 defaults:
-  conv2d: {{init: "{0}"}}
-  depthwise_conv2d: {{init: "{0}"}}
-  separable_conv2d: {{init: "{0}"}}
-  dense: {{init: "{0}"}}
-  conv_transpose2d: {{init: "{0}"}}
+  conv2d: {{init: "{0}", bias_init: "{0}"}}
+  depthwise_conv2d: {{init: "{0}", bias_init: "{0}"}}
+  separable_conv2d: {{init: "{0}", bias_init: "{0}"}}
+  dense: {{init: "{0}", bias_init: "{0}"}}
+  conv_transpose2d: {{init: "{0}", bias_init: "{0}"}}
 network:
   - {{block: conv2d, filters: 256, kernel: 3}}
   - {{block: conv2d, name: grouped, filters: 512, kernel: 3, groups: 4}}
@@ -42,13 +38,11 @@ network:
   - {{block: global_avg_pool2d}}
   - {{block: dense, units: 300}}
 """
-CUT = 0.87962566103423978
-"""Standard deviation of a standard normal distribution cut at two."""
-
 INITIALIZERS = [
     *NAMED,
     "constant(-0.25)",
     "normal(0.02)",
+    "normal(0.2, 1.5)",
     "truncated_normal(0.3)",
     "truncated_normal(1.5)",
     "uniform(-0.1, 0.4)",
@@ -68,50 +62,6 @@ INITIALIZERS = [
     "variance_scaling(1, fan_avg, normal)",
 ]
 
-Moments = tuple[float, float, float, float]
-"""Mean, standard deviation, and the bounds between which all values lie."""
-
-
-def moments(init: Initializer, fan_in: int, fan_out: int) -> Moments:
-    """The definition, once more."""
-    match init.function, init.arguments:
-        case "constant", (float(value),):
-            return value, 0.0, value, value
-        case "normal", (float(std),):
-            return 0.0, std, -math.inf, math.inf
-        case "truncated_normal", (float(std),):
-            return 0.0, std * CUT, -2 * std, 2 * std
-        case "uniform", (float(low), float(high)):
-            return (low + high) / 2, (high - low) / math.sqrt(12), low, high
-        case _, (float(scale), str(fan), str(shape), _):
-            average = (fan_in + fan_out) / 2
-            each = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": average}[fan]
-            std = math.sqrt(scale / each)
-            bound = {"normal": math.inf, "uniform": math.sqrt(3) * std}
-            bound["truncated_normal"] = 2 * std / CUT
-            return 0.0, std, -bound[shape], bound[shape]
-    raise AssertionError(init)
-
-
-def check(array: Array, expected: Moments, name: str) -> None:
-    """Within five deviations of a sample; a uniform one's variance deviates least."""
-    mean, std, low, high = expected
-    array = array.astype(np.float64)
-    slack = 1e-6 * max(abs(mean), std) + 1e-12
-    assert array.std() == pytest.approx(std, rel=2.5 * (2 / array.size) ** 0.5, abs=1e-9), name
-    assert abs(array.mean() - mean) <= 5 * std / array.size**0.5 + slack, name
-    assert low - slack <= array.min() <= array.max() <= high + slack, name
-    if std > 0 and math.isfinite(high) and array.size > 1000:
-        assert array.max() > mean + 0.97 * (high - mean), name
-    if std > 0 and math.isinf(high) and array.size > 1000:
-        assert np.abs(array).max() > 2.5 * std, name
-
-
-def fresh(net: Net, backend: str) -> Iterator[tuple[str, Weight, Array]]:
-    arrays = net.live(backend).arrays(net.build(backend))
-    for name, _, weight in analysis.weights(net.network):
-        yield name, weight, np.asarray(arrays[name])
-
 
 @pytest.fixture(scope="module", autouse=True)
 def seeded() -> None:
@@ -124,7 +74,8 @@ def seeded() -> None:
 
 @pytest.mark.parametrize("backend", backends.names())
 @pytest.mark.parametrize("init", INITIALIZERS)
-def test_kernels(init: str, backend: str, tmp_path: Path) -> None:
+def test_kernels_and_biases(init: str, backend: str, tmp_path: Path) -> None:
+    """A bias has the fans of the kernel beside it."""
     path = tmp_path / "large.yaml"
     path.write_text(LARGE.format(init), encoding="utf-8")
     for name, weight, array in fresh(load(path), backend):
@@ -189,12 +140,26 @@ blocks:
     steps:
       - conv: conv2d(x, out, kernel=3, init=start, bias_init=uniform(1, 2))
       - bn: batch_norm(conv, scale_init=scale, offset_init=constant(0.125))
+  fanned:
+    params:
+      out: int
+      kernel: size
+      groups: int
+      start:
+        type: initializer
+        default: variance_scaling(2, fan_out, truncated_normal, per_group)
+    steps:
+      - a: conv2d(x, out, kernel, groups=groups, bias_init=variance_scaling(2, fan_in, uniform))
+      - b: depthwise_conv2d(a, kernel=kernel, bias_init=variance_scaling(2, fan_out, normal, torch))
+      - c: conv2d(b, out, kernel, groups=groups, bias_init=start)
 defaults:
   dense: {init: normal(spread * 2), bias_init: truncated_normal(spread)}
 network:
   - {block: unit, name: a, out: 128, scale: ones}
   - {block: unit, name: b, out: 128, scale: zeros, start: "uniform(0, spread)"}
   - {block: depthwise_conv2d, kernel: 3, bias_init: constant(3)}
+  - {block: fanned, name: one, out: 256, kernel: 3, groups: 4}
+  - {block: fanned, name: two, out: 512, kernel: [1, 3], groups: 1}
   - {block: separable_conv2d, filters: 64, kernel: 3, init: he_normal, bias_init: ones}
   - {block: global_avg_pool2d}
   - {block: dense, units: 2000}
@@ -212,6 +177,61 @@ def test_every_array_can_be_told(backend: str, tmp_path: Path) -> None:
     assert said["b.conv.weight"] == "uniform(0, 0.02)"
     assert (said["a.bn.weight"], said["b.bn.weight"]) == ("ones", "zeros")
     assert said["dense.weight"] == "normal(0.04)"
+    for name, weight, array in fresh(net, backend):
+        check(array, moments(weight.initializer, *weight.fans), name)
+
+
+LEFT = """
+archc: 1
+name: Left
+input: {channels: 16, height: 6, width: 6}
+blocks:
+  unit:
+    params: {out: int, init: initializer?, scale: initializer?}
+    steps:
+      - conv: conv2d(x, out, kernel=3, init=init)
+      - bn: batch_norm(conv, scale_init=scale)
+  pair:
+    params: {out: int, scale: initializer?}
+    steps:
+      - first: unit(x, out)
+      - second: unit(first, out, scale=scale)
+DEFAULTS
+network:
+  - {block: pair, name: a, out: 64}
+  - {block: pair, name: b, out: 64, scale: zeros}
+"""
+
+
+@pytest.mark.parametrize("backend", backends.names())
+@pytest.mark.parametrize(
+    ("defaults", "init", "scale"),
+    [
+        ("", "glorot_uniform", "ones"),
+        (
+            "batch_norm: {scale_init: constant(0.5)}, conv2d: {init: normal(3)}",
+            "normal(3)",
+            "constant(0.5)",
+        ),
+        (
+            "batch_norm: {scale_init: zeros}, unit: {scale: constant(2)}",
+            "glorot_uniform",
+            "constant(2)",
+        ),
+    ],
+    ids=["the op's own", "of the op", "of the block"],
+)
+def test_what_a_block_leaves_to_defaults(
+    defaults: str, init: str, scale: str, backend: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "left.yaml"
+    text = LEFT.replace("DEFAULTS", f"defaults: {{{defaults}}}" if defaults else "")
+    path.write_text(text, encoding="utf-8")
+    net = load(path)
+    said = {name: str(weight.initializer) for name, _, weight in analysis.weights(net.network)}
+    assert said["a.first.conv.weight"] == init
+    names = ("a.first", "a.second", "b.first", "b.second")
+    assert [said[f"{name}.bn.weight"] for name in names] == [scale, scale, scale, "zeros"]
     for name, weight, array in fresh(net, backend):
         check(array, moments(weight.initializer, *weight.fans), name)
 
@@ -331,7 +351,7 @@ def test_a_setting(given: object, said: str, tmp_path: Path) -> None:
     [
         ("normal(0)", "--set:1:13: E035 `std` of `normal` is 0; it must be above 0"),
         ("normal(a)", "--set:1:13: E051 unknown name `a`"),
-        ("normal()", "--set:1:6: E051 `normal(std)` needs the argument `std`"),
+        ("normal()", "--set:1:6: E051 `normal(std, mean=0)` needs the argument `std`"),
         ("norml(1)", "--set:1:6: E051 unknown initializer `norml`"),
         ("he", "--set:1:1: E034 `init` is `he`; it must be one of `glorot_uniform`"),
         (3, "--set:1:1: E034 `init` is `3`; it must be one of `glorot_uniform`"),
@@ -345,46 +365,7 @@ def test_a_setting_that_is_none(given: object, said: str, tmp_path: Path) -> Non
     assert str(raised.value).startswith(said)
 
 
-# -------------------------------------------------------------------------------- published
-
-KAIMING = "variance_scaling(2, fan_out, normal, torch)"
-TORCHVISION = {"padding": "symmetric", "init": KAIMING, "dense_init": "normal(0.01)"}
-TIMM = {
-    "init": "variance_scaling(2, fan_out, normal, per_group)",
-    "dense_init": "variance_scaling(1 / 3, fan_out, uniform)",
-}
-PUBLISHED = [
-    ("torchvision:mobilenet_v2", "mobilenet_v2", TORCHVISION),
-    ("torchvision:mobilenet_v3_large", "mnv3_large", TORCHVISION),
-    ("torchvision:mobilenet_v3_small", "mnv3_small", TORCHVISION),
-    ("timm:mobilenetv2_100", "mobilenet_v2", TIMM),
-]
-
-
-@pytest.mark.parametrize("backend", backends.names())
-@pytest.mark.parametrize(("name", "spec", "settings"), PUBLISHED)
-def test_a_published_network_starts_so(
-    name: str, spec: str, settings: dict[str, str], backend: str
-) -> None:
-    published = [p.detach().numpy() for p in _published(name).parameters()]
-    net = load(SPECS / f"{spec}.yaml", **settings)
-    ours = [(path, array) for path, weight, array in fresh(net, backend) if weight.trainable]
-    assert len(ours) == len(published)
-    for (path, mine), other in zip(ours, published, strict=True):
-        assert mine.shape == other.shape, path
-        spread = 5 * (1 / mine.size) ** 0.5
-        assert mine.std() == pytest.approx(other.std(), rel=spread, abs=1e-9), path
-        assert abs(mine.mean() - other.mean()) <= 7.1 * other.std() / mine.size**0.5, path
-
-
-def _published(name: str) -> Any:
-    vision = import_torchvision()
-    library, _, model = name.partition(":")
-    if library == "timm":
-        import timm
-
-        return timm.create_model(model)
-    return getattr(vision.models, model)(weights=None)
+# ------------------------------------------------------------------------------- frameworks
 
 
 def test_the_defaults_of_pytorch_can_be_written() -> None:

@@ -11,6 +11,30 @@ def pair(value: int | tuple[int, int]) -> tuple[int, int]:
     return (value, value) if isinstance(value, int) else value
 
 
+def kernel_area(kernel: int | tuple[int, int]) -> int:
+    """Height times width."""
+    height, width = pair(kernel)
+    return height * width
+
+
+def scaled_normal(scale: float, fan: float) -> keras.initializers.Initializer:
+    """A normal distribution of variance scale / fan."""
+    return keras.initializers.RandomNormal(stddev=(scale / fan) ** 0.5)
+
+
+def scaled_truncated_normal(scale: float, fan: float) -> keras.initializers.Initializer:
+    """A normal distribution that is cut at two standard deviations, of variance scale / fan."""
+    # The cut makes the deviation 0.8796 of what it was: sqrt(1 - 4 * pdf(2) / (2 * cdf(2) - 1)).
+    std = (scale / fan) ** 0.5 / 0.87962566103423978
+    return keras.initializers.TruncatedNormal(stddev=std)
+
+
+def scaled_uniform(scale: float, fan: float) -> keras.initializers.Initializer:
+    """A uniform distribution around 0, of variance scale / fan."""
+    limit = (3 * scale / fan) ** 0.5
+    return keras.initializers.RandomUniform(-limit, limit)
+
+
 def pad(
     x: keras.KerasTensor,
     padding: str | tuple[int, int, int, int],

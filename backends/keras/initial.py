@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from math import prod
 
-from archc.backends.python.spelling import OpCall, Use
+from archc.backends.python.spelling import OpCall, Use, number
 from archc.backends.python.text import Expression, apply
 from archc.compiler.language.initializers import NAMED, Initializer, powers
 
@@ -19,7 +20,8 @@ _CLASSES = {
     "truncated_normal": "TruncatedNormal",
     "uniform": "RandomUniform",
 }
-_KEYWORDS = {"normal": "stddev=", "truncated_normal": "stddev="}
+_NAMED = ("normal", "truncated_normal")
+"""Whose arguments are told by name."""
 _DISTRIBUTIONS = {"normal": "untruncated_normal"}
 _WORDS = {initializer: word for word, initializer in NAMED.items()}
 
@@ -33,10 +35,13 @@ def initializer(init: Initializer, use: Use, power: int = 0, groups: str = "1") 
         return f'"{_WORDS[init]}"'
     made = f"{use('keras')}.initializers"
     if not init.has_fans:
-        before = _KEYWORDS.get(init.function, "")
-        given = [f"{before}{number!r}" for number in init.arguments]
-        return apply(f"{made}.{_CLASSES[init.function]}", *given)
-    scale = repr(init["scale"]) + {0: "", 1: f" / {groups}", -1: f" * {groups}"}[power]
+        given = _config(init)
+        named = {k: repr(v) for k, v in given.items() if init.function in _NAMED}
+        plain = [] if named else map(repr, given.values())
+        return apply(f"{made}.{_CLASSES[init.function]}", *plain, **named)
+    scale = number(init["scale"])
+    if power:
+        scale = f"{scale} {'*' if power < 0 else '/'} {groups}"
     shape = _DISTRIBUTIONS.get(str(init["distribution"]), init["distribution"])
     return apply(f"{made}.VarianceScaling", scale, f'"{init["fan"]}"', f'"{shape}"')
 
@@ -46,14 +51,18 @@ def argument(init: Initializer, use: Use) -> str:
     which each layer that is given it makes one of its own."""
     if init in _WORDS:
         return f'"{_WORDS[init]}"'
-    keys = _CONFIGS[init.function]
-    config = dict(zip(keys, init.arguments, strict=True))
-    return json.dumps({"class_name": _CLASSES[init.function], "config": config})
+    return json.dumps({"class_name": _CLASSES[init.function], "config": _config(init)})
+
+
+def _config(init: Initializer) -> dict[str, float | str]:
+    """What an initializer without fans is told, by Keras's words; a mean only where it is not 0."""
+    found = dict(zip(_CONFIGS[init.function], init.arguments, strict=True))
+    return {key: value for key, value in found.items() if key != "mean" or value}
 
 
 _CONFIGS = {
     "constant": ("value",),
-    "normal": ("stddev",),
+    "normal": ("stddev", "mean"),
     "truncated_normal": ("stddev",),
     "uniform": ("minval", "maxval"),
 }
@@ -89,3 +98,59 @@ def factor(call: OpCall, init: Initializer, kind: str) -> tuple[int, str]:
     if depthwise:
         return power, f"{call.inputs[0]}.shape[-1]"
     return (0, "1") if call.is_("groups", 1) else (power, call["groups"])
+
+
+def scaled(call: OpCall, init: Initializer, kind: str) -> Expression:
+    """One with fans, for the bias beside a kernel; Keras tells it the bias's own shape."""
+    helper = _SCALED[str(init["distribution"])]
+    fans = [_product(*factors) for factors in _fans(call, init.convention, kind)]
+    fan = {"fan_in": fans[0], "fan_out": fans[1], "fan_avg": f"({fans[0]} + {fans[1]}) / 2"}
+    return apply(call.use(helper), number(init["scale"]), fan[str(init["fan"])])
+
+
+_SCALED = {
+    "normal": "scaled_normal",
+    "truncated_normal": "scaled_truncated_normal",
+    "uniform": "scaled_uniform",
+}
+
+
+def _fans(call: OpCall, convention: str, kind: str) -> tuple[list[str], list[str]]:
+    """(fan_in, fan_out) of a kernel as factors, the last a divisor."""
+    inputs = f"{call.inputs[0]}.shape[-1]"
+    if kind == "dense":
+        return [inputs, "1"], [call["units"], "1"]
+    if kind == "pointwise":
+        return [inputs, call["multiplier"], "1"], [call["filters"], "1"]
+    area = _area(call)
+    if kind == "transposed":
+        return [area, call["filters"], "1"], [area, inputs, "1"]
+    depthwise = kind == "depthwise"
+    ins, outs = powers(convention, depthwise)
+    if depthwise:
+        fan_in = [area, *[inputs] * ins, "1"]
+        return fan_in, [area, *[inputs] * (1 + outs), call["multiplier"], "1"]
+    return [area, inputs, call["groups"]], [area, call["filters"], call["groups"] if outs else "1"]
+
+
+def _area(call: OpCall) -> str:
+    """Height times width of a kernel."""
+    if (pair := call.pair("kernel")) is not None:
+        return str(pair[0] * pair[1])
+    if call.number("kernel") is not None:
+        return f"{call['kernel']} ** 2"
+    return f"{call.use('kernel_area')}({call['kernel']})"
+
+
+def _product(*factors: str) -> str:
+    """The factors before the last, divided by it; numbers are multiplied."""
+    *multiplied, divisor = factors
+    number = prod(int(each) for each in multiplied if each.isdecimal())
+    others = [each for each in multiplied if not each.isdecimal()]
+    text = " * ".join([*([str(number)] if number != 1 or not others else []), *map(_whole, others)])
+    return text if divisor == "1" else f"{text} / {_whole(divisor)}"
+
+
+def _whole(text: str) -> str:
+    """A factor, in brackets where it is a sum or the like."""
+    return f"({text})" if " " in text and " ** " not in text else text

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from archc.backends.keras.initial import factor, initializer
+from archc.backends.keras.initial import factor, initializer, scaled
 from archc.backends.keras.names import LayerName
 from archc.backends.python.spelling import NOWHERE, OpCall, Spelling, constant
 from archc.backends.python.text import Apply, Argument, Expression, apply
@@ -51,12 +51,15 @@ def _initial(call: OpCall, kernel: str, kind: str = "") -> dict[str, Expression]
     return _starts(call, GLOROT_UNIFORM, f"{kernel}_initializer", "init", kind)
 
 
-def _bias(call: OpCall) -> dict[str, Expression]:
-    """Whether there is a bias, and how it starts, where that is not Keras's default."""
-    starts = (
-        {} if call.is_("bias", False) else _starts(call, ZEROS, "bias_initializer", "bias_init")
-    )
-    return {**call.given(True, use_bias="bias"), **starts}
+def _bias(call: OpCall, kind: str) -> dict[str, Expression]:
+    """How a bias starts, where that is not Keras's default; `kind` is that of its kernel."""
+    if call.is_("bias", False):
+        return {}
+    node = call.arguments["bias_init"]
+    known = node.value if isinstance(node, ex.Literal) else None
+    if isinstance(known, Initializer) and known.has_fans:
+        return {"bias_initializer": scaled(call, known, kind)}
+    return _starts(call, ZEROS, "bias_initializer", "bias_init")
 
 
 def _starts(
@@ -92,17 +95,19 @@ def _rest(padding: Node) -> Node:
     return ex.Conditional(ex.Compare("==", padding, same, NOWHERE), same, valid, NOWHERE)
 
 
-def _convolution(call: OpCall, class_name: str, *plain: str, **named: Expression) -> Apply:
+def _convolution(
+    call: OpCall, class_name: str, kind: str, *plain: str, **named: Expression
+) -> Apply:
     padded, padding = _padded(call)
-    bias = _bias(call)
     window = call.given(strides="stride", dilation_rate="dilation")
-    named = {**({} if padding == '"valid"' else {"padding": padding}), **bias, **named}
-    return _layer(padded, class_name, *plain, **window, **named)
+    window |= {} if padding == '"valid"' else {"padding": padding}
+    used, named = call.given(True, use_bias="bias"), {**named, **_bias(call, kind)}
+    return _layer(padded, class_name, *plain, **window, **used, **named)
 
 
 def _conv2d(call: OpCall) -> Apply:
     named = {**call.given(groups="groups"), **_initial(call, "kernel", "groups")}
-    return _convolution(call, "Conv2D", call["filters"], call["kernel"], **named)
+    return _convolution(call, "Conv2D", "groups", call["filters"], call["kernel"], **named)
 
 
 def _standardized(call: OpCall) -> Apply:
@@ -119,7 +124,7 @@ def _depthwise(call: OpCall) -> Apply:
         **call.given(depth_multiplier="multiplier"),
         **_initial(call, "depthwise", "depthwise"),
     }
-    return _convolution(call, "DepthwiseConv2D", call["kernel"], **named)
+    return _convolution(call, "DepthwiseConv2D", "depthwise", call["kernel"], **named)
 
 
 def _separable(call: OpCall) -> Apply:
@@ -128,12 +133,15 @@ def _separable(call: OpCall) -> Apply:
         **_initial(call, "depthwise", "depthwise"),
     }
     named |= _initial(call, "pointwise")
-    return _convolution(call, "SeparableConv2D", call["filters"], call["kernel"], **named)
+    return _convolution(
+        call, "SeparableConv2D", "pointwise", call["filters"], call["kernel"], **named
+    )
 
 
 def _conv_transpose(call: OpCall) -> Apply:
     plain = call["filters"], call["kernel"]
-    named = {**_initial(call, "kernel"), **_bias(call)}
+    named = {**call.given(True, use_bias="bias"), **_initial(call, "kernel")}
+    named |= _bias(call, "transposed")
     if call.is_("padding", "same", "valid"):
         padding = {} if call.is_("padding", "valid") else {"padding": call["padding"]}
         window = call.given(strides="stride")
@@ -144,7 +152,8 @@ def _conv_transpose(call: OpCall) -> Apply:
 
 
 def _dense(call: OpCall) -> Apply:
-    named = {**_initial(call, "kernel"), **_bias(call)}
+    named = {**call.given(True, use_bias="bias"), **_initial(call, "kernel")}
+    named |= _bias(call, "dense")
     return _layer(call, "Dense", call["units"], **named)
 
 

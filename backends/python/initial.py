@@ -144,16 +144,21 @@ class _Roles:
 
     def body(self) -> Iterator[Statement]:
         """The body of the function that gives layers their weights by their kind."""
-        branches = [
-            (self.is_a(kind), code) for kind in self.kinds if (code := tuple(self.branch(kind)))
-        ]
+        branches: list[tuple[list[str], Code]] = []
+        for kind, classes in self.kinds.items():
+            code = tuple(self.branch(kind))
+            alike = next((known for known, other in branches if other == code), None)
+            if alike is not None:
+                alike += classes
+            elif code:
+                branches.append(([*classes], code))
         chained: Code = ()
-        for condition, code in reversed(branches):
-            chained = (If(condition, code, chained),)
+        for known, code in reversed(branches):
+            chained = (If(self.is_a(known), code, chained),)
         yield from chained
 
-    def is_a(self, kind: str) -> str:
-        return f"isinstance(module, {' | '.join(map(self.use, self.kinds[kind]))})"
+    def is_a(self, classes: Iterable[str]) -> str:
+        return f"isinstance(module, {' | '.join(map(self.use, classes))})"
 
     def branch(self, kind: str) -> Iterator[Statement]:
         """What fills the arrays of one kind of layer; first those by whether it is depthwise."""
@@ -176,14 +181,17 @@ class _Roles:
 
     def filled(self, kind: str, array: str, filling: Filling) -> Statement:
         where = f"module.{array}"
-        made = Do(self.call(filling, where, "module.groups"))
+        made = Do(self.call(filling, where, "module.weight", "module.groups"))
         certain = array == "weight" and kind != "norm"
         certain = certain or all(each.whole for each in self.every if each.kind == kind)
         return made if certain else If(f"{where} is not None", (made,))
 
-    def call(self, filling: Filling, weight: str, groups: str, before: str = "") -> Expression:
+    def call(
+        self, filling: Filling, weight: str, kernel: str, groups: str, before: str = ""
+    ) -> Expression:
         self.use("nn")
-        given = [text.format(weight=weight, groups=groups) for text in filling.arguments]
+        names = {"weight": weight, "kernel": kernel, "groups": groups}
+        given = [text.format_map(names) for text in filling.arguments]
         for name in filling.uses:
             self.use(name)
         return apply(before + self.use(filling.callee), *given)
@@ -198,16 +206,17 @@ class _Roles:
             if self.chosen[each.kind, array] is None and not fillings[0].is_usual
         }
         if left:
-            given = {array: self.value(each, filling) for array, filling in left.items()}
+            given = {array: self.value(each, array, filling) for array, filling in left.items()}
             yield Do(apply(self.use(PER_LAYER), each.layer, **given))
 
-    def value(self, each: Initialize, filling: Filling) -> Expression:
+    def value(self, each: Initialize, array: str, filling: Filling) -> Expression:
         """A filling as a function of an array."""
         if filling.callee == "":
             return filling.arguments[0]
         if filling.arguments == ("{weight}",):
             return self.use(filling.callee)
-        return self.call(filling, "weight", each.groups or "1", "lambda weight: ")
+        kernel = "weight" if array == "weight" else f"{each.layer}.weight"
+        return self.call(filling, array, kernel, each.groups or "1", f"lambda {array}: ")
 
 
 def _common(every: Sequence[tuple[Filling, ...]]) -> Filling | None:

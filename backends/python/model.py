@@ -39,7 +39,8 @@ class Filling:
     callee: str
     """"" where the argument is a function of the array, which an argument of the block names."""
     arguments: tuple[str, ...] = ("{weight}",)
-    """They may mention `{weight}`, the array, and `{groups}`, the layer's number of groups."""
+    """They may mention `{weight}`, the array, `{kernel}`, that of the layer, and `{groups}`, how
+    many it has."""
     uses: tuple[str, ...] = ()
     """Names that the arguments mention."""
     is_usual: bool = False

@@ -73,6 +73,13 @@ def literal(value: Value) -> str:
     return repr(ex.compact(value))
 
 
+def number(value: object) -> str:
+    """A number as Python's text: `1 / 3` where that is what it is."""
+    assert isinstance(value, int | float)
+    shown = ex.fraction(value)
+    return shown if "/" in shown else repr(value)
+
+
 def constant(value: Value) -> ex.Literal:
     """A value as an expression that stands nowhere."""
     return ex.Literal(value, NOWHERE)

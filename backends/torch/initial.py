@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from archc.backends.python.model import Filling, Initialize
-from archc.backends.python.spelling import Layer, OpCall, Use
+from archc.backends.python.spelling import Layer, OpCall, Use, number
 from archc.backends.python.text import Apply
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.initializers import ONES, ZEROS, Initializer, powers
@@ -112,7 +112,7 @@ def _layer(call: OpCall, kind: str, layer_class: str, kernel: _Kernel) -> Initia
     found = {"weight": _fillings(call, "init", kernel)}
     init, plain = call.arguments["init"], True
     if not call.is_("bias", False):
-        found["bias"] = _fillings(call, "bias_init")
+        found["bias"] = _fillings(call, "bias_init", kernel)
         plain = call.is_("bias_init", ZEROS)
     word = str(init.value) if isinstance(init, ex.Literal) else ""
     known = word if plain and word in WORDS else None
@@ -128,7 +128,8 @@ def _fillings(call: OpCall, name: str, kernel: _Kernel | None = None) -> tuple[F
     if not node.value.has_fans:
         return (_plain(node.value),)
     assert kernel is not None
-    return tuple(_scaled(node.value, kernel))
+    stock = _stock(node.value) if name == "init" and 0 in kernel.powers(node.value) else ()
+    return (*stock, *_scaled(node.value, kernel))
 
 
 def _plain(init: Initializer) -> Filling:
@@ -147,7 +148,7 @@ _FUNCTIONS = {
 }
 _GIVEN: Mapping[str, Callable[[Initializer], list[str]]] = {
     "constant": lambda init: [repr(init["value"])],
-    "normal": lambda init: [f"std={init['std']}"],
+    "normal": lambda init: [*_mean(init), f"std={init['std']}"],
     # PyTorch's bounds are values, not standard deviations.
     "truncated_normal": lambda init: [
         f"std={init['std']}",
@@ -158,14 +159,15 @@ _GIVEN: Mapping[str, Callable[[Initializer], list[str]]] = {
 }
 
 
+def _mean(init: Initializer) -> list[str]:
+    return [f"mean={init['mean']}"] if init["mean"] else []
+
+
 def _scaled(init: Initializer, kernel: _Kernel) -> Iterator[Filling]:
-    """Those that depend on fans: a function of PyTorch's, if there is one, and a helper."""
-    possible = kernel.powers(init)
-    if 0 in possible:
-        yield from _stock(init)
-    for power in possible:
+    """Those that depend on fans, by a helper: of a kernel or of the bias beside it."""
+    for power in kernel.powers(init):
         fan = _FAN[str(init["fan"]), power]
-        given = ("{weight}", repr(init["scale"]), fan)
+        given = ("{weight}", number(init["scale"]), fan)
         yield Filling(_HELPERS[str(init["distribution"])], given, ("fans",))
 
 
@@ -175,20 +177,20 @@ _HELPERS = {
     "truncated_normal": "truncated_normal",
 }
 _FAN = {
-    ("fan_in", 0): "fans({weight})[0]",
-    ("fan_in", 1): "fans({weight})[0] * {groups}",
-    ("fan_in", -1): "fans({weight})[0] / {groups}",
-    ("fan_out", 0): "fans({weight})[1]",
-    ("fan_out", 1): "fans({weight})[1] * {groups}",
-    ("fan_out", -1): "fans({weight})[1] / {groups}",
-    ("fan_avg", 0): "sum(fans({weight})) / 2",
-    ("fan_avg", 1): "(fans({weight})[0] * {groups} + fans({weight})[1] / {groups}) / 2",
+    ("fan_in", 0): "fans({kernel})[0]",
+    ("fan_in", 1): "fans({kernel})[0] * {groups}",
+    ("fan_in", -1): "fans({kernel})[0] / {groups}",
+    ("fan_out", 0): "fans({kernel})[1]",
+    ("fan_out", 1): "fans({kernel})[1] * {groups}",
+    ("fan_out", -1): "fans({kernel})[1] / {groups}",
+    ("fan_avg", 0): "sum(fans({kernel})) / 2",
+    ("fan_avg", 1): "(fans({kernel})[0] * {groups} + fans({kernel})[1] / {groups}) / 2",
 }
 _GAINS = {2.0: 'nonlinearity="relu"', 1.0: 'nonlinearity="linear"'}
 
 
 def _stock(init: Initializer) -> Iterator[Filling]:
-    """PyTorch's own function, for the scales that it knows."""
+    """PyTorch's own function of a kernel, for the scales that it knows."""
     scale, fan, shape = init["scale"], init["fan"], init["distribution"]
     if shape == "truncated_normal":
         return

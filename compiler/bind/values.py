@@ -236,9 +236,9 @@ class ValueBinder(Reporter):
         make = partial(made, node.function, [each.place for each in found])
         return replace(node, arguments=tuple(found), keywords=(), make=make)
 
-    def part(self, node: ex.Call, index: int, given: Node | str, scope: Scope) -> Node:
+    def part(self, node: ex.Call, index: int, given: Node | str | float, scope: Scope) -> Node:
         """An argument of a call that makes an initializer: a word of its own, or a number."""
-        if isinstance(given, str):
+        if isinstance(given, str | int | float):
             return ex.Literal(given, node.place)
         known = word(node.function, index, given)
         if known is not None:

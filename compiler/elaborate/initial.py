@@ -1,17 +1,47 @@
-"""What initializers cannot be, though each of them is sound."""
+"""Initializers that blocks are given: what they are where no call says it, and cannot be."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from archc.compiler.elaborate.elaborator import usual
+from archc.compiler.elaborate.elaborator import Defaults, usual
 from archc.compiler.ir.interface import interface
 from archc.compiler.ir.network import Block, Network, Parameter
 from archc.compiler.ir.pruning import pruned
 from archc.compiler.language.closure import closure
-from archc.compiler.language.expressions import Literal, Value
+from archc.compiler.language.expressions import Literal, Name, Value
 from archc.compiler.language.initializers import Initializer
 from archc.compiler.language.problems import Problem
+
+
+def inherited(block: Block, defaults: Defaults) -> dict[str, Value]:
+    """What the optional initializers of a block are where neither a call nor `defaults` gives them:
+    as those that it hands them on to would start without them. One that it hands on to several,
+    which differ, is left out: a call has to give it."""
+    given = defaults.get(block.name, {})
+    found: dict[str, Value] = {}
+    for parameter in block.parameters:
+        if _is_left(parameter) and parameter.name not in given:
+            every = [*_handed(block, parameter.name, defaults)]
+            if every and all(each == every[0] for each in every):
+                found[parameter.name] = every[0]
+    return found
+
+
+def _is_left(parameter: Parameter) -> bool:
+    optional = parameter.type.kind == "initializer" and parameter.type.optional
+    return optional and parameter.default is None
+
+
+def _handed(block: Block, name: str, defaults: Defaults) -> Iterator[Value]:
+    for _, invoke in block.invokes():
+        target = invoke.target
+        known = usual(target, defaults)
+        if isinstance(target, Block):
+            known |= inherited(target, defaults)
+        for argument, node in invoke.arguments:
+            if isinstance(node, Name) and node.id == name:
+                yield known.get(argument)
 
 
 def vague_fans(network: Network) -> Iterator[Problem]:

@@ -11,7 +11,7 @@ from archc.compiler.bind.program import DILATING, SIDES, Program
 from archc.compiler.bind.settings import Settings
 from archc.compiler.elaborate.dilating import unreached
 from archc.compiler.elaborate.elaborator import elaborator_for
-from archc.compiler.elaborate.initial import vague_fans
+from archc.compiler.elaborate.initial import inherited, vague_fans
 from archc.compiler.elaborate.origins import Origins
 from archc.compiler.elaborate.outputs import misused, settled, unused_inputs
 from archc.compiler.elaborate.rows import Rows, check_known, varying
@@ -106,7 +106,7 @@ class _Values:
         self.known: dict[str, Value] = {}
         """Parameters and `let`s."""
         self.given: dict[str, dict[str, Value]] = {}
-        """What `defaults` gives, by block or op."""
+        """What `defaults` gives, by block or op, and initializers that blocks leave to it."""
         self.taken: dict[str, Input] = {}
         """The inputs, by name."""
         self.limit: OutputStride | None = None
@@ -186,6 +186,9 @@ class _Values:
             for name, node in given.items():
                 with self.origins.blaming(node.place), self.unkept(node, "a default"):
                     found[name] = target.parameter[name].take(node.evaluate(self.known))
+        for block in self.program.blocks.values():
+            if own := inherited(block, self.given):
+                self.given[block.name] = {**self.given.get(block.name, {}), **own}
 
     def output_stride(self) -> None:
         found: dict[str, Value] = {}

@@ -95,7 +95,9 @@ class Parameter:
         what = what or f"`{self.name}`"
         taken = self.type.take(value, what)
         if self.fanless and isinstance(taken, Initializer) and taken.has_fans:
-            message = f"{what} is `{taken}`, which depends on fans; only kernels have them"
+            message = (
+                f"{what} is `{taken}`, which depends on fans; only kernels and biases have them"
+            )
             raise Invalid("E034", message, "say numbers, as in `normal(0.01)`")
         if self.bounded:
             for number in taken if isinstance(taken, tuple) else (taken,):
@@ -127,7 +129,8 @@ class Weight:
     shape: tuple[int, ...]
     initializer: Initializer
     fans: tuple[int, int] = (0, 0)
-    """(fan_in, fan_out) of a kernel, as its initializer counts them."""
+    """(fan_in, fan_out) of a kernel, or of a bias those of the kernel beside it, as its initializer
+    counts them."""
     trainable: bool = True
     role: str = "kernel"
     """What it does in its layer: kernel, bias, scale, ..."""
@@ -154,7 +157,9 @@ class WeightRule:
     outputs: int = 0
     """The axis of a kernel's shape that counts the outputs."""
     groups: Callable[[Arguments, Tensor, Tensor], int] | None = None
-    """groups(arguments, output, input) -> those of a kernel; None where there are no fans."""
+    """groups(arguments, output, input) -> those of a kernel; None for all else."""
+    kernel: WeightRule | None = None
+    """Whose fans a bias has."""
     init: str | None = None
     """The argument that says how it starts, if it is not `init`."""
     initializer: str | None = None
@@ -167,12 +172,15 @@ class WeightRule:
         """The array of one call, where there is one."""
         if self.switch is None or a[self.switch]:
             initializer = self.start(a)
+            counted = (self.kernel or self).fans(a, y, x, initializer.convention)
             shape = self.shape(a, y, x)
-            counted = (0, 0)
-            if self.groups is not None:
-                by = initializer.convention
-                counted = fans(shape, self.groups(a, y, x), self.depthwise, by)
             yield Weight(self.name, shape, initializer, counted, self.trainable, self.role)
+
+    def fans(self, a: Arguments, y: Tensor, x: Tensor, convention: str) -> tuple[int, int]:
+        """(fan_in, fan_out) as a `convention` counts them; 0 of what is no kernel."""
+        if self.groups is None:
+            return 0, 0
+        return fans(self.shape(a, y, x), self.groups(a, y, x), self.depthwise, convention)
 
     def start(self, a: Arguments) -> Initializer:
         """How it starts: a number is what every element starts as."""

@@ -11,6 +11,7 @@ import operator
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from dataclasses import field as entry
+from fractions import Fraction
 from typing import Self
 
 from archc.compiler.language import problems
@@ -280,6 +281,14 @@ def spell(value: object) -> str:
         return f"[{', '.join(map(spell, value))}]"
     shown = show(value)
     return repr(value) if isinstance(value, float) and float(shown) != value else shown
+
+
+def fraction(value: float) -> str:
+    """A number as `1 / 3` where that is what it is, else as a spec writes it."""
+    near = Fraction(value).limit_denominator(100)
+    if len(repr(value)) < 8 or float(near) != value:
+        return spell(value)
+    return f"{near.numerator} / {near.denominator}"
 
 
 def compact(value: Value) -> Value:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from archc.compiler.language.expressions import Call, Composite, Name, Node, Value, show, spell
+from archc.compiler.language.expressions import Call, Composite, Name, Node, Value, fraction, show
 from archc.compiler.language.problems import Invalid, Place, choices, quote, suggest
 
 FANS = {
@@ -71,7 +71,8 @@ class Initializer(Composite):
             if parameter.default is None or given[-1] != parameter.default:
                 break
             given.pop()
-        return f"{self.function}({', '.join(map(spell, given))})"
+        shown = (each if isinstance(each, str) else fraction(each) for each in given)
+        return f"{self.function}({', '.join(shown)})"
 
     def __getitem__(self, name: str) -> float | str:
         names = [parameter.name for parameter in FUNCTIONS[self.function]]
@@ -95,12 +96,12 @@ class _Parameter:
     name: str
     words: Mapping[str, str] | None = None
     positive: bool = False
-    default: str | None = None
+    default: str | float | None = None
 
 
 FUNCTIONS: Mapping[str, tuple[_Parameter, ...]] = {
     "constant": (_Parameter("value"),),
-    "normal": (_Parameter("std", positive=True),),
+    "normal": (_Parameter("std", positive=True), _Parameter("mean", default=0.0)),
     "truncated_normal": (_Parameter("std", positive=True),),
     "uniform": (_Parameter("low"), _Parameter("high")),
     "variance_scaling": (
@@ -114,6 +115,7 @@ FUNCTIONS: Mapping[str, tuple[_Parameter, ...]] = {
 INITIALIZER_FUNCTIONS = {
     "constant(value)": "`value` everywhere",
     "normal(std)": "normal of mean 0 and this standard deviation",
+    "normal(std, mean)": "the same around another mean",
     "truncated_normal(std)": (
         "normal of mean 0 and this standard deviation, cut at twice that: "
         "what is left deviates by 0.8796 `std`"
@@ -191,13 +193,15 @@ def _check(found: Initializer, places: Sequence[Place]) -> None:
 
 
 def signature(function: str) -> str:
-    """`normal(std)`: how a function is called."""
-    return f"{function}({', '.join(parameter.name for parameter in FUNCTIONS[function])})"
+    """`normal(std, mean=0)`: how a function is called."""
+    every = FUNCTIONS[function]
+    given = (p.name if p.default is None else f"{p.name}={show(p.default)}" for p in every)
+    return f"{function}({', '.join(given)})"
 
 
-def ordered(node: Call) -> list[Node | str]:
-    """The arguments of a call of a function of initializers, all of them in order; texts are
-    defaults. Raises `Invalid` (E032, E033) where they do not fit."""
+def ordered(node: Call) -> list[Node | str | float]:
+    """The arguments of a call of a function of initializers, all of them in order; what is no node
+    is a default. Raises `Invalid` (E032, E033) where they do not fit."""
     parameters = {parameter.name: parameter for parameter in FUNCTIONS[node.function]}
     call = f"`{signature(node.function)}`"
     for name, _ in node.keywords:
@@ -210,7 +214,7 @@ def ordered(node: Call) -> list[Node | str]:
     if len(node.arguments) > len(parameters) or twice:
         raise Invalid("E033", f"the arguments do not fit {call}")
     given |= dict(node.keywords)
-    found: list[Node | str] = []
+    found: list[Node | str | float] = []
     for name, parameter in parameters.items():
         value = given.get(name, parameter.default)
         if value is None:

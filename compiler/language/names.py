@@ -66,15 +66,15 @@ GENERATED = frozenset(
     axis_cells BatchNorm Callable Conv2dPadded conv_transpose_padded ConvTranspose2dPadded Crop2d
     divided drop_samples DropPath F fans features features_only Flatten for_each gelu_tanh GELUTanh
     GlobalAvgPool2d GlobalMaxPool2d glorot_normal glorot_uniform he_normal he_uniform init_layer
-    init_weights input_shape inputs keras L2Normalize LayerNorm2d layers leaky_relu learned Learned
-    lecun_normal lecun_uniform math max_pool_padded MaxPool2dPadded MaxPool2dSame mean_of_channels
-    MeanOver nn outputs own_cells pad pad_same PadSame pair parametric_relu pixel_shuffle
-    pixel_unshuffle pool_over_zeros pool_pads quick_gelu QuickGELU require_channels_last Rescale
-    RescaleChannels Reshape resize_by resize_like ResizeNearest response_norm sample_axis
-    sample_nearest scaled_cells scaled_normal scaled_uniform SeparableConv2d shuffle_channels
-    slice_channels SliceChannels Softmax split_channels SplitChannels Sqrt square_root
-    standardized_conv StandardizedConv2d super Tensor torch truncated_normal unit_length
-    variance_over VarianceOver with_affine x zero_bias
+    init_weights input_shape inputs keras kernel_area L2Normalize LayerNorm2d layers leaky_relu
+    Learned learned lecun_normal lecun_uniform math max_pool_padded MaxPool2dPadded MaxPool2dSame
+    mean_of_channels MeanOver nn outputs own_cells pad pad_same PadSame pair parametric_relu
+    pixel_shuffle pixel_unshuffle pool_over_zeros pool_pads quick_gelu QuickGELU
+    require_channels_last Rescale RescaleChannels Reshape resize_by resize_like ResizeNearest
+    response_norm sample_axis sample_nearest scaled_cells scaled_normal scaled_truncated_normal
+    scaled_uniform SeparableConv2d shuffle_channels slice_channels SliceChannels Softmax
+    split_channels SplitChannels Sqrt square_root standardized_conv StandardizedConv2d super Tensor
+    torch truncated_normal unit_length variance_over VarianceOver with_affine x zero_bias
     """.split()  # noqa: SIM905
 )
 """Names that the code of a model, in some backend, uses itself where it also uses those that its

@@ -43,6 +43,7 @@ STARTS = (
     "ones",
     "constant(0.5)",
     "normal(0.1)",
+    "normal(0.1, 0.5)",
     "truncated_normal(0.2)",
     "uniform(-1, 2)",
 )
@@ -53,7 +54,7 @@ SCALED = (
     "variance_scaling(1 / 3, fan_in, uniform, torch)",
     "variance_scaling(1.5, fan_avg, uniform)",
 )
-"""Initializers of kernels alone."""
+"""Initializers of kernels, and of the biases beside them."""
 
 
 @dataclass
@@ -267,7 +268,7 @@ class Maker:
         if self.chance(0.1):
             given["init"] = self.pick(self.word(INITIALIZERS), *STARTS, *SCALED)
         if self.chance(0.1):
-            given["bias_init"] = self.pick(*STARTS)
+            given["bias_init"] = self.pick(*STARTS, *SCALED)
         return given
 
     def act(self) -> str:
@@ -443,6 +444,8 @@ class Maker:
             name = self.name("param")
             given = {"type": kind, "default": defaults[kind]}
             block["params"][name] = given if constant or self.chance(0.6) else kind
+            if kind == "initializer" and self.chance(0.3):
+                block["params"][name] = {"type": "initializer?"}
             found.setdefault(kind, []).append(name)
             into = {
                 "int": scope.ints, "bool": scope.flags, "float": scope.floats, "size": scope.sizes,
@@ -544,7 +547,7 @@ class Maker:
             "float": lambda: self.pick(0.25, 1, 2.5, *scope.floats),
             "initializer": lambda: self.pick("zeros", *STARTS, *SCALED[:1]),
         }
-        return values[kind]()
+        return values[kind.removesuffix("?")]()
 
     # ------------------------------------------------------------------------------------ rows
 
@@ -694,7 +697,7 @@ class Maker:
             init = self.pick("he_normal", *STARTS, *SCALED)
             given["depthwise_conv2d"] = {"bias": "false", "init": init}
         if self.chance(0.2):
-            given["dense"] = {"init": self.pick(*STARTS), "bias_init": self.pick(*STARTS)}
+            given["dense"] = {"init": self.pick(*STARTS), "bias_init": self.pick(*STARTS, *SCALED)}
         for name, block in self.blocks.items():
             if self.chance(0.3):
                 values = self.arguments(block, Scope())

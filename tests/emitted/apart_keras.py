@@ -2,8 +2,8 @@
 
 Input 16x16x12 (height, width, channels).
 Output 10.
-17,258 trainable parameters, and 96 numbers in running averages.
-3,878,720 MACs.
+29,738 trainable parameters, and 96 numbers in running averages.
+7,155,008 MACs.
 
 Convolutions are padded as TensorFlow's 'same'.
 Batch norms have an epsilon of 0.001 and a momentum of 0.99.
@@ -19,6 +19,35 @@ def require_channels_last() -> None:
     """Refuse a Keras that is set to another order of axes than this file's."""
     if keras.config.image_data_format() != "channels_last":
         raise ValueError('this model needs the image_data_format "channels_last"')
+
+
+def pair(value: int | tuple[int, int]) -> tuple[int, int]:
+    """A height and a width: one number stands for both."""
+    return (value, value) if isinstance(value, int) else value
+
+
+def kernel_area(kernel: int | tuple[int, int]) -> int:
+    """Height times width."""
+    height, width = pair(kernel)
+    return height * width
+
+
+def scaled_normal(scale: float, fan: float) -> keras.initializers.Initializer:
+    """A normal distribution of variance scale / fan."""
+    return keras.initializers.RandomNormal(stddev=(scale / fan) ** 0.5)
+
+
+def scaled_truncated_normal(scale: float, fan: float) -> keras.initializers.Initializer:
+    """A normal distribution that is cut at two standard deviations, of variance scale / fan."""
+    # The cut makes the deviation 0.8796 of what it was: sqrt(1 - 4 * pdf(2) / (2 * cdf(2) - 1)).
+    std = (scale / fan) ** 0.5 / 0.87962566103423978
+    return keras.initializers.TruncatedNormal(stddev=std)
+
+
+def scaled_uniform(scale: float, fan: float) -> keras.initializers.Initializer:
+    """A uniform distribution around 0, of variance scale / fan."""
+    limit = (3 * scale / fan) ** 0.5
+    return keras.initializers.RandomUniform(-limit, limit)
 
 
 def separable_kernel_initializer() -> keras.initializers.Initializer:
@@ -47,6 +76,40 @@ def unit(
         epsilon=0.001,
         beta_initializer=start,
         name=f"{name}-bn",
+    )(x)
+
+
+def patches(
+    x: keras.KerasTensor,
+    out: int,
+    *,
+    name: str,
+    kernel: int | tuple[int, int],
+    groups: int,
+) -> keras.KerasTensor:
+    """Convolutions whose biases start by the fans of the kernels beside them."""
+    x = layers.Conv2D(
+        out,
+        kernel,
+        padding="same",
+        groups=groups,
+        bias_initializer=scaled_uniform(
+            1 / 3,
+            kernel_area(kernel) * x.shape[-1] / groups,
+        ),
+        name=f"{name}-conv",
+    )(x)
+    x = layers.DepthwiseConv2D(
+        kernel,
+        padding="same",
+        bias_initializer=scaled_normal(2.0, kernel_area(kernel) * x.shape[-1]),
+        name=f"{name}-each",
+    )(x)
+    return layers.Conv2D(
+        out,
+        1,
+        bias_initializer=scaled_truncated_normal(1.0, x.shape[-1]),
+        name=f"{name}-mixed",
     )(x)
 
 
@@ -91,13 +154,15 @@ def Apart(input_shape: tuple[int | None, ...] = (16, 16, 12)) -> keras.Model:
         padding="same",
         use_bias=False,
         depthwise_initializer=keras.initializers.VarianceScaling(
-            0.3333333333333333 * x.shape[-1],
+            1 / 3 * x.shape[-1],
             "fan_in",
             "uniform",
         ),
         name="depthwise_conv2d",
     )(x)
-    x = layers.GlobalAveragePooling2D(name="pool")(x)  # 48
+    x = patches(x, 32, kernel=(1, 3), groups=4, name="rows")  # 16x16x32
+    x = patches(x, 32, kernel=3, groups=1, name="squares")  # 16x16x32
+    x = layers.GlobalAveragePooling2D(name="pool")(x)  # 32
     x = layers.Dense(  # 32
         32,
         kernel_initializer=keras.initializers.RandomUniform(-0.1, 0.1),

@@ -2,8 +2,8 @@
 
 Input 12x16x16 (channels, height, width).
 Output 10.
-17,258 trainable parameters, and 96 numbers in running averages.
-3,878,720 MACs.
+29,738 trainable parameters, and 96 numbers in running averages.
+7,155,008 MACs.
 
 Convolutions are padded as TensorFlow's 'same'.
 Batch norms have an epsilon of 0.001 and a momentum of 0.01, which is 1 - 0.99.
@@ -56,6 +56,13 @@ def scaled_normal(weight: Tensor, scale: float, fan: float) -> None:
     nn.init.normal_(weight, std=math.sqrt(scale / fan))
 
 
+def truncated_normal(weight: Tensor, scale: float, fan: float) -> None:
+    """Draw from a normal that is cut at two standard deviations, of variance scale / fan."""
+    # The cut makes the deviation 0.8796 of what it was: sqrt(1 - 4 * pdf(2) / (2 * cdf(2) - 1)).
+    std = math.sqrt(scale / fan) / 0.87962566103423978
+    nn.init.trunc_normal_(weight, std=std, a=-2 * std, b=2 * std)
+
+
 def fans(weight: Tensor) -> tuple[int, int]:
     """(fan_in, fan_out) of a kernel."""
     area = weight[0, 0].numel()
@@ -80,6 +87,38 @@ class Unit(nn.Sequential):
         init_layer(self.bn, bias=start)
 
 
+class Patches(nn.Sequential):
+    """Convolutions whose biases start by the fans of the kernels beside them."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out: int,
+        *,
+        kernel: int | tuple[int, int],
+        groups: int,
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out, kernel, padding="same", groups=groups)
+        self.each = nn.Conv2d(out, out, kernel, padding="same", groups=out)
+        self.mixed = nn.Conv2d(out, out, 1)
+        init_layer(
+            self.conv,
+            weight=nn.init.xavier_uniform_,
+            bias=lambda bias: scaled_uniform(bias, 1 / 3, fans(self.conv.weight)[0]),
+        )
+        init_layer(
+            self.each,
+            weight=nn.init.xavier_uniform_,
+            bias=lambda bias: scaled_normal(bias, 2.0, fans(self.each.weight)[1]),
+        )
+        init_layer(
+            self.mixed,
+            weight=nn.init.xavier_uniform_,
+            bias=lambda bias: truncated_normal(bias, 1.0, fans(self.mixed.weight)[0]),
+        )
+
+
 class Apart(nn.Module):
     """Apart: layers of one kind that start in several ways"""
 
@@ -100,8 +139,10 @@ class Apart(nn.Module):
         # fmt: off
         self.depthwise_conv2d = nn.Conv2d(48, 48, 3, padding=1, groups=48, bias=False)  # 48x16x16
         # fmt: on
-        self.pool = GlobalAvgPool2d()  # 48
-        self.hidden = nn.Linear(48, 32)  # 32
+        self.rows = Patches(48, 32, kernel=(1, 3), groups=4)  # 32x16x16
+        self.squares = Patches(32, 32, kernel=3, groups=1)  # 32x16x16
+        self.pool = GlobalAvgPool2d()  # 32
+        self.hidden = nn.Linear(32, 32)  # 32
         self.activation = nn.Tanh()  # 32
         self.logits = nn.Linear(32, 10)  # 10
         init_layer(
@@ -130,12 +171,7 @@ class Apart(nn.Module):
         init_layer(
             self.logits,
             weight=nn.init.zeros_,
-            bias=lambda weight: nn.init.trunc_normal_(
-                weight,
-                std=0.02,
-                a=-0.04,
-                b=0.04,
-            ),
+            bias=lambda bias: nn.init.trunc_normal_(bias, std=0.02, a=-0.04, b=0.04),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -144,6 +180,8 @@ class Apart(nn.Module):
         x = self.separable_conv2d(x)
         x = self.conv2d(x)
         x = self.depthwise_conv2d(x)
+        x = self.rows(x)
+        x = self.squares(x)
         x = self.pool(x)
         x = self.hidden(x)
         x = self.activation(x)

@@ -86,8 +86,8 @@ def bottleneck(
         y = layers.Conv2D(
             x.shape[-1],
             1,
-            bias_initializer=keras.initializers.Constant(2.0),
             kernel_initializer=conv_kernel_initializer(),
+            bias_initializer=keras.initializers.Constant(2.0),
             name=f"{name}-gate",
         )(y)
     return layers.Add(name=f"{name}-residual")([y, x])

@@ -60,6 +60,13 @@ def _conv2d_shape(a: Arguments, x: Tensor) -> Tensor:
     return window(a, x, integer(a["filters"]), "conv2d")
 
 
+_KERNEL = WeightRule(
+    name="weight",
+    role="kernel",
+    axes=("OIHW",),
+    shape=lambda a, y, x: (y.channels, _inputs(a, x), *pair(a["kernel"])),
+    groups=lambda a, y, x: integer(a["groups"]),
+)
 _CONV2D = Op(
     name="conv2d",
     doc="Convolution of a feature map.",
@@ -67,16 +74,7 @@ _CONV2D = Op(
     shape=_conv2d_shape,
     channels="filters",
     divisor="groups",
-    weights=(
-        WeightRule(
-            name="weight",
-            role="kernel",
-            axes=("OIHW",),
-            shape=lambda a, y, x: (y.channels, _inputs(a, x), *pair(a["kernel"])),
-            groups=lambda a, y, x: integer(a["groups"]),
-        ),
-        bias(),
-    ),
+    weights=(_KERNEL, bias(_KERNEL)),
     macs=lambda a, y, x: y.size * prod(pair(a["kernel"])) * _inputs(a, x),
     sized=("x",),
     one_cell=of_kernel,
@@ -152,13 +150,14 @@ def _multiplied(a: Arguments, x: Tensor) -> int:
     return x.channels * integer(a["multiplier"])
 
 
+_DEPTHWISE_KERNEL = _depthwise_kernel("weight", "kernel")
 _DEPTHWISE_CONV2D = Op(
     name="depthwise_conv2d",
     doc="Convolution of each channel by itself.",
     parameters=(KERNEL, STRIDE, _PADDING, _DILATION, _MULTIPLIER, BIAS, INIT, BIAS_INIT),
     shape=lambda a, x: window(a, x, _multiplied(a, x), "depthwise_conv2d"),
     channels="x.channels * multiplier",
-    weights=(_depthwise_kernel("weight", "kernel"), bias()),
+    weights=(_DEPTHWISE_KERNEL, bias(_DEPTHWISE_KERNEL)),
     macs=lambda a, y, x: y.size * prod(pair(a["kernel"])),
     sized=("x",),
     one_cell=of_kernel,
@@ -178,6 +177,13 @@ def _separable_macs(a: Arguments, y: Tensor, x: Tensor) -> int:
     return y.area * _multiplied(a, x) * (prod(pair(a["kernel"])) + y.channels)
 
 
+_POINTWISE_KERNEL = WeightRule(
+    name="pointwise.weight",
+    role="pointwise kernel",
+    axes=("OIHW",),
+    shape=lambda a, y, x: (y.channels, _multiplied(a, x), 1, 1),
+    groups=lambda a, y, x: 1,
+)
 _SEPARABLE_CONV2D = Op(
     name="separable_conv2d",
     doc="Depthwise convolution without a bias, then a 1x1 convolution.",
@@ -196,14 +202,8 @@ _SEPARABLE_CONV2D = Op(
     channels="filters",
     weights=(
         _depthwise_kernel("depthwise.weight", "depthwise kernel"),
-        WeightRule(
-            name="pointwise.weight",
-            role="pointwise kernel",
-            axes=("OIHW",),
-            shape=lambda a, y, x: (y.channels, _multiplied(a, x), 1, 1),
-            groups=lambda a, y, x: 1,
-        ),
-        bias("pointwise.bias", "pointwise bias"),
+        _POINTWISE_KERNEL,
+        bias(_POINTWISE_KERNEL, "pointwise.bias", "pointwise bias"),
     ),
     macs=_separable_macs,
     sized=("x",),
@@ -239,6 +239,15 @@ def _need_output_padding(padding: Value, stride: tuple[int, int], more: tuple[in
         raise Invalid("E035", message, None, "output_padding")
 
 
+_TRANSPOSED_KERNEL = WeightRule(
+    name="weight",
+    role="kernel",
+    axes=("OIHW",),
+    shape=lambda a, y, x: (x.channels, y.channels, *pair(a["kernel"])),
+    outputs=1,
+    # Fans are those of the convolution that it is the transpose of, in both frameworks.
+    groups=lambda a, y, x: 1,
+)
 _CONV_TRANSPOSE2D = Op(
     name="conv_transpose2d",
     doc="Transposed convolution: each cell of the input adds a kernel, `stride` cells apart.",
@@ -262,18 +271,7 @@ _CONV_TRANSPOSE2D = Op(
     ),
     shape=_transpose_shape,
     channels="filters",
-    weights=(
-        WeightRule(
-            name="weight",
-            role="kernel",
-            axes=("OIHW",),
-            shape=lambda a, y, x: (x.channels, y.channels, *pair(a["kernel"])),
-            outputs=1,
-            # Fans are those of the convolution that it is the transpose of, in both frameworks.
-            groups=lambda a, y, x: 1,
-        ),
-        bias(),
-    ),
+    weights=(_TRANSPOSED_KERNEL, bias(_TRANSPOSED_KERNEL)),
     macs=lambda a, y, x: x.size * y.channels * prod(pair(a["kernel"])),
     one_cell=never,
     sized=("x",),

@@ -38,22 +38,20 @@ def _dense_shape(a: Arguments, x: Tensor) -> Tensor:
     return Tensor(integer(a["units"]), strides=x.strides)
 
 
+_KERNEL = WeightRule(
+    name="weight",
+    role="kernel",
+    axes=("OI",),
+    shape=lambda a, y, x: (y.channels, x.channels),
+    groups=lambda a, y, x: 1,
+)
 _DENSE = Op(
     name="dense",
     doc="Fully connected layer on a vector.",
     parameters=(_UNITS, BIAS, INIT, BIAS_INIT),
     shape=_dense_shape,
     channels="units",
-    weights=(
-        WeightRule(
-            name="weight",
-            role="kernel",
-            axes=("OI",),
-            shape=lambda a, y, x: (y.channels, x.channels),
-            groups=lambda a, y, x: 1,
-        ),
-        bias(),
-    ),
+    weights=(_KERNEL, bias(_KERNEL)),
     macs=lambda a, y, x: x.channels * y.channels,
     one_cell=always,
     sized=("x",),

@@ -37,11 +37,11 @@ def initial(
 
 
 INIT = initial("init", "distribution of a fresh kernel", GLOROT_UNIFORM, fanless=False)
-BIAS_INIT = initial("bias_init", "values of a fresh bias", ZEROS)
+BIAS_INIT = initial("bias_init", "values of a fresh bias", ZEROS, fanless=False)
 
 
-def bias(name: str = "bias", role: str = "bias") -> WeightRule:
-    """A bias for each output, where the argument `bias` asks for it."""
+def bias(kernel: WeightRule | None = None, name: str = "bias", role: str = "bias") -> WeightRule:
+    """A bias for each output of a `kernel`, where the argument `bias` asks for it."""
     return WeightRule(
         name=name,
         role=role,
@@ -50,6 +50,7 @@ def bias(name: str = "bias", role: str = "bias") -> WeightRule:
         init="bias_init",
         initializer="zeros",
         switch="bias",
+        kernel=kernel,
     )
 
 

@@ -69,7 +69,7 @@ def _random(weight: Weight, random: np.random.Generator) -> Array:
         low, high = _AROUND_ONE[weight.role]
         values = random.uniform(low, high, weight.shape)
     else:
-        scale = (weight.size // weight.shape[0]) ** -0.5 if weight.fans[0] else 0.1
+        scale = (weight.size // weight.shape[0]) ** -0.5 if "kernel" in weight.role else 0.1
         values = random.normal(0.0, scale, weight.shape)
     return values.astype(np.float32)
 
