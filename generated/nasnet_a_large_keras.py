@@ -92,13 +92,13 @@ def halve(x: keras.KerasTensor, filters: int, *, name: str) -> keras.KerasTensor
     """Halves the size; two paths, one of them shifted by a pixel, see every other
     pixel each.
     """
-    relu = layers.Activation("relu", name=f"{name}-relu")(x)
+    act = layers.Activation("relu", name=f"{name}-act--relu")(x)
     even = layers.AveragePooling2D(
         1,
         strides=2,
         padding="valid",
         name=f"{name}-even",
-    )(relu)
+    )(act)
     even_conv = layers.Conv2D(
         filters // 2,
         1,
@@ -106,7 +106,7 @@ def halve(x: keras.KerasTensor, filters: int, *, name: str) -> keras.KerasTensor
         kernel_initializer="he_normal",
         name=f"{name}-even_conv",
     )(even)
-    pad_ = layers.ZeroPadding2D(((0, 1), (0, 1)), name=f"{name}-pad")(relu)
+    pad_ = layers.ZeroPadding2D(((0, 1), (0, 1)), name=f"{name}-pad")(act)
     shift = layers.Cropping2D(((1, 0), (1, 0)), name=f"{name}-shift")(pad_)
     odd = layers.AveragePooling2D(
         1,
@@ -130,8 +130,8 @@ def halve(x: keras.KerasTensor, filters: int, *, name: str) -> keras.KerasTensor
 
 
 def squeeze(x: keras.KerasTensor, filters: int, *, name: str) -> keras.KerasTensor:
-    """ReLU, 1x1 convolution, batch norm."""
-    x = layers.Activation("relu", name=f"{name}-relu")(x)
+    """Activation, 1x1 convolution, batch norm."""
+    x = layers.Activation("relu", name=f"{name}-act--relu")(x)
     x = layers.Conv2D(
         filters,
         1,
@@ -172,8 +172,10 @@ def separable(
     kernel: int,
     stride: int = 1,
 ) -> keras.KerasTensor:
-    """ReLU, separable convolution and batch norm, twice; the first one strides."""
-    x = layers.Activation("relu", name=f"{name}-relu_1--relu")(x)
+    """Activation, separable convolution and batch norm, twice; the first one
+    strides.
+    """
+    x = layers.Activation("relu", name=f"{name}-act_1--relu")(x)
     x = layers.SeparableConv2D(
         filters,
         kernel,
@@ -187,7 +189,7 @@ def separable(
         epsilon=0.001,
         name=f"{name}-bn_1",
     )(x)
-    x = layers.Activation("relu", name=f"{name}-relu_2--relu")(x)
+    x = layers.Activation("relu", name=f"{name}-act_2--relu")(x)
     x = layers.SeparableConv2D(
         filters,
         kernel,
@@ -280,7 +282,7 @@ def normal_cell(
     return layers.Concatenate(name=f"{name}-concat")([p, y1, y2, y3, y4, y5])
 
 
-def relu_classifier(
+def act_classifier(
     x: keras.KerasTensor,
     classes: int,
     *,
@@ -288,8 +290,8 @@ def relu_classifier(
     dropout: float,
     out_act: str | Callable[..., keras.KerasTensor] | None = None,
 ) -> keras.KerasTensor:
-    """ReLU, global pooling, dropout, one dense layer."""
-    x = layers.Activation("relu", name=f"{name}-relu")(x)
+    """Activation, global pooling, dropout, one dense layer."""
+    x = layers.Activation("relu", name=f"{name}-act--relu")(x)
     x = layers.GlobalAveragePooling2D(name=f"{name}-pool")(x)
     x = layers.Dropout(dropout, name=f"{name}-dropout")(x)
     x = layers.Dense(classes, name=f"{name}-logits")(x)
@@ -350,7 +352,7 @@ def NASNetALarge(
     prev, x = x, normal_cell(x, prev, 672, name="cells_3-5")  # 11x11x4032
     # fmt: on
     if include_top:
-        x = relu_classifier(  # 1000
+        x = act_classifier(  # 1000
             x,
             classes,
             dropout=dropout,

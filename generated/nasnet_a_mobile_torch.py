@@ -186,7 +186,7 @@ class Halve(nn.Module):
 
     def __init__(self, in_channels: int, filters: int) -> None:
         super().__init__()
-        self.relu = nn.ReLU()
+        self.act = nn.ReLU()
         self.even = nn.AvgPool2d(1, stride=2)
         self.even_conv = nn.Conv2d(in_channels, filters // 2, 1, bias=False)
         self.pad = nn.ZeroPad2d((0, 1, 0, 1))
@@ -198,10 +198,10 @@ class Halve(nn.Module):
         he_normal(self.odd_conv)
 
     def forward(self, x: Tensor) -> Tensor:
-        relu = self.relu(x)
-        even = self.even(relu)
+        act = self.act(x)
+        even = self.even(act)
         even_conv = self.even_conv(even)
-        pad = self.pad(relu)
+        pad = self.pad(act)
         shift = self.shift(pad)
         odd = self.odd(shift)
         odd_conv = self.odd_conv(odd)
@@ -211,11 +211,11 @@ class Halve(nn.Module):
 
 
 class Squeeze(nn.Sequential):
-    """ReLU, 1x1 convolution, batch norm."""
+    """Activation, 1x1 convolution, batch norm."""
 
     def __init__(self, in_channels: int, filters: int) -> None:
         super().__init__()
-        self.relu = nn.ReLU()
+        self.act = nn.ReLU()
         self.conv = nn.Conv2d(in_channels, filters, 1, bias=False)
         self.bn = nn.BatchNorm2d(filters, eps=0.001, momentum=0.0003)
         he_normal(self.conv)
@@ -235,7 +235,9 @@ class Fit(nn.Sequential):
 
 
 class Separable(nn.Sequential):
-    """ReLU, separable convolution and batch norm, twice; the first one strides."""
+    """Activation, separable convolution and batch norm, twice; the first one
+    strides.
+    """
 
     def __init__(
         self,
@@ -246,7 +248,7 @@ class Separable(nn.Sequential):
         stride: int = 1,
     ) -> None:
         super().__init__()
-        self.relu_1 = nn.ReLU()
+        self.act_1 = nn.ReLU()
         if stride != 1:
             self.conv_1_pad = PadSame(kernel, stride)
         self.conv_1 = SeparableConv2d(
@@ -262,7 +264,7 @@ class Separable(nn.Sequential):
             nn.Conv2d(in_channels, filters, 1, bias=False),
         )
         self.bn_1 = nn.BatchNorm2d(filters, eps=0.001, momentum=0.0003)
-        self.relu_2 = nn.ReLU(inplace=True)
+        self.act_2 = nn.ReLU(inplace=True)
         self.conv_2 = SeparableConv2d(
             nn.Conv2d(
                 filters,
@@ -354,8 +356,8 @@ class NormalCell(nn.Module):
         return torch.cat([p, y1, y2, y3, y4, y5], dim=1)
 
 
-class ReluClassifier(nn.Sequential):
-    """ReLU, global pooling, dropout, one dense layer."""
+class ActClassifier(nn.Sequential):
+    """Activation, global pooling, dropout, one dense layer."""
 
     def __init__(
         self,
@@ -366,7 +368,7 @@ class ReluClassifier(nn.Sequential):
         out_act: nn.Module | Callable[..., nn.Module] | None = None,
     ) -> None:
         super().__init__()
-        self.relu = nn.ReLU()
+        self.act = nn.ReLU()
         self.pool = GlobalAvgPool2d()
         self.dropout = nn.Dropout(dropout)
         self.logits = nn.Linear(in_channels, classes)
@@ -426,7 +428,7 @@ class NASNetAMobile(nn.Module):
         # fmt: on
         self.include_top = include_top
         if self.include_top:
-            self.classifier = ReluClassifier(  # 1000
+            self.classifier = ActClassifier(  # 1000
                 1056,
                 classes,
                 dropout=dropout,

@@ -319,3 +319,35 @@ def test_a_picture_of_another_kind_is_refused(tmp_path: Path) -> None:
     assert stopped.value.code == 2
     assert "ends in neither .png nor .svg" in error.getvalue()
     assert not list(tmp_path.iterdir())
+
+
+# -------------------------------------------------------------------------- shipped networks
+
+BY_ROW = ("mnv3_", "lraspp_mnv3_")
+"""Networks of two activations, which their tables tell row by row."""
+
+
+@pytest.mark.parametrize("act", ["mish", "frelu"])
+@pytest.mark.parametrize("spec", sorted(path.stem for path in SPECS.glob("*.yaml")))
+def test_one_activation_throughout_is_a_setting(spec: str, act: str) -> None:
+    """As the README says. Nothing is left of the usual one, and both backends write the other."""
+    usual = archc.load(SPECS / f"{spec}.yaml").network.settings.get("act")
+    assert (usual is None) == spec.startswith(BY_ROW)
+    if usual is None:
+        return
+    net = archc.load(SPECS / f"{spec}.yaml", act=act)
+    bodies = [body for body in net.network.bodies if body.target.name == "activation"]
+    applied = {str(body.instead or body.arguments["act"]) for body in bodies}
+    assert usual not in applied
+    for backend in backends.names():
+        assert act in net.source(backend).lower()
+
+
+@pytest.mark.parametrize(
+    ("spec", "act"),
+    [("nasnet_a_cifar", "mish"), ("regnet_y_400mf", "mish"), ("shufflenet_v2", "frelu")],
+)
+def test_models_of_another_activation_agree(spec: str, act: str) -> None:
+    small = {"cells": 1, "penultimate_filters": 96} if "nasnet" in spec else {"size": 64}
+    net = archc.load(SPECS / f"{spec}.yaml", act=act, **small)
+    assert not compare(net, backends.names(), True, print).differences

@@ -124,7 +124,7 @@ MISTAKES = {
         "y3: avg_pool2d(p, kernel=3) + h",
     ),
     "the other order of the sums": (LIBRARY, "concat(p, y1, y2,", "concat(p, y2, y1,"),
-    "a missing activation": (LIBRARY, "separable_conv2d(relu_1,", "separable_conv2d(x,"),
+    "a missing activation": (LIBRARY, "separable_conv2d(act_1,", "separable_conv2d(x,"),
     "max for mean": (LIBRARY, "y3: avg_pool2d(h,", "y3: max_pool2d(h,"),
     "an identity that is pooled": (
         LIBRARY,
@@ -153,7 +153,7 @@ def test_a_mistake_is_seen_in_the_numbers(mistake, tmp_path):
     assert right in text
     text = text.replace(right, wrong)
     if mistake == "a missing activation":
-        text = text.replace("      - relu_1: activation(x, relu)\n", "")
+        text = text.replace("      - act_1: activation(x, act)\n", "")
     path.write_text(text)
     size = (97, 132)
     net = archc.load(tmp_path / "specs" / "nasnet_a_mobile.yaml")

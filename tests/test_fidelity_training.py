@@ -18,11 +18,14 @@ COUNTS, SAID = COMMAND.steps_said(COMMAND.PAGE.read_text(encoding="utf-8"))
 
 
 def cases() -> list[Any]:
-    """All sources; NASNet Large takes half a minute and more."""
-    found = []
+    """All sources; under `--full` alone NASNet Large, which takes half a minute and more, and what
+    has the same spec and framework as another."""
+    found, known = [], {("nasnet_a_large", "keras"), ("nasnet_a_large", "torch")}
     for name in COMMAND.sources():
-        spec = rules.find(name).source.spec
-        mark = [pytest.mark.full] if spec == "nasnet_a_large" else marks(spec)
+        rule = rules.find(name)
+        which = rule.source.spec, rule.rules.framework
+        mark = [pytest.mark.full] if which in known else marks(which[0])
+        known.add(which)
         found.append(pytest.param(name, marks=mark, id=name))
     return found
 
