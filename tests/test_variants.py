@@ -258,8 +258,8 @@ def test_a_setting_reaches_what_a_change_says(tmp_path: Path) -> None:
         )
     head = [line for line in str(found).splitlines() if line.startswith("head")]
     assert head == [
-        "head = conv_bn(blocks.4, out=200, kernel=1, stride=1, act=gelu, groups=1, bias=false)"
-        " -> 200x16x16"
+        "head = conv_bn(blocks.4, out=200, kernel=1, stride=1, act=gelu, groups=1, bias=false,"
+        " scale=ones) -> 200x16x16"
     ]
 
 
