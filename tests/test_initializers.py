@@ -186,16 +186,16 @@ archc: 1
 name: Left
 input: {channels: 16, height: 6, width: 6}
 blocks:
-  unit:
-    params: {out: int, init: initializer?, scale: initializer?}
-    steps:
-      - conv: conv2d(x, out, kernel=3, init=init)
-      - bn: batch_norm(conv, scale_init=scale)
   pair:
     params: {out: int, scale: initializer?}
     steps:
       - first: unit(x, out)
       - second: unit(first, out, scale=scale)
+  unit:
+    params: {out: int, init: initializer?, scale: initializer?}
+    steps:
+      - conv: conv2d(x, out, kernel=3, init=init)
+      - bn: batch_norm(conv, scale_init=scale)
 DEFAULTS
 network:
   - {block: pair, name: a, out: 64}
