@@ -32,8 +32,8 @@ PAGE = (ROOT / "docs" / "networks.md").read_text(encoding="utf-8")
 TABLE = PAGE.partition("<!-- fresh -->")[2].partition("<!-- end -->")[0]
 LINES = [line.split(" | ") for line in TABLE.splitlines() if line.startswith("| `")]
 APART = ("timm:nasnetalarge", "timm:resnetv2_50", "timm:resnetv2_101")
-"""Sources that start as their specs have no parameters for: as PyTorch's defaults, and with the last
-kernel of each block zero."""
+"""Sources whose start their specs have no parameters for: PyTorch's defaults, and a last kernel of
+each block of zeros."""
 SOURCES = [name for name in rules.every() if name not in APART]
 ALONE = {
     "keras.applications.EfficientNetB0": "efficientnet_b0",
