@@ -1,8 +1,9 @@
-"""Backends: from a network to source text, and to live models made by running that text."""
+"""Backends: from a network to source text, and to live models made by running that text; or to a
+graph, which is a file with the weights in it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from archc.compiler.ir.network import Network
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
+    from pathlib import Path
 
     from archc.backends.storage import Storage, Stored
 
@@ -35,6 +37,35 @@ class Emitted:
     model: str
 
 
+@dataclass(frozen=True, slots=True)
+class GraphOptions:
+    """How a graph is to be written. What a backend has none of is a `BackendError`."""
+
+    static: bool = False
+    """Whether for the declared height and width alone, with paddings as numbers."""
+    layout: str = "nchw"
+    """Of the input and of outputs that are feature maps: `nchw`, or `nhwc`."""
+    opset: int | None = None
+    """Which version of the format's operators; None for the backend's choice."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Graph:
+    """What a backend has that writes a graph and no source."""
+
+    ending: str
+    """Of the files: `.onnx`."""
+    text_ending: str
+    """Of the textual form."""
+    text: Callable[[Network, str, GraphOptions], str]
+    """text(network, spec file name, options) -> the textual form, without the weights' numbers."""
+    files: Callable[..., Iterator[tuple[str, Iterable[bytes]]]]
+    """files(network, spec file name, stem, arrays by canonical name, options) -> names and contents
+    of files, in the order in which they are to be written. The last one refers to those before."""
+    read: Callable[[Path], str]
+    """read(path) -> the textual form of a file; raises `ValueError` where it is none."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Backend:
     """What archc asks of a framework. Nothing here imports it before `live` is called."""
@@ -43,13 +74,15 @@ class Backend:
     ops: Mapping[str, Any]
     """How to spell each op of the catalogue."""
     emit: Callable[[Network, str], Emitted]
-    """emit(network, spec file name) -> the generated module."""
+    """emit(network, spec file name) -> the generated module, or a graph as text."""
     live: Callable[[], Live]
     """Imports the framework and says how to drive it."""
     distribution: str
     """What to install for it."""
     storage: Callable[[], Storage]
     """How the framework keeps weights. Does not import it."""
+    graph: Graph | None = None
+    """What there is besides where it writes a graph."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,7 +92,8 @@ class Live:
     and `outputs` raise says in a note which layer it came out of, where they know."""
 
     build: Callable[..., Any]
-    """build(constructor, network, height, width) -> model, in evaluation mode."""
+    """build(constructor, network, height, width) -> model, in evaluation mode. Where a backend
+    writes a graph, constructor() gives fresh weights by canonical name."""
     arrays: Callable[[Any], dict[str, Any]]
     """arrays(model) -> every parameter and running average by canonical name."""
     load: Callable[[Any, Mapping[str, Any]], None]
@@ -110,9 +144,15 @@ def shown(given: Any) -> dict[str, Any]:
     return {"": [*given.values()][-1], **{f"[{name}]": value for name, value in given.items()}}
 
 
-def source_name(spec_name: str, backend: str) -> str:
-    """`mnv3_large.yaml` -> `mnv3_large_torch.py`."""
-    return f"{spec_name.rsplit('.', 1)[0]}_{backend}.py"
+def source_name(stem: str, backend: str) -> str:
+    """`mnv3_large` -> `mnv3_large_torch.py`; of a graph, the name of its textual form."""
+    graph = get(backend).graph
+    return stem + (graph.text_ending if graph else f"_{backend}.py")
+
+
+def stem(spec_name: str) -> str:
+    """`mnv3_large.yaml` -> `mnv3_large`."""
+    return spec_name.rsplit(".", 1)[0]
 
 
 @cache
@@ -125,6 +165,21 @@ def _registered() -> dict[str, EntryPoint]:
 def names() -> list[str]:
     """Every registered backend's name."""
     return sorted(_registered())
+
+
+def sources() -> list[str]:
+    """The names of those that write source, and no graph."""
+    return [name for name in names() if get(name).graph is None]
+
+
+def drivable() -> list[str]:
+    """The names of those whose models are compared where nobody says which: a graph's are left out
+    where what runs it is not installed."""
+    from importlib.util import find_spec
+
+    return [
+        name for name in names() if get(name).graph is None or find_spec(get(name).distribution)
+    ]
 
 
 @cache

@@ -39,7 +39,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
 def test_the_shipped_backends_are_registered() -> None:
-    assert {"keras", "torch"} <= {*backends.names()}
+    assert {"keras", "onnx", "torch"} <= {*backends.names()}
     assert all(backends.get(name).ops.keys() == CATALOGUE.keys() for name in backends.names())
 
 
@@ -147,8 +147,8 @@ import sys
 import archc
 for path in sys.argv[1:]:
     net = archc.load(path)
-    assert all(map(net.source, archc.backends.names())) and net.params and net.macs
-found = {"torch", "keras", "tensorflow", "numpy"} & set(sys.modules)
+    assert all(map(net.source, archc.backends.sources())) and net.params and net.macs
+found = {"torch", "keras", "tensorflow", "numpy", "onnx"} & set(sys.modules)
 assert not found, found
 """
 

@@ -189,7 +189,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-@pytest.mark.parametrize("backend", backends.names())
+@pytest.mark.parametrize("backend", backends.sources())
 def test_check_and_build_see_every_change_of_a_file(run, change, backend):
     run("build", "good.yaml", "-b", backend)
     path = Path(f"generated/good_{backend}.py")
@@ -214,7 +214,7 @@ def test_stdout_prints_the_source_and_writes_nothing(run):
     [
         (["build", "good.yaml"], "Missing option '--backend' / '-b'."),
         (["build", "-b", "torch"], "Missing argument 'SPEC...'."),
-        (["build", "good.yaml", "-b", "jax"], "'jax' is not one of keras, torch, all."),
+        (["build", "good.yaml", "-b", "jax"], "'jax' is not one of keras, onnx, torch, all."),
         (["build", "good.yaml", "-b", "torch", "--set", "x"], "'x' is not of the form NAME=VALUE."),
         (["build", "good.yaml", "-b", "torch", "--check", "--stdout"], "cannot be combined."),
         (["build", "good.yaml", "a/good.yaml", "-b", "torch"], "would both be written to"),
@@ -391,13 +391,13 @@ def test_check_holds_live_models_against_the_spec(run):
     pytest.importorskip("keras")
     fine = run("check", "good.yaml", "--numeric")
     said, *numbers = fine.out.splitlines()
-    assert (fine.code, said) == (0, "good.yaml agrees with keras and torch, 162 parameters")
+    assert (fine.code, said) == (0, "good.yaml agrees with keras, onnx and torch, 162 parameters")
     agrees = (
         r"  {}: \d layers at 8x8 and 7x7, at most [0-9]e-0[78] of scale from the ops' definitions"
     )
-    assert len(numbers) == 2
+    assert len(numbers) == 3
     assert all(
-        re.match(agrees.format(b), n) for b, n in zip(("keras", "torch"), numbers, strict=True)
+        re.match(agrees.format(b), n) for b, n in zip(backends.names(), numbers, strict=True)
     )
 
 
@@ -412,7 +412,8 @@ def test_check_names_the_first_layer_that_differs(run, monkeypatch):
         return replace(emitted, text=text)
 
     wrong = backends.Backend("torch", real.ops, emit, real.live, real.distribution, real.storage)
-    monkeypatch.setattr(backends, "get", {"torch": wrong, "keras": backends.get("keras")}.get)
+    known = {name: backends.get(name) for name in backends.names()}
+    monkeypatch.setattr(backends, "get", {**known, "torch": wrong}.get)
     result = run("check", "good.yaml", "--numeric")
     assert result.code == 1
     assert result.err.startswith("good.yaml: at 8x8, torch leaves the definitions at conv2d, by ")
@@ -428,7 +429,8 @@ def test_check_names_arrays_and_shapes_that_differ(run, monkeypatch):
         return replace(emitted, text=text)
 
     wrong = backends.Backend("torch", real.ops, emit, real.live, real.distribution, real.storage)
-    monkeypatch.setattr(backends, "get", {"torch": wrong}.get)
+    known = {name: backends.get(name) for name in backends.names()}
+    monkeypatch.setattr(backends, "get", {**known, "torch": wrong}.get)
     result = run("check", "good.yaml", "-b", "torch")
     assert result.code == 1
     assert result.err == "good.yaml: conv2d.weight: archc says 4x3x3x3, torch has 4x3x5x5\n"

@@ -60,6 +60,6 @@ def test_models_agree(spec: str, settings: dict[str, Any]) -> None:
 def test_counts(expectation: Any) -> None:
     """The expectations' counts are what each framework says of its model."""
     net = archc.load(expectation.spec, **expectation.settings)
-    for backend in backends.names():
+    for backend in backends.sources():
         counts = framework_counts(backend, net.build(backend))
         assert counts == (expectation.trainable, expectation.total)

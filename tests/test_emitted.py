@@ -37,7 +37,7 @@ EMITTED = ROOT / "tests" / "emitted"
 LARGE = ROOT / "specs" / "mnv3_large.yaml"
 OWN = sorted(EMITTED.glob("*.yaml"))
 """Specs with what the shipped ones lack, beside what is generated for them."""
-BACKENDS = backends.names()
+BACKENDS = backends.sources()
 
 Golden = Callable[[Path, str], None]
 
@@ -130,7 +130,7 @@ HASH = """
 import hashlib, sys
 from archc import backends, load
 for path in sys.argv[1:]:
-    for backend in backends.names():
+    for backend in backends.sources():
         print(hashlib.sha256(load(path).source(backend).encode()).hexdigest())
 """
 

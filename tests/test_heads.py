@@ -106,7 +106,7 @@ def test_arguments_have_the_names_that_the_spec_gives_them(
 # ------------------------------------------------------------------------------------ heads
 
 
-@pytest.mark.parametrize("backend", backends.names())
+@pytest.mark.parametrize("backend", backends.sources())
 @pytest.mark.parametrize("spec", SMALL)
 def test_without_the_top_a_model_gives_its_last_feature_map(spec: str, backend: str) -> None:
     net = archc.load(SPECS / f"{spec}.yaml")
@@ -125,7 +125,7 @@ def test_without_the_top_a_model_gives_its_last_feature_map(spec: str, backend: 
     assert found.shape[1:] == last.output_shape
 
 
-@pytest.mark.parametrize("backend", backends.names())
+@pytest.mark.parametrize("backend", backends.sources())
 @pytest.mark.parametrize("spec", SMALL)
 def test_the_classifier_s_activation_is_an_argument(spec: str, backend: str) -> None:
     net = archc.load(SPECS / f"{spec}.yaml")
@@ -183,7 +183,7 @@ def test_feature_maps_alone_come_without_a_classifier() -> None:
     assert "hidden_classifier(" in counted[1]  # it is made after the return, if at all
 
 
-@pytest.mark.parametrize("backend", backends.names())
+@pytest.mark.parametrize("backend", backends.sources())
 @pytest.mark.parametrize("spec", EVERY)
 def test_every_network_takes_the_arguments_of_its_head(spec: str, backend: str) -> None:
     net = archc.load(SPECS / f"{spec}.yaml")
@@ -193,7 +193,7 @@ def test_every_network_takes_the_arguments_of_its_head(spec: str, backend: str) 
         assert argument in last
 
 
-@pytest.mark.parametrize("backend", backends.names())
+@pytest.mark.parametrize("backend", backends.sources())
 def test_a_number_of_classes_is_an_argument(backend: str) -> None:
     net = archc.load(SPECS / "mnv3_small.yaml")
     other = archc.load(net.spec, classes=7)
@@ -205,7 +205,7 @@ def test_a_number_of_classes_is_an_argument(backend: str) -> None:
 def test_a_spec_may_leave_the_head_out_for_good() -> None:
     net = archc.load(SPECS / "mnv3_small.yaml", include_top=False)
     assert net.output_shape == (576, 7, 7)
-    for backend in backends.names():
+    for backend in backends.sources():
         assert "classes" not in net.source(backend)
         assert "hidden_classifier" not in net.source(backend)
         assert not compare(net, [backend], True, print).differences
@@ -219,7 +219,7 @@ def test_a_spec_may_leave_the_head_out_for_good() -> None:
 def test_taps_are_right_at_any_size(spec: str, size: tuple[int, int], tmp_path: Path) -> None:
     net, here = archc.load(SPECS / f"{spec}.yaml"), sized(spec, tmp_path, *size)
     batch = random_batch(net.network, *size)
-    found = {b: run(net, b, batch, features_only=True) for b in backends.names()}
+    found = {b: run(net, b, batch, features_only=True) for b in backends.sources()}
     shapes = {tap.name: tap.shape for tap in here.taps}
     assert [tap.stride for tap in here.taps] == [2, 4, 8, 16, 32][-len(shapes) :]
     model = net.build("torch")
@@ -258,7 +258,7 @@ def test_taps_of_cells_and_repeats(tmp_path: Path) -> None:
     model = net.build("torch")
     net.live("torch").load(model, random_weights(net.network))
     outputs = net.live("torch").outputs(model, batch)
-    for backend in backends.names():
+    for backend in backends.sources():
         found = run(net, backend, batch, features_only=True)
         for tap in net.taps:
             assert found[tap.name].shape[1:] == tap.shape

@@ -261,7 +261,7 @@ def test_parameters_that_only_training_asked_for_go(load: Load) -> None:
     left = net.for_inference()
     assert [p.name for p in net.network.kept] == ["rate"]
     assert left.network.kept == ()
-    for backend in backends.names():
+    for backend in backends.sources():
         text = left.source(backend)
         assert not re.search(r"\brate\b", text)
         assert "0.5" not in text.replace("Dropout(0.5", "")

@@ -106,7 +106,7 @@ def expected(net: Net, weights: Any, batch: Array, training: Any = None) -> dict
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("backend", backends.names())
+@pytest.mark.parametrize("backend", backends.sources())
 def test_evaluation_gives_what_is_always_there(backend: str, size: tuple[int, int]) -> None:
     net = archc.load(SPEC)
     weights, batch = random_weights(net.network), random_batch(net.network, *size)
@@ -119,7 +119,7 @@ def test_evaluation_gives_what_is_always_there(backend: str, size: tuple[int, in
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("backend", backends.names())
+@pytest.mark.parametrize("backend", backends.sources())
 def test_training_gives_all_and_moves_all_averages(
     backend: str, size: tuple[int, int], load: Load
 ) -> None:
@@ -234,7 +234,7 @@ def test_one_output_in_evaluation_is_a_tensor(load: Load) -> None:
     assert deviation(called("keras", lean, batch, False)[""], right) < 1e-5
 
 
-@pytest.mark.parametrize("backend", backends.names())
+@pytest.mark.parametrize("backend", backends.sources())
 @pytest.mark.parametrize(
     ("text", "names", "channels"),
     [(SPEC.read_text("utf-8"), ["map", "output"], 10), (SINGLE, [""], 6)],
@@ -254,7 +254,7 @@ def test_without_the_top_the_row_above_it_is_the_last(
     assert deviation(found[names[-1]], right) < 1e-5
 
 
-@pytest.mark.parametrize("backend", backends.names())
+@pytest.mark.parametrize("backend", backends.sources())
 def test_the_row_above_the_top_may_be_an_output_itself(backend: str, load: Load) -> None:
     net = load(SINGLE.replace("from: stem}", "from: stem, output: features}"))
     batch, more = random_batch(net.network), {"auxiliary": False} if backend == "keras" else {}
@@ -451,7 +451,7 @@ def test_a_variant_gives_out_what_its_base_does_not(load: Load, tmp_path: Path) 
     ]
 
 
-@pytest.mark.parametrize("backend", backends.names())
+@pytest.mark.parametrize("backend", backends.sources())
 def test_generated_files_name_every_output(backend: str) -> None:
     text = archc.load(SPEC).source(backend)
     shape = {"torch": "12x5x4", "keras": "5x4x12"}[backend]

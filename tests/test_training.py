@@ -88,7 +88,7 @@ def test_the_paths_are_those_of_the_spec(tmp_path: Path) -> None:
     assert norms == list(DECAYS)
 
 
-@pytest.mark.parametrize("backend", backends.names())
+@pytest.mark.parametrize("backend", backends.sources())
 def test_a_step_moves_the_running_averages_by_one_minus_the_decay(
     backend: str, tmp_path: Path
 ) -> None:
@@ -113,7 +113,7 @@ def test_a_step_moves_the_running_averages_by_one_minus_the_decay(
             assert deviation(training.averages[f"{path}.{name}"], right) < 1e-6, (path, name)
 
 
-@pytest.mark.parametrize("backend", backends.names())
+@pytest.mark.parametrize("backend", backends.sources())
 def test_weights_that_are_trained_stay_where_they_are_in_a_forward_pass(
     backend: str, tmp_path: Path
 ) -> None:
@@ -174,7 +174,7 @@ RATES = {
 
 
 @pytest.mark.parametrize(("which", "rate"), RATES.items())
-@pytest.mark.parametrize("backend", backends.names())
+@pytest.mark.parametrize("backend", backends.sources())
 def test_dropout_drops_its_rate_and_scales_the_rest(
     backend: str, which: str, rate: float, tmp_path: Path
 ) -> None:
@@ -228,7 +228,7 @@ DRAWN = 8000
 
 
 @pytest.mark.parametrize("before", BEFORE)
-@pytest.mark.parametrize("backend", backends.names())
+@pytest.mark.parametrize("backend", backends.sources())
 def test_drop_path_drops_whole_samples(backend: str, before: str, tmp_path: Path) -> None:
     """And its expectation is the input: each sample is dropped with the rate, whatever others are,
     and scaled by 1 / (1 - rate) if it is not."""
@@ -253,7 +253,7 @@ def test_drop_path_drops_whole_samples(backend: str, before: str, tmp_path: Path
     assert abs(follows.mean() - product) < 5 * (product / len(follows)) ** 0.5
 
 
-@pytest.mark.parametrize("backend", backends.names())
+@pytest.mark.parametrize("backend", backends.sources())
 def test_drop_path_by_its_mask(backend: str, tmp_path: Path) -> None:
     text = PATHS.replace("BEFORE", "").split("  - {block: unit")[0]
     path = tmp_path / "net.yaml"
@@ -301,7 +301,7 @@ STARTS: Mapping[str, tuple[tuple[int, ...], float]] = {
 }
 
 
-@pytest.mark.parametrize("backend", backends.names())
+@pytest.mark.parametrize("backend", backends.sources())
 def test_learned_tensors_start_as_the_spec_says(backend: str, tmp_path: Path) -> None:
     net = network(SCALED, tmp_path)
     fresh = net.live(backend).arrays(net.build(backend, *SIZE))
@@ -325,7 +325,7 @@ def gradients(backend: str, net: Net, weights: Any, batch: Array) -> dict[str, A
     return net.live(backend).arrays(model)
 
 
-@pytest.mark.parametrize("backend", backends.names())
+@pytest.mark.parametrize("backend", backends.sources())
 def test_gradients_reach_learned_tensors(backend: str, tmp_path: Path) -> None:
     """The network is linear in each of their numbers, so a step of 1 gives the gradient."""
     net = network(SCALED, tmp_path)

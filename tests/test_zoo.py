@@ -415,7 +415,7 @@ def test_verify_says_that_all_is_well(run: Run) -> None:
     code, out, err = run("verify", SMALL, "--against", TIMM)
     assert (code, err) == (0, "")
     lines = out.splitlines()
-    columns = [f"{side} {what}" for side in ("keras", "torch") for what in ("max", "mean")]
+    columns = [f"{side} {what}" for side in ("keras", "onnx", "torch") for what in ("max", "mean")]
     assert "  ".join(columns) in lines[0]
     net = archc.load(SMALL)
     assert [line.split()[0] for line in lines[1:]] == [row.call.name for row in net.network.rows]
@@ -425,7 +425,7 @@ def test_verify_says_that_all_is_well(run: Run) -> None:
 def test_verify_without_a_reference(run: Run) -> None:
     code, out, err = run("verify", SMALL)
     assert (code, err) == (0, "")
-    columns = [f"{side} {what}" for side in ("keras", "torch") for what in ("max", "mean")]
+    columns = [f"{side} {what}" for side in ("keras", "onnx", "torch") for what in ("max", "mean")]
     assert "  ".join(columns) in out.splitlines()[0]
 
 
@@ -475,7 +475,7 @@ def test_verify_names_the_first_block_that_diverges(
     assert code == 1
     lines = err.splitlines()
     assert [line.split(", by ")[0] for line in lines] == [
-        f"{spec}: {side} diverges first at {row}" for side in ("keras", "torch")
+        f"{spec}: {side} diverges first at {row}" for side in ("keras", "onnx", "torch")
     ]
 
 

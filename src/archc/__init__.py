@@ -1,4 +1,4 @@
-"""archc: write a convolutional network once, compile it to PyTorch and to Keras.
+"""archc: write a convolutional network once, compile it to PyTorch, Keras and ONNX.
 
 >>> import archc
 >>> net = archc.load("specs/mnv3_large.yaml", alpha=0.75)

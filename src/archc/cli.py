@@ -38,10 +38,10 @@ class Commands(click.Group):
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="archc-compiler", prog_name="archc")
 def cli() -> None:
-    """Compile a network's YAML block table to PyTorch and to Keras.
+    """Compile a network's YAML block table to PyTorch, Keras and ONNX.
 
     A spec is checked and counted without any framework; `build` writes readable source for each
-    framework, and `check` proves the live models equal to the spec and to each other.
+    framework, or a graph, and `check` proves the live models equal to the spec and to each other.
     """
 
 

@@ -226,13 +226,15 @@ def _wrong(path: Path, emitted: Path, wanted: Any, in_keras: bool) -> Iterator[s
     except SpecError as error:
         yield from unprintable(error)
         return
-    for backend in backends.names():
+    for backend in backends.sources():
         text = net.source(backend)
         compile(text, f"{backend}.py", "exec")
         emitted.with_name(f"{emitted.name}_{backend}.py").write_text(text, encoding="utf-8")
     start_clock()
     if not np.allclose(_outputs(net), wanted, atol=1e-5):
         yield "PyTorch's model gives other numbers than under plain names"
+    if not np.allclose(_outputs(net, "onnx"), wanted, atol=1e-5):
+        yield "the ONNX graph gives other numbers than PyTorch's under plain names"
     if in_keras:
         start_clock()
         if not np.allclose(_outputs(net, "keras"), wanted, atol=1e-4):

@@ -196,7 +196,7 @@ def _without_what_nothing_reads(path: Path, net: Net) -> str:
 def _emits(path: Path, number: int, emitted: Path) -> Iterator[str]:
     """Source that Python compiles; its style is looked at for all networks at once."""
     net = load(path)
-    for backend in backends.names():
+    for backend in backends.sources():
         text = net.source(backend)
         compile(text, f"{backend}.py", "exec")
         (emitted / f"n{number}_{backend}.py").write_text(text, encoding="utf-8")
@@ -267,7 +267,7 @@ def _renames(path: Path, number: int, emitted: Path) -> Iterator[str]:
         failures = compare(net, backends.names(), numeric=True).differences
     for failure in failures:
         yield f"{_keep(other, number)} (renamed): {failure}"
-    for backend in backends.names():
+    for backend in backends.sources():
         (emitted / f"r{number}_{backend}.py").write_text(net.source(backend), encoding="utf-8")
 
 

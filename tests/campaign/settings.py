@@ -217,6 +217,6 @@ def _wrong(path: Path, settings: dict[str, Any]) -> Iterator[str]:
     except SpecError as error:
         yield from unprintable(error)
         return
-    for backend in backends.names():
+    for backend in backends.sources():
         start_clock()
         compile(net.source(backend), f"{backend}.py", "exec")

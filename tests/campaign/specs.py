@@ -437,7 +437,7 @@ def _wrong(path: Path, emitted: Path) -> Iterator[str]:
         other.write_text(flat, encoding="utf-8")
         if load(other).params != net.params:
             yield "`resolve` gives another network"
-    for name in backends.names():
+    for name in backends.sources():
         start_clock()
         text = net.source(name)
         compile(text, f"{emitted.name}_{name}.py", "exec")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -216,7 +216,8 @@ class Net:
         return tuple(f"{said} {', '.join(names)}" for said, names in rows.items())
 
     def source(self, backend: str) -> str:
-        """The generated module's text for a backend: "torch" or "keras". Needs no framework.
+        """The generated module's text for a backend: "torch" or "keras"; for "onnx", the textual
+        form of its graph. Needs no framework.
 
         Raises `BackendError` where there is no such backend.
         """
@@ -230,21 +231,34 @@ class Net:
         """The generated module for a backend, and what its model is called there."""
         return backends.get(backend).emit(self.network, file_name(self.spec))
 
+    @property
+    def stem(self) -> str:
+        """What files that are written for it are called, without their endings."""
+        stem = backends.stem(self.spec.name)
+        return f"{stem}_inference" if self.network.inference else stem
+
     def _file(self, backend: str, emitted: Emitted) -> SourceFile:
-        stem = f"{self.spec.stem}_inference" if self.network.inference else self.spec.name
-        return SourceFile(backends.source_name(stem, backend), emitted.text)
+        return SourceFile(backends.source_name(self.stem, backend), emitted.text)
 
     def build(self, backend: str, height: int | None = None, width: int | None = None) -> Any:
-        """A live model with fresh weights, in evaluation mode, made by running `source(backend)`.
+        """A live model with fresh weights, in evaluation mode, made by running `source(backend)`;
+        for "onnx", what runs the graph.
 
         `height` and `width` in pixels default to the declared input's; only Keras asks for them.
         Raises `BackendError` where there is no such backend or its framework is not installed.
         """
-        live = self.live(backend)
-        emitted = self.emitted(backend)
-        constructor = getattr(execute(self._file(backend, emitted)), emitted.model)
-        size = self.network.input
+        live, size = self.live(backend), self.network.input
+        constructor = self._constructor(backend)
         return live.build(constructor, self.network, height or size.height, width or size.width)
+
+    def _constructor(self, backend: str) -> Any:
+        """What makes a live model; where it is a graph, what makes its weights."""
+        if backends.get(backend).graph is not None:
+            from archc.weights.fresh import fresh
+
+            return partial(fresh, self.network)
+        emitted = self.emitted(backend)
+        return getattr(execute(self._file(backend, emitted)), emitted.model)
 
     def live(self, backend: str) -> Live:
         """How to drive live models of a backend; imports its framework."""

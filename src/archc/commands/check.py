@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @options.specs
-@options.backend(help="Also build live models and compare.")
+@options.backend(every=backends.drivable, help="Also build live models and compare.")
 @click.option("--numeric", is_flag=True, help="Compare numbers from random weights too.")
 @options.network
 @options.inference
@@ -44,7 +44,9 @@ def check(
     says that it is meant.
     """
     nets = options.load(specs, given, strict, inference)
-    wanted = backend or (backends.names() if numeric else [])
+    wanted = backend or (backends.drivable() if numeric else [])
+    if wanted == backends.drivable():
+        options.say_left_out()
     failed = False
     for net in nets:
         report = _report_of(net, wanted, numeric) if wanted else None
@@ -53,11 +55,16 @@ def check(
             click.echo(f"{shown(net.spec)}: {safe(difference)}", err=True)
         failed = failed or bool(differences)
         if not differences:
-            said = f" agrees with {' and '.join(wanted)}" if wanted else ": fine"
+            said = f" agrees with {_joined(wanted)}" if wanted else ": fine"
             click.echo(f"{shown(net.spec)}{said}, {net.params.trainable:,} parameters")
         for line in report.lines() if report else ():
             click.echo(f"  {safe(line)}")
     sys.exit(1 if failed else 0)
+
+
+def _joined(names: Sequence[str]) -> str:
+    """`keras, onnx and torch`."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def _report_of(net: Net, wanted: list[str], numeric: bool) -> Report:

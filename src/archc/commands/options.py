@@ -22,15 +22,18 @@ Parameter = click.Parameter | None
 
 
 class BackendChoice(click.ParamType):  # type: ignore[type-arg]
-    """A registered backend, or `all` of them. Looked up only when it is needed."""
+    """A registered backend, or `all` of them that are meant. Looked up only when it is needed."""
 
     name = "backend"
+
+    def __init__(self, every: Callable[[], list[str]]) -> None:
+        self.every = every
 
     def convert(self, value: str, param: Parameter, ctx: Context) -> list[str]:
         known = backends.names()
         if value != "all" and value not in known:
             self.fail(f"{value!r} is not one of {', '.join([*known, 'all'])}.", param, ctx)
-        return known if value == "all" else [value]
+        return self.every() if value == "all" else [value]
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
@@ -82,9 +85,12 @@ rules = click.option(
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-def backend(**said: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """The option that names backends; `said` is what else `click.option` takes."""
-    return click.option("--backend", "-b", type=BackendChoice(), **said)
+def backend(
+    every: Callable[[], list[str]] = backends.names, **said: Any
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """The option that names backends; `every` gives those that `all` means, and `said` is what else
+    `click.option` takes."""
+    return click.option("--backend", "-b", type=BackendChoice(every), **said)
 
 
 class Given(NamedTuple):
@@ -130,6 +136,13 @@ def load(
         for note in net.notes:
             click.echo(f"{streams.shown(net.spec)}: note: {note}", err=True)
     return nets
+
+
+def say_left_out() -> None:
+    """Says which graphs are not compared, as nothing is installed that runs them."""
+    for name in sorted({*backends.names()} - {*backends.drivable()}):
+        needed = backends.get(name).distribution
+        click.echo(f"archc: note: `{name}` is left out; it needs {needed}", err=True)
 
 
 def complain(error: SpecError) -> None:

@@ -38,7 +38,7 @@ def verify(
 ) -> None:
     """Compare SPEC's models with a published one.
 
-    Both backends' models and the reference get the same weights and inputs, and the outputs of
+    All backends' models and the reference get the same weights and inputs, and the outputs of
     every block are compared. Without --against, the reference is what the definitions of the ops
     give, computed in float64 without any framework. Fails if any difference, as a share of the
     largest value of the block's output, is above the tolerance, and names the first such block.
@@ -62,6 +62,7 @@ def verify(
     if weights and not says(net, weights):
         say_assumed(weights, net, {**given.settings, **(model.needs if model else {})})
     net = net.for_inference() if inference else net
+    options.say_left_out()
     with options.working(f"{Path(spec).name}: ") as step:
         verdicts = verification.verify(net, model, weights, step)
     _print_table(verdicts, tolerance)

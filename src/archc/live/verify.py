@@ -62,7 +62,7 @@ def verify(
     inference is held against the one that was trained, whose weights the file has; in float64 too.
     Raises `WeightsError`.
     """
-    for name in backends.names():
+    for name in backends.drivable():
         net.live(name)  # says what is not installed before anything takes its time
     batch, trained = inputs(net), net.trained or net
     step("weights")
@@ -83,7 +83,7 @@ def verify(
         paths = {point.path for point in points}
         ours["float64"] = interpreter.outputs(net.network, wide, batch, paths)
         arrays = {name: array.astype("float32") for name, array in wide.items()}
-    ours |= {name: _ours(net, name, arrays, batch, points, step) for name in backends.names()}
+    ours |= {name: _ours(net, name, arrays, batch, points, step) for name in backends.drivable()}
     return [_compared(point, reference, ours) for point in points]
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any
 
-from archc.compiler.ir.network import Weight
+from archc.compiler.ir.analysis import weights
+from archc.compiler.ir.network import Network, Weight
 from archc.compiler.language.initializers import Initializer
 
 if TYPE_CHECKING:
@@ -12,6 +14,22 @@ if TYPE_CHECKING:
 
 _TRUNCATED = 0.87962566103423978
 """Standard deviation of a standard normal distribution that is cut at two deviations."""
+
+
+def fresh(network: Network, seed: int = 0) -> dict[str, Any]:
+    """Every weight by canonical name, running averages included.
+
+    Each is drawn from a stream of its own, which its name and `seed` start: so a network keeps its
+    weights where another row is changed.
+    """
+    return {path: drawn(weight, _stream(path, seed)) for path, _, weight in weights(network)}
+
+
+def _stream(path: str, seed: int) -> Generator:
+    from numpy.random import default_rng
+
+    digest = hashlib.sha256(f"{seed} {path}".encode()).digest()
+    return default_rng(int.from_bytes(digest[:16], "little"))
 
 
 def drawn(weight: Weight, random: Generator) -> Any:
