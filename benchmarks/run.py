@@ -25,9 +25,12 @@ from time import perf_counter, process_time
 from typing import Any, NamedTuple
 
 import archc
+from archc import backends
+from archc.backends import GraphOptions
 from archc.compiler import pipeline
 from archc.compiler.spec import load
 from archc.live.numeric import random_batch
+from archc.weights import importing, rules
 
 ROOT = Path(__file__).resolve().parents[1]
 SPECS = ROOT / "specs"
@@ -255,6 +258,70 @@ def _graph(model: Any, batch: Any) -> Task:
     return lambda: call(tensor).numpy()
 
 
+# ---- ONNX ----
+
+
+def onnx() -> Iterator[Row]:
+    """ONNX Runtime on archc's file, against torchvision's model and against what PyTorch exports of
+    it: the same weights, batch 1, one thread."""
+    import reference_models as references
+    from torch import channels_last, from_numpy, inference_mode, set_num_threads
+
+    set_num_threads(1)
+    name, spec = "torchvision:mobilenet_v3_large", SPECS / "mnv3_large.yaml"
+    net = importing.network(str(spec), rules.find(name), {})
+    batch = random_batch(net.network, 224, 224, 1)
+    references.import_torchvision()
+    theirs = references.zoo(name, batch)
+    weights = references.imported(net, name, theirs)
+    with tempfile.TemporaryDirectory() as folder:
+        files = [Path(folder, f"{each}.onnx") for each in ("any", "static", "theirs")]
+        _write_graph(net, weights, files[0], GraphOptions())
+        _write_graph(net, weights, files[1], GraphOptions(static=True))
+        _export(theirs, batch, files[2])
+        (ours, _), (static, nodes), (other, count) = (_session(file, batch) for file in files)
+        eager = theirs.to(memory_format=channels_last)
+        image = from_numpy(batch).to(memory_format=channels_last)
+        with inference_mode():
+            what = "ONNX Runtime, mnv3_large of any size / torchvision, eager"
+            yield ratio(what, ours, partial(eager, image), "<= 1.0", ROUNDS, process_time)
+        what = "ONNX Runtime, mnv3_large, static / PyTorch's export"
+        yield ratio(what, static, other, "<= 1.05", ROUNDS, process_time)
+        detail = f"{nodes} / {count}"
+        yield Row("nodes that it makes of them", nodes / count, 0, "<= 1.0", detail)
+
+
+def _write_graph(net: archc.Net, weights: Any, path: Path, options: GraphOptions) -> None:
+    graph = backends.get("onnx").graph
+    assert graph is not None
+    files = graph.files(net.network, net.spec.name, path.stem, weights, options)
+    ((_, chunks),) = files
+    path.write_bytes(b"".join(chunks))
+
+
+def _export(model: Any, batch: Any, path: Path) -> None:
+    """By TorchScript: the newer exporter needs a package of its own."""
+    from torch import from_numpy
+    from torch.onnx import export
+
+    export(model, (from_numpy(batch),), path, dynamo=False)
+
+
+def _session(path: Path, batch: Any) -> tuple[Task, int]:
+    """What runs a file, and how many nodes ONNX Runtime makes of it."""
+    import onnxruntime
+    from onnx import load as read
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # that what it makes of a file is for this machine alone
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.optimized_model_filepath = str(path.with_suffix(".optimized.onnx"))
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    (given,) = session.get_inputs()
+    nodes = len(read(options.optimized_model_filepath).graph.node)
+    return lambda: session.run(None, {given.name: batch}), nodes
+
+
 # ---- Weights
 
 LARGE = "specs/nasnet_a_large.yaml"
@@ -297,7 +364,9 @@ def _copy_and_load(source: Path, code: str) -> None:
     _process("-c", code, str(copy), LARGE)()
 
 
-BENCHMARKS = {f.__name__: f for f in (command_line, nasnet, variants, rows, torch, keras, weights)}
+BENCHMARKS = {
+    f.__name__: f for f in (command_line, nasnet, variants, rows, torch, keras, onnx, weights)
+}
 
 
 def main() -> None:
