@@ -47,8 +47,8 @@ def _values(init: Initializer, weight: Weight, random: Generator) -> Any:
     match init.function, init.arguments:
         case "constant", (value,):
             return np.full(shape, value)
-        case "normal", (float(std),):
-            return random.normal(0.0, std, shape)
+        case "normal", (float(std), float(mean)):
+            return random.normal(mean, std, shape)
         case "truncated_normal", (float(std),):
             return _truncated(std, shape, random)
         case "uniform", (float(low), float(high)):
