@@ -49,8 +49,13 @@ def render(network: Network, language: Language, spec: str) -> Module:
     """
     network = pruned(applied(network))
     names = ModuleNames(network, language)
+    called = {body.target for body in network.bodies}
     blocks: Mapping[str, Definition] = {
-        each.name: language.block(names, each).definition() for each in names.blocks
+        # One that no call makes may stand beside one of its name that calls make.
+        each.name if each in called else f"{each.name}, uncalled {names.blocks[each]}": (
+            language.block(names, each).definition()
+        )
+        for each in names.blocks
     }
     own = language.network(names).definition()
     (*others, own), initial = initialized([*blocks.values(), own], names.use, names.told_later)

@@ -165,8 +165,13 @@ def _warns(path: Path, number: int, emitted: Path) -> Iterator[str]:
     lost = [body for body in windows if body.inputs[0].shape[1:] == (1, 1)]
     every = [layer.output for layer in layers if layer.output.shape[1:] not in ((), (1, 1))]
     slopes = [layer.call.body.arguments["init"] for layer in layers if layer.op == "prelu"]
+    rates = [layer.call.body.arguments.get("rate", 0) for layer in layers]
     true = {
-        "W001": lambda text, name: name == "init" and any(not 0 <= n <= 1 for n in slopes),
+        "W001": lambda text, name: (
+            any(rate > 0.8 for rate in rates)
+            if name == "rate"
+            else name == "init" and any(not 0 <= n <= 1 for n in slopes)
+        ),
         "W002": lambda text, name: ".1" in "".join(layer.path for layer in layers),
         "W004": lambda text, name: 2 * len(lost) >= len(windows),
         "W005": lambda text, name: max(x.channels for x in every) > 8192,
