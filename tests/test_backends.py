@@ -394,3 +394,35 @@ def test_the_keras_file_runs_on_pytorch(name: str, on_torch: Path) -> None:
     expected = net.live("keras").outputs(built(net, "keras"), random_batch(net.network, *SIZE))
     assert found.keys() == expected.keys()
     assert_near(found, expected)
+
+
+CAPTURE = """
+archc: 1
+name: Capture
+input: {channels: 3, height: 8, width: 9}
+blocks:
+  ghost:
+    params: {out: int}
+    let: {half: ceil(out / 2)}
+    steps:
+      - primary: conv2d(x, half, 3)
+      - cheap: depthwise_conv2d(primary, 3)
+    returns: concat(primary, cheap)
+    channels: out
+  pair:
+    params: {out: int, hidden: int}
+    steps:
+      - a: ghost(x, hidden)
+      - b: depthwise_conv2d(a, 3)
+      - c: ghost(b, out)
+network:
+  - {block: pair, out: 6, hidden: 10}
+"""
+
+
+def test_promised_channels_are_those_of_the_call(tmp_path: Path) -> None:
+    """What a block promises may mention a parameter that its code does not take, as the caller has
+    one of that name."""
+    path = tmp_path / "net.yaml"
+    path.write_text(CAPTURE, encoding="utf-8")
+    assert not compare(load(path), backends.names(), numeric=True).differences

@@ -321,6 +321,11 @@ blocks:
     steps:
       - conv: conv2d(x, out, kernel, stride=stride, groups=groups, bias=false)
       - bn: batch_norm(conv)
+  filter:
+    params: {{kernel: size}}
+    steps:
+      - conv: depthwise_conv2d(x, kernel, bias=false)
+      - bn: batch_norm(conv)
   branches:
     steps:
 {steps}
@@ -355,6 +360,15 @@ THREE = ("a: unit(x, 4, 3)", "b: unit(x, 4, 1)", "ab: a + b", "i: batch_norm(x)"
          "symmetric", ["conv2d"]),
         (("a: unit(x, 4, 3, stride=2)", "b: unit(x, 4, 5, stride=2)", "y: a + b"),
          "same", ["conv2d"]),
+        (("a: unit(x, 4, 3)", "b: unit(x, 4, 1)", "i: batch_norm(x)", "y: a + b + i"),
+         "same", ["conv2d"]),
+        (("a: filter(x, 3)", "b: filter(x, 1)", "i: batch_norm(x)", "y: a + (b + i)"),
+         "same", ["depthwise_conv2d"]),
+        (("a: unit(x, 4, 3)", "b: unit(x, 4, 1)", "y: a + b", "r: activation(y, relu)",
+          "c: unit(r, 4, 1)", "d: unit(r, 4, 3)", "z: c + d", "e: activation(z, relu)"),
+         "same", ["conv2d", "activation", "conv2d", "activation"]),
+        (("a: unit(x, 4, 3)", "b: unit(x, 4, 1)", "y: a + b", "c: unit(y, 4, 1)",
+          "d: unit(y, 4, 3)", "z: c + d"), "same", ["conv2d", "conv2d"]),
     ],
 )  # fmt: skip
 def test_sums_become_one_convolution(
@@ -385,6 +399,10 @@ def test_sums_become_one_convolution(
         (("a: unit(x, 4, 3)", "b: unit(x, 4, 1)", "y: a + b", "z: y * a"), "same"),
         (("a: unit(x, 4, 3)", "b: activation(x, relu)", "y: a + b"), "same"),
         (("a: unit(x, 4, 3)", "y: a + x"), "same"),
+        (("a: unit(x, 4, 3)", "b: filter(x, 3)", "y: a + b"), "same"),
+        (("a: unit(x, 4, 3)", "b: unit(x, 4, 1)", "y: a + b + x"), "same"),
+        (("a: unit(x, 4, 3)", "b: standardized_conv2d(x, 4, 1)", "y: a + b"), "same"),
+        (("a: standardized_conv2d(x, 4, 3)", "b: batch_norm(x)", "y: a + b"), "same"),
     ],
 )
 def test_other_sums_stay(load: Load, steps: tuple[str, ...], padding: str) -> None:

@@ -69,6 +69,8 @@ class Blocks:
         near = f"; near are {alike}" if alike else ""
         closed = f"ops are a closed set, and blocks are made of them: {rule}{near}"
         hint = suggest(name, every) or closed
+        if name in ACTIVATIONS:
+            hint = f"an op applies it: `activation(x, {name})`, or `block: activation, act: {name}`"
         self.values.report("E030", f"unknown block or op `{name}`", place, hint)
         return None
 

@@ -15,7 +15,7 @@ from operator import ge
 
 from archc.compiler.bind.program import Program
 from archc.compiler.elaborate.inference import Rewriter, is_norm, renamed, uses
-from archc.compiler.ir.network import Block, Body, Call, Network, Op, Step, Use
+from archc.compiler.ir.network import Block, Body, Call, Invoke, Network, Op, Step, Use
 from archc.compiler.ir.padding import pads
 
 MERGED = "For inference: one convolution stands for the sum."
@@ -67,9 +67,10 @@ def _without(steps: Sequence[Step], found: _Sum) -> Iterator[Step]:
     """The steps of a block with one for a sum, where that stood."""
     gone = {step.name for step in (*found.others, *found.added, found.main)}
     instead = {step.name: found.main.name for step in found.added}
+    main = next(step for step in steps if step.name == found.main.name)
     for step in steps:
-        if step is found.added[-1]:
-            yield found.main
+        if step.name == found.added[-1].name:
+            yield main
         elif step.name not in gone:
             yield renamed(step, instead)
 
@@ -95,32 +96,31 @@ def _merges(network: Network, sums: Mapping[Block, Sequence[_Sum]]) -> Iterator[
 def _sums(block: Block, bodies: Sequence[Body]) -> Iterator[_Sum]:
     """The sums in a block that every call of it lets one convolution stand for."""
     steps, count = {step.name: step for step in block.steps}, uses(block.steps)
-    operands = (operand for step in block.steps if _is_sum(step) for operand in step.call.operands)
-    inner = {operand.name for operand in operands if count[operand.name] == 1}
+    operands = (name for step in block.steps for name in _operands(step.call))
+    inner = {name for name in operands if count[name] == 1}
     for step in block.steps:
-        outer = _is_sum(step) and step.name not in inner
+        outer = _operands(step.call) and step.name not in inner
         parts = [*_parts(step, steps)] if outer else []
-        added = [part for part in parts if _is_sum(part)]
-        found = _of([part for part in parts if not _is_sum(part)], added, bodies)
+        added = [part for part in parts if _operands(part.call)]
+        found = _of([part for part in parts if part not in added], added, bodies)
         if found is not None and all(count[p.name] == 1 for p in parts if p is not step):
             yield found
 
 
-def _is_sum(step: Step) -> bool:
-    """Whether it adds two values that have names."""
-    target, operands = step.call.target, step.call.operands
-    return (
-        isinstance(target, Op)
-        and target.operator == "+"
-        and all(isinstance(operand, Use) for operand in operands)
-    )
+def _operands(call: Invoke) -> tuple[str, ...]:
+    """The values that a call adds up, in one sum or in several; none where it does anything else,
+    or a value has no name."""
+    if not isinstance(call.target, Op) or call.target.operator != "+":
+        return ()
+    every = [(o.name,) if isinstance(o, Use) else _operands(o) for o in call.operands]
+    return tuple(name for names in every for name in names) if all(every) else ()
 
 
 def _parts(step: Step, steps: Mapping[str, Step]) -> Iterator[Step]:
     """The steps that a sum is made of, sums among them, itself last."""
-    for operand in step.call.operands if _is_sum(step) else ():
-        if operand.name in steps:
-            yield from _parts(steps[operand.name], steps)
+    for name in _operands(step.call):
+        if name in steps:
+            yield from _parts(steps[name], steps)
     yield step
 
 
@@ -129,12 +129,15 @@ def _of(parts: Sequence[Step], added: Sequence[Step], bodies: Sequence[Body]) ->
     tensors = {o.name if isinstance(o, Use) else None for p in parts for o in p.call.operands}
     always = [part for part in parts if part.when is None]
     conditions = {step.when for step in (*parts, *added)} - {None}
-    # A sum that is left out passes on its left side, so what is always there stands left of it.
-    if len(parts) < 2 or len(parts) != len(added) + 1 or len(tensors) != 1 or None in tensors:
+    sums = {step.name: len(_operands(step.call)) - 1 for step in added}
+    if len(parts) < 2 or len(parts) != sum(sums.values()) + 1:
+        return None
+    if len(tensors) != 1 or None in tensors:
         return None
     if any(step.otherwise for step in (*parts, *added)):
         return None
-    if len(conditions) > 1 or sum(s.when is None for s in added) != len(always) - 1:
+    # A sum that is left out passes on its left side, so what is always there stands left of it.
+    if len(conditions) > 1 or sum(sums[s.name] for s in added if s.when is None) != len(always) - 1:
         return None
     main = max(always, key=lambda part: _kernel(part, bodies), default=None)
     if main is None or not all(_mergeable(main, parts, body) for body in bodies):
@@ -172,7 +175,7 @@ def _mergeable(main: Step, parts: Sequence[Step], body: Body) -> bool:
     made = {call.name for call in body.calls}
     there = [part for part in parts if part.call.name in made]
     first = _made(main, body)
-    if first is None or not _is_convolution(first) or not first.arguments["bias"]:
+    if first is None or not _is_convolution(first) or not first.arguments.get("bias"):
         return False
     leaves = [_made(part, body) for part in there if part is not main]
     # A sum may spread one of its sides, which a kernel cannot.
@@ -181,8 +184,11 @@ def _mergeable(main: Step, parts: Sequence[Step], body: Body) -> bool:
 
 
 def _is_convolution(body: Body) -> bool:
+    """Whether it is linear in one kernel, whose first axis are the outputs."""
     rules = body.target.weights if isinstance(body.target, Op) else ()
-    return {"groups", "dilation"} <= body.arguments.keys() and [r.outputs for r in rules][:1] == [0]
+    kernels = [rule for rule in rules if rule.groups is not None]
+    linear = {"bias", "dilation"} <= body.arguments.keys()
+    return linear and len(kernels) == 1 and kernels[0].outputs == 0
 
 
 def _alike(main: Body, other: Body) -> bool:
@@ -193,10 +199,17 @@ def _alike(main: Body, other: Body) -> bool:
         return main.arguments["stride"] == (1, 1) and places == [_CELL, _CELL]
     if not _is_convolution(other):
         return False
-    same = all(main.arguments[k] == other.arguments[k] for k in ("stride", "groups"))
+    alike = ("stride", "groups", "multiplier")
+    same = all(main.arguments.get(k) == other.arguments.get(k) for k in alike)
     undilated = (1, 1) == main.arguments["dilation"] == other.arguments["dilation"]
     placed = None not in places and places == [_placed(other, side) for side in (0, 1)]
-    return same and undilated and placed and all(map(ge, _size(main), _size(other)))
+    return (
+        main.target is other.target
+        and same
+        and undilated
+        and placed
+        and all(map(ge, _size(main), _size(other)))
+    )
 
 
 _CELL = {(0, 0, -1)}

@@ -239,7 +239,9 @@ class _Analysis:
         # place, so that channels are always told in terms of the block's inputs.
         none = ex.Literal(None, _NOWHERE)
         arguments = {p.name: p.default or none for p in invoke.target.parameters if not p.required}
-        arguments |= {name: with_channels(node, self.channels) for name, node in passed}
+        # What a block promises may mention a parameter that its code does not.
+        given = {**dict(invoke.arguments), **dict(passed)}
+        arguments |= {name: with_channels(node, self.channels) for name, node in given.items()}
         output = called_channels(invoke.target, arguments, inputs)
         fed = all(operand.name in self.cells for operand in invoke.operands)
         if isinstance(invoke.target, Op) and invoke.target.flattens and fed:
