@@ -31,7 +31,7 @@ def check_serves(block: Block) -> Block:
         raise Invalid("E049", message, hint)
     for owner in _reached_blocks(block):
         taken = interface(owner).arguments
-        starts = {a.name for a in taken if a.type.kind == "initializer"}
+        starts = {a.name for a in taken if a.type.kind == "initializer" and not a.type.optional}
         for name in sorted(pinned(owner) | starts):
             where = "" if owner is block else f"`{owner.name}` in "
             message = f"{where}`{block.name}` leaves `{name}` to its calls, and so is no activation"
