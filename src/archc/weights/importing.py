@@ -174,9 +174,9 @@ def build(
     except ModuleNotFoundError as error:
         raise WeightsError(f"{model.name} needs {library}: {error}") from error
     except Exception as error:
-        if not pretrained:
-            raise
         said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if not pretrained:
+            raise WeightsError(f"{model.name}: {library} cannot make it: {said}") from error
         raise WeightsError(
             f"{model.name}: no pretrained weights can be had: {said}\n"
             "  = help: this needs a network; name a FILE instead"
