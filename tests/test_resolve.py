@@ -76,8 +76,8 @@ def test_it_comes_to_the_same_network(spec: Path, given: dict[str, Any], tmp_pat
 def test_nothing_is_left_to_work_out(spec: Path, given: dict[str, Any]) -> None:
     text = resolve(spec, given)
     keys = yaml.safe_load(text)
-    assert keys.keys() <= {"archc", "name", "source", "doc", "params", "input", "inputs", "defaults",
-                           "output_stride", "dilate_strided",
+    assert keys.keys() <= {"archc", "name", "source", "doc", "params", "input", "inputs",
+                           "defaults", "output_stride", "dilate_strided",
                            "network", "blocks"}  # fmt: skip
     kept = keys.get("params", {})
     assert all(parameter["keep"] for parameter in kept.values())
