@@ -180,12 +180,14 @@ def torch_step(model: Any, batch: Array) -> dict[str, Array]:
 def keras_float64() -> Iterator[None]:
     import keras
 
-    usual = keras.config.floatx()
+    usual, policy = keras.config.floatx(), keras.config.dtype_policy()
     keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")  # which one made before does not follow
     try:
         yield
     finally:
         keras.config.set_floatx(usual)
+        keras.config.set_dtype_policy(policy)
 
 
 def keras_decay(model: Any) -> float | None:

@@ -128,8 +128,8 @@ MISTAKES = {
     "max for mean": (LIBRARY, "y3: avg_pool2d(h,", "y3: max_pool2d(h,"),
     "an identity that is pooled": (
         LIBRARY,
-        "y5: separable(h, filters, kernel=3) + h",
-        "y5: separable(h, filters, kernel=3) + avg_pool2d(h, kernel=3)",
+        "y5: separable(h, filters, kernel=3, act=act) + h",
+        "y5: separable(h, filters, kernel=3, act=act) + avg_pool2d(h, kernel=3)",
     ),
     "a stem padded as same": (
         LARGE,

@@ -79,12 +79,16 @@ def test_the_command_writes_what_the_check_takes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     page = tmp_path / "networks.md"
-    page.write_text("before\n<!-- fidelity -->\nold\n<!-- end -->\nafter\n")
+    steps = "<!-- steps -->\n\nOf no models.\n\n<!-- end -->\n"
+    page.write_text(f"{steps}before\n<!-- fidelity -->\nold\n<!-- end -->\nafter\n")
+    monkeypatch.setattr(COMMAND, "stepped", lambda name: COMMAND.Stepped("timm:x", 5, 1e-15))
     monkeypatch.setattr(COMMAND, "PAGE", page)
     monkeypatch.setattr(COMMAND, "sources", lambda: ["timm:x"])
     monkeypatch.setattr(COMMAND, "measured", lambda name: COMMAND.Row(*ROW, (2e-5, 0.0)))
     assert COMMAND.main(["--check"]) == 1
-    assert capsys.readouterr().out == "timm:x: not as in the rules\n"
+    assert capsys.readouterr().out == (
+        "timm:x: not as in the rules\ntimm:x: out of date; now | `timm:x` | 5 | 1e-15 |\n"
+    )
     assert COMMAND.main([]) == 0
     assert page.read_text().endswith("| padding | 2e-05 | 0 |\n\n<!-- end -->\nafter\n")
     assert COMMAND.main(["--check"]) == 0

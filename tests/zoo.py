@@ -354,6 +354,8 @@ def fits(case: Case, form: str) -> bool:
     if form == "row":
         plain = re.fullmatch(r"x|\w+\(x\)", case.operands[0])
         return bool(plain) and len(case.operands) == 1 and not CATALOGUE[case.op].variadic
+    if form == "preset" and any("x." in value for value in case.arguments.values()):
+        return False  # a default mentions no tensor
     return case.op != "dense" or "flatten(x)" not in case.operands
 
 

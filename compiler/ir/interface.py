@@ -68,7 +68,8 @@ class Interface:
     @property
     def output(self) -> Node | None:
         """Channels of the output: what the block says of them, or else what its steps show."""
-        return self.block.channels or self.channels.get(self.block.steps[-1].name)
+        last = self.block.steps[-1:]  # none, of a block whose steps are all wrong
+        return self.block.channels or next((self.channels.get(step.name) for step in last), None)
 
 
 def interface(block: Block) -> Interface:

@@ -33,7 +33,7 @@ def network(path: Path, spec: str, include: Iterable[Path] = ()) -> Net:
         raise WeightsError(f"{shown(path)}: this is no file that `archc build` writes")
     settings = dict(_settings(said[2] or ""))
     net = load_with(spec, settings, include, inference=bool(said[3]))
-    every = (backends.get(name).emit(net.network, "").text for name in backends.names())
+    every = (backends.get(name).emit(net.network, "").text for name in backends.sources())
     if _code(tree) not in {_code(ast.parse(text)) for text in every}:
         build = printable(f"archc build {spec}{flags(settings)}{' --inference' if said[3] else ''}")
         raise WeightsError(

@@ -35,6 +35,7 @@ CONVENTIONS = (
     "skip_reduction",
     "stem_reductions",
     "early",
+    "late",
     "output_stride",
 )
 """Parameters that published checkpoints of one network differ in, and that no shape gives away."""
