@@ -158,9 +158,10 @@ def compile_for_inference(
 
     elaborate = (partial(elaborate_with, settings),)
     left, by_block = for_inference(program)
-    left, merges = merged(left, run(left, elaborate, name))
-    found = replace(run(left, elaborate, name), inference=True)
-    return left, found, tuple(folds(network, by_block)), merges
+    found = run(left, elaborate, name)
+    left, merges = merged(left, found)
+    found = run(left, elaborate, name) if merges else found
+    return left, replace(found, inference=True), tuple(folds(network, by_block)), merges
 
 
 @lru_cache(maxsize=32)

@@ -98,6 +98,12 @@ blocks:
   alone:
     steps:
       - drop: dropout(x, 0.5)
+  between:
+    doc: A dropout between the two is no step between them.
+    steps:
+      - conv: conv2d(x, 5, 1)
+      - drop: dropout(conv, 0.3)
+      - bn: batch_norm(drop)
   head:
     params: {rate: float, share: float}
     let: {kept: 1 - share}
@@ -118,6 +124,7 @@ network:
   - {block: before}
   - {block: later}
   - {block: alone}
+  - {block: between}
   - {block: head, rate: rate, share: 0.75}
 """
 
@@ -253,6 +260,7 @@ def test_what_goes_and_what_stays(load: Load) -> None:
     assert ops(left, "before") == ["batch_norm", "activation", "conv2d"]
     assert ops(left, "later") == ["identity", "conv2d", "concat"]
     assert ops(left, "alone") == ["dropout"]
+    assert ops(left, "between") == ["conv2d"]
     assert ops(left, "head") == ["global_avg_pool2d", "dense"]
 
 
@@ -276,6 +284,7 @@ def test_folds_are_told_by_path(load: Load) -> None:
         "within.bn": "within.bn_x",
         "within.other": "within.up",
         "later.bn": "later.conv",
+        "between.bn": "between.conv",
         "head.bn": "head.out",
     }
 

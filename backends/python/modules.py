@@ -26,10 +26,10 @@ from archc.backends.python.model import (
 from archc.backends.python.names import ModuleNames
 from archc.backends.python.spelling import NOWHERE, Layer
 from archc.backends.python.text import Choice, Expression, Names
-from archc.backends.python.variables import mentioned, operands, uses, variables
+from archc.backends.python.variables import mentioned, operands, variables
 from archc.backends.python.walk import BlockWalk
 from archc.compiler.ir.interface import interface, sized_inputs
-from archc.compiler.ir.network import Block, Invoke, Op, Step, Use
+from archc.compiler.ir.network import Block, Invoke, Op, Step, Use, uses
 from archc.compiler.ir.ops.elementwise import ACTIVATION
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.expressions import Node
@@ -228,7 +228,7 @@ class ModuleBlock(BlockWalk):
         operand, steps = invoke.operands[0], {step.name: step for step in self.block.steps}
         if isinstance(operand, Use):
             step = steps.get(operand.name)
-            if step is None or step.when is not None or uses(self.block)[operand.name] != 1:
+            if step is None or step.when is not None or uses(self.block.steps)[operand.name] != 1:
                 return False
             operand = step.call
         target = operand.target if isinstance(operand, Invoke) else None

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import TypeVar
 
 from archc.backends.python.text import Expression, Names
 from archc.compiler.ir.interface import interface
-from archc.compiler.ir.network import Block, Op, Row, Step, Use
+from archc.compiler.ir.network import Block, Op, Row, Step, Use, uses
 
 T = TypeVar("T")
 Inputs = Callable[[Block], Container[str]]
@@ -33,13 +32,6 @@ def mentioned(target: Op | Block, operands: Sequence[T], inputs: Inputs = used) 
 # ---- Of a block
 
 
-def uses(block: Block) -> Counter[str]:
-    """How often each value of the block is used as an operand."""
-    named = [o for _, invoke in block.invokes() for o in invoke.operands if isinstance(o, Use)]
-    named += [step.otherwise for step in block.steps if step.otherwise]
-    return Counter(each.name for each in named)
-
-
 def variables(
     block: Block,
     inputs: Mapping[str, str],
@@ -50,7 +42,7 @@ def variables(
 
     `looked_at` says which inputs a step's code looks at besides its operands.
     """
-    count = uses(block)
+    count = uses(block.steps)
     last = {name: i for i, s in enumerate(block.steps) for name in operands(s) | looked_at(s)}
     found = dict(inputs)
     chain = set(inputs.values())

@@ -12,14 +12,16 @@ other rows count them.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from archc.compiler.bind.program import Program
 from archc.compiler.bind.rows import RowTemplate
-from archc.compiler.ir.network import Block, Call, Invoke, Network, Op, Parameter, Step, Use
+from archc.compiler.ir.analysis import calls
+from archc.compiler.ir.network import Block, Invoke, Network, Op, Parameter, Step, Use, uses
+from archc.compiler.ir.pruning import passed_on
 from archc.compiler.language import expressions as ex
+from archc.compiler.language.closure import closure
 from archc.compiler.language.expressions import Node
 
 FOLDED = "For inference: its batch norms are part of the layers before them."
@@ -40,8 +42,9 @@ def for_inference(program: Program) -> tuple[Program, dict[Block, tuple[Fold, ..
     folds: dict[Block, tuple[Fold, ...]] = {}
 
     def steps(block: Block) -> tuple[Step, ...]:
-        left = _without_folded(_without_training(block.steps))
-        folds[block] = tuple(_folds(block.steps, left))
+        evaluated = _without_training(block.steps)
+        left = _without_folded(evaluated)
+        folds[block] = tuple(_folds(evaluated, left))
         return left
 
     def doc(block: Block) -> str:
@@ -58,17 +61,12 @@ def _has(blocks: Mapping[str, Block], target: str, name: str) -> bool:
 def folds(network: Network, by_block: Mapping[Block, Sequence[Fold]]) -> Iterator[Fold]:
     """The folds in the whole of a network that is not for inference, by path."""
 
-    def within(call: Call, path: str) -> Iterator[Fold]:
+    for path, call in calls(network):
         names = {inner.name for inner in call.body.calls}
         own = by_block.get(call.body.target, ()) if isinstance(call.body.target, Block) else ()
         for fold in own:
             if {fold.layer, fold.norm} <= names:
                 yield Fold(f"{path}.{fold.layer}", f"{path}.{fold.norm}")
-        for inner in call.body.calls:
-            yield from within(inner, f"{path}.{inner.name}")
-
-    for row in network.rows:
-        yield from within(row.call, row.call.name)
 
 
 # ------------------------------------------------------------------------------ blocks of others
@@ -238,23 +236,11 @@ def _folds(before: Sequence[Step], after: Sequence[Step]) -> Iterator[Fold]:
             yield Fold(own, step.call.name)
 
 
-def uses(steps: Sequence[Step]) -> Counter[str]:
-    """How often each value is an operand, or stands for a step that is left out."""
-    calls = (invoke for step in steps for invoke in step.call.walk())
-    used = [o for invoke in calls for o in invoke.operands if isinstance(o, Use)]
-    used += [step.otherwise for step in steps if step.otherwise]
-    return Counter(each.name for each in used)
-
-
 def renamed(step: Step, instead: Mapping[str, str]) -> Step:
     """A step that takes what stands for the steps which are gone."""
     if not instead:
         return step
-    values: dict[str, Node] = {
-        f"{name}.{field}": ex.Attribute(other, field, step.place)
-        for name, other in instead.items()
-        for field in ("channels", "stride", "height", "width")
-    }
+    values = passed_on(instead)
 
     def use(value: Use) -> Use:
         return replace(value, name=instead.get(value.name, value.name))
@@ -271,19 +257,15 @@ def renamed(step: Step, instead: Mapping[str, str]) -> Step:
 
 def _without_unread(before: Block, block: Block) -> Block:
     """The block without parameters and `let`s that only steps asked for which are gone."""
-    gone = {*_read(before)} - {*_read(block)}
+    gone = _read(before).keys() - _read(block).keys()
     lets = tuple((name, node) for name, node in block.lets if name not in gone)
     parameters = tuple(p for p in block.parameters if p.name not in gone)
     return replace(block, lets=lets, parameters=parameters)
 
 
-def _read(block: Block) -> Iterator[str]:
+def _read(block: Block) -> dict[str, None]:
     """The names that steps and promises of a block mention, directly or by its `let`s."""
     lets = dict(block.lets)
     promised = () if block.channels is None else (block.channels,)
-    pending = [*block.expressions(), *promised]
-    while pending:
-        for name in ex.names(pending.pop()):
-            yield name
-            if name in lets:
-                pending.append(lets[name])
+    mentioned = (name for node in (*block.expressions(), *promised) for name in ex.names(node))
+    return closure(mentioned, lambda name: ex.names(lets[name]) if name in lets else ())

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from operator import ge
 
 from archc.compiler.bind.program import Program
-from archc.compiler.elaborate.inference import Rewriter, is_norm, renamed, uses
-from archc.compiler.ir.network import Block, Body, Call, Invoke, Network, Op, Step, Use
+from archc.compiler.elaborate.inference import Rewriter, is_norm, renamed
+from archc.compiler.ir.analysis import calls
+from archc.compiler.ir.network import Block, Body, Call, Invoke, Network, Op, Step, Use, uses
 from archc.compiler.ir.padding import pads
 
 MERGED = "For inference: one convolution stands for the sum."
@@ -76,18 +77,13 @@ def _without(steps: Sequence[Step], found: _Sum) -> Iterator[Step]:
 
 
 def _merges(network: Network, sums: Mapping[Block, Sequence[_Sum]]) -> Iterator[Merge]:
-    def within(call: Call, path: str) -> Iterator[Merge]:
+    for path, call in calls(network):
         named = {inner.name: inner for inner in call.body.calls}
         own = sums.get(call.body.target, ()) if isinstance(call.body.target, Block) else ()
         for found in own:
             there = [s.call.name for s in (found.main, *found.others) if s.call.name in named]
             main, *others = (f"{path}.{_leaf(named[name])[0]}" for name in there)
             yield Merge(main, tuple(others))
-        for inner in call.body.calls:
-            yield from within(inner, f"{path}.{inner.name}")
-
-    for row in network.rows:
-        yield from within(row.call, row.call.name)
 
 
 # -------------------------------------------------------------------------- what is a sum of such

@@ -79,6 +79,18 @@ def body_totals(body: Body, known: dict[int, Totals]) -> Totals:
     return found
 
 
+def calls(network: Network) -> Iterator[tuple[str, Call]]:
+    """Every call of a block or an op with its path, each before those within it."""
+
+    def within(call: Call, path: str) -> Iterator[tuple[str, Call]]:
+        yield path, call
+        for inner in call.body.calls:
+            yield from within(inner, f"{path}.{inner.name}")
+
+    for row in network.rows:
+        yield from within(row.call, row.call.name)
+
+
 def layers(network: Network) -> list[Layer]:
     """Every op of the network in order of evaluation."""
     return _layers(network)[0]

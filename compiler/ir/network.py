@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -315,6 +316,17 @@ class Step:
         while isinstance(call, Invoke):
             call = call.operands[0]
         return call.name
+
+
+def uses(steps: Iterable[Step]) -> Counter[str]:
+    """How often each value of a block is an operand of its steps, or stands for one that is left
+    out."""
+    found: Counter[str] = Counter()
+    for step in steps:
+        calls = step.call.walk()
+        found.update(o.name for call in calls for o in call.operands if isinstance(o, Use))
+        found.update([step.otherwise.name] if step.otherwise else [])
+    return found
 
 
 @dataclass(frozen=True, eq=False)

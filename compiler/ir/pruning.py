@@ -264,7 +264,7 @@ class _Pruner:
         if fixed == _NOTHING and left:
             return block
         steps, instead = _steps(block, fixed)
-        said = {**fixed.constants, **_channels(instead)}
+        said = {**fixed.constants, **passed_on(instead)}
         return replace(
             block,
             parameters=tuple(
@@ -315,7 +315,7 @@ def _told(node: Node, said: Mapping[str, Node]) -> Node:
     return folded(ex.substitute(node, said), {}) if said else node
 
 
-def _channels(instead: Mapping[str, str]) -> dict[str, Node]:
+def passed_on(instead: Mapping[str, str]) -> dict[str, Node]:
     """What is known of a step that is left out is known of what stands for it."""
     return {
         f"{name}.{field}": ex.Attribute(other, field, _NOWHERE)

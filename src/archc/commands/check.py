@@ -45,7 +45,7 @@ def check(
     """
     nets = options.load(specs, given, strict, inference)
     wanted = backend or (backends.drivable() if numeric else [])
-    if wanted == backends.drivable():
+    if wanted and wanted == backends.drivable():
         options.say_left_out()
     failed = False
     for net in nets:

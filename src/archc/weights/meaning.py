@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from hashlib import blake2b
 
 from archc.compiler.ir.analysis import Layer, layers, results
-from archc.compiler.ir.network import Network, Row
+from archc.compiler.ir.network import Network, Op, Row
 from archc.compiler.language.expressions import Name, Value, spell, walk
 from archc.compiler.language.initializers import Initializer
 
@@ -25,8 +25,6 @@ _UNCOUNTED = ("filters", "units", "multiplier", "rate", "init")
 """Arguments that shapes of weights give away, or that are for fresh weights and training alone."""
 _OWNED = ("bias", "scale", "offset", "affine")
 """Flags of ops that own weights: whether there is such a one."""
-_NOTHING = ("identity", "dropout", "drop_path")
-"""Ops that give what they get, once a model is trained."""
 
 
 def conventions(network: Network) -> dict[str, str]:
@@ -45,7 +43,8 @@ def digests(network: Network) -> dict[str, str]:
     found: list[bytes] = []
     for layer in layers(network):
         fed = [found[feed] if feed >= 0 else b"input %d" % -feed for feed in layer.feeds]
-        if layer.op in _NOTHING:
+        target = layer.call.body.target
+        if layer.op == "identity" or (isinstance(target, Op) and target.training):
             found.append(fed[0])
             continue
         said = repr((layer.op, _names(layer), *_arguments(layer)))
