@@ -74,17 +74,19 @@ class Conv2dPadded(nn.Conv2d):
             top, bottom, left, right = rows, rows, columns, columns
         self.pads = [left, right, top, bottom]
 
-    def forward(self, x: Tensor) -> Tensor:
+    def padded(self, x: Tensor) -> Tensor:
+        """What the kernel slides over."""
         if self.same:
             kernel, stride = list(self.kernel_size), list(self.stride)
-            x = pad_same(x, kernel, stride, list(self.dilation))
-        else:
-            x = F.pad(x, self.pads)
-        x = self._conv_forward(x, self.weight, self.bias)
+            return pad_same(x, kernel, stride, list(self.dilation))
+        return F.pad(x, self.pads)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self._conv_forward(self.padded(x), self.weight, self.bias)
         return x
 
 
-class StandardizedConv2d(nn.Conv2d):
+class StandardizedConv2d(Conv2dPadded):
     """Convolution by kernels less their mean and by their deviation, filter by filter."""
 
     def __init__(
@@ -103,18 +105,11 @@ class StandardizedConv2d(nn.Conv2d):
             in_channels,
             out_channels,
             kernel_size,
+            padding=padding,
             stride=stride,
             dilation=dilation,
             bias=False,
         )
-        sides = (0, 0, 0, 0) if isinstance(padding, str) else padding
-        if padding == "symmetric":
-            sizes = zip(self.kernel_size, self.dilation)
-            height, width = (k // 2 * d for k, d in sizes)
-            sides = (height, height, width, width)
-        top, bottom, left, right = sides
-        self.sides = [left, right, top, bottom]
-        self.same = padding == "same"
         self.eps = eps
         self.factor = 1.0 if gamma is None else gamma * self.weight[0].numel() ** -0.5
 
@@ -122,12 +117,7 @@ class StandardizedConv2d(nn.Conv2d):
         variance = self.weight.var([1, 2, 3], unbiased=False, keepdim=True)
         weight = self.weight - self.weight.mean([1, 2, 3], keepdim=True)
         weight = weight * (self.factor * torch.rsqrt(variance + self.eps))
-        if self.same:
-            sizes = list(self.kernel_size), list(self.stride), list(self.dilation)
-            x = pad_same(x, sizes[0], sizes[1], sizes[2])
-        else:
-            x = F.pad(x, self.sides)
-        return F.conv2d(x, weight, None, self.stride, 0, self.dilation)
+        return F.conv2d(self.padded(x), weight, None, self.stride, 0, self.dilation)
 
 
 class ConvTranspose2dPadded(nn.ConvTranspose2d):

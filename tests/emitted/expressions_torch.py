@@ -66,13 +66,15 @@ class Conv2dPadded(nn.Conv2d):
             top, bottom, left, right = rows, rows, columns, columns
         self.pads = [left, right, top, bottom]
 
-    def forward(self, x: Tensor) -> Tensor:
+    def padded(self, x: Tensor) -> Tensor:
+        """What the kernel slides over."""
         if self.same:
             kernel, stride = list(self.kernel_size), list(self.stride)
-            x = pad_same(x, kernel, stride, list(self.dilation))
-        else:
-            x = F.pad(x, self.pads)
-        x = self._conv_forward(x, self.weight, self.bias)
+            return pad_same(x, kernel, stride, list(self.dilation))
+        return F.pad(x, self.pads)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self._conv_forward(self.padded(x), self.weight, self.bias)
         return x
 
 
