@@ -117,11 +117,8 @@ class Fitting:
 def filled(net: Net, readers: Mapping[str, Callable[[], Array]]) -> Iterator[Array]:
     """The network's tensors in order and in canonical layout; each is read when it is asked for,
     and those that nothing reads are fresh."""
-    import numpy as np
-
-    random = np.random.default_rng(0)
     for path, _, weight in weights(net.network):
-        yield readers[path]() if path in readers else drawn(weight, random)
+        yield readers[path]() if path in readers else drawn(path, weight)
 
 
 @contextmanager

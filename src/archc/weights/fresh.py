@@ -22,20 +22,15 @@ def fresh(network: Network, seed: int = 0) -> dict[str, Any]:
     Each is drawn from a stream of its own, which its name and `seed` start: so a network keeps its
     weights where another row is changed.
     """
-    return {path: drawn(weight, _stream(path, seed)) for path, _, weight in weights(network)}
+    return {path: drawn(path, weight, seed) for path, _, weight in weights(network)}
 
 
-def _stream(path: str, seed: int) -> Generator:
-    from numpy.random import default_rng
-
-    digest = hashlib.sha256(f"{seed} {path}".encode()).digest()
-    return default_rng(int.from_bytes(digest[:16], "little"))
-
-
-def drawn(weight: Weight, random: Generator) -> Any:
-    """A float32 array for the weight, in its canonical shape."""
+def drawn(path: str, weight: Weight, seed: int = 0) -> Any:
+    """A float32 array for the weight of that name, in its canonical shape."""
     import numpy as np
 
+    digest = hashlib.sha256(f"{seed} {path}".encode()).digest()
+    random = np.random.default_rng(int.from_bytes(digest[:16], "little"))
     values = _values(weight.initializer, weight, random)
     return np.asarray(values, np.float32).reshape(weight.shape)
 
