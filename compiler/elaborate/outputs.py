@@ -33,7 +33,7 @@ def misused(rows: Sequence[Row]) -> Iterator[Problem]:
 
 def unused_inputs(spec: Spec, rows: Sequence[Row]) -> Iterator[Problem]:
     """Inputs on which no output depends that is there in evaluation (E039)."""
-    used = _needed(rows, in_training=False)
+    used = _reached(rows, in_training=False)
     for number, name in enumerate(spec.inputs or ()):
         if -1 - number not in used and isinstance(name, Scalar):
             message = f"no output that is there in evaluation depends on the input `{name}`"
@@ -43,6 +43,11 @@ def unused_inputs(spec: Spec, rows: Sequence[Row]) -> Iterator[Problem]:
 def _needed(rows: Sequence[Row], in_training: bool) -> Set[int]:
     """The numbers of the rows that outputs depend on; of all outputs, or of those that are there in
     evaluation too."""
+    return {number for number in _reached(rows, in_training) if number >= 0}
+
+
+def _reached(rows: Sequence[Row], in_training: bool) -> Set[int]:
+    """The same, and those of the inputs: -1, -2, ..."""
     given = (i for i, row in enumerate(rows) if row.output and (in_training or not row.training))
     return reaching([row.call for row in rows], [*given, len(rows) - 1])
 
