@@ -496,3 +496,34 @@ def test_what_does_not_fit_is_a_problem_and_no_traceback(base: str, changes: lis
         except SpecError as error:
             for problem in error.problems:
                 assert render(problem)
+
+
+MOVED = """\
+archc: 1
+name: Variant
+extends: net.yaml
+change:
+  - {at: blocks.2, was: {WAS}, set: {act: mish}}
+"""
+
+
+def test_a_base_that_gains_a_row_is_noticed_with_the_was_that_a_warning_gives(
+    tmp_path: Path,
+) -> None:
+    """And the number counts each repeat above, as paths do."""
+    (tmp_path / "net.yaml").write_text(BASE)
+    path = tmp_path / "variant.yaml"
+    path.write_text(MOVED.replace(", was: {WAS}", ""))
+    (warning,) = archc.load(path).warnings
+    was = re.findall(r"`was: {(.*)}`", warning.hint or "")
+    assert warning.code == "W008"
+    assert len(was) == 1
+    path.write_text(MOVED.replace("WAS", was[0]))
+    net = archc.load(path)
+    assert not net.warnings
+    changed = next(row for row in net.network.rows if row.call.name == "blocks.2")
+    assert str(changed.call.body.arguments["act"]) == "mish"
+    (tmp_path / "net.yaml").write_text(BASE.replace(ROWS[1], f"{ROWS[1]}\n      - {ROWS[1]}"))
+    with pytest.raises(SpecError) as caught:
+        archc.load(path)
+    assert [problem.code for problem in caught.value.problems] == ["E061"]

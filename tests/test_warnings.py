@@ -1,6 +1,7 @@
 """What is legal and probably a mistake is warned of, and nothing else is."""
 
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -63,9 +64,7 @@ def test_nothing_that_comes_with_archc_is_warned_of(path: Path) -> None:
 
 @pytest.mark.parametrize("path", FIXTURES, ids=lambda path: path.stem)
 def test_a_comment_on_its_line_allows_a_warning_and_no_other(path: Path, tmp_path: Path) -> None:
-    library = tmp_path / "lib" / "projections.yaml"
-    library.parent.mkdir()
-    library.write_text((FOLDER / "lib" / library.name).read_text())
+    shutil.copytree(FOLDER / "lib", tmp_path / "lib")
     copy = tmp_path / path.name
     found = archc.load(path).warnings
     for index, warning in enumerate(found):

@@ -313,6 +313,14 @@ def _unmentioned(
             yield _warning("W007", message, place, hint)
 
 
+# ------------------------------------------------------------------------------- W008: changes
+
+
+def _numbered(program: Program, network: Network) -> Iterator[Problem]:
+    """Rows of the base that a variant knows by their numbers alone."""
+    yield from program.spec.doubts
+
+
 CHECKS: tuple[Callable[[Program, Network], Iterator[Problem]], ...] = (
     _unusual,
     _strides_at_each_repeat,
@@ -321,4 +329,5 @@ CHECKS: tuple[Callable[[Program, Network], Iterator[Problem]], ...] = (
     _many_channels,
     _far_reaching,
     _unread,
+    _numbered,
 )

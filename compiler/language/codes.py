@@ -72,4 +72,5 @@ CODES = {
     "W005": "a feature map of very many channels",
     "W006": "an activation under `defaults` that reaches steps of a library's blocks",
     "W007": "a parameter or `let` on which nothing depends",
+    "W008": "a row that a change knows by its number alone",
 }

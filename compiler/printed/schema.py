@@ -97,6 +97,7 @@ DOCS: Mapping[str, Mapping[str, str]] = {
     "ChangeSpec": {
         "at": "Rows by name, or by table and number as in `blocks.3`; or a whole table.",
         "where": "Only the rows whose cells, as they are written, meet this condition.",
+        "was": "What the base says of the rows that the change names; else it is a problem.",
         "set": "Arguments and other keys that these rows get; `~` takes one away.",
         "remove": "Rows or tables to leave out.",
         "before": "The row or table above which to insert.",
@@ -444,7 +445,7 @@ def _changes(definitions: Schema) -> None:
 def _form(verb: str, keys: Iterable[str]) -> Schema:
     """A change that has this key, and at least one of the other `keys` if there are any."""
     others = {"anyOf": [{"required": [key]} for key in keys]} if keys else {}
-    return {"required": [verb], "propertyNames": {"enum": [verb, *keys]}, **others}
+    return {"required": [verb], "propertyNames": {"enum": [verb, *keys, "was"]}, **others}
 
 
 # -------------------------------------------------------------------------- parameters and steps

@@ -6,17 +6,17 @@ written, so every cell keeps the place where it stands, in the variant or in its
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from pydantic_core import ValidationError
 
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.problems import Enough, Place, Problem, Reporter, choices, suggest
-from archc.compiler.spec.conditions import Condition, row_values
+from archc.compiler.spec.conditions import Condition, row_values, value_of
 from archc.compiler.spec.nodes import problems_of
 from archc.compiler.spec.reader import Scalar, Sequence
-from archc.compiler.spec.rows import CallSpec, ChangeSpec, PatchSpec, TableSpec, row_of
+from archc.compiler.spec.rows import CallSpec, ChangeSpec, PatchSpec, TableSpec, is_value, row_of
 
 Entry = TableSpec | CallSpec | Sequence
 """A list of cells is one of another length than its table has columns."""
@@ -30,9 +30,14 @@ class _Slot:
     """A row or a table of the base, what has become of it, and what is inserted around it."""
 
     name: str
-    """What changes call it; empty for a table whose rows have names."""
+    """What changes call it; empty for a table whose rows have names, and for a row whose number is
+    not known."""
     entry: Entry
     table: _Slot | None = None
+    numbers: range | None = None
+    """Of its repeats, where it goes by number."""
+    base: Entry | None = None
+    """The entry as the base has it."""
     rows: list[_Slot] = field(default_factory=list)
     before: list[Entry] = field(default_factory=list)
     after: list[Entry] = field(default_factory=list)
@@ -49,6 +54,10 @@ class _Slot:
         rows = self.rows if isinstance(self.entry, TableSpec) else [self]
         return [row for row in rows if row.removed is None]
 
+    def cells(self) -> dict[str, str]:
+        """What the row says in the base, as text; nothing of a table."""
+        return _written(self.base) if isinstance(self.base, CallSpec) and self.base.is_sound else {}
+
     @property
     def row(self) -> CallSpec | None:
         """The row; None for a table, and for a broken row, which is told of where it is bound."""
@@ -57,8 +66,8 @@ class _Slot:
 
 def changed(
     network: Iterable[TableSpec | CallSpec], changes: Iterable[ChangeSpec], known: Iterable[str]
-) -> tuple[tuple[TableSpec | CallSpec, ...], list[Problem]]:
-    """The rows of `network` with all changes, and what is wrong with these.
+) -> tuple[tuple[TableSpec | CallSpec, ...], list[Problem], list[Problem]]:
+    """The rows of `network` with all changes, what is wrong with these, and what to warn of.
 
     `known` are the names that `from` finds where no row is called so.
     """
@@ -66,31 +75,56 @@ def changed(
     for done, each in enumerate(changes, 1):
         if done * change.size > MAX_WORK:
             message = f"changes times rows come to more than {MAX_WORK:,}"
-            return (), [Problem("E044", message, each.place, "write the table out")]
+            return (), [Problem("E044", message, each.place, "write the table out")], []
         try:
             change.make(each)
         except Enough:
-            return (), change.problems
+            return (), change.problems, []
     entries = tuple(e for e in _entries(change.slots) if not isinstance(e, Sequence))
     if not entries:
         change.check_left()
     elif not change.problems:
         change.check_needed(entries, known)
-    return entries, change.problems
+    return entries, change.problems, change.warnings
 
 
 def _slots(network: Iterable[TableSpec | CallSpec]) -> Iterator[_Slot]:
     for entry in network:
         if isinstance(entry, CallSpec):
-            yield _Slot(str(entry.name or entry.block), entry)
+            yield _Slot(str(entry.name or entry.block), entry, base=entry)
             continue
         table = _Slot(str(entry.name), entry)
-        table.rows = [_Slot("", row, table) for row in entry.rows]
+        table.rows = [_Slot("", row, table, base=row) for row in entry.rows]
         names = [str((slot.row and slot.row.name) or "") for slot in table.rows]
-        for number, (slot, name) in enumerate(zip(table.rows, names, strict=True)):
-            slot.name = name if any(names) else f"{table.name}.{number}"
+        for slot, name, numbers in zip(table.rows, names, _numbers(entry), strict=True):
+            slot.numbers = None if any(names) else numbers
+            slot.name = f"{table.name}.{slot.numbers[0]}" if slot.numbers else name
         table.name = "" if any(names) else table.name
         yield table
+
+
+def _numbers(table: TableSpec) -> Iterator[range | None]:
+    """What numbers the repeats of each row go by, as in paths. None where that depends on what is
+    known only later: which rows above are there, and how often."""
+    first: int | None = 0
+    for row in table.rows:
+        given = {**row.given, **table.given} if isinstance(row, CallSpec) else {}
+        times = _times(given.get("repeat"))
+        if first is None or given.get("when") is not None:
+            first = None
+            yield None
+        else:
+            yield range(first, first + (1 if times is None else times))
+            first = None if times is None else first + times
+
+
+def _times(repeat: ex.Node | None) -> int | None:
+    """How often a row stands there, where that is a number."""
+    if repeat is None:
+        return 1
+    constant = ex.is_constant(repeat) and not ex.misuses(repeat)
+    value = repeat.evaluate({}) if constant else None
+    return value if isinstance(value, int) and 0 <= value <= MAX_WORK else None
 
 
 def _entries(slots: Iterable[_Slot]) -> Iterator[Entry]:
@@ -111,6 +145,7 @@ class _Changes(Reporter):
 
     def __init__(self, network: Iterable[TableSpec | CallSpec]) -> None:
         super().__init__()
+        self.warnings: list[Problem] = []
         self.slots = list(_slots(network))
         every = [row for slot in self.slots for row in (slot, *slot.rows)]
         self.size = len(every)
@@ -120,6 +155,10 @@ class _Changes(Reporter):
         self.by_name.pop("", None)
 
     def make(self, change: ChangeSpec) -> None:
+        before = len(self.problems)
+        self.check_known(change)
+        if len(self.problems) > before:
+            return
         if change.set is not None:
             self.set(change, change.set)
         elif change.insert is not None:
@@ -149,9 +188,46 @@ class _Changes(Reporter):
     def near(self, name: str) -> str:
         table = self.by_name.get(name.partition(".")[0])
         if table is not None and table.rows:
-            return f"`{table.name}` has the rows `{table.name}.0` to `{table.rows[-1].name}`"
+            return _numbered(table, int(name.partition(".")[2]))
         alone = [known for known in self.by_name if "." not in known]
         return suggest(name, alone) or choices(alone)
+
+    # ------------------------------------------------------------------------------- was
+
+    def check_known(self, change: ChangeSpec) -> None:
+        """Reports rows that are not what the change says they were, and warns of rows that it knows
+        by their number alone."""
+        names = [name for name in change.named if str(name) in self.by_name]
+        for name in names:
+            slot = self.by_name[str(name)]
+            if change.was is not None:
+                self.check_was(slot, change.was)
+            elif slot.numbers:
+                message = f"`{name}` is another row once the base gains or loses one above it"
+                hint = f"say what it is now, to be told then: `was: {{{_telling(slot)}}}`"
+                warning = Problem("W008", message, name.place, hint, severity="warning")
+                self.warnings.append(warning)
+
+    def check_was(self, slot: _Slot, was: PatchSpec) -> None:
+        """Reports a row of which the base says otherwise: rows have moved there, or changed."""
+        said, absent = _written(was), ex.show(None)
+        for row in slot.rows or [slot]:
+            now = row.cells()
+            for key in (key for key in said if said[key] != now.get(key, absent)):
+                value = now.get(key, absent)
+                says = f"its `{key}` is `{value}`" if value != absent else f"it says no `{key}`"
+                message = f"`{row.name}` is not what it was: {says}"
+                here = ("the row by now", row.entry.place)
+                self.report("E061", message, was.key_place(key), self.moved(said), here)
+                return
+
+    def moved(self, said: Mapping[str, str]) -> str:
+        """Where the row is by now, if one alone is as it is said to have been."""
+        found = [
+            slot.name for slot in self.by_name.values() if said.items() <= slot.cells().items()
+        ]
+        moved = f"it may be `{found[0]}` now" if len(found) == 1 else "its rows may have moved"
+        return f"see what has become of the base: {moved}"
 
     # ------------------------------------------------------------------------------- set
 
@@ -277,6 +353,40 @@ class _Changes(Reporter):
                 message = f"the row `{node.id}` cannot be {verb}: another takes from it"
                 hint = "change the `from` of that row too"
                 self.report("E061", message, place, hint, ("taken here", node.place))
+
+
+def _written(call: CallSpec) -> dict[str, str]:
+    """What is said under each key and argument, as text."""
+    given = call.given.items()
+    return {key: ex.show(value_of(said) if is_value(key) else said) for key, said in given}
+
+
+def _telling(slot: _Slot) -> str:
+    """What tells a row of a table from those beside it, as `was` would say it; of one like those
+    beside it, all that it says."""
+    rows = slot.table.rows if slot.table else []
+    at, absent = rows.index(slot), ex.show(None)
+    beside = [row.cells() for row in (*rows[max(at - 1, 0) : at], *rows[at + 1 : at + 2])]
+    cells = slot.cells()
+    keys = [key for key, text in cells.items() if key != "block" and text != absent]
+    if any(all(cells[key] == other.get(key) for key in keys) for other in beside):
+        keys = [key for key in cells if key != "block"]
+    own = [key for key in keys if any(cells[key] != other.get(key, absent) for other in beside)]
+    said = {key: cells[key] for key in own or keys}
+    return ", ".join(f"{key}: {'~' if text == absent else text}" for key, text in said.items())
+
+
+def _numbered(table: _Slot, number: int) -> str:
+    """Why no row of a table goes by `number`, and what to write."""
+    known = [slot for slot in table.rows if slot.numbers] or [table]
+    repeated = next((slot.name for slot in known if number in (slot.numbers or ())), None)
+    if repeated is not None:
+        return f"it is a repeat of `{repeated}`; say that, and all its repeats are meant"
+    if any(slot.numbers is None for slot in table.rows):
+        why = f"which row is `{table.name}.{number}` depends on a `repeat` or a `when` above it"
+        return f"{why}; choose it by `where`, or give the rows names"
+    names = [f"`{slot.name}`" for slot in known]
+    return f"`{table.name}` has the rows {' to '.join([names[0], *names[1:][-1:]])}"
 
 
 def _fixed(table: TableSpec) -> set[str]:

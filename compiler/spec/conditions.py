@@ -22,11 +22,12 @@ Cells = Mapping[str, Value]
 
 def row_values(row: CallSpec) -> Cells:
     name = {} if row.name is None else {"name": str(row.name)}
-    arguments = {str(key): _value(node) for key, node in row.arguments.items()}
+    arguments = {str(key): value_of(node) for key, node in row.arguments.items()}
     return {"block": str(row.block), **name, **arguments}
 
 
-def _value(node: Node | None) -> Value:
+def value_of(node: Node | None) -> Value:
+    """What a cell says: a number or a word, or else its text."""
     if node is None:
         return None
     if not ex.is_constant(node) or ex.misuses(node):
@@ -53,7 +54,7 @@ class Condition:
         """`node` with what columns are compared with taken as what cells say."""
         match node:
             case ex.Compare() if self.is_column(node.left):
-                return replace(node, right=ex.Literal(_value(node.right), node.right.place))
+                return replace(node, right=ex.Literal(value_of(node.right), node.right.place))
             case ex.Logic() | ex.Unary():
                 return ex.mapped(node, self.read)
         return node

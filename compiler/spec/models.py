@@ -6,7 +6,7 @@ What the names mean is the business of `bind`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -185,6 +185,7 @@ class Spec(SpecNode):
     network: Annotated[tuple[Entry, ...], Field(min_length=1)] | None = None
     blocks: dict[kinds.Name, BlockSpec] = Field({})
     _bases: tuple[Source, ...] = PrivateAttr(())
+    _doubts: tuple[Problem, ...] = PrivateAttr(())
 
     @property
     def given(self) -> Mapping[Any, InputSpec]:
@@ -198,11 +199,17 @@ class Spec(SpecNode):
         """The files that this spec extends, the first of the chain first."""
         return self._bases
 
-    def on(self, base: Spec, **update: Any) -> Spec:
-        """`base` with `update`, as a spec of this file."""
+    @property
+    def doubts(self) -> tuple[Problem, ...]:
+        """What to warn of in its changes."""
+        return self._doubts
+
+    def on(self, base: Spec, doubts: Iterable[Problem], **update: Any) -> Spec:
+        """`base` with `update`, as a spec of this file, and what to warn of in it."""
         merged = base.model_copy(update={"extends": self.extends, **update})
         own = base.place if base.extends is None else base.extends.place
         merged._bases = (*base.bases, own.source)
+        merged._doubts = tuple(doubts)
         return merged
 
 

@@ -259,11 +259,18 @@ class ChangeSpec(SpecNode):
 
     at: RowNames = ()
     where: kinds.Value = None
+    was: PatchSpec | None = None
     set: PatchSpec | None = None
     remove: RowNames = ()
     before: RowName | None = None
     after: RowName | None = None
     insert: Annotated[tuple[Inserted, ...], Field(min_length=1)] | None = None
+
+    @property
+    def named(self) -> tuple[Scalar, ...]:
+        """The rows and tables that it names."""
+        beside = [name for name in (self.before, self.after) if name is not None]
+        return (*self.at, *self.remove, *beside)
 
     @classmethod
     def rewritten(cls, value: reader.Mapping) -> reader.Mapping:
@@ -282,7 +289,12 @@ def _check_form(change: reader.Mapping) -> None:
         message = "a change says one of `set`, `remove` and `insert`"
         raise kinds.refusal(Problem("E012", message, change.place, ChangeSpec.example))
     verb, wanted = verbs[0], FORMS[verbs[0]]
-    rest = [key for key in change if key != verb]
+    rest = [key for key in change if key not in (verb, "was")]
+    if "was" in change and rest == ["where"]:
+        message, hint = "`was` does not go with `where` alone", "it is of rows that `at` names"
+        raise kinds.refusal(
+            Problem("E012", message, next(key.place for key in change if key == "was"), hint)
+        )
     for key in rest:
         if key not in wanted:
             message = f"`{key}` does not go with `{verb}`"

@@ -47,8 +47,8 @@ def extended(base: Spec, spec: Spec) -> tuple[Spec, tuple[Problem, ...]]:
         "defaults": {**base.defaults, **defaults},
         "blocks": spec.blocks,
     }
-    update["network"], more = _network(base, spec, {*params, *update["let"]})
-    return spec.on(base, **update), (*problems, *more)
+    update["network"], more, doubts = _network(base, spec, {*params, *update["let"]})
+    return spec.on(base, doubts, **update), (*problems, *more)
 
 
 def _inputs(base: Spec, spec: Spec) -> dict[str, Any]:
@@ -83,13 +83,15 @@ def _parameters(base: Spec, spec: Spec) -> tuple[dict[Scalar, ParameterSpec], li
     return {**params, **spec.params}, problems
 
 
-def _network(base: Spec, spec: Spec, known: Iterable[str]) -> tuple[Any, list[Problem]]:
-    """The rows of the variant: its own, or the base's with all changes."""
+def _network(
+    base: Spec, spec: Spec, known: Iterable[str]
+) -> tuple[Any, list[Problem], list[Problem]]:
+    """The rows of the variant: its own, or the base's with all changes; and what to warn of."""
     if not spec.change:
-        return spec.network or base.network, []
+        return spec.network or base.network, [], []
     if spec.network is not None:
         message = "`change` is for the rows of the base, but this spec has a `network` of its own"
-        return None, [Problem("E012", message, spec.key_place("change"), "remove one of them")]
+        return None, [Problem("E012", message, spec.key_place("change"), "remove one of them")], []
     from archc.compiler.spec.changes import changed  # few specs need it, and a start waits for it
 
     return changed(base.network or (), spec.change, known)
