@@ -107,12 +107,13 @@ def _layers(network: Network) -> tuple[list[Layer], list[int]]:
     outputs: list[int] = []
     for row in network.rows:
         feeds = tuple(outputs[feed] if feed >= 0 else feed for feed in row.call.feeds)
-        outputs.append(_flatten(row.call, row.call.name, feeds, found))
+        outputs.append(flatten(row.call, row.call.name, feeds, found))
     return found, outputs
 
 
-def _flatten(call: Call, path: str, feeds: tuple[int, ...], found: list[Layer]) -> int:
-    """Appends the ops of `call` to `found`; the index of the one that gives its output."""
+def flatten(call: Call, path: str, feeds: tuple[int, ...], found: list[Layer]) -> int:
+    """Appends the ops of `call` to `found`; the index of the one that gives its output. `feeds` are
+    those of its inputs."""
     if not isinstance(call.body.target, Block):
         found.append(Layer(path, call, feeds))
         return len(found) - 1
@@ -123,7 +124,7 @@ def _flatten(call: Call, path: str, feeds: tuple[int, ...], found: list[Layer]) 
 
     for inner in call.body.calls:
         inner_feeds = tuple(source(feed) for feed in inner.feeds)
-        outputs.append(_flatten(inner, f"{path}.{inner.name}", inner_feeds, found))
+        outputs.append(flatten(inner, f"{path}.{inner.name}", inner_feeds, found))
     return source(call.body.result)
 
 

@@ -16,7 +16,7 @@ from archc.backends import BackendError, WeightsError
 from archc.commands import options, streams
 from archc.compiler.language.problems import SpecError, printable
 
-ALIKE = ("build", "check", "plot", "summary", "verify", "weights")
+ALIKE = ("build", "check", "diff", "plot", "summary", "verify", "weights")
 MODULES = {**{name: name for name in ALIKE}, "resolve": "printed", "schema": "printed"}
 """Of `archc.commands`, by the name of a command; each is imported when it is asked for."""
 

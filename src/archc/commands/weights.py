@@ -119,7 +119,11 @@ def _print_table(net: Net, names: Sequence[str], entries: Sequence[dict[str, Any
 @click.argument("target", metavar="DST", type=FILE)
 @spec_option
 @options.network
-@click.option("--from-spec", type=click.Path(), help="The spec that SRC is for, if it is another.")
+@click.option(
+    "--from-spec",
+    type=click.Path(),
+    help="The spec that SRC is for, if it is another; REV:FILE for one of a revision in git.",
+)
 @partial_option
 @key_option
 @force_option

@@ -2,54 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from difflib import SequenceMatcher
 from pathlib import Path
 
-from archc.api import Net, load_with
+from archc.api import Net
 from archc.backends.storage import BYTES
 from archc.compiler.ir.analysis import weights
-from archc.compiler.ir.network import Network, Row
+from archc.compiler.ir.network import Network
+from archc.diff.pairing import pairs
+from archc.diff.sides import side
+from archc.diff.tensors import counterparts
 from archc.weights import files, meaning
 from archc.weights.convert import Progress, Report, Take, filled, fitting, silent, write
 from archc.weights.fit import Misfits, show
 from archc.weights.settings import SETTINGS, Said, carried
-
-
-def pairs(old: Network, new: Network) -> dict[str, str]:
-    """The old row of each new one that has one, by name.
-
-    Rows of a name of their own are those of that name. Those that their table numbers are paired
-    in order, the equal ones first; where as many differ on both sides, they are paired too.
-    """
-    found: dict[str, str] = {}
-    before, after = _tables(old), _tables(new)
-    for table in after.keys() & before.keys():
-        found.update(_aligned(before[table], after[table]))
-    return found
-
-
-def _tables(network: Network) -> dict[str, list[Row]]:
-    """Rows by their table, or by their own name."""
-    found: dict[str, list[Row]] = {}
-    for row in network.rows:
-        head, _, last = row.call.name.rpartition(".")
-        found.setdefault(f"{head}." if last.isdecimal() else row.call.name, []).append(row)
-    return found
-
-
-def _aligned(old: Sequence[Row], new: Sequence[Row]) -> Iterator[tuple[str, str]]:
-    matcher = SequenceMatcher(None, [*map(_key, old)], [*map(_key, new)], autojunk=False)
-    for _, i, j, k, m in matcher.get_opcodes():
-        if j - i == m - k:
-            yield from ((b.call.name, a.call.name) for a, b in zip(old[i:j], new[k:m], strict=True))
-
-
-def _key(row: Row) -> str:
-    body = row.call.body
-    given = {name: str(value) for name, value in body.arguments.items()}
-    return f"{body.target.name} {given}"
 
 
 def convert(
@@ -63,7 +30,7 @@ def convert(
     """Writes the weights in `source`, of the old network, to `target`, for the new one: all whose
     rows and shapes survive. The others are fresh. Raises `WeightsError`."""
     files.find(target, writing=True)
-    paths = counterparts(old.network, new.network)
+    paths = counterparts(old.network, new.network, pairs(old.network, new.network))
     with fitting(old, source, take) as found:
         readers = found.readers
         kept = {path: readers[name] for path, name in paths.items() if name in readers}
@@ -72,19 +39,6 @@ def convert(
         remarks = (*found.match.remarks, *_conventions(old, new))
         noted, fresh = SETTINGS in found.notes, done.tensors - len(kept)
         return replace(done, noted=noted, fresh=fresh, wrong=wrong, remarks=remarks)
-
-
-def counterparts(old: Network, new: Network) -> dict[str, str]:
-    """The old tensors whose rows and shapes survive, by the paths of the new ones."""
-    before, rows = _shapes(old), pairs(old, new)
-    of_rows = {row.call.name: rows.get(row.call.name) for row in new.rows}
-    found = {}
-    for path, shape in _shapes(new).items():
-        row = max((name for name in of_rows if path.startswith(f"{name}.")), key=len)
-        name = f"{of_rows[row]}{path[len(row) :]}"
-        if before.get(name) == shape:
-            found[path] = name
-    return found
 
 
 def _shapes(network: Network) -> dict[str, tuple[int, ...]]:
@@ -102,7 +56,7 @@ def _wrong(old: Network, new: Network, kept: Mapping[str, str]) -> Misfits:
     }
 
 
-def former(spec: str, source: Path, new: Net, include: Iterable[Path], take: Take) -> Net:
+def former(spec: str, source: Path, new: Net, include: Sequence[Path], take: Take) -> Net:
     """The network of the spec that a file was written for, with the settings that it says.
 
     Raises `WeightsError` where the file cannot be read, `SpecError` where the spec is wrong.
@@ -110,8 +64,8 @@ def former(spec: str, source: Path, new: Net, include: Iterable[Path], take: Tak
     _, format = files.find(source)
     with files.opened(source, format, new.params.total * BYTES, take.key) as opened:
         said = Said.of(source, opened.notes).settings
-    known = load_with(spec, {}, include).network.settings
-    return load_with(spec, {name: text for name, text in said.items() if name in known}, include)
+    known = side(spec, {}, include).net.network.settings
+    return side(spec, {name: said[name] for name in said if name in known}, include).net
 
 
 def _conventions(old: Net, new: Net) -> Iterator[str]:

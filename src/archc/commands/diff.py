@@ -1,0 +1,125 @@
+"""`archc diff`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import click
+
+from archc.commands import options, streams
+from archc.commands.streams import printable
+from archc.compiler.language.problems import Problem, SpecError
+from archc.diff.compare import compare
+from archc.diff.formats import FORMATS, Told, costs, share, what
+from archc.diff.sides import Side, side
+from archc.diff.verdicts import Effect
+
+COLOURS = {"+": "green", "-": "red", "~": "", ">": "cyan"}
+FAILURES = {
+    "nothing": (),
+    "any": tuple(Effect)[1:],
+    "weights": (Effect.WEIGHTS_NEED_MOVING, Effect.WEIGHTS_LOST),
+    "lost": (Effect.WEIGHTS_LOST,),
+    "interface": (Effect.INTERFACE_BROKEN,),
+}
+"""What `--fail-on` takes."""
+
+
+def _failing(ctx: click.Context, param: click.Parameter, value: str) -> tuple[Effect, ...]:
+    words = [word.strip() for word in value.split(",")]
+    for word in words:
+        if word not in FAILURES:
+            raise click.BadParameter(f"{word!r} is not one of {', '.join(FAILURES)}.")
+    return tuple(effect for word in words for effect in FAILURES[word])
+
+
+@click.command()
+@click.argument("old", metavar="OLD", type=click.Path())
+@click.argument("new", metavar="[NEW]", required=False, type=click.Path())
+@options.network
+@click.option(
+    "--format",
+    "-f",
+    "format",
+    type=click.Choice(["text", *FORMATS]),
+    default="text",
+    show_default=True,
+    help="How to print it.",
+)
+@click.option(
+    "--fail-on",
+    "failing",
+    metavar="WHAT,...",
+    default="any",
+    show_default=True,
+    callback=_failing,
+    help=f"What to exit with 1 for: {', '.join(FAILURES)}.",
+)
+def diff(
+    old: str, new: str | None, given: options.Given, format: str, failing: Sequence[Effect]
+) -> None:
+    """Say what differs between two specs: rows, costs, checkpoints and callers.
+
+    OLD and NEW are files, or REV:FILE for a file of a revision in git. With one argument it is the
+    file as it is against that of HEAD. Settings are for both, where they have such a parameter.
+    Comments, texts and the order of keys make no difference. Exits with 1 if there is one.
+
+    \b
+    Examples:
+      archc diff specs/mnv3_large.yaml
+      archc diff main:specs/mnv3_large.yaml specs/mnv3_large.yaml --format markdown
+      archc diff specs/mnv3_large.yaml my_variant.yaml --fail-on interface,weights
+    """
+    if new is None:
+        old, new = f"HEAD:{old}", old
+    before, after = _sides([old, new], given)
+    told = Told(before, after, compare(before.net, after.net), given.settings)
+    if format == "text":
+        _print(told)
+    else:
+        click.echo(FORMATS[format](told).encode("utf-8"), nl=False)
+    found = {finding.effect for finding in told.diff.findings}
+    sys.exit(1 if found & {*failing} else 0)
+
+
+def _sides(names: Sequence[str], given: options.Given) -> list[Side]:
+    """Both networks, or every problem of both."""
+    found: list[Side] = []
+    problems: list[Problem] = []
+    for name in names:
+        try:
+            found.append(side(name, given.settings, given.include))
+        except SpecError as error:
+            problems += error.problems
+    if problems:
+        raise SpecError(problems)
+    return found
+
+
+def _print(told: Told) -> None:
+    """For a person at a terminal; nothing where nothing differs."""
+    if told.diff.effect is Effect.NOTHING:
+        return
+    console = streams.console(140)
+    rows = told.changed
+    if rows:
+        titles = ("output", "parameters", "MACs", "sees")
+        table = streams.table(("", "row", "what"), titles)
+        table.columns[2].no_wrap = False
+        for row in rows:
+            cells = [row.mark, row.name, printable(what(row)), *costs(row)]
+            table.add_row(*cells, style=COLOURS[row.mark])
+        console.print(table)
+        console.print()
+    for name, was, now in told.figures():
+        change = f"{was:,} -> {now:,} ({share(was, now)})" if was != now else f"{now:,}"
+        console.print(f"{name}: {change}")
+    console.print(f"tensors of a checkpoint: {told.weights()}")
+    for finding in told.rest:
+        where = told.place(finding)
+        at = "" if where is None else f"{printable(where[0])}:{where[1].line}: "
+        console.print(f"{at}{finding.id} {finding.effect}: {printable(finding.message)}")
+    if (command := told.command()) is not None:
+        console.print(f"to carry a checkpoint over: {printable(command)}", soft_wrap=True)
+    console.print(f"{printable(told.new.name)}: {told.diff.effect}")

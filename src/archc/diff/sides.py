@@ -1,0 +1,95 @@
+"""The two sides of a diff: specs in files, shipped ones, and those of a revision in git."""
+
+from __future__ import annotations
+
+import subprocess
+import tarfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import click
+
+from archc.api import Net, load_with
+from archc.compiler.language.problems import Place, Problem, Source, SpecError
+
+SPECS = ":(top,glob)**/*.y*ml"
+"""What a spec of another revision may use and extend."""
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One of the two networks, by the name that the user knows it by."""
+
+    name: str
+    net: Net
+    folder: str = ""
+    """Where the files of its revision were; empty where they are the user's own."""
+
+    def file(self, place: Place) -> str:
+        """The file of a place, as the user would name it."""
+        found = _renamed(place, self.folder, self.name.partition(":")[0]) if self.folder else place
+        return found.source.name
+
+
+def side(name: str, settings: Mapping[str, object], include: Sequence[Path]) -> Side:
+    """A network by a path, or by `REV:path` as git names files.
+
+    Raises `SpecError` where the spec is wrong, and `click.UsageError` where git has no such
+    revision or file.
+    """
+    revision, colon, path = name.partition(":")
+    if not colon or Path(name).exists():
+        return Side(name, load_with(name, settings, include))
+    with TemporaryDirectory() as temporary:
+        folder = str(Path(temporary).resolve())
+        file = _checked_out(revision, path, Path(folder))
+        try:
+            return Side(name, load_with(file, settings, include), folder)
+        except SpecError as error:
+            problems = [_elsewhere(problem, folder, revision) for problem in error.problems]
+            raise SpecError(problems, error.more) from None
+
+
+def _checked_out(revision: str, path: str, folder: Path) -> Path:
+    """The file at `path` as it was in a revision, with the specs around it in its repository."""
+    parent = Path(path).absolute().parent
+    if not parent.is_dir():
+        raise click.UsageError(f"there is no folder {parent}, so git cannot be asked there.")
+    top = Path(_git(parent, "rev-parse", "--show-toplevel").decode().strip())
+    inside = (parent / Path(path).name).relative_to(top.resolve())
+    commit = _git(top, "rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}")
+    archive = _git(top, "archive", "--format=tar", commit.decode().strip(), "--", SPECS)
+    with tarfile.open(fileobj=BytesIO(archive)) as files:
+        files.extractall(folder, filter="data")
+    (folder / ".git").mkdir()  # the top of a project, from which specs may use files
+    if not (folder / inside).is_file():
+        raise click.UsageError(f"{revision} has no {path}.")
+    return folder / inside
+
+
+def _git(folder: Path, *arguments: str) -> bytes:
+    try:
+        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, check=False)
+    except FileNotFoundError:
+        raise click.UsageError("git is not installed, so there are no revisions.") from None
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip().splitlines() or ["it failed"]
+        raise click.UsageError(f"git says: {said[0].removeprefix('fatal: ')}")
+    return done.stdout
+
+
+def _elsewhere(problem: Problem, folder: str, revision: str) -> Problem:
+    """A problem of a file that was taken out of a revision, said of the file there."""
+    related = [(what, _renamed(place, folder, revision)) for what, place in problem.related]
+    return replace(problem, place=_renamed(problem.place, folder, revision), related=tuple(related))
+
+
+def _renamed(place: Place, folder: str, revision: str) -> Place:
+    name = place.source.name
+    if not name.startswith(folder):
+        return place
+    own = Source(f"{revision}:{Path(name).relative_to(folder).as_posix()}", place.source.text)
+    return replace(place, source=own)
