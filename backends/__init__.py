@@ -4,7 +4,7 @@ graph, which is a file with the weights in it."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -105,6 +105,8 @@ class Live:
     `auxiliary=True` asks for those that run in training only, too: as they are in evaluation."""
     references: References | None = None
     """How to drive models of the framework that others published."""
+    foreign: Foreign | None = None
+    """How to look into models of the framework that anyone wrote."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,6 +123,66 @@ class References:
     """fill(model, arrays): gives it all its weights, in any shape of the right size."""
     places: Callable[[Any], set[str]]
     """places(model) -> names of layers whose outputs can be had."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One array of a model that anyone wrote, as the model has it."""
+
+    name: str
+    """`features.0.weight`, `conv/kernel`: unique in the model, and as files of its weights say."""
+    layer: str
+    """The part that owns it: `features.0`, `conv`; "" is the model itself."""
+    shape: tuple[int, ...]
+    """In the framework's layout."""
+    dtype: str
+    trainable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One call of a part of such a model."""
+
+    name: str
+    """`features.0`, `conv`."""
+    kind: str
+    """Its class: `Conv2d`."""
+    shape: tuple[int, ...]
+    """Of its output, without the batch: (channels, height, width), or (features,)."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What no shape gives away, as far as it says so: `epsilon`, `decay`, `padding`, ..."""
+
+
+See = Callable[[str, Any, Any], None]
+"""see(name, part, output) is told each part of a model as it has been called, with its output as
+`Live` has them; which may be written over afterwards."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Foreign:
+    """How to look into models that anyone wrote. What theirs raise, all of this raises."""
+
+    kind: str
+    """What a model is: `nn.Module`."""
+    ready: Callable[[], None]
+    """Is called before a model is made."""
+    owns: Callable[[object], bool]
+    """Whether a thing is a model of the framework, live or the class of one."""
+    taken: Callable[[Any], tuple[Any, list[str]]]
+    """taken(model) -> the model in evaluation mode, on the CPU and in float32, without wrappers,
+    and what had to be done for that."""
+    held: Callable[[Any], list[Held]]
+    """Its arrays in order, without counters of training steps."""
+    fill: Callable[[Any, Mapping[str, Any]], None]
+    """fill(model, arrays): gives it arrays by name, in any shape of the right size."""
+    sizes: Callable[[Any], list[tuple[int | None, ...]] | None]
+    """The shapes that it says of its inputs, as (channels, height, width) or (features,), None for
+    any size; None where it says nothing."""
+    run: Callable[[Any, Mapping[str, Any], See], list[tuple[str, Any]]]
+    """run(model, inputs by name, see) -> its outputs in evaluation, each with what it goes by, ""
+    where there is one alone."""
+    facts: Callable[[Any], dict[str, Any]]
+    """What a part says that no shape gives away."""
 
 
 def fed(batch: Any) -> list[Any]:

@@ -1,4 +1,4 @@
-"""Drives live Keras models. The only module of the backend that imports Keras."""
+"""Drives live Keras models. With `foreign`, all of the backend that imports Keras."""
 
 from __future__ import annotations
 
@@ -35,6 +35,8 @@ def _without_greetings() -> Iterator[None]:
 
 with _without_greetings():
     import keras
+
+    from archc.backends.keras.foreign import FOREIGN
 
     keras.ops.zeros(1)  # the first operation starts the runtime
 
@@ -135,4 +137,4 @@ def fill(model: Any, arrays: Mapping[str, Array]) -> None:
 REFERENCES = References(
     {"keras": _application}, stored, fill, lambda model: {layer.name for layer in model.layers}
 )
-LIVE = Live(build, arrays, load, outputs, REFERENCES)
+LIVE = Live(build, arrays, load, outputs, REFERENCES, FOREIGN)

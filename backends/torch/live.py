@@ -1,4 +1,4 @@
-"""Drives live PyTorch models. The only module of the backend that imports PyTorch."""
+"""Drives live PyTorch models. With `foreign`, all of the backend that imports PyTorch."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from archc.backends import Live, References, fed, shown
 from archc.backends.storage import Array
+from archc.backends.torch.foreign import FOREIGN
 from archc.backends.torch.weights import COUNTER, stored
 from archc.compiler.ir.network import Network
 
@@ -114,4 +115,4 @@ REFERENCES = References(
     fill,
     lambda model: {name for name, _ in model.named_modules()},
 )
-LIVE = Live(build, arrays, load, outputs, REFERENCES)
+LIVE = Live(build, arrays, load, outputs, REFERENCES, FOREIGN)
