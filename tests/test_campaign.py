@@ -10,6 +10,7 @@ import pytest
 from .campaign.__main__ import NAMES
 
 COUNTS: dict[str, int] = {
+    "diffs": 200,
     "kills": 12,
     "names": 60,
     "networks": 40,

@@ -746,7 +746,11 @@ class Maker:
     def change(self) -> dict[str, Any]:
         row = self.random.choice(self.rows)
         at = row.get("name", "blocks")
-        was = {"was": {"block": row["block"]}} if "name" in row and self.chance(0.5) else {}
+        was = (
+            {"was": {"block": row["block"]}}
+            if {"name", "block"} <= {*row} and self.chance(0.5)
+            else {}
+        )
         new = self.named(self.row())
         key = self.pick("kernel", "filters", "act")
         value = {"kernel": self.pick(1, 3), "filters": self.pick(2, 4), "act": self.act()}[key]

@@ -23,6 +23,7 @@ from archc.compiler.printed import printer
 if TYPE_CHECKING:
     from archc.compiler.elaborate.inference import Fold
     from archc.compiler.elaborate.merging import Merge
+    from archc.diff.compare import Diff
 
 
 class Params(NamedTuple):
@@ -268,6 +269,13 @@ class Net:
         except ModuleNotFoundError as error:
             message = f"the backend `{backend}` needs {found.distribution}: {error}"
             raise backends.BackendError(message) from error
+
+    def diff(self, new: Net) -> Diff:
+        """What differs in `new`: rows paired as a reader pairs them, and findings of weights, costs
+        and callers. What only the words or the order of a spec say is no difference."""
+        from archc.diff.compare import compare
+
+        return compare(self, new)
 
     def __str__(self) -> str:
         """The IR: one line a call, with every number worked out."""

@@ -69,7 +69,12 @@ def compare(old: Net, new: Net) -> Diff:
 def _all(network: Network) -> str:
     """All that a network computes and how its rows are spelled, less the names of its rows."""
     rows = [
-        (row.output, row.tap, row.training, [*map(ex.text, row.spelled.values())])
+        (
+            row.output,
+            row.tap,
+            row.training,
+            sorted((name, ex.text(node)) for name, node in row.spelled.items()),
+        )
         for row in network.rows
     ]
     ops = [(layer.op, layer.call.body.arguments, layer.feeds) for layer in layers(network)]

@@ -53,7 +53,7 @@ class Told:
     def weights(self) -> str:
         """What becomes of the tensors of a checkpoint, in a line."""
         t = self.diff.tensors
-        counts = ((t.load, "load"), (t.move, "move"), (t.lost, "are lost"), (t.fresh, "are new"))
+        counts = ((t.load, "load"), (t.move, "move"), (t.lost, "lost"), (t.fresh, "new"))
         return ", ".join(f"{count:,} {what}" for count, what in counts if count) or "none"
 
     def place(self, finding: Finding) -> tuple[str, Place] | None:
@@ -78,6 +78,8 @@ def what(row: RowDiff) -> str:
     said = [f"was {row.former}"] if row.former != row.name else []
     said += [changes(row.cells)] if row.cells else []
     said += ["inside"] if row.inside and not row.cells else []
+    follows = not (row.cells or row.inside) and row.old.params != row.new.params
+    said += ["takes other channels"] if follows else []
     return ", ".join(said)
 
 
