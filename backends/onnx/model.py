@@ -73,8 +73,8 @@ def _notes(
     network: Network, rows: Sequence[int], spec: str, options: GraphOptions
 ) -> dict[str, str]:
     """What the file says of itself; counts are those of its rows."""
-    bodies, known = (network.rows[i].call.body for i in rows), dict[int, Totals]()
-    totals = sum((analysis.body_totals(body, known) for body in bodies), Totals())
+    bodies = (network.rows[i].call.body for i in rows)
+    totals = sum(map(analysis.body_totals, bodies), Totals())
     settings = (f"{name}={show(value)}" for name, value in network.settings.items())
     return {
         "spec": spec,

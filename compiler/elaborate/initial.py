@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 
 from archc.compiler.elaborate.elaborator import Defaults, usual
 from archc.compiler.ir.interface import interface
 from archc.compiler.ir.network import Block, Network, Parameter
-from archc.compiler.ir.pruning import pruned
+from archc.compiler.ir.pruning import left, pruned
 from archc.compiler.language.closure import closure
 from archc.compiler.language.expressions import Literal, Name, Value
 from archc.compiler.language.initializers import Initializer
@@ -20,17 +21,19 @@ def inherited(block: Block, defaults: Defaults) -> dict[str, Value]:
     which differ, is left out: a call has to give it."""
     given = defaults.get(block.name, {})
     found: dict[str, Value] = {}
-    for parameter in block.parameters:
-        if _is_left(parameter) and parameter.name not in given:
+    for parameter in _left(block):
+        if parameter.name not in given:
             every = [*_handed(block, parameter.name, defaults)]
             if every and all(each == every[0] for each in every):
                 found[parameter.name] = every[0]
     return found
 
 
-def _is_left(parameter: Parameter) -> bool:
-    optional = parameter.type.kind == "initializer" and parameter.type.optional
-    return optional and parameter.default is None
+@lru_cache(maxsize=1024)
+def _left(block: Block) -> tuple[Parameter, ...]:
+    """Its optional initializers."""
+    starts = (p for p in block.parameters if p.type.kind == "initializer")
+    return tuple(p for p in starts if p.type.optional and p.default is None)
 
 
 def _handed(block: Block, name: str, defaults: Defaults) -> Iterator[Value]:
@@ -51,6 +54,10 @@ def vague_fans(network: Network) -> Iterator[Problem]:
     """
     called = {body.target for body in network.bodies if isinstance(body.target, Block)}
     if not any(p.type.kind == "initializer" for block in called for p in block.parameters):
+        return
+    # What is alike in all calls is no argument of the block: most often there is nothing else.
+    found = {(b, p) for b, p, v in _given(network) if isinstance(v, Initializer) and v.has_fans}
+    if not left(network, found):
         return
     told = set[tuple[str, str]]()
     for block, parameter, value in _given(pruned(network)):
@@ -82,10 +89,15 @@ def _called(block: Block) -> list[Block]:
 
 
 def _of(block: Block, given: Mapping[str, Value]) -> Iterator[tuple[Block, Parameter, Value]]:
+    for parameter in _told(block):
+        yield block, parameter, given.get(parameter.name)
+
+
+@lru_cache(maxsize=1024)
+def _told(block: Block) -> tuple[Parameter, ...]:
+    """The arguments of its code that are initializers."""
     known = {argument.name for argument in interface(block).arguments}
-    for parameter in block.parameters:
-        if parameter.type.kind == "initializer" and parameter.name in known:
-            yield block, parameter, given.get(parameter.name)
+    return tuple(p for p in block.parameters if p.type.kind == "initializer" and p.name in known)
 
 
 def _problem(block: str, parameter: Parameter, value: Initializer) -> Problem:

@@ -9,6 +9,8 @@ writes them, 3 for (3, 3).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import NamedTuple
 
 from archc.compiler.ir.interface import interface, with_channels
 from archc.compiler.ir.network import Block, Body
@@ -70,29 +72,62 @@ def decided(
 def _in_block(
     body: Body, block: Block, names: frozenset[str], inputs: frozenset[str], seen: Seen
 ) -> str | None:
-    kinds = {p.name: p.type for p in block.parameters if p.name in names}
-    conditions = [(step.when, True) for step in block.steps if step.when is not None]
-    given = [(node, False) for _, invoke in block.invokes() for _, node in invoke.arguments]
-    for node, condition in (*conditions, *given):
-        for name in sizes_tested(node, kinds, condition):
-            return f"`{name}` of `{block.name}`, a size that it compares,"
-    channels = interface(block).channels
-    invokes = {invoke.name: invoke for _, invoke in block.invokes()}
-
-    def is_open(node: Node | None) -> bool:
-        walked = [] if node is None else [*ex.walk(with_channels(node, channels))]
-        ids = [n.id in inputs for n in walked if isinstance(n, ex.Attribute)]
-        return any(ids) or any(n.id in names for n in walked if isinstance(n, ex.Name))
-
+    compared = next((name for name in _compared(block) if name in names), None)
+    if compared is not None:
+        return f"`{compared}` of `{block.name}`, a size that it compares,"
+    mentions = _mentions(block)
     for call in body.calls:
-        invoke, takes = invokes[call.name], call.body.target.inputs
-        own = frozenset(name for name, node in invoke.arguments if is_open(node))
-        fed = zip(takes, invoke.operands, strict=False)
-        open_inputs = frozenset(x for x, operand in fed if is_open(channels.get(operand.name)))
+        given, fed = mentions[call.name]
+        own = frozenset(name for name, said in given if said.is_open(names, inputs))
+        open_inputs = frozenset(name for name, said in fed if said.is_open(names, inputs))
         what = decided(call.body, own, open_inputs, seen)
         if what is not None:
             return what
     return None
+
+
+@lru_cache(maxsize=1024)
+def _compared(block: Block) -> tuple[str, ...]:
+    """The sizes that a block's steps compare or take for true or false."""
+    kinds = {p.name: p.type for p in block.parameters}
+    conditions = [(step.when, True) for step in block.steps if step.when is not None]
+    given = [(node, False) for _, invoke in block.invokes() for _, node in invoke.arguments]
+    nodes = (*conditions, *given)
+    return tuple(name for node, is_when in nodes for name in sizes_tested(node, kinds, is_when))
+
+
+class _Mentions(NamedTuple):
+    """What an expression within a block depends on."""
+
+    names: frozenset[str]
+    inputs: frozenset[str]
+    """Those whose channels it asks for."""
+
+    def is_open(self, names: frozenset[str], inputs: frozenset[str]) -> bool:
+        return not (self.names.isdisjoint(names) and self.inputs.isdisjoint(inputs))
+
+
+Named = tuple[tuple[str, _Mentions], ...]
+
+
+@lru_cache(maxsize=1024)
+def _mentions(block: Block) -> dict[str, tuple[Named, Named]]:
+    """For each call of a block, by name: what its arguments and the channels of its tensors depend
+    on."""
+    channels = interface(block).channels
+
+    def of(node: Node | None) -> _Mentions:
+        walked = [] if node is None else [*ex.walk(with_channels(node, channels))]
+        names = frozenset(n.id for n in walked if isinstance(n, ex.Name))
+        return _Mentions(names, frozenset(n.id for n in walked if isinstance(n, ex.Attribute)))
+
+    found = {}
+    for _, invoke in block.invokes():
+        fed = zip(invoke.target.inputs, invoke.operands, strict=False)
+        given = tuple((name, of(node)) for name, node in invoke.arguments)
+        taken = tuple((x, of(channels.get(operand.name))) for x, operand in fed)
+        found[invoke.name] = (given, taken)
+    return found
 
 
 def shapes_a_window(body: Body, names: frozenset[str]) -> bool:

@@ -86,7 +86,7 @@ def _network(values: _Values, rows: Rows) -> Network | None:
         if p.keep and p.name in rows.mentioned()
     )
     doc = " ".join((spec.source or spec.doc).split())
-    changed = tuple(p.name for p in parameters if values.differs(p))
+    changed = tuple(p.name for p in parameters if p.name in values.set and values.differs(p))
     return Network(
         str(spec.name), doc, values.settings, changed, kept, values.taken, settled(rows.rows),
         output, values.given, values.limit,

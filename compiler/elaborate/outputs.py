@@ -18,7 +18,8 @@ def settled(rows: Sequence[Row]) -> tuple[Row, ...]:
     training only."""
     every = [*rows[:-1], *(replace(row, output=row.output or OUTPUT) for row in rows[-1:])]
     always = _needed(every, in_training=False)
-    return tuple(replace(row, training=i not in always) for i, row in enumerate(every))
+    told = ((row, i not in always) for i, row in enumerate(every))
+    return tuple(row if row.training == only else replace(row, training=only) for row, only in told)
 
 
 def misused(rows: Sequence[Row]) -> Iterator[Problem]:
@@ -83,6 +84,8 @@ def _left_out(rows: Sequence[Row]) -> Iterator[Problem]:
 
 def _in_evaluation(rows: Sequence[Row]) -> Iterator[Problem]:
     """Rows that are there in training only, and that evaluation or a tap needs (E070)."""
+    if not any(row.training for row in rows):
+        return
     always, used = (_needed(rows, in_training) for in_training in (False, True))
     for row in (row for i, row in enumerate(rows) if i in always):
         for other in dict.fromkeys(rows[feed] for feed in row.call.needs if feed >= 0):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from archc.compiler.bind.rows import DILATE, REPEAT, TRAINING, RowTemplate
@@ -255,7 +256,7 @@ class Rows:
         except Invalid as invalid:
             self.blame(template, invalid, feeds)
             return FAILED
-        row = replace(self.row(template, body, feeds, inputs, turn, turns), dilate=dilate)
+        row = self.row(template, body, feeds, inputs, turn, turns, dilate)
         self.rows.append(row)
         channels = self.output_channels(template, body, row.spelled, row.channels)
         return Output(body.output, channels, f"`{row.call.name}`")
@@ -268,6 +269,7 @@ class Rows:
         inputs: tuple[Output, ...],
         turn: Turn,
         turns: Mapping[str, Turn],
+        dilate: bool,
     ) -> Row:
         spelled = self.spelled(template, inputs, turns)
         self.check_undecided(template, body, spelled, inputs)
@@ -281,7 +283,7 @@ class Rows:
         group, place, known = template.group, template.place, tuple(x.channels for x in inputs)
         when = None if self.end is None else ex.substitute(self.end, self.folded(place))
         return Row(
-            call, spelled, known, group, place, when, tap, output, training, doc, turns=turns
+            call, spelled, known, group, place, when, tap, output, training, doc, dilate, turns
         )  # fmt: skip
 
     def blame(self, template: RowTemplate, invalid: Invalid, feeds: tuple[int, ...]) -> None:
@@ -350,11 +352,14 @@ class Rows:
         """The values of the row's arguments; None where one is wrong or cannot be known."""
         scope: dict[str, object] = {**self.scope, **({".x": x} if x is not None else {})}
         scope |= {f".{name}": turn for name, turn in turns.items()}
-        values: dict[str, Value] = {}
-        for name, node in template.arguments.items():
+        target, given = template.target, template.arguments.items()
+        with suppress(Blame):
+            return {name: target.parameter[name].take(n.evaluate(scope)) for name, n in given}
+        values: dict[str, Value] = {}  # once more, to tell every problem at its cause
+        for name, node in given:
             with self.origins.tracing(node, *_row_of(template, node)):
-                values[name] = template.target.parameter[name].take(node.evaluate(scope))
-        return values if len(values) == len(template.arguments) else None
+                values[name] = target.parameter[name].take(node.evaluate(scope))
+        return values if len(values) == len(given) else None
 
     # -------------------------------------------------------------------- kept parameters
 
@@ -472,7 +477,8 @@ def _other_pin(
     body: Body, row: Row, first: dict[tuple[Op | Block, str], tuple[Value, Row]]
 ) -> Problem | None:
     block = body.target
-    for name in sorted(pinned(block)) if isinstance(block, Block) else ():
+    pins = pinned(block) if isinstance(block, Block) else ()
+    for name in sorted(pins) if pins else ():
         value = body.arguments[name]
         before, above = first.setdefault((block, name), (value, row))
         if before != value:

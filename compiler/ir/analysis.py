@@ -66,17 +66,13 @@ def own_totals(cost: Cost) -> Totals:
 
 def totals(network: Network) -> Totals:
     """The sums over the whole network."""
-    known: dict[int, Totals] = {}
-    return sum((body_totals(row.call.body, known) for row in network.rows), Totals())
+    return sum((body_totals(row.call.body) for row in network.rows), Totals())
 
 
-def body_totals(body: Body, known: dict[int, Totals]) -> Totals:
-    """The sums over one call. Bodies are shared, so each is added up once."""
-    found = known.get(id(body))
-    if found is None:
-        inner = (body_totals(call.body, known) for call in body.calls)
-        found = known[id(body)] = sum(inner, own_totals(body.cost))
-    return found
+@lru_cache(maxsize=2**14)
+def body_totals(body: Body) -> Totals:
+    """The sums over one call. Bodies are shared, by networks too, so each is added up once."""
+    return sum((body_totals(call.body) for call in body.calls), own_totals(body.cost))
 
 
 def calls(network: Network) -> Iterator[tuple[str, Call]]:

@@ -366,14 +366,14 @@ class Block(Definition):
 
     def names(self) -> Iterator[Block]:
         """Every block that the definition calls, or names where an activation belongs."""
-        yield from (*self.called(), *self.activations())
+        yield from (*self.called(), *self.activations)
 
-    def activations(self) -> Iterator[Block]:
+    @cached_property
+    def activations(self) -> tuple[Block, ...]:
         """Every block that the definition names where an activation belongs."""
         nodes = [p.default for p in self.parameters if p.default is not None]
         nodes += [node for _, node in self.lets]
-        for node in (*nodes, *self.expressions()):
-            yield from named(node)
+        return tuple(block for node in (*nodes, *self.expressions()) for block in named(node))
 
     def expressions(self) -> Iterator[Node]:
         """Every expression of the steps: their conditions, and what they give to calls."""

@@ -9,8 +9,9 @@ whoever makes a model may give another in its place. So does what a kept paramet
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from archc.compiler.ir.folding import folded, truth
 from archc.compiler.ir.interface import pinned
@@ -59,15 +60,34 @@ def pruned(network: Network) -> Network:
     return replace(network, rows=tuple(map(pruner.row, network.rows)))
 
 
+def left(network: Network, asked: Iterable[tuple[Block, Parameter]]) -> bool:
+    """Whether any of these parameters is not alike in every call of its block."""
+    asked = [*asked]
+    served, opened = (serving(network), left_open(network)) if asked else (set(), set())
+    calls = _calls(network)
+    return any(
+        block in served
+        or block not in calls
+        or ((block, parameter.name) in opened and parameter.name not in pinned(block))
+        or not _is_fixed(network, block, parameter, [body.arguments for body in calls[block]])
+        for block, parameter in asked
+    )
+
+
+def _calls(network: Network) -> dict[Block, list[Body]]:
+    found: dict[Block, list[Body]] = {}
+    for body in network.bodies:
+        if isinstance(body.target, Block):
+            found.setdefault(body.target, []).append(body)
+    return found
+
+
 # ----------------------------------------------------------------------- what no call varies
 
 
 def _fixed(network: Network) -> dict[Op | Block, _Fixed]:
     served, opened = serving(network), left_open(network)
-    calls: dict[Block, list[Body]] = {}
-    for body in network.bodies:
-        if isinstance(body.target, Block) and body.target not in served:
-            calls.setdefault(body.target, []).append(body)
+    calls = {block: bodies for block, bodies in _calls(network).items() if block not in served}
     every = {block: _of(network, block, opened, bodies) for block, bodies in calls.items()}
     whole = {b: f if _can_end(b, f) else _pins(b, f) for b, f in every.items()}
     return {block: fixed for block, fixed in whole.items() if fixed != _NOTHING}
@@ -131,12 +151,20 @@ def _plain(value: Value) -> tuple[bool, Value]:
 
 def serving(network: Network) -> set[Block]:
     """The blocks that are named where an activation belongs, and what they call."""
-    named = [value for body in network.bodies for value in body.arguments.values()]
+    named = [
+        body.arguments.get(name) for body in network.bodies for name in _activations(body.target)
+    ]
     named += [value for own in network.defaults.values() for value in own.values()]
     targets = {body.target for body in network.bodies}
-    named += [other for each in targets if isinstance(each, Block) for other in each.activations()]
+    named += [other for each in targets if isinstance(each, Block) for other in each.activations]
     blocks = (value for value in named if isinstance(value, Block))
     return {*closure(blocks, Block.names)}
+
+
+@lru_cache(maxsize=1024)
+def _activations(target: Op | Block) -> tuple[str, ...]:
+    """The parameters that may name a block."""
+    return tuple(p.name for p in target.parameters if p.type.kind == "activation")
 
 
 Open = Set[tuple[Op | Block, str]]

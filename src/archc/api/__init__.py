@@ -178,7 +178,7 @@ class Net:
     def blocks(self) -> tuple[Layer, ...]:
         """Every row of the spec in order."""
         calls = [row.call for row in self.network.rows]
-        return tuple(_layer(call.name, call, analysis.body_totals(call.body, {})) for call in calls)
+        return tuple(_layer(call.name, call, analysis.body_totals(call.body)) for call in calls)
 
     @property
     def taps(self) -> tuple[Tap, ...]:

@@ -115,7 +115,7 @@ def _figures(network: Network) -> dict[str, Figures]:
     found, fields = {}, receptive_fields(network)
     for row, seen in zip(network.rows, fields, strict=True):
         body = row.call.body
-        cost = body_totals(body, {})
+        cost = body_totals(body)
         figures = (body.target.name, body.output.shape, cost.trainable, cost.macs, seen, row.place)
         found[row.call.name] = Figures(*figures)
     return found
