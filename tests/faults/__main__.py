@@ -43,6 +43,8 @@ MODELS = (
 NEAR = {
     "compiler/ir/padding.py": ("padding", "catalogue", "ops"),
     "compiler/ir/ops": ("catalogue", "elaborate", "ops"),
+    "src/archc/diff": ("diff", "weights_moving"),
+    "compiler/ir/receptive.py": ("diff",),
     "compiler/ir/analysis.py": ("elaborate", "catalogue", "networks", "api"),
     "compiler/language/expressions.py": ("expressions", *COMPILER),
     "compiler/language/parser.py": ("expressions", *COMPILER),
