@@ -29,8 +29,15 @@ def test_layers_and_blocks_add_up():
     for entries in (net.layers, net.blocks):
         assert sum(entry.params.total for entry in entries) == net.params.total
         assert sum(entry.macs for entry in entries) == net.macs
-    assert net.blocks[1] == archc.Layer(
-        "blocks.0", "depthwise_separable", (64, 112, 112), archc.Params(2528, 2720), 29_302_784
+    first = net.blocks[1]
+    assert first == archc.Layer(
+        path="blocks.0",
+        op="depthwise_separable",
+        output_shape=(64, 112, 112),
+        params=archc.Params(2528, 2720),
+        macs=29_302_784,
+        input_shapes=((32, 112, 112),),
+        receptive_field=(7, 7),
     )
 
 

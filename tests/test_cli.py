@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
@@ -273,7 +274,10 @@ def test_summary_for_programs(run):
     assert data["layers"][0] == {
         "path": "stem.conv",
         "op": "conv2d",
+        "kernel": [3, 3],
+        "input_shapes": [[3, 224, 224]],
         "output_shape": [16, 112, 112],
+        "receptive_field": [3, 3],
         "params": 432,
         "trainable": 432,
         "macs": 5_419_008,
@@ -283,11 +287,15 @@ def test_summary_for_programs(run):
 
 def test_summary_for_people(run):
     lines = run("summary", SMALL).out.splitlines()
-    assert lines[0].split() == ["layer", "op", "output", "parameters", "MACs"]
-    assert any(
-        line.split()[:3] == ["blocks.0.excite.gate", "activation", "16x1x1"] for line in lines
-    )
-    assert "2,542,856 trainable parameters, 2,554,968 in total" in lines[-7]
+    assert lines[0].split() == [
+        *("layer", "op", "kernel", "input", "output", "sees"),
+        *("trainable", "other", "MACs", "share"),
+    ]
+    gate = "blocks.0.excite.gate activation 16x1x1 16x1x1 all".split()
+    assert any(line.split() == gate for line in lines)
+    assert "2,542,856 trainable parameters, 2,554,968 in total" in lines[-8]
+    # 2,554,968 numbers of 4, 2 and 1 bytes, in units of 2**20
+    assert lines[-7] == "9.7 MiB as float32, 4.9 MiB as float16, 2.4 MiB as int8"
     assert lines[-4:] == [
         "c2: 16x56x56 at stride 4, from blocks.0",
         "c3: 24x28x28 at stride 8, from blocks.2",
@@ -295,6 +303,36 @@ def test_summary_for_people(run):
         "c5: 576x7x7 at stride 32, from head",
     ]
     assert len(run("summary", SMALL, "--blocks").out.splitlines()) < 25
+
+
+def test_columns_of_the_summary_add_up_to_what_it_ends_with(run):
+    """In every format, by op, row and stage."""
+    totals = (2_542_856, 2_554_968 - 2_542_856, 56_510_400)
+    for by in ([], ["--blocks"], ["--stages"]):
+        rows = list(csv.DictReader(run("summary", SMALL, "-f", "csv", *by).out.splitlines()))
+        for column, total in zip(("trainable", "other", "MACs"), totals, strict=True):
+            assert sum(int(row[column] or 0) for row in rows) == total
+        assert sum(float(row["share"] or 0) for row in rows) == pytest.approx(100, abs=2)
+        table = run("summary", SMALL, "-f", "md", *by).out.splitlines()
+        assert len(table) == len(rows) + 2
+        assert {line.count("|") for line in table} == {len(rows[0]) + 1}
+    assert [row["layer"] for row in rows] == ["stem", "blocks", "head", "classifier"]
+
+
+def test_summaries_side_by_side(run):
+    lines = run("summary", SMALL, LARGE).out.splitlines()
+    assert [line.split()[0] for line in lines] == ["spec", "mnv3_small", "mnv3_large"]
+    assert "2,542,856" in lines[1]
+    data = json.loads(run("summary", SMALL, LARGE, "--json").out)
+    assert [each["name"] for each in data] == ["MobileNetV3Small", "MobileNetV3Large"]
+
+
+def test_how_much_of_the_input_a_network_sees(run):
+    """Araujo et al., 2019, table 1: 315 for MobileNetV1, before the mean."""
+    layers = json.loads(run("summary", str(SPECS / "mobilenet_v1.yaml"), "--json").out)["layers"]
+    seen = [layer["receptive_field"] for layer in layers]
+    assert max(field for field in seen if field) == [315, 315]
+    assert seen[-1] is None
 
 
 def test_schema_is_json(run):
@@ -320,7 +358,7 @@ SHOWN = r"a\x1b[31m\rb\n\u202e.yaml"
         (("build", STRANGE, "-b", "torch", "--out", "."), f"{SHOWN[:-5]}_torch.py: created"),
         (("check", f"no{STRANGE}"), f"no{SHOWN}:1:1: E001 no such file\n"),
         (("check", STRANGE, f"--{STRANGE}"), f"Error: No such option '--{SHOWN}'.\n"),
-        (("summary", STRANGE, STRANGE), f"unexpected extra argument ({SHOWN})\n"),
+        (("resolve", STRANGE, STRANGE), f"unexpected extra argument ({SHOWN})\n"),
         (("check", STRANGE, "--include", STRANGE), f"'{SHOWN}' is a file.\n"),
         (("check", STRANGE, "--set", STRANGE), f"'{SHOWN}' is not of the form NAME=VALUE.\n"),
         (("check", STRANGE, "--set", f"{STRANGE}=1"), f"unknown parameter `{SHOWN}`\n"),

@@ -108,6 +108,33 @@ def test_fvcore_counts_what_archc_counts(name: str) -> None:
     assert by_op["conv"] + by_op["linear"] == net.macs
 
 
+@pytest.mark.parametrize("name", ["mnv3_small", "resnet18", "lenet_cifar"])
+def test_torchinfo_and_keras_count_what_archc_counts(name: str) -> None:
+    """Layer by layer, by path: trainable parameters, all of them, and shapes."""
+    torchinfo = pytest.importorskip("torchinfo")
+    net = archc.load(ROOT / "specs" / f"{name}.yaml")
+    model = net.build("torch").eval()
+    counted = torchinfo.summary(model, input_size=(1, *net.input_shape), verbose=0)
+    assert counted.trainable_params == net.params.trainable
+    paths = {id(module): path for path, module in model.named_modules()}
+    known = {layer.path: layer for layer in net.layers}
+    compared = [
+        (known[path], info)
+        for info in counted.summary_list
+        if (path := paths.get(id(info.module))) in known
+    ]
+    for layer, info in compared:
+        assert info.trainable_params == layer.params.trainable, layer.path
+        assert tuple(info.output_size[1:]) == layer.output_shape, layer.path
+    assert sum(layer.params.trainable for layer, _ in compared) == net.params.trainable
+    keras_model = net.build("keras")
+    assert keras_model.count_params() == net.params.total
+    layers = {layer.name: layer for layer in keras_model.layers}
+    for path, layer in known.items():
+        if layer.params.total:
+            assert layers[path.replace(".", "-")].count_params() == layer.params.total
+
+
 def test_compiled_and_exported() -> None:
     net = archc.load(ROOT / "specs" / "mnv3_small.yaml")
     batch = random_batch(net.network, 65, 64)

@@ -13,7 +13,7 @@ Field = tuple[int, int] | None
 
 
 def receptive_fields(network: Network) -> list[Field]:
-    """Of what each row gives, in the order of rows.
+    """Of what each op gives, in order of evaluation.
 
     Windows add up as in Araujo et al., Computing Receptive Fields of Convolutional Neural Networks,
     2019: each adds its dilated kernel, less one, times the stride so far. A gate that sees all of
@@ -24,7 +24,13 @@ def receptive_fields(network: Network) -> list[Field]:
         fed = [field for feed in layer.feeds if (field := found[feed]) is not None]
         whole = not fed or _sees_all(layer)
         found[index] = None if whole else _grown(layer, *map(max, *fed, (1, 1)))
-    return [found[index] for index in results(network)]
+    return [found[index] for index in range(len(found) - len(network.inputs))]
+
+
+def of_rows(network: Network) -> list[Field]:
+    """The same of what each row gives."""
+    fields = receptive_fields(network)
+    return [fields[index] if index >= 0 else (1, 1) for index in results(network)]
 
 
 def _sees_all(layer: Layer) -> bool:

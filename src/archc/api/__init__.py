@@ -15,7 +15,9 @@ from archc.backends.python.execute import execute
 from archc.compiler.bind.program import Program
 from archc.compiler.ir import analysis
 from archc.compiler.ir.analysis import Memory, Totals
-from archc.compiler.ir.network import Call, Network
+from archc.compiler.ir.network import Call, Network, Op
+from archc.compiler.ir.ops.parts import pair
+from archc.compiler.ir.receptive import Field, of_rows, receptive_fields
 from archc.compiler.language.problems import Problem, file_name
 from archc.compiler.pipeline import compile_for_inference, compile_program
 from archc.compiler.printed import printer
@@ -47,6 +49,12 @@ class Layer(NamedTuple):
     params: Params
     macs: int
     """Multiply-accumulates of convolutions and dense layers."""
+    input_shapes: tuple[tuple[int, ...], ...] = ()
+    """Of each tensor that it takes."""
+    kernel: tuple[int, int] | None = None
+    """Rows and columns of its window, where it is an op that has one."""
+    receptive_field: Field = None
+    """Rows and columns of the input that each of its values sees; None for all of them."""
 
 
 class Tap(NamedTuple):
@@ -170,15 +178,17 @@ class Net:
     @cached_property
     def layers(self) -> tuple[Layer, ...]:
         """Every op in order of evaluation."""
-        return tuple(
-            _layer(layer.path, layer.call, layer.totals) for layer in analysis.layers(self.network)
-        )
+        every = zip(analysis.layers(self.network), receptive_fields(self.network), strict=True)
+        return tuple(_layer(layer.path, layer.call, layer.totals, seen) for layer, seen in every)
 
     @cached_property
     def blocks(self) -> tuple[Layer, ...]:
         """Every row of the spec in order."""
-        calls = [row.call for row in self.network.rows]
-        return tuple(_layer(call.name, call, analysis.body_totals(call.body)) for call in calls)
+        every = zip(self.network.rows, of_rows(self.network), strict=True)
+        return tuple(
+            _layer(row.call.name, row.call, analysis.body_totals(row.call.body), seen)
+            for row, seen in every
+        )
 
     @property
     def taps(self) -> tuple[Tap, ...]:
@@ -286,9 +296,12 @@ class Net:
         return f"<archc.Net {self.name}, input {dims(self.input_shape)}, {trainable}>"
 
 
-def _layer(path: str, call: Call, totals: Totals) -> Layer:
-    params = Params(totals.trainable, totals.total)
-    return Layer(path, call.body.target.name, call.body.output.shape, params, totals.macs)
+def _layer(path: str, call: Call, totals: Totals, seen: Field) -> Layer:
+    body, params = call.body, Params(totals.trainable, totals.total)
+    op, inputs = body.target, tuple(x.shape for x in body.inputs)
+    kernel = body.arguments.get("kernel") if isinstance(op, Op) else None
+    window = pair(kernel) if isinstance(kernel, tuple) else None
+    return Layer(path, op.name, body.output.shape, params, totals.macs, inputs, window, seen)
 
 
 def dims(shape: Iterable[int]) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -10,25 +13,62 @@ import click
 
 from archc.api import Layer, Net, Output, dims
 from archc.commands import options, streams
+from archc.compiler.language.problems import printable
 from archc.compiler.language.values import show
+
+BYTES = {"float32": 4, "float16": 2, "int8": 1}
+"""Of a weight, by the type that it is stored as."""
 
 
 @click.command()
-@options.spec
+@options.specs
 @options.network
 @options.inference
-@options.as_json
-@click.option("--blocks", is_flag=True, help="One line for each row of the spec, not for each op.")
-def summary(spec: str, given: options.Given, inference: bool, as_json: bool, blocks: bool) -> None:
-    """Print the layers of SPEC with their counts.
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+@click.option(
+    "--format",
+    "-f",
+    "format",
+    type=click.Choice(["text", "csv", "md", "json"]),
+    default="text",
+    show_default=True,
+    help="How to print it.",
+)
+@click.option("--blocks", "by", flag_value="rows", help="One line for each row, not for each op.")
+@click.option(
+    "--stages", "by", flag_value="stages", help="One line for each table, or row of none."
+)
+def summary(
+    specs: Sequence[str],
+    given: options.Given,
+    inference: bool,
+    as_json: bool,
+    format: str,
+    by: str | None,
+) -> None:
+    """Print the layers of SPEC with their counts, or the totals of several side by side.
 
-    Shapes, parameters and MACs are those of one image.
+    Shapes, parameters and MACs are those of one image. `other` parameters are those that training
+    does not change by gradients: running averages. `sees` is how many rows and columns of the input
+    a value depends on.
+
+    \b
+    Examples:
+      archc summary specs/mnv3_large.yaml
+      archc summary specs/mnv3_large.yaml --stages --format md
+      archc summary specs/mnv3_*.yaml
     """
-    (net,) = options.load([spec], given, inference=inference)
-    if as_json:
-        click.echo(json.dumps(plain(net), indent=2))
+    nets = options.load(specs, given, inference=inference)
+    format = "json" if as_json else format
+    if format == "json":
+        told: Any = plain(nets[0]) if len(nets) == 1 else [plain(net) for net in nets]
+        click.echo(json.dumps(told, indent=2))
+    elif len(nets) > 1:
+        _side_by_side(nets, format)
+    elif format == "text":
+        print_table(nets[0], by)
     else:
-        print_table(net, blocks)
+        WRITERS[format](COLUMNS, _lines(nets[0], by))
 
 
 def plain(net: Net) -> dict[str, Any]:
@@ -42,6 +82,7 @@ def plain(net: Net) -> dict[str, Any]:
         "macs": net.macs,
         "other_ops": net.totals.other,
         "activation_bytes": {"sum": net.memory.sum, "peak": net.memory.peak},
+        "weight_bytes": {name: size * net.params.total for name, size in BYTES.items()},
         "layers": [_entry(layer) for layer in net.layers],
         "blocks": [_entry(block) for block in net.blocks],
         "taps": [tap._asdict() for tap in net.taps],
@@ -53,29 +94,86 @@ def _entry(layer: Layer) -> dict[str, Any]:
     return {
         "path": layer.path,
         "op": layer.op,
+        "kernel": layer.kernel and list(layer.kernel),
+        "input_shapes": [list(shape) for shape in layer.input_shapes],
         "output_shape": list(layer.output_shape),
+        "receptive_field": layer.receptive_field and list(layer.receptive_field),
         "params": layer.params.total,
         "trainable": layer.params.trainable,
         "macs": layer.macs,
     }
 
 
-def print_table(net: Net, blocks: bool) -> None:
-    """Prints a line for each row of the spec, with the ops of each unless `blocks`."""
-    from rich.text import Text
+# ------------------------------------------------------------------------------------------ lines
 
-    console = streams.console(120)
-    table = streams.table(("layer", "op", "output"), ("parameters", "MACs"))
-    inside = {} if blocks else _inside(net)
-    for block in net.blocks:
+
+TEXTS = ("layer", "op", "kernel", "input", "output", "sees")
+NUMBERS = ("trainable", "other", "MACs", "share")
+COLUMNS = (*TEXTS, *NUMBERS)
+Cells = tuple[str, ...]
+
+
+def _lines(net: Net, by: str | None) -> list[Cells]:
+    """The table of one network: a line for each op, row or stage."""
+    if by == "stages":
+        return [_cells(net, layer) for layer in _stages(net)]
+    return [_cells(net, layer) for layer in (net.blocks if by else net.layers)]
+
+
+def _cells(net: Net, layer: Layer) -> Cells:
+    params, macs = layer.params, layer.macs
+    counts = (params.trainable, params.total - params.trainable, macs)
+    share = f"{100 * macs / net.macs:.1f} %" if macs else ""
+    kernel = "" if layer.kernel is None else dims(layer.kernel)
+    inputs = ", ".join(map(dims, layer.input_shapes[:1])) + ", ..." * (len(layer.input_shapes) > 1)
+    sees = "all" if layer.receptive_field is None else dims(layer.receptive_field)
+    output = dims(layer.output_shape)
+    numbers = (f"{count:,}" if count else "" for count in counts)
+    return layer.path, layer.op, kernel, inputs, output, sees, *numbers, share
+
+
+def _stages(net: Net) -> Iterator[Layer]:
+    """The rows of each table, or of each repeated row, as one; other rows as they are."""
+    found: dict[str, list[Layer]] = {}
+    for row, layer in zip(net.network.rows, net.blocks, strict=True):
+        found.setdefault(row.group or layer.path, []).append(layer)
+    for name, rows in found.items():
+        ops = ", ".join(dict.fromkeys(row.op for row in rows))
+        times = f"{len(rows)} x " if len(rows) > 1 else ""
+        first, last = rows[0], rows[-1]
+        params = [sum(row.params[i] for row in rows) for i in (0, 1)]
+        macs = sum(row.macs for row in rows)
+        yield last._replace(
+            path=name,
+            op=f"{times}{ops}",
+            params=type(last.params)(*params),
+            macs=macs,
+            input_shapes=first.input_shapes,
+            kernel=last.kernel if len(rows) == 1 else None,
+        )
+
+
+def print_table(net: Net, by: str | None = None) -> None:
+    """Prints a line for each row of the spec and the ops of each, or for each row or stage alone,
+    and the totals."""
+    console = streams.console(160)
+    table = streams.table(TEXTS, NUMBERS)
+    inside = {} if by else _inside(net)
+    for layer in _stages(net) if by == "stages" else net.blocks:
         # One row of many lines: rich takes its time over each row.
-        lines = [_cells(layer) for layer in (block, *inside.get(block.path, ()))]
-        style = "bold" if len(lines) > 1 else ""
-        columns = zip(*lines, strict=True)
-        cells = ((first, [f"\n{cell}" for cell in rest]) for first, *rest in columns)
-        table.add_row(*(Text.assemble((first, style), *rest) for first, rest in cells))
+        lines = [_cells(net, each) for each in (layer, *inside.get(layer.path, ()))]
+        table.add_row(*_joined(lines))
     console.print(table)
     console.print(_footer(net))
+
+
+def _joined(lines: Sequence[Cells]) -> Iterator[Any]:
+    """Lines as the cells of one row, the first in bold if there are more."""
+    from rich.text import Text
+
+    style = "bold" if len(lines) > 1 else ""
+    for first, *rest in zip(*lines, strict=True):
+        yield Text.assemble((first, style), *(f"\n{cell}" for cell in rest))
 
 
 def _inside(net: Net) -> dict[str, list[Layer]]:
@@ -88,11 +186,6 @@ def _inside(net: Net) -> dict[str, list[Layer]]:
     return {path: layers for path, layers in found.items() if layers[0].path != path}
 
 
-def _cells(layer: Layer) -> tuple[str, ...]:
-    counts = (f"{count:,}" if count else "" for count in (layer.params.total, layer.macs))
-    return layer.path, layer.op, dims(layer.output_shape), *counts
-
-
 def _footer(net: Net) -> str:
     mega = 2**20
     taps = "".join(
@@ -100,9 +193,11 @@ def _footer(net: Net) -> str:
         for tap in net.taps
     )
     outputs = "".join(map(_given, net.outputs)) if len(net.outputs) > 1 else ""
+    sizes = (f"{net.params.total * size / mega:.1f} MiB as {name}" for name, size in BYTES.items())
     return (
         f"\n{net.name}, {_taken(net)}: "
         f"{net.params.trainable:,} trainable parameters, {net.params.total:,} in total\n"
+        f"{', '.join(sizes)}\n"
         f"{net.macs:,} MACs of convolutions and dense layers, {net.totals.other:,} other"
         " operations\n"
         f"{net.memory.sum / mega:.1f} MiB of activations, {net.memory.peak / mega:.1f} MiB at once"
@@ -122,3 +217,58 @@ def _given(output: Output) -> str:
     stride = "" if output.stride is None else f" at stride {show(output.stride)}"
     only = ", in training only" if output.training_only else ""
     return f"\noutput {output.name}: {dims(output.shape)}{stride}, from {output.path}{only}"
+
+
+# ------------------------------------------------------------------------------- several, formats
+
+
+def _side_by_side(nets: Sequence[Net], format: str) -> None:
+    columns = ("spec", "input", "trainable", "other", "MACs", "layers", "weights", "at once")
+    lines = [_totals(net) for net in nets]
+    if format != "text":
+        WRITERS[format](columns, lines)
+        return
+    table = streams.table(columns[:2], columns[2:])
+    for line in lines:
+        table.add_row(*line)
+    streams.console(160).print(table)
+
+
+def _totals(net: Net) -> Cells:
+    """What a network comes to. Sizes are in float32, at a batch of one."""
+    mega = 2**20
+    other = net.params.total - net.params.trainable
+    sizes = (net.params.total * BYTES["float32"], net.memory.peak)
+    numbers = (net.params.trainable, other, net.macs, len(net.layers))
+    figures = (*(f"{n:,}" for n in numbers), *(f"{size / mega:.1f} MiB" for size in sizes))
+    return printable(net.stem), ", ".join(dims(shape) for _, shape in net.inputs), *figures
+
+
+def _csv(columns: Sequence[str], lines: Sequence[Cells]) -> None:
+    """Numbers without commas, for programs."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    numbers = {*NUMBERS, "layers"}
+    for line in lines:
+        pairs = [*zip(columns, line, strict=True)]
+        writer.writerow([_bare(cell) if name in numbers else cell for name, cell in pairs])
+    click.echo(text.getvalue(), nl=False)
+
+
+def _bare(number: str) -> str:
+    return number.replace(",", "").removesuffix(" %")
+
+
+def _markdown(columns: Sequence[str], lines: Sequence[Cells]) -> None:
+    texts = {*TEXTS, "spec"}
+    click.echo(f"| {' | '.join(columns)} |")
+    click.echo(f"|{'|'.join('---' if name in texts else '--:' for name in columns)}|")
+    for line in lines:
+        click.echo(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |")
+
+
+WRITERS: Mapping[str, Callable[[Sequence[str], Sequence[Cells]], None]] = {
+    "csv": _csv,
+    "md": _markdown,
+}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from archc.compiler.ir.analysis import Layer, body_totals, flatten
 from archc.compiler.ir.network import Call, Network, Row
-from archc.compiler.ir.receptive import Field, receptive_fields
+from archc.compiler.ir.receptive import Field, of_rows
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.problems import Place
 from archc.compiler.language.values import show
@@ -112,7 +112,7 @@ def _with_removed(
 
 
 def _figures(network: Network) -> dict[str, Figures]:
-    found, fields = {}, receptive_fields(network)
+    found, fields = {}, of_rows(network)
     for row, seen in zip(network.rows, fields, strict=True):
         body = row.call.body
         cost = body_totals(body)
