@@ -6,6 +6,7 @@ Only the configuration in a `.keras` file is Keras's own business, and asks for 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import zipfile
 from collections import Counter
@@ -124,13 +125,19 @@ def _datasets(path: Path, file: Any) -> Iterator[tuple[str, Any]]:
     found: dict[str, Any] = {}
     file.visititems(found.__setitem__)  # follows no links
     layers: dict[str, tuple[str, int]] = {}
-    for key, item in found.items():
+    for key, item in sorted(found.items(), key=lambda pair: _counted(pair[0])):
         folder, parts = key.rpartition("/")[0], key.split("/")
         if isinstance(item, h5py.Dataset) and parts[0] == "layers" and "vars" in parts:
             if folder not in layers:
                 layers[folder] = _layer(path, found[folder]), len(found[folder])
             layer, count = layers[folder]
             yield f"{layer}/{_array_name(parts, count)}", item
+
+
+def _counted(key: str) -> list[tuple[str, int]]:
+    """What puts `conv2d_10` after `conv2d_9`: Keras counts the layers of a class in their order."""
+    pieces = re.findall(r"(\D*)(\d*)", key)
+    return [(text, int(number or 0)) for text, number in pieces]
 
 
 def _layer(path: Path, group: Any) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import takewhile
+from math import prod
 
 from archc.api import dims
 from archc.backends.storage import DTYPE, Arrays, Shape, Tensor, WeightsError
@@ -32,9 +33,19 @@ def _safe(name: str) -> str:
 
 
 def fits(tensor: Tensor, shape: Shape) -> bool:
-    """Whether an array of `shape` is the tensor's. A 1x1 convolution is a dense layer too."""
+    """Whether an array of `shape` is the tensor's. A convolution over all of its input is a dense
+    layer too, and one of 1x1."""
     convolutions = ((*tensor.shape, 1, 1), (1, 1, *tensor.shape)) if tensor.op == "dense" else ()
-    return shape in (tensor.shape, *convolutions)
+    return shape in (tensor.shape, *convolutions, *as_matrix(tensor))
+
+
+def as_matrix(tensor: Tensor) -> tuple[Shape, ...]:
+    """The shape of the matrix that has a convolution's numbers in the same order, if it is one."""
+    shape = tensor.shape
+    if tensor.op != "conv2d" or len(shape) != 4:
+        return ()
+    first = tensor.layout[0] == "O"
+    return ((shape[0], prod(shape[1:])) if first else (prod(shape[:3]), shape[3]),)
 
 
 @dataclass(frozen=True, slots=True)
