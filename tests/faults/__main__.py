@@ -88,6 +88,7 @@ NEAR = {
         "weights_meaning",
         "weights_moving",
         "weights_rules",
+        "weights_matching",
         "weights_partial",
         "numeric",
         "zoo",

@@ -21,6 +21,7 @@ from archc.compiler.ir import analysis
 
 if TYPE_CHECKING:
     from archc.weights.convert import Report
+    from archc.weights.finding import Found
 
 T = TypeVar("T")
 FILE = click.Path(path_type=Path)
@@ -273,6 +274,76 @@ def _variant(
 
     doc = f"{net.name} with the conventions of {source}"
     return variants.writing(net, needed, doc, path, given.include)
+
+
+@weights.command("match")
+@click.argument("source", metavar="CHECKPOINT", type=FILE)
+@spec_option
+@options.network
+@click.option("-o", "--output", type=FILE, metavar="YAML", help="Where to; stdout without it.")
+@click.option(
+    "--against",
+    metavar="MODEL.py:NET",
+    help="The model of CHECKPOINT, which is run to solve what is ambiguous.",
+)
+@key_option
+@click.option("--force", is_flag=True, help="Replace YAML if it exists.")
+@installed()
+def match_(
+    source: Path,
+    spec: str,
+    given: options.Given,
+    output: Path | None,
+    against: str | None,
+    key: str | None,
+    force: bool,
+) -> None:
+    """Write rules for CHECKPOINT, by what its tensors are like.
+
+    Its tensors are paired with those of SPEC by their shapes, their order and their names. What
+    none of them tells apart is not guessed: it is listed, in a comment of the rules too, and the
+    exit code is 1. With --against, the pairing is taken for which that model and SPEC's give the
+    same, of the same random weights. The settings of SPEC have to be those of the checkpoint: no
+    tensor tells of padding or of epsilon.
+
+    \b
+    Examples:
+      archc weights match theirs.pth --spec my_net.yaml -o rules.yaml
+      archc weights match theirs.h5 --spec specs/resnet50.yaml --set bias=true --set early=true
+      archc weights match theirs.pth --spec my_net.yaml -o rules.yaml --against my_model.py:MyNet
+      archc weights import mine:theirs theirs.pth mine.pt --spec my_net.yaml --rules rules.yaml
+    """
+    from archc.weights.finding import found
+    from archc.weights.replacing import replacing
+
+    if output:
+        _refuse_existing(output, force)
+    rules = found(load_with(spec, *given), spec, source, given.settings, key, against)
+    if output:
+        with replacing(output) as temporary:
+            temporary.write_text(rules.text, encoding="utf-8")
+    else:
+        click.echo(rules.text, nl=False)
+    for remark in rules.remarks:
+        click.echo(printable(f"{source}: note: {remark}"), err=True)
+    sys.exit(1 if _say_unmatched(source, output, rules) else 0)
+
+
+def _say_unmatched(source: Path, output: Path | None, rules: Found) -> bool:
+    """Says how many tensors were paired and which were not; whether any of the spec's is left."""
+    from archc.weights.writing import by_layer
+
+    pairs, ambiguous = rules.matching.pairs, rules.matching.ambiguous
+    missing, surplus = rules.matching.missing, rules.matching.surplus
+    said = f"{len(pairs):,} of {rules.count:,} tensors are paired"
+    click.echo(printable(f"{output}: {said}" if output else f"{source}: {said}"), err=not output)
+    for doubt in by_layer(ambiguous):
+        what = f"{first([*doubt.ours], 4)}: any of {first([*doubt.theirs], 4)}"
+        click.echo(printable(f"{source}: ambiguous: {what}; {doubt.reason}"), err=True)
+    for kind, names in (("missing", missing), ("surplus", surplus)):
+        if names:
+            click.echo(printable(f"{source}: {kind}: {first([*names], 5)}"), err=True)
+    return bool(ambiguous or missing)
 
 
 @weights.command()

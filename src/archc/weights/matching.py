@@ -127,6 +127,8 @@ class _Matcher:
     def round(self, kinds: list[Kin]) -> None:
         """Pairs what can be paired, and takes it from what is left."""
         before = dict(self.certain)
+        found: list[dict[Unit, Unit]] = []
+        doubted: list[list[list[Unit]]] = []
         for number in range(ROUNDS):
             self.margin = max(MARGIN, 2.0**-number)
             self.names.learn(self.certain)
@@ -268,7 +270,7 @@ def _why(ours: Sequence[Unit], theirs: Sequence[Unit]) -> str:
     if len(ours) != len(theirs):
         which = "more" if len(theirs) > len(ours) else "fewer"
         return f"there are {which} of these shapes than layers"
-    return "their shapes are the same, and neither order nor names tell which is which"
+    return "neither shapes, order nor names tell which is which"
 
 
 def _steps(one: Unit, other: Unit) -> list[tuple[str, float]]:

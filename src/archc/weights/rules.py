@@ -174,6 +174,11 @@ def every() -> dict[str, ZooModel]:
     return {name: model for file in files for name, model in _models(read(file), False)}
 
 
+def models(path: Path) -> dict[str, ZooModel]:
+    """The published models that a file has rules for. Raises `SpecError` where they are wrong."""
+    return dict(_models(read(path), True))
+
+
 def _models(rules: Rules, own: bool) -> Iterator[tuple[str, ZooModel]]:
     for name, source in rules.sources.items():
         yield str(name), ZooModel(str(name), rules, source, own)
