@@ -195,7 +195,7 @@ def test_a_change_may_say_something_of_a_row_or_nothing(net: Compile, tmp_path: 
         "archc: 1\nextends: net.yaml\nchange:\n"
         "  - {at: alone, set: {doc: another}}\n  - {at: some.0, set: {doc: ~}}\n"
         "  - {at: last, set: {doc: of a whole table}}\n"
-        "  - {after: some.1, insert: [[identity, ~, new]]}\n"
+        "  - {after: some.2, insert: [[identity, ~, new]]}\n"
     )
     said = {row.call.name: row.doc for row in compile_network(path).rows}
     assert said["alone"] == "another"

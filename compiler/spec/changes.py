@@ -12,7 +12,15 @@ from dataclasses import dataclass, field
 from pydantic_core import ValidationError
 
 from archc.compiler.language import expressions as ex
-from archc.compiler.language.problems import Enough, Place, Problem, Reporter, choices, suggest
+from archc.compiler.language.problems import (
+    Blame,
+    Enough,
+    Place,
+    Problem,
+    Reporter,
+    choices,
+    suggest,
+)
 from archc.compiler.spec.conditions import Condition, row_values, value_of
 from archc.compiler.spec.nodes import problems_of
 from archc.compiler.spec.reader import Scalar, Sequence
@@ -107,10 +115,13 @@ def _numbers(table: TableSpec) -> Iterator[range | None]:
     """What numbers the repeats of each row go by, as in paths. None where that depends on what is
     known only later: which rows above are there, and how often."""
     first: int | None = 0
+    always, own = _fixed(table), table.given
     for row in table.rows:
-        given = {**row.given, **table.given} if isinstance(row, CallSpec) else {}
-        times = _times(given.get("repeat"))
-        if first is None or given.get("when") is not None:
+        said = row.given if isinstance(row, CallSpec) else {}
+        times = _times(said.get("repeat"), {})
+        if "repeat" in always or ("repeat" in own and said.get("repeat") is not None):
+            times = _times(own["repeat"], {} if times is None else {"repeat": times})
+        if first is None or said.get("when", own.get("when")) is not None:
             first = None
             yield None
         else:
@@ -118,12 +129,15 @@ def _numbers(table: TableSpec) -> Iterator[range | None]:
             first = None if times is None else first + times
 
 
-def _times(repeat: ex.Node | None) -> int | None:
-    """How often a row stands there, where that is a number."""
+def _times(repeat: ex.Node | None, known: Mapping[str, int]) -> int | None:
+    """How often a row stands there, where that is a number once the cell that is `known` is one."""
     if repeat is None:
         return 1
-    constant = ex.is_constant(repeat) and not ex.misuses(repeat)
-    value = repeat.evaluate({}) if constant else None
+    told = not ex.misuses(repeat) and ex.names(repeat).keys() <= known.keys()
+    try:
+        value = repeat.evaluate(known) if told else None
+    except Blame:
+        return None  # what is wrong with it is reported where the row is bound
     return value if isinstance(value, int) and 0 <= value <= MAX_WORK else None
 
 
