@@ -401,7 +401,7 @@ def test_no_framework_is_imported_and_a_gone_reader_is_no_error():
         "import sys; from archc.cli import main\n"
         "main(['build', sys.argv[1], '-b', 'all', '--stdout'])\n"
         "main(['summary', sys.argv[1]]); main(['check', sys.argv[1]]); main(['schema'])\n"
-        "main(['resolve', sys.argv[1]])\n"
+        "main(['resolve', sys.argv[1]]); main(['list']); main(['show', 'mnv3_large'])\n"
         "assert not {'torch', 'keras', 'tensorflow', 'numpy'} & set(sys.modules), sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", code, LARGE], capture_output=True, text=True)
