@@ -164,6 +164,9 @@ def test_problems_of_a_mapping_have_places() -> None:
 
 LOOP: dict[str, object] = {}
 LOOP["it"] = LOOP
+WIDE: dict[str, object] = {}
+for _ in range(11):
+    WIDE = {"a": [WIDE] * 10}
 
 
 @pytest.mark.parametrize(
@@ -171,6 +174,8 @@ LOOP["it"] = LOOP
     [
         ({"archc": object()}, "E012 a `object` where a mapping, a list or a value belongs"),
         ({"archc": {1, 2}}, "E012 a `set` where"),
+        ({"archc": {(1, 2): 3}}, "E012 a `tuple` where"),
+        (WIDE, "E008 more than 262,144 values"),
         (LOOP, "E008 nested more than 24 deep"),
         ({}, "E011 the key `archc` is missing"),
         ({"archc": "x" * 2**20}, "E008 the file is larger than 512 KiB"),

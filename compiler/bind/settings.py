@@ -58,8 +58,9 @@ def read_settings(program: Program, given: Given) -> tuple[Settings, list[Proble
 
 def _places(name: str, value: object) -> tuple[Place, Place]:
     """Where a setting stands, and where its value does: in a file, if it comes out of one."""
-    if isinstance(value, ex.Word):
-        return value.place, value.place
+    if issubclass(type(value), ex.Word):
+        word: Any = value
+        return word.place, word.place
     text = f"{name}={_written(value)}"
     place = Place(Source("--set", text), 1, 1, len(text))
     return place, place.at(len(name) + 1, max(1, len(text) - len(name) - 1))
