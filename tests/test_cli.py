@@ -301,7 +301,7 @@ def test_summary_for_people(run):
         *("layer", "op", "kernel", "input", "output", "sees"),
         *("trainable", "other", "MACs", "share"),
     ]
-    gate = "blocks.0.excite.gate activation 16x1x1 16x1x1 all".split()
+    gate = ["blocks.0.excite.gate", "activation", "16x1x1", "16x1x1", "all"]
     assert any(line.split() == gate for line in lines)
     assert "2,542,856 trainable parameters, 2,554,968 in total" in lines[-8]
     # 2,554,968 numbers of 4, 2 and 1 bytes, in units of 2**20
