@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NewType, TypeAlias
 
 from archc.compiler.ir.catalogue import CATALOGUE
 from archc.compiler.ir.network import Network
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 GROUP = "archc.backends"
 """The entry-point group under which a backend registers its `Backend`."""
+OtherBackend = NewType("OtherBackend", str)
+"""The name of a backend that does not come with archc, for a type checker."""
+Name: TypeAlias = Literal["keras", "onnx", "torch"] | OtherBackend
+"""The name of a backend."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,8 @@ class Graph:
     files: Callable[..., Iterator[tuple[str, Iterable[bytes]]]]
     """files(network, spec file name, stem, arrays by canonical name, options) -> names and contents
     of files, in the order in which they are to be written. The last one refers to those before."""
+    wrote: Callable[[bytes], bool]
+    """wrote(data) -> whether archc wrote a file, or its textual form, that starts so."""
     read: Callable[[Path], str]
     """read(path) -> the textual form of a file; raises `ValueError` where it is none."""
 
@@ -224,17 +230,17 @@ def _registered() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=GROUP)}
 
 
-def names() -> list[str]:
+def names() -> list[Name]:
     """Every registered backend's name."""
-    return sorted(_registered())
+    return [OtherBackend(name) for name in sorted(_registered())]
 
 
-def sources() -> list[str]:
+def sources() -> list[Name]:
     """The names of those that write source, and no graph."""
     return [name for name in names() if get(name).graph is None]
 
 
-def drivable() -> list[str]:
+def drivable() -> list[Name]:
     """The names of those whose models are compared where nobody says which: a graph's are left out
     where what runs it is not installed."""
     from importlib.util import find_spec

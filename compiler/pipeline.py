@@ -15,7 +15,14 @@ from archc.compiler.elaborate.network import elaborate
 from archc.compiler.ir.interface import interface, output_channels
 from archc.compiler.ir.network import Network
 from archc.compiler.language import expressions as ex
-from archc.compiler.language.problems import Enough, Problem, Reporter, SpecError, in_reading_order
+from archc.compiler.language.problems import (
+    Enough,
+    Problem,
+    Reporter,
+    Source,
+    SpecError,
+    in_reading_order,
+)
 from archc.compiler.spec.load import LARGE, Files, load
 from archc.compiler.spec.models import Spec
 
@@ -112,7 +119,7 @@ def elaborate_with(given: Given, program: Program) -> Result:
 def run(value: Any, passes: tuple[Pass, ...], name: str | None = None) -> Any:
     """`value` through the passes, up to the first that finds problems. Raises `SpecError`, with the
     problems of the file called `name` first: that of the path, where `value` is one."""
-    name = str(value) if name is None else name
+    name = _name(value) if name is None else name
     for step in passes:
         value, problems = step(value)
         if problems:
@@ -120,10 +127,15 @@ def run(value: Any, passes: tuple[Pass, ...], name: str | None = None) -> Any:
     return value
 
 
+def _name(value: object) -> str:
+    """What problems call the file that a spec is read from."""
+    return value.name if isinstance(value, Source) else str(value)
+
+
 def compile_network(
-    path: Path, settings: Given | None = None, include: Iterable[Path] = ()
+    path: Path | Source, settings: Given | None = None, include: Iterable[Path] = ()
 ) -> Network:
-    """The network that the file at `path` describes, with `settings` for its parameters.
+    """The network that the file at `path`, or a text, describes, with `settings` for parameters.
 
     A setting is a value, or the text of one as on the command line. What the file uses may lie in
     folders to `include` too. Raises `SpecError`.
@@ -132,7 +144,7 @@ def compile_network(
 
 
 def compile_program(
-    path: Path, settings: Given | None = None, include: Iterable[Path] = ()
+    path: Path | Source, settings: Given | None = None, include: Iterable[Path] = ()
 ) -> tuple[Program, Network]:
     """The network, and the program that it comes from. Raises `SpecError`.
 
@@ -143,8 +155,8 @@ def compile_program(
     specs = (spec for spec in (files.spec, *files.libraries) if spec is not None)
     size = sum(len(spec.place.source.text) for spec in specs)
     bound = _bound if size < LARGE else _bound.__wrapped__
-    program = bound(files, tuple(middle), str(path))
-    return program, run(program, (last,), str(path))
+    program = bound(files, tuple(middle), _name(path))
+    return program, run(program, (last,), _name(path))
 
 
 def compile_for_inference(

@@ -78,9 +78,13 @@ def test_build_into_another_folder(run):
     assert Path("a/b/good_torch.py").is_file()
 
 
-def test_a_problem_in_one_spec_writes_no_file_at_all(run):
-    result = run("build", "good.yaml", "bad.yaml", "-b", "all")
-    assert (result.code, result.out) == (2, "")
+def test_a_problem_in_one_spec_leaves_the_others_written(run):
+    result = run("build", "bad.yaml", "good.yaml", "-b", "all")
+    assert result.code == 2
+    assert [line.split(":")[0] for line in result.out.splitlines()] == [
+        "generated/good_keras.py",
+        "generated/good_torch.py",
+    ]
     assert result.err == (
         "bad.yaml:7:30: E035 `filters` is -4; it must be at least 1\n"
         "    7 |   - {block: conv2d, filters: -4, kernel: 3}\n"
@@ -89,8 +93,14 @@ def test_a_problem_in_one_spec_writes_no_file_at_all(run):
         "    9 |   - {block: danse, units: classes}\n"
         "      |             ^^^^^\n"
         "      = help: did you mean `dense`?\n"
+        "archc: bad.yaml is wrong, and its files are left as they were\n"
     )
-    assert not Path("generated").exists()
+    assert len([*Path("generated").iterdir()]) == 2
+
+
+def test_nothing_is_printed_where_one_spec_is_wrong(run):
+    result = run("build", "bad.yaml", "good.yaml", "-b", "all", "--stdout")
+    assert (result.code, result.out) == (2, "")
 
 
 def test_a_file_keeps_its_old_text_when_writing_fails(run, monkeypatch):
@@ -213,8 +223,8 @@ def test_stdout_prints_the_source_and_writes_nothing(run):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["build", "good.yaml"], "Missing option '--backend' / '-b'."),
-        (["build", "-b", "torch"], "Missing argument 'SPEC...'."),
+        (["build", "good.yaml"], "Missing option '--backend' / '-b'; it can be left out"),
+        (["build", "-b", "torch"], "Missing argument 'SPEC...'; it can be left out in a"),
         (["build", "good.yaml", "-b", "jax"], "'jax' is not one of keras, onnx, torch, all."),
         (["build", "good.yaml", "-b", "torch", "--set", "x"], "'x' is not of the form NAME=VALUE."),
         (["build", "good.yaml", "-b", "torch", "--check", "--stdout"], "cannot be combined."),
@@ -391,7 +401,7 @@ def test_no_framework_is_imported_and_a_gone_reader_is_no_error():
         "import sys; from archc.cli import main\n"
         "main(['build', sys.argv[1], '-b', 'all', '--stdout'])\n"
         "main(['summary', sys.argv[1]]); main(['check', sys.argv[1]]); main(['schema'])\n"
-        "main(['resolve', sys.argv[1]])\n"
+        "main(['resolve', sys.argv[1]]); main(['list']); main(['show', 'mnv3_large'])\n"
         "assert not {'torch', 'keras', 'tensorflow', 'numpy'} & set(sys.modules), sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", code, LARGE], capture_output=True, text=True)

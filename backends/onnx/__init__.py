@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
@@ -31,6 +32,12 @@ def _files(
     yield from _written().files(model(network, spec, options), stem, arrays)
 
 
+def _wrote(data: bytes) -> bool:
+    """The producer's name stands after the version of the format, in a file as in a text."""
+    head = re.compile(rb'\x08.\x12\x05archc|<[^>]*producer_name: "archc"', re.DOTALL)
+    return head.match(data) is not None
+
+
 def _read(path: Path) -> str:
     read: str = _written().read(path)
     return read
@@ -47,5 +54,5 @@ BACKEND = Backend(
     lambda: import_module(f"{__name__}.live").LIVE,
     "onnx",
     lambda: import_module(f"{__name__}.weights").STORAGE,
-    Graph(".onnx", ".onnxtxt", _text, _files, _read),
+    Graph(".onnx", ".onnxtxt", _text, _files, _wrote, _read),
 )

@@ -44,16 +44,26 @@ def read_settings(program: Program, given: Given) -> tuple[Settings, list[Proble
     settings: dict[str, tuple[Value, Place]] = {}
     reporter = Reporter()
     for name, value in given.items():
-        text = f"{name}={_written(value)}"
-        place = Place(Source("--set", text), 1, 1, len(text))
+        place, within = _places(name, value)
         if name not in parameters:
             known = listed(parameters) or "none"
             hint = suggest(name, parameters) or f"the parameters are {known}"
-            reporter.report("E050", f"unknown parameter {quote(name)}", place, hint)
+            where = name.place if isinstance(name, ex.Word) else place
+            reporter.report("E050", f"unknown parameter {quote(name)}", where, hint)
             continue
         with reporter.blaming(place):
-            settings[name] = _setting(parameters[name], value, place, program.blocks), place
+            settings[name] = _setting(parameters[name], value, within, program.blocks), place
     return settings, reporter.problems
+
+
+def _places(name: str, value: object) -> tuple[Place, Place]:
+    """Where a setting stands, and where its value does: in a file, if it comes out of one."""
+    if issubclass(type(value), ex.Word):
+        word: Any = value
+        return word.place, word.place
+    text = f"{name}={_written(value)}"
+    place = Place(Source("--set", text), 1, 1, len(text))
+    return place, place.at(len(name) + 1, max(1, len(text) - len(name) - 1))
 
 
 def _written(value: object) -> str:
@@ -120,8 +130,7 @@ def _setting(parameter: Parameter, value: object, place: Place, blocks: Mapping[
         return parameter.take(value)
     if parameter.type.kind == "activation":
         return _activation(parameter, value, blocks)
-    at = Place(place.source, 1, len(parameter.name) + 2, len(value))
-    return parameter.take(_worked_out(value, at, parameter.type))
+    return parameter.take(_worked_out(value, place, parameter.type))
 
 
 def _called(node: ex.Call, kind: Type) -> Value:

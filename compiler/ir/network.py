@@ -264,10 +264,20 @@ class Op:
     def parameter(self) -> Mapping[str, Parameter]:
         return {parameter.name: parameter for parameter in self.parameters}
 
+    def __reduce__(self) -> tuple[Callable[[str], Op], tuple[str]]:
+        """Pickled by name: what it computes is a function of this process."""
+        return _op, (self.name,)
+
     def cost(self, a: Arguments, y: Tensor, *inputs: Tensor) -> Cost:
         """What a call with these arguments, output and inputs costs."""
         weights = tuple(weight for rule in self.weights for weight in rule.weights(a, y, *inputs))
         return Cost(weights, self.macs(a, y, *inputs), self.other(a, y, *inputs))
+
+
+def _op(name: str) -> Op:
+    from archc.compiler.ir.catalogue import CATALOGUE  # which is made of this
+
+    return CATALOGUE[name]
 
 
 @dataclass(frozen=True, slots=True)

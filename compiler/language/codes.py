@@ -5,7 +5,7 @@ CODES = {
     "E001": "the file cannot be read: it is missing, a directory, or not readable",
     "E002": "the file is not UTF-8 text, or holds control characters",
     "E003": "the file is empty",
-    "E004": "YAML syntax",
+    "E004": "YAML syntax, or that of TOML in a project's file",
     "E005": "a key stands twice in one mapping",
     "E006": "YAML anchors, aliases and merge keys are not part of the language",
     "E007": "YAML tags are not part of the language",
@@ -60,6 +60,11 @@ CODES = {
     "E062": "a block that cannot be called as the block that it replaces",
     # Outputs
     "E070": "an output in training only, where evaluation needs it",
+    # Projects
+    "P001": "a file, a folder, or a pattern of files that is not there",
+    "P002": "unknown backend",
+    "P003": "two networks whose files would have one name",
+    "P004": "an output folder outside of the project's",
     # Rules of weights
     "R001": "a replacement of names that leads back to what is replaced",
     "R002": "a layer that no rule names",

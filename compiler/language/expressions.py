@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from dataclasses import field as entry
 from fractions import Fraction
-from typing import Self
+from typing import Any, Self
 
 from archc.compiler.language import problems
 from archc.compiler.language.problems import Place, Problem, SpecError, Unknown, quote
@@ -183,6 +183,10 @@ class Word(str):
         word = super().__new__(cls, text)
         word.place = place
         return word
+
+    def __getnewargs__(self) -> tuple[Any, ...]:
+        """What a copy of it is made of."""
+        return str(self), self.place
 
 
 @dataclass(frozen=True, slots=True)

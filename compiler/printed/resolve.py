@@ -26,7 +26,7 @@ from archc.compiler.language.expressions import (
     text,
 )
 from archc.compiler.language.names import INPUT
-from archc.compiler.language.problems import Problem, SpecError, file_name, quote
+from archc.compiler.language.problems import Problem, Source, SpecError, file_name, quote
 from archc.compiler.pipeline import compile_program
 from archc.compiler.printed import writer
 from archc.compiler.printed.roundings import Roundings
@@ -38,17 +38,20 @@ Cells = dict[str, str]
 """The text of a row by key and argument."""
 
 
-def resolve(path: Path, settings: Given | None = None, include: Iterable[Path] = ()) -> str:
+def resolve(
+    path: Path | Source, settings: Given | None = None, include: Iterable[Path] = ()
+) -> str:
     """The spec at `path` with `settings`, as a flat one that comes to the same network.
 
     Raises `SpecError`: what `compile_network` does, and E015 where a kept parameter is called like
     a word that has to be written.
     """
     program, network = compile_program(path, settings, include)
+    file = Path(path.name) if isinstance(path, Source) else path
     _check_words(network)
     needed, roundings = _needed(network), Roundings(program, network)
     parts = (
-        _head(program, network, roundings, file_name(path)),
+        _head(program, network, roundings, file_name(file)),
         _keys(network, {block.name for block in needed}),
         _entries(network, roundings),
         _blocks((block.name, program.definitions[block.name]) for block in needed),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from archc.compiler.language.problems import (
 )
 from archc.compiler.spec import reader
 from archc.compiler.spec.folders import SHIPPED as SHIPPED
-from archc.compiler.spec.folders import Folders
+from archc.compiler.spec.folders import Folders, near
 from archc.compiler.spec.libraries import blocks_of
 from archc.compiler.spec.models import BlockSpec, Spec
 from archc.compiler.spec.nodes import problems_of
@@ -41,12 +41,14 @@ class Files:
     blocks: Mapping[str, BlockSpec] = field(default_factory=dict, compare=False)
 
 
-def load(path: Path, include: Iterable[Path] = ()) -> tuple[Files | None, list[Problem]]:
-    """Reads the file at `path` and what it uses. Nothing is raised: problems are returned.
+def load(given: Path | Source, include: Iterable[Path] = ()) -> tuple[Files | None, list[Problem]]:
+    """Reads the file at a path, or a text as if it lay in the working directory, and what it uses.
+    Nothing is raised: problems are returned.
 
     What it uses lies in its folder or project, among the shipped specs, or in folders to `include`.
     """
-    loader = _Loader(Folders(path, include))
+    path = Path(given.name) if isinstance(given, Source) else given
+    loader = _Loader(Folders(path, include), given)
     try:
         spec = loader.file(path, str(path), ())
     except Enough:
@@ -91,9 +93,9 @@ class _Link:
 
 
 class _Loader(Reporter):
-    def __init__(self, folders: Folders) -> None:
+    def __init__(self, folders: Folders, given: Path | Source) -> None:
         super().__init__()
-        self.folders = folders
+        self.folders, self.given = folders, given
         self.characters = 0
         self.specs: dict[Path, Spec | None] = {}
         self.links: dict[Path, list[Path]] = {}
@@ -162,9 +164,11 @@ class _Loader(Reporter):
 
     def read(self, path: Path, name: str, link: _Link | None) -> Spec | None:
         try:
-            source = reader.read_source(path, name, link is not None)
+            source = self.source(path, name, link)
         except SpecError as error:
             problem = error.problems[0]
+            if link is None and problem.message == reader.MISSING:
+                problem = replace(problem, hint=near(name))
             if link is not None:
                 hint = problem.hint or "it may stand beside this file, or among the shipped specs"
                 problem = link.refused(problem.code, problem.message, hint)
@@ -181,6 +185,11 @@ class _Loader(Reporter):
             problems = self.unquoted(path, source.name, link) or problems
         self.tell(problems)
         return spec
+
+    def source(self, path: Path, name: str, link: _Link | None) -> Source:
+        if link is None and isinstance(self.given, Source):
+            return self.given
+        return reader.read_source(path, name, link is not None)
 
     def unquoted(self, path: Path, name: str, link: _Link | None) -> tuple[Problem, ...]:
         """What to say of a file that is no spec, and that nobody may have meant to show."""

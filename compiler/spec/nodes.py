@@ -115,9 +115,13 @@ def _problems(
             return (misfit(node, "a mapping"),)
         case "tuple_type":
             alone = isinstance(node, Scalar) and node
-            hint = f"write `[{node}]`" if alone else "start each entry with `- `"
+            hint = f"write `[{_as_read(node)}]`" if alone else "start each entry with `- `"
             return (misfit(node, "a list", hint),)
     raise AssertionError(details)
+
+
+def _as_read(node: Scalar) -> str:
+    return str(node) if node.plain else f'"{node}"'
 
 
 def _find(root: Any, path: tuple[str | int, ...]) -> tuple[Any, Scalar | None]:

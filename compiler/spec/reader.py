@@ -28,6 +28,7 @@ from archc.compiler.language.problems import (
     quote,
 )
 
+MISSING = "no such file"
 MAX_BYTES = 2**19
 MAX_DEPTH = 24
 MAX_TEXT = 4000
@@ -89,9 +90,18 @@ def read_source(path: Path, name: str | None = None, linked: bool = False) -> So
         with open(path, "rb", opener=_at_once if linked else None) as file:
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        raise refuse("E001", "no such file") from None
+        raise refuse("E001", MISSING) from None
     except (OSError, ValueError) as error:
         raise refuse("E001", getattr(error, "strerror", None) or str(error)) from None
+    return decoded(data, name, linked)
+
+
+def decoded(data: bytes, name: str, linked: bool = False) -> Source:
+    """The text of what is called `name`. Raises `SpecError` with E002, E003 or E008."""
+
+    def refuse(code: str, message: str, hint: str | None = None) -> SpecError:
+        return SpecError([Problem(code, message, Place(Source(name, ""), 1, 1), hint)])
+
     if len(data) > MAX_BYTES:
         raise refuse("E008", f"the file is larger than {MAX_BYTES // 2**10} KiB")
     try:

@@ -12,20 +12,31 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from archc.api import Layer, Net, Params, load
-    from archc.backends import BackendError
+    from archc.backends import BackendError, OtherBackend
     from archc.compiler.language.problems import Place, Problem, SpecError
 
-__all__ = ["BackendError", "Layer", "Net", "Params", "Place", "Problem", "SpecError", "load"]
+__all__ = [
+    "BackendError",
+    "Layer",
+    "Net",
+    "OtherBackend",
+    "Params",
+    "Place",
+    "Problem",
+    "SpecError",
+    "load",
+]
 
+if not TYPE_CHECKING:  # a checker would take any name for one of the module's
 
-def __getattr__(name: str) -> Any:
-    """Imports the interface when it is first used, so that `archc --help` waits for nothing."""
-    if name not in __all__:
-        raise AttributeError(f"module 'archc' has no attribute {name!r}")
-    from archc import api, backends
-    from archc.compiler.language import problems
+    def __getattr__(name: str) -> Any:
+        """Imports the interface when it is first used, so that `archc --help` waits for nothing."""
+        if name not in __all__:
+            raise AttributeError(f"module 'archc' has no attribute {name!r}")
+        from archc import api, backends
+        from archc.compiler.language import problems
 
-    return next(vars(m)[name] for m in (api, backends, problems) if name in vars(m))
+        return next(vars(m)[name] for m in (api, backends, problems) if name in vars(m))
 
 
 def __dir__() -> list[str]:

@@ -16,7 +16,18 @@ from archc.backends import BackendError, WeightsError
 from archc.commands import options, streams
 from archc.compiler.language.problems import SpecError, printable
 
-ALIKE = ("build", "check", "diff", "plot", "summary", "verify", "weights")
+ALIKE = (
+    "build",
+    "check",
+    "diff",
+    "init",
+    "list",
+    "plot",
+    "show",
+    "summary",
+    "verify",
+    "weights",
+)
 MODULES = {**{name: name for name in ALIKE}, "resolve": "printed", "schema": "printed"}
 """Of `archc.commands`, by the name of a command; each is imported when it is asked for."""
 
@@ -31,7 +42,8 @@ class Commands(click.Group):
         if cmd_name not in MODULES:
             return None
         module = import_module(f"archc.commands.{MODULES[cmd_name]}")
-        command: click.Command = getattr(module, cmd_name)
+        # `list` is a word of Python's.
+        command: click.Command = getattr(module, f"{cmd_name}_", None) or getattr(module, cmd_name)
         return command
 
 
@@ -42,6 +54,8 @@ def cli() -> None:
 
     A spec is checked and counted without any framework; `build` writes readable source for each
     framework, or a graph, and `check` proves the live models equal to the spec and to each other.
+    Where a spec is named, the name of a shipped one does, too: `list` shows them. `init` begins a
+    project, in which `build` and `check` need no more to be said.
     """
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from archc import backends
-from archc.backends import Emitted, Live, SourceFile
+from archc.backends import Emitted, Live, Name, SourceFile
 from archc.backends.python.execute import execute
 from archc.compiler.bind.program import Program
 from archc.compiler.ir import analysis
@@ -18,9 +18,11 @@ from archc.compiler.ir.analysis import Memory, Totals
 from archc.compiler.ir.network import Call, Network, Op
 from archc.compiler.ir.ops.parts import pair
 from archc.compiler.ir.receptive import Field, of_rows, receptive_fields
-from archc.compiler.language.problems import Problem, file_name
+from archc.compiler.language.problems import Problem, Source, file_name
 from archc.compiler.pipeline import compile_for_inference, compile_program
 from archc.compiler.printed import printer
+from archc.compiler.spec import given, reader
+from archc.compiler.spec.folders import named
 
 if TYPE_CHECKING:
     from archc.compiler.elaborate.inference import Fold
@@ -101,7 +103,7 @@ class Net:
     network: Network
     """The IR."""
     spec: Path
-    """The file that it was read from."""
+    """The file that it was read from; `<text>`, `<mapping>` or `<stdin>` where it is none."""
     program: Program
     """What the file says, before its parameters have values."""
     settings: Mapping[str, object] = field(default_factory=dict)
@@ -226,15 +228,16 @@ class Net:
                 rows.setdefault(said, []).append(row.call.name)
         return tuple(f"{said} {', '.join(names)}" for said, names in rows.items())
 
-    def source(self, backend: str) -> str:
+    def source(self, backend: Name) -> str:
         """The generated module's text for a backend: "torch" or "keras"; for "onnx", the textual
         form of its graph. Needs no framework.
 
+        The name of one that does not come with archc is an `archc.OtherBackend` to a type checker.
         Raises `BackendError` where there is no such backend.
         """
         return self.emitted(backend).text
 
-    def source_file(self, backend: str) -> SourceFile:
+    def source_file(self, backend: Name) -> SourceFile:
         """The generated module for a backend, with its file name."""
         return self._file(backend, self.emitted(backend))
 
@@ -251,7 +254,7 @@ class Net:
     def _file(self, backend: str, emitted: Emitted) -> SourceFile:
         return SourceFile(backends.source_name(self.stem, backend), emitted.text)
 
-    def build(self, backend: str, height: int | None = None, width: int | None = None) -> Any:
+    def build(self, backend: Name, height: int | None = None, width: int | None = None) -> Any:
         """A live model with fresh weights, in evaluation mode, made by running `source(backend)`;
         for "onnx", what runs the graph.
 
@@ -312,26 +315,44 @@ def dims(shape: Iterable[int]) -> str:
 Folder = str | os.PathLike[str]
 
 
-def load(spec: Folder, /, *, include: Folder | Iterable[Folder] = (), **settings: object) -> Net:
-    """The network that the file `spec` describes, with `settings` for its parameters.
+def load(
+    spec: Folder | Mapping[str, object],
+    /,
+    *,
+    include: Folder | Iterable[Folder] = (),
+    **settings: object,
+) -> Net:
+    """The network that `spec` describes, with `settings` for its parameters.
 
-    `load("specs/mnv3_large.yaml", alpha=0.75)`. What the file uses lies in its folder or project,
+    `load("specs/mnv3_large.yaml", alpha=0.75)`. A spec is a file's path; or else the name of a
+    shipped spec, as `mnv3_large`; or a text of several lines; or a mapping of the same keys. What
+    it uses lies in its folder or project (those of the working directory, for a text or a mapping),
     among the shipped specs, or in a folder to `include`. Raises `SpecError`, which carries every
     problem found with its file, line and column. Needs no framework.
     """
     folders = [include] if isinstance(include, str | os.PathLike) else [*include]
-    return load_with(spec, settings, folders)
+    return load_with(_meant(spec), settings, folders)
+
+
+def _meant(spec: Folder | Mapping[str, object]) -> Folder | Source:
+    """A text or a mapping as the source that it is, and a name as it is."""
+    if isinstance(spec, Mapping):
+        return given.source_of(spec)
+    if isinstance(spec, str) and "\n" in spec and not os.path.lexists(spec):
+        return reader.decoded(spec.encode("utf-8", "surrogatepass"), "<text>")
+    return spec
 
 
 def load_with(
-    spec: Folder,
+    spec: Folder | Source,
     settings: Mapping[str, object],
     include: Iterable[Folder] = (),
     inference: bool = False,
 ) -> Net:
     """What `load` does, for settings of any name: one may be called `include`. With `inference`,
     what `for_inference` makes of that."""
-    path = Path(spec)
-    program, network = compile_program(path, settings, [Path(folder) for folder in include])
+    file = spec if isinstance(spec, Source) else named(spec)
+    program, network = compile_program(file, settings, [Path(folder) for folder in include])
+    path = Path(file.name) if isinstance(file, Source) else file
     net = Net(network, path, program, settings)
     return net.for_inference() if inference else net

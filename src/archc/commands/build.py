@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,12 +13,14 @@ from pathlib import Path
 import click
 
 from archc import backends
+from archc import project as projects
 from archc.api import Net
-from archc.backends import Graph
-from archc.commands import graphs, options
+from archc.backends import Graph, Name
+from archc.commands import graphs, options, ours
 from archc.commands.graphs import Choices
-from archc.commands.streams import colour, safe, shown
+from archc.commands.streams import colour, printable, safe, shown
 from archc.compiler.language.problems import file_name, quote
+from archc.project import Job, Project
 from archc.weights.replacing import regular, replacing
 
 
@@ -36,35 +38,64 @@ class _File:
     """Which weights it has."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a command line and the project's file say of all files alike."""
+
+    backends: list[Name] | None
+    """Those that a command line names."""
+    project: Project | None
+    choices: Choices
+    as_text: bool
+
+    def backends_of(self, job: Job) -> list[Name]:
+        """What a network is written for. Raises `click.UsageError` where nobody says."""
+        found = self.backends or job.backends or (self.project and self.project.backends)
+        if not found:
+            said = "Missing option '--backend' / '-b'; it can be left out in a project"
+            raise click.UsageError(f"{said}, which `archc init` begins.")
+        return self.choices.backends(found)
+
+    def name(self, stem: str, backend: Name) -> str:
+        """What a file of source is called."""
+        known = self.project.file_name if self.project else backends.source_name
+        return known(stem, backend)
+
+
 @click.command()
-@options.specs
-@options.backend(every=backends.sources, required=True, help="What to write for.")
+@options.of_project
+@options.backend(every=backends.sources, help="What to write for.")
 @click.option(
     "--out",
     "-o",
     type=click.Path(file_okay=False, path_type=Path),
-    default=Path("generated"),
-    show_default=True,
-    help="The folder to write into.",
+    help="The folder to write into.  [default: the project's, or generated]",
 )
 @options.network
 @options.inference
 @click.option("--stdout", "to_stdout", is_flag=True, help="Print the text; write no file.")
 @click.option("--check", is_flag=True, help="Write nothing; fail with a diff if a file is stale.")
+@click.option("--force", is_flag=True, help="Replace files that archc did not write, too.")
 @options.strict
 @graphs.choices
 def build(
     specs: Sequence[str],
-    backend: list[str],
-    out: Path,
+    backend: list[Name] | None,
+    out: Path | None,
     given: options.Given,
     inference: bool,
     to_stdout: bool,
     check: bool,
-    strict: bool,
+    force: bool,
+    strict: bool | None,
     choices: Choices,
 ) -> None:
     """Write each SPEC as <stem>_<backend>.py, or as <stem>.onnx.
+
+    A SPEC is a file, or else a variant of the project, or the name of a shipped spec (see archc
+    list); `-` is standard input. Without one, all of the project are written: its file, archc.toml
+    or pyproject.toml, says which, for what and where, as far as no option does. A file that archc
+    did not write is not replaced. Where one spec is wrong, the others are written all the same.
 
     The backend onnx writes a graph with weights in it: those of a file, or fresh ones, drawn from
     the initializers of SPEC and the same each time. Kept parameters are compiled in. With --text
@@ -74,57 +105,142 @@ def build(
 
     \b
     Examples:
-      archc build specs/mnv3_large.yaml --backend torch
+      archc build --check
+      archc build mnv3_large --backend torch
       archc build specs/*.yaml --backend all --check
       archc build specs/mnv3_large.yaml -b keras --set alpha=0.75 --stdout
       archc build specs/mnv3_large.yaml -b onnx --weights mine.safetensors
     """
+    to_stdout = to_stdout or out == Path(options.STDIN)
     if check and to_stdout:
         raise click.UsageError("--check and --stdout cannot be combined.")
-    names = choices.backends(backend)
-    choices.require(names, specs, to_stdout)
-    nets = options.load(specs, given, strict, inference)
-    files = [_file(net, name, choices, given, to_stdout) for net in nets for name in names]
-    _refuse_clashes(files)
+    if options.STDIN in specs and not to_stdout:
+        raise click.UsageError("What standard input gives has no name for a file; use --stdout.")
+    project = projects.find()
+    jobs, given = options.jobs_of(specs, project), given.within(project)
+    asked = _Asked(backend, project, choices, to_stdout)
+    choices.require({each for job in jobs for each in asked.backends_of(job)}, len(jobs), to_stdout)
+    loaded = options.Loaded(jobs, given, options.is_strict(strict, project), inference)
     if to_stdout:
-        for file in files:
+        loaded.require()
+        for file in _files(loaded, asked):
             click.echo(file.text.encode("utf-8"), nl=False)
         return
+    if not loaded.nets:
+        loaded.require()
+    loaded.say()
+    files, into = (
+        [*_files(loaded, asked)],
+        out or (project.output if project else Path(projects.OUTPUT)),
+    )
+    _refuse_clashes(files)
     for file in files:
-        _refuse_place(out, file.name)
+        _refuse_place(into, file.name)
+    gone = [] if specs or project is None or out else [*_orphans(project, files)]
     if check:
-        stale = [_diff(out / file.name, file) for file in files]
-        sys.exit(1 if any(stale) else 0)
+        _check(into, files, gone, loaded)
+    else:
+        _build(into, files, gone, loaded, force)
+
+
+def _check(out: Path, files: Sequence[_File], gone: Sequence[Path], loaded: options.Loaded) -> None:
+    """Shows what is stale, and exits."""
+    stale = [_diff(out / file.name, file) for file in files].count(True)
+    if stale:
+        click.echo(f"archc: {_counted(stale)} not as the spec has it: run `archc build`", err=True)
+    _say_gone(gone)
+    _say_failed(loaded)
+    sys.exit(2 if loaded.failed else 1 if stale or gone else 0)
+
+
+def _build(
+    out: Path,
+    files: Sequence[_File],
+    gone: Sequence[Path],
+    loaded: options.Loaded,
+    force: bool,
+) -> None:
+    """Writes the files, and exits where one of the specs is wrong."""
+    if not force:
+        _refuse_others([out / file.name for file in files])
     for file in files:
         _write(out / file.name, file)
+    _say_gone(gone)
+    _say_failed(loaded)
+    if loaded.failed:
+        sys.exit(2)
 
 
-def _file(net: Net, name: str, choices: Choices, given: options.Given, text: bool) -> _File:
-    graph, spec = backends.get(name).graph, file_name(net.spec)
+def _files(loaded: options.Loaded, asked: _Asked) -> Iterator[_File]:
+    for job, net in loaded.nets:
+        for name in asked.backends_of(job):
+            yield _file(net, name, _stem(job, net), asked)
+
+
+def _stem(job: Job, net: Net) -> str:
+    if job.name is None:
+        return net.stem
+    return job.name if job.inference or not net.network.inference else f"{job.name}_inference"
+
+
+def _file(net: Net, name: Name, stem: str, asked: _Asked) -> _File:
+    choices, graph, spec = asked.choices, backends.get(name).graph, file_name(net.spec)
     if graph is None:
-        source = net.source_file(name)
-        return _File(net, source.name, source.text)
+        return _File(net, asked.name(stem, name), net.source(name))
     found = graph.text(net.network, spec, choices.options)
-    if text or choices.text:
-        return _File(net, net.stem + graph.text_ending, found)
+    if asked.as_text or choices.text:
+        return _File(net, stem + graph.text_ending, found)
     graphs.say_compiled_in(net)
-    arrays = partial(graphs.arrays_of, net, choices.weights, given.settings)
+    arrays = partial(graphs.arrays_of, net, choices.weights, net.settings)
 
     def files() -> graphs.Files:
-        return graph.files(net.network, spec, net.stem, arrays(), choices.options)
+        return graph.files(net.network, spec, stem, arrays(), choices.options)
 
     of = f"weights of {shown(choices.weights)}" if choices.weights else "fresh weights"
-    return _File(net, net.stem + graph.ending, found, graph, files, of)
+    return _File(net, stem + graph.ending, found, graph, files, of)
+
+
+def _orphans(project: Project, files: Sequence[_File]) -> Iterator[Path]:
+    """What archc wrote where the project's files are, and the project does not give any more."""
+    return ours.orphans(project.output, project.gives() | {file.name for file in files})
+
+
+def _counted(files: int) -> str:
+    return "1 file is" if files == 1 else f"{files:,} files are"
+
+
+def _say_gone(gone: Sequence[Path]) -> None:
+    for path in gone:
+        said = "archc wrote this, and nothing in the project gives it; delete it"
+        click.echo(f"{shown(path)}: {said}", err=True)
+
+
+def _say_failed(loaded: options.Loaded) -> None:
+    """Says which specs are wrong, after what became of the others."""
+    for job in loaded.failed:
+        spec = printable(job.name or str(job.spec))
+        click.echo(f"archc: {spec} is wrong, and its files are left as they were", err=True)
+
+
+def _refuse_others(paths: Sequence[Path]) -> None:
+    """Refuses to replace what archc did not write."""
+    for path in paths:
+        if regular(path) and not ours.wrote(path):
+            raise click.UsageError(
+                f"{shown(path)} exists, and archc did not write it; --force replaces it."
+            )
 
 
 def _refuse_clashes(files: Sequence[_File]) -> None:
-    names: dict[str, Path] = {}
+    names: dict[str, _File] = {}
     for file in files:
-        spec = file.net.spec
-        if names.setdefault(file.name, spec) != spec:
-            raise click.UsageError(
-                f"{names[file.name]} and {spec} would both be written to {file.name}."
-            )
+        first = names.setdefault(file.name, file)
+        if first.net.spec != file.net.spec:
+            both = f"{first.net.spec} and {file.net.spec}"
+            raise click.UsageError(f"{both} would both be written to {file.name}.")
+        if first.text != file.text:
+            said = f"Two files of {file.net.spec} would be called {file.name}"
+            raise click.UsageError(f"{said}; put {{backend}} into the project's `naming`.")
 
 
 LONGEST_NAME = 255

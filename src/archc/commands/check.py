@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from archc import backends
+from archc import project as projects
 from archc.api import Net
+from archc.backends import Name
 from archc.commands import options
 from archc.commands.streams import safe, shown
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@options.specs
+@options.of_project
 @options.backend(every=backends.drivable, help="Also build live models and compare.")
 @click.option("--numeric", is_flag=True, help="Compare numbers from random weights too.")
 @options.network
@@ -26,13 +28,16 @@ if TYPE_CHECKING:
 @options.strict
 def check(
     specs: Sequence[str],
-    backend: list[str] | None,
+    backend: list[Name] | None,
     numeric: bool,
     given: options.Given,
     inference: bool,
-    strict: bool,
+    strict: bool | None,
 ) -> None:
     """Check each SPEC, or its live models against it.
+
+    A SPEC is a file, or else the name of a shipped spec (see archc list); `-` is standard input.
+    Without one, all specs and variants of the project are checked.
 
     Without --backend this needs no framework. With it, each model's arrays and output shapes are
     compared with what archc says of them, layer by layer. With --numeric the backends (all of them,
@@ -43,20 +48,24 @@ def check(
     What is legal and probably a mistake is warned of; `# archc: allow W002` at the end of a line
     says that it is meant.
     """
-    nets = options.load(specs, given, strict, inference)
+    project = projects.find()
+    jobs, given = options.jobs_of(specs, project), given.within(project)
+    loaded = options.Loaded(jobs, given, options.is_strict(strict, project), inference)
+    loaded.require()
     wanted = backend or (backends.drivable() if numeric else [])
     if wanted and wanted == backends.drivable():
         options.say_left_out()
     failed = False
-    for net in nets:
+    for job, net in loaded.nets:
+        name = shown(net.spec) + (f" as {job.name}" if job.name else "")
         report = _report_of(net, wanted, numeric) if wanted else None
         differences = report.differences if report else []
         for difference in differences:
-            click.echo(f"{shown(net.spec)}: {safe(difference)}", err=True)
+            click.echo(f"{name}: {safe(difference)}", err=True)
         failed = failed or bool(differences)
         if not differences:
             said = f" agrees with {_joined(wanted)}" if wanted else ": fine"
-            click.echo(f"{shown(net.spec)}{said}, {net.params.trainable:,} parameters")
+            click.echo(f"{name}{said}, {net.params.trainable:,} parameters")
         for line in report.lines() if report else ():
             click.echo(f"  {safe(line)}")
     sys.exit(1 if failed else 0)
@@ -67,7 +76,7 @@ def _joined(names: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
-def _report_of(net: Net, wanted: list[str], numeric: bool) -> Report:
+def _report_of(net: Net, wanted: list[Name], numeric: bool) -> Report:
     for name in wanted:
         net.live(name)  # says what is not installed before anything else asks for it
     from archc.live.check import compare

@@ -13,7 +13,7 @@ import click
 
 from archc import backends
 from archc.api import Net
-from archc.backends import Graph, GraphOptions
+from archc.backends import Graph, GraphOptions, Name
 from archc.backends.storage import first
 from archc.commands.streams import shown
 from archc.commands.weights import FILE, installed, say_assumed
@@ -33,17 +33,17 @@ class Choices:
     given: tuple[str, ...]
     """The options that stand there."""
 
-    def backends(self, names: Sequence[str]) -> list[str]:
+    def backends(self, names: Sequence[Name]) -> list[Name]:
         """The backends to write for, where `names` are asked for: `all` has graphs with --text."""
         every = self.text and [*names] == backends.sources()
         return backends.names() if every else [*names]
 
-    def require(self, names: Sequence[str], specs: Sequence[str], to_stdout: bool) -> None:
+    def require(self, names: Iterable[Name], networks: int, to_stdout: bool) -> None:
         """Raises `click.UsageError` where an option does not apply to what is asked for."""
         if self.given and not any(backends.get(name).graph for name in names):
             known = ", ".join(name for name in backends.names() if backends.get(name).graph)
             raise click.UsageError(f"{self.given[0]} is for backends that write a graph: {known}.")
-        if self.weights and len(specs) > 1:
+        if self.weights and networks > 1:
             raise click.UsageError("--weights are those of one SPEC.")
         if self.weights and (self.text or to_stdout):
             raise click.UsageError("A graph as text has no weights; leave --weights out.")
@@ -83,7 +83,7 @@ def choices(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @installed()
-def arrays_of(net: Net, weights: Path | None, settings: Mapping[str, str]) -> Mapping[str, Any]:
+def arrays_of(net: Net, weights: Path | None, settings: Collection[str]) -> Mapping[str, Any]:
     """The weights in a file, or fresh ones; of a network for inference, those of the one that was
     trained, folded."""
     if net.trained is None:
@@ -93,7 +93,7 @@ def arrays_of(net: Net, weights: Path | None, settings: Mapping[str, str]) -> Ma
     return folded(net.trained, _trained(net.trained, weights, settings))
 
 
-def _trained(net: Net, weights: Path | None, settings: Mapping[str, str]) -> Mapping[str, Any]:
+def _trained(net: Net, weights: Path | None, settings: Collection[str]) -> Mapping[str, Any]:
     if weights is None:
         from archc.weights.fresh import fresh
 

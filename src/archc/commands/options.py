@@ -14,8 +14,11 @@ from click.shell_completion import CompletionItem
 
 from archc import backends
 from archc.api import Net, load_with
+from archc.backends import Name, OtherBackend
 from archc.commands import streams
-from archc.compiler.language.problems import Problem, SpecError, render
+from archc.compiler.language.problems import Problem, Source, SpecError, render
+from archc.compiler.spec import reader
+from archc.project import Job, Project
 
 Context = click.Context | None
 Parameter = click.Parameter | None
@@ -26,14 +29,14 @@ class BackendChoice(click.ParamType):  # type: ignore[type-arg]
 
     name = "backend"
 
-    def __init__(self, every: Callable[[], list[str]]) -> None:
+    def __init__(self, every: Callable[[], list[Name]]) -> None:
         self.every = every
 
-    def convert(self, value: str, param: Parameter, ctx: Context) -> list[str]:
+    def convert(self, value: str, param: Parameter, ctx: Context) -> list[Name]:
         known = backends.names()
         if value != "all" and value not in known:
             self.fail(f"{value!r} is not one of {', '.join([*known, 'all'])}.", param, ctx)
-        return self.every() if value == "all" else [value]
+        return self.every() if value == "all" else [OtherBackend(value)]
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
@@ -53,6 +56,8 @@ def _setting(text: str) -> tuple[str, str]:
 
 
 specs = click.argument("specs", metavar="SPEC...", nargs=-1, required=True, type=click.Path())
+of_project = click.argument("specs", metavar="[SPEC]...", nargs=-1, type=click.Path())
+"""Those of the project, where none is named."""
 spec = click.argument("spec", type=click.Path())
 settings = click.option(
     "--set",
@@ -62,7 +67,7 @@ settings = click.option(
     type=_setting,
     help="Give a parameter of the spec a value, as in --set alpha=0.75. Can be repeated.",
 )
-strict = click.option("--strict", is_flag=True, help="Take warnings for errors.")
+strict = click.option("--strict/--no-strict", default=None, help="Take warnings for errors.")
 include = click.option(
     "--include",
     metavar="FOLDER",
@@ -86,7 +91,7 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def backend(
-    every: Callable[[], list[str]] = backends.names, **said: Any
+    every: Callable[[], list[Name]] = backends.names, **said: Any
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """The option that names backends; `every` gives those that `all` means, and `said` is what else
     `click.option` takes."""
@@ -98,6 +103,15 @@ class Given(NamedTuple):
 
     settings: dict[str, str]
     include: Sequence[Path]
+
+    def within(self, project: Project | None) -> Given:
+        """The same with what the project includes."""
+        return self._replace(include=[*self.include, *(project.include if project else ())])
+
+
+def is_strict(said: bool | None, project: Project | None) -> bool:
+    """Whether warnings are errors: as a command line says, or else the project."""
+    return (project is not None and project.said.strict) if said is None else said
 
 
 def network(command: Callable[..., None]) -> Callable[..., None]:
@@ -112,30 +126,77 @@ def network(command: Callable[..., None]) -> Callable[..., None]:
     return given
 
 
-def load(
-    specs: Sequence[str], given: Given, strict: bool = False, inference: bool = False
-) -> list[Net]:
-    """All networks, or every problem of all of them and no network. Says what it warns of, which
-    is a problem too where it is `strict`."""
-    nets: list[Net] = []
-    problems: list[Problem] = []
-    more = 0
-    for spec in specs:
-        try:
-            nets.append(load_with(spec, *given, inference=inference))
-        except SpecError as error:
-            problems.extend(error.problems)
-            more += error.more
-    if problems:
-        raise SpecError(problems, more)
-    warnings = [warning for net in nets for warning in net.warnings]
-    if warnings and strict:
-        raise SpecError(warnings)
-    complain(SpecError(warnings))
-    for net in nets:
-        for note in net.notes:
-            click.echo(f"{streams.shown(net.spec)}: note: {note}", err=True)
-    return nets
+STDIN = "-"
+"""How a command line names the spec that standard input gives."""
+
+
+def jobs_of(specs: Sequence[str], project: Project | None) -> list[Job]:
+    """What the `specs` mean that a command line names, or else all of the project.
+
+    Raises `SpecError` where the project's file is wrong, and `click.UsageError` where there is
+    neither.
+    """
+    if specs:
+        return [project.job(spec) if project else Job(spec) for spec in specs]
+    if project is None:
+        said = "Missing argument 'SPEC...'; it can be left out in a project"
+        raise click.UsageError(f"{said}, which `archc init` begins.")
+    return project.jobs
+
+
+def reading(spec: str | Path | Source) -> str | Path | Source:
+    """What a command line names, with standard input read. Raises `SpecError`."""
+    if spec != STDIN:
+        return spec
+    return reader.decoded(sys.stdin.buffer.read(reader.MAX_BYTES + 1), "<stdin>")
+
+
+class Loaded:
+    """The networks of jobs, and what is wrong with the others."""
+
+    def __init__(
+        self, jobs: Sequence[Job], given: Given, strict: bool = False, inference: bool = False
+    ) -> None:
+        self.nets: list[tuple[Job, Net]] = []
+        self.failed: list[Job] = []
+        self.problems: list[Problem] = []
+        self.more = 0
+        for job in jobs:
+            try:
+                self.nets.append((job, _loaded(job, given, strict, inference)))
+            except SpecError as error:
+                self.failed.append(job)
+                self.problems.extend(error.problems)
+                self.more += error.more
+
+    def require(self) -> list[Net]:
+        """All networks; says what it warns of. Raises `SpecError` with every problem of all."""
+        if self.problems:
+            raise SpecError(self.problems, self.more)
+        self.say()
+        return [net for _, net in self.nets]
+
+    def say(self) -> None:
+        """Says on stderr what is wrong, what is warned of, and what settings could not do."""
+        complain(SpecError(self.problems, self.more))
+        complain(SpecError(warning for _, net in self.nets for warning in net.warnings))
+        for _, net in self.nets:
+            for note in net.notes:
+                click.echo(f"{streams.shown(net.spec)}: note: {note}", err=True)
+
+
+def _loaded(job: Job, given: Given, strict: bool, inference: bool) -> Net:
+    settings = {**job.settings, **given.settings}
+    whole = inference or job.inference
+    net = load_with(reading(job.spec), settings, given.include, inference=whole)
+    if strict and net.warnings:
+        raise SpecError(net.warnings)
+    return net
+
+
+def load(specs: Sequence[str], given: Given, inference: bool = False) -> list[Net]:
+    """All networks, or every problem of all of them and no network. Says what it warns of."""
+    return Loaded([Job(spec) for spec in specs], given, inference=inference).require()
 
 
 def say_left_out() -> None:

@@ -9,13 +9,16 @@ from pathlib import Path
 import click
 
 from archc.commands import options
+from archc.compiler.spec.folders import named
 
 
 @click.command()
-@click.argument("spec", type=click.Path(path_type=Path))
+@options.spec
 @options.network
-def resolve(spec: Path, given: options.Given) -> None:
+def resolve(spec: str, given: options.Given) -> None:
     """Print SPEC as one flat spec, with every number worked out.
+
+    SPEC is a file, or else the name of a shipped spec; `-` is standard input.
 
     It needs no other file, and comes to the same network. Comments say which channels were
     rounded, and from what.
@@ -27,7 +30,9 @@ def resolve(spec: Path, given: options.Given) -> None:
     """
     from archc.compiler.printed.resolve import resolve as resolved
 
-    click.echo(resolved(spec, *given).encode("utf-8"), nl=False)
+    meant = options.reading(spec)
+    file = named(meant) if isinstance(meant, str | Path) else meant
+    click.echo(resolved(file, *given).encode("utf-8"), nl=False)
 
 
 @click.command()
@@ -40,5 +45,5 @@ def schema(specs: Sequence[Path], include: Sequence[Path]) -> None:
     """
     from archc.compiler.printed.schema import blocks_of, json_schema, shipped_blocks
 
-    blocks = {**shipped_blocks(), **blocks_of(specs, include)}
+    blocks = {**shipped_blocks(), **blocks_of(map(named, specs), include)}
     click.echo(json.dumps(json_schema(blocks), indent=2))

@@ -48,6 +48,7 @@ def summary(
 ) -> None:
     """Print the layers of SPEC with their counts, or the totals of several side by side.
 
+    SPEC is a file, or else the name of a shipped spec (see archc list); `-` is standard input.
     Shapes, parameters and MACs are those of one image. `other` parameters are those that training
     does not change by gradients: running averages. `sees` is how many rows and columns of the input
     a value depends on.

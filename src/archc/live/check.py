@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from archc.api import Net, dims
+from archc.backends import Name
 from archc.backends.python.execute import statement
 from archc.backends.storage import first
 from archc.compiler.elaborate.sizes import comparable
@@ -71,7 +72,7 @@ class Report:
 
 
 def compare(
-    net: Net, backends: Sequence[str], numeric: bool, step: Step = lambda text: None
+    net: Net, backends: Sequence[Name], numeric: bool, step: Step = lambda text: None
 ) -> Report:
     """Where the backends' live models differ from the IR, and with `numeric` from what its
     definitions compute, at the declared size and at an odd one."""
@@ -79,7 +80,7 @@ def compare(
     for network in sizes.networks if numeric else sizes.networks[:1]:
         size = f"{network.input.height}x{network.input.width}"
         report.sizes.append(size)
-        found = {}
+        found: dict[str, Arrays] = {}
         for backend in backends:
             step(f"{backend} at {size}")
             try:
@@ -95,7 +96,7 @@ def compare(
     return report
 
 
-def _outputs(report: Report, net: Net, backend: str, network: Network, weights: Arrays) -> Arrays:
+def _outputs(report: Report, net: Net, backend: Name, network: Network, weights: Arrays) -> Arrays:
     """What a fresh live model gives, layer by layer, at the size of `network`; nothing where its
     arrays are others."""
     size = network.input

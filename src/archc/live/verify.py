@@ -11,6 +11,7 @@ import numpy as np
 
 from archc import backends
 from archc.api import Net
+from archc.backends import Name
 from archc.compiler.ir.analysis import layers
 from archc.live import interpreter
 from archc.live.check import Step, asked, named
@@ -143,7 +144,7 @@ def _found(net: Net, model: ZooModel, point: Verdict, exists: Callable[[str], bo
 
 
 def _ours(
-    net: Net, backend: str, weights: Arrays, batch: Batch, points: list[Verdict], step: Step
+    net: Net, backend: Name, weights: Arrays, batch: Batch, points: list[Verdict], step: Step
 ) -> Arrays:
     step(backend)
     live = net.live(backend)
