@@ -554,13 +554,13 @@ def test_what_stays_is_told_with_the_reason(load: Load) -> None:
         "batch_norm stays at optional.bn: the `conv2d` before it has no bias in its block, or is"
         " not there in all calls; `conv2d` after it pads, and beyond the edge there is no offset",
         "batch_norm stays at twice.bn: others take what the `conv2d` before it gives, too; `add`"
-        " after it has no such kernel",
-        "batch_norm stays at before.bn: `add` is before it, which has no kernel; `activation` after"
-        " it has no such kernel",
+        " after it is no layer of a kernel and a bias",
+        "batch_norm stays at before.bn: `add` before it is no layer of a kernel and a bias;"
+        " `activation` after it is no layer of a kernel and a bias",
     ]
     stays = archc.load(SPECS / "densenet121.yaml").for_inference().stays
     assert {stay.op: sum(len(each.paths) for each in stays) for stay in stays} == {"batch_norm": 62}
-    assert "batch_norm stays at block1.1.norm1 and 57 more: `concat` is before it" in str(stays[1])
+    assert "batch_norm stays at block1.1.norm1 and 57 more: `concat` before it" in str(stays[1])
 
 
 def test_pixels_stay_where_a_layer_pads() -> None:
@@ -656,6 +656,15 @@ def test_rows_that_stay(load: Load, rows: tuple[str, ...]) -> None:
     ]
 
 
+def test_what_runs_in_training_only_goes() -> None:
+    net = archc.load(SPECS / "googlenet.yaml")
+    left = net.for_inference()
+    assert [output.name for output in net.outputs] == ["aux1", "aux2", "logits"]
+    assert [output.name for output in left.outputs] == ["logits"]
+    gone = {layer.path.split(".")[0] for layer in net.layers}
+    assert gone - {layer.path.split(".")[0] for layer in left.layers} == {"aux1", "aux2"}
+
+
 def test_rows_are_verified(load: Load) -> None:
     small = load(ROWS).for_inference()
     verdicts = {verdict.row: verdict for verdict in verify.verify(small, None, None)}
@@ -730,3 +739,4 @@ def test_weights_fold_to_a_file_of_the_folded_model(ends: tuple[str, str], tmp_p
     wrong = ["weights", "fold", str(second), str(tmp_path / "again.pt"), "--spec", str(spec)]
     again = CliRunner().invoke(cli, wrong)
     assert again.exit_code != 0
+    assert "= help: its batch norms seem to be folded already" in again.output

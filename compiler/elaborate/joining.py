@@ -1,5 +1,6 @@
 """From a network for inference to one with fewer rows: batch norms and rescales that are rows of
-their own are gone into the rows before or after them, and rows that do nothing are gone.
+their own are gone into the rows before or after them, and rows are gone that do nothing, or run in
+training only.
 
 A row of a table that goes by number becomes an identity, so that the others keep their numbers. A
 row stays that is an output or a tap, or the last one, unless the row before it can be that.
@@ -43,7 +44,7 @@ def _once(rows: Rows) -> tuple[Rows | None, Fold | Lead | None]:
     """The rows without one more, and where that is gone; None where none can go."""
     for index, row in enumerate(rows):
         body = row.call.body
-        if _does_nothing(row) and _is_inner(rows, index):
+        if _does_nothing(row) and _is_inner(rows, index) or _is_unused(rows, index):
             return _without(rows, index), None
         if is_norm(body.target) and (into := _before(rows, index)):
             return _without(_handed(_biased(rows, into), index), index), _fold(rows, index, into)
@@ -58,6 +59,12 @@ def _does_nothing(row: Row) -> bool:
     """Whether the row can go: what keeps its number for the others is an identity."""
     body = row.call.body
     return is_idle(body) and (row.group is None or body.target is not _IDENTITY)
+
+
+def _is_unused(rows: Rows, index: int) -> bool:
+    """Whether a row runs in training only, and no other takes what it gives."""
+    row = rows[index]
+    return row.training and row.group is None and not _taking(rows, index)
 
 
 def _is_inner(rows: Rows, index: int) -> bool:

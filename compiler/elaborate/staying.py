@@ -11,6 +11,10 @@ from archc.compiler.ir.analysis import Layer, layers
 from archc.compiler.ir.network import Network
 
 
+_NONE = "is no layer of a kernel and a bias"
+_PADS = "pads, and beyond the edge there is no offset"
+
+
 @dataclass(frozen=True, slots=True)
 class Stay:
     """Steps that stay for the same reason."""
@@ -43,7 +47,7 @@ def _before(every: Sequence[Layer], layer: Layer) -> str:
         return ""
     before = every[feed]
     if not takes_bias(before.call.body):
-        return f"`{before.op}` is before it, which has no kernel"
+        return f"`{before.op}` before it {_NONE}"
     if sum(feed in other.feeds for other in every) > 1:
         return f"others take what the `{before.op}` before it gives, too"
     return f"the `{before.op}` before it has no bias in its block, or is not there in all calls"
@@ -57,7 +61,6 @@ def _after(every: Sequence[Layer], index: int) -> str:
         body = other.call.body
         if not takes(affine, [("", body)], [""]):
             pads = shifting(affine) and takes_bias(body) and padded(body)
-            wrong = "pads, and beyond the edge there is no offset" if pads else "has no such kernel"
-            return f"`{other.op}` after it {wrong}"
+            return f"`{other.op}` after it {_PADS if pads else _NONE}"
     said = "has no bias in its block, is not there in all calls, or not alone in taking it"
     return f"the `{after[0].op}` after it {said}" if after else ""

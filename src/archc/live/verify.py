@@ -95,7 +95,7 @@ def _left(net: Net, points: Iterable[Verdict]) -> Iterator[Verdict]:
     other = {path for fold in net.folds for path in (fold.norm, fold.layer, *fold.parts)}
     other |= {lead.step for lead in net.leads}
     for point in points:
-        if not point.path or point.path.startswith("["):
+        if not point.path or point.path in net.network.shown.values():
             yield point
         elif path := gone.get(point.path):
             yield replace(point, path=path)
