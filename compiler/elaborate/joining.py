@@ -44,7 +44,7 @@ def _once(rows: Rows) -> tuple[Rows | None, Fold | Lead | None]:
     """The rows without one more, and where that is gone; None where none can go."""
     for index, row in enumerate(rows):
         body = row.call.body
-        if _does_nothing(row) and _is_inner(rows, index) or _is_unused(rows, index):
+        if (_does_nothing(row) and _is_inner(rows, index)) or _is_unused(rows, index):
             return _without(rows, index), None
         if is_norm(body.target) and (into := _before(rows, index)):
             return _without(_handed(_biased(rows, into), index), index), _fold(rows, index, into)

@@ -10,7 +10,6 @@ from archc.compiler.elaborate.preceding import is_affine, padded, shifting, take
 from archc.compiler.ir.analysis import Layer, layers
 from archc.compiler.ir.network import Network
 
-
 _NONE = "is no layer of a kernel and a bias"
 _PADS = "pads, and beyond the edge there is no offset"
 
