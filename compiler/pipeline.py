@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from archc.compiler.bind.program import Program, bind
 from archc.compiler.bind.settings import Given, read_settings
@@ -29,7 +29,10 @@ from archc.compiler.spec.models import Spec
 if TYPE_CHECKING:
     from archc.compiler.elaborate.inference import Fold
     from archc.compiler.elaborate.merging import Merge
+    from archc.compiler.elaborate.preceding import Lead
 
+Gone: TypeAlias = "tuple[Fold | Merge | Lead, ...]"
+"""What is gone into which layers of a network for inference, in the order to do it in."""
 Result = tuple[Any, list[Problem]]
 Pass = Callable[[Any], Result]
 """A pass takes a value, and returns the next one and what is wrong."""
@@ -161,19 +164,27 @@ def compile_program(
 
 def compile_for_inference(
     program: Program, network: Network, settings: Given, name: str
-) -> tuple[Program, Network, tuple[Fold, ...], tuple[Merge, ...]]:
-    """What is left of a program and its network for inference: which batch norms are gone into
-    which layers, and then which layers into which others. Raises `SpecError`, with the problems of
-    the file called `name` first."""
+) -> tuple[Program, Network, Gone]:
+    """What is left of a program and its network for inference, and what is gone. Raises
+    `SpecError`, with the problems of the file called `name` first."""
     from archc.compiler.elaborate.inference import folds, for_inference
+    from archc.compiler.elaborate.joining import joined
     from archc.compiler.elaborate.merging import merged
+    from archc.compiler.elaborate.preceding import preceding
 
     elaborate = (partial(elaborate_with, settings),)
     left, by_block = for_inference(program)
     found = run(left, elaborate, name)
-    left, merges = merged(left, found)
-    found = run(left, elaborate, name) if merges else found
-    return left, replace(found, inference=True), tuple(folds(network, by_block)), merges
+    gone: list[Fold | Merge | Lead] = [*folds(network, by_block)]
+    looks: tuple[Callable[[Program, Network], tuple[Program, Gone]], ...] = (merged, preceding)
+    for look in looks:
+        left, more = look(left, found)
+        while more:
+            gone += more
+            found = run(left, elaborate, name)
+            left, more = look(left, found)
+    found, by_row = joined(found)
+    return left, replace(found, inference=True), (*gone, *by_row)
 
 
 @lru_cache(maxsize=32)

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 import archc
 from archc import Net, backends
 from archc.cli import cli
+from archc.compiler.elaborate.merging import Merge
 from archc.compiler.elaborate.sizes import at_size
 from archc.live import interpreter, verify
 from archc.live.check import compare
@@ -44,8 +45,8 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "googlenet": {},
     "repvgg_a0": {},
 }
-LEFT = {"densenet121": 62, "nasnet_a_mobile": 4}
-"""Batch norms that stay: those before a convolution, and those after a concatenation."""
+LEFT = {"densenet121": 62}
+"""Batch norms that stay: those before an activation that follow no convolution."""
 
 BLOCKS = """\
 archc: 1
@@ -92,7 +93,7 @@ blocks:
     doc: The convolution stands where the batch norm stood.
     steps:
       - conv: conv2d(x, 6, 3)
-      - side: identity(x)
+      - side: activation(identity(x), relu)
       - bn: batch_norm(conv)
       - both: concat(bn, side)
   alone:
@@ -258,7 +259,7 @@ def test_what_goes_and_what_stays(load: Load) -> None:
     assert ops(left, "within") == ["separable_conv2d", "conv_transpose2d"]
     assert ops(left, "twice") == ["conv2d", "batch_norm", "add"]
     assert ops(left, "before") == ["batch_norm", "activation", "conv2d"]
-    assert ops(left, "later") == ["identity", "conv2d", "concat"]
+    assert ops(left, "later") == ["activation", "conv2d", "concat"]
     assert ops(left, "alone") == ["dropout"]
     assert ops(left, "between") == ["conv2d"]
     assert ops(left, "head") == ["global_avg_pool2d", "dense"]
@@ -418,7 +419,7 @@ def test_other_sums_stay(load: Load, steps: tuple[str, ...], padding: str) -> No
     net = sum_of(load, *steps, padding=padding)
     small = net.for_inference()
     assert "add" in ops(small)
-    assert small.merges == ()
+    assert not any(isinstance(each, Merge) for each in small.gone)
 
 
 def test_repvgg_is_plain_as_its_paper_says() -> None:
@@ -427,6 +428,251 @@ def test_repvgg_is_plain_as_its_paper_says() -> None:
     assert {*ops(net)} == {"conv2d", "activation", "global_avg_pool2d", "dense"}
     assert ops(net).count("conv2d") == 22
     assert round(net.params.total / 1e6, 1) == 8.3
+
+
+# ----------------------------------------------------------- through concatenations, and before
+
+PARTS = """\
+archc: 1
+name: Net
+input: {{channels: 4, height: 9, width: 8}}
+blocks:
+  unit:
+    params: {{out: int, kernel: int, padding: padding}}
+    steps:
+      - conv: conv2d(x, out, kernel, padding=padding, bias=false)
+      - bn: batch_norm(conv)
+  unbiased:
+    steps:
+      - conv: conv2d(x, 4, 1, bias=false)
+      - act: activation(conv, relu)
+  parts:
+    steps:
+{steps}
+network:
+  - {{block: parts}}
+  - {{block: parts, name: more}}
+"""
+
+
+def parts_of(load: Load, *steps: str) -> Net:
+    return load(PARTS.format(steps="\n".join(f"      - {step}" for step in steps)))
+
+
+def folded_alike(net: Net, *sizes: tuple[int, int]) -> Net:
+    """The network for inference, which gives what the one that was trained gives at all sizes."""
+    small, batch = net.for_inference(), random_batch(net.network)
+    weights = settled_weights(net.network, batch)
+    for size in sizes:
+        images = random_batch(net.network, *size)
+        right = interpreter.run(at_size(net.network, *size), weights, images)
+        wide = folded(net, weights, "float64")
+        found = interpreter.run(at_size(small.network, *size), wide, images)
+        assert deviation(found, right) < 1e-12
+    return small
+
+
+NORM = "bn: batch_norm(x)"
+GONE: list[tuple[tuple[str, ...], list[str]]] = [
+    # Through a concatenation, by parts.
+    (("a: conv2d(x, 3, 1)", "b: separable_conv2d(x, 1, 3, bias=false)", "both: concat(b, a)",
+      "bn: batch_norm(both)"), ["conv2d", "separable_conv2d", "concat"]),
+    (("bn: batch_norm(concat(conv2d(x, 3, 1), concat(conv2d(x, 2, 3), depthwise_conv2d(x, 3))))",
+      "down: conv2d(bn, 4, 1)"), ["conv2d", "conv2d", "depthwise_conv2d", "concat", "concat",
+                                  "conv2d"]),
+    # Twice: one after the other.
+    (("a: conv2d(x, 4, 3)", "n: batch_norm(a)", "bn: batch_norm(n)"), ["conv2d"]),
+    # Before a layer that does not pad.
+    ((NORM, "a: conv2d(bn, 4, 1)"), ["conv2d"]),
+    ((NORM, "a: conv2d(bn, 4, 1, stride=2)"), ["conv2d"]),
+    ((NORM, "a: conv2d(bn, 4, 3, padding=valid, groups=2, bias=false)"), ["conv2d"]),
+    ((NORM, "a: depthwise_conv2d(bn, 3, padding=valid, multiplier=2)", "b: conv2d(a, 4, 1)"),
+     ["depthwise_conv2d", "conv2d"]),
+    ((NORM, "a: separable_conv2d(bn, 4, 3, padding=valid, multiplier=3)"), ["separable_conv2d"]),
+    ((NORM, "a: unit(bn, 4, kernel=1, padding=same)"), ["conv2d"]),
+    ((NORM, "a: unit(bn, 4, kernel=3, padding=valid)"), ["conv2d"]),
+    ((NORM, "a: conv2d(bn, 4, 1)", "b: conv2d(bn, 4, 1)", "c: maximum(a, b)"),
+     ["conv2d", "conv2d", "maximum"]),
+    (("a: conv2d(batch_norm(x), 4, 1)", "b: batch_norm(a)"), ["conv2d"]),
+    (("n: batch_norm(x)", "bn: batch_norm(n)", "a: conv2d(bn, 4, 1)"), ["conv2d"]),
+    # A factor alone goes into any layer.
+    (("s: rescale(x, 3)", "a: conv2d(s, 4, 3)", "b: activation(a, relu)"),
+     ["conv2d", "activation"]),
+    (("s: rescale(x, [1, -2, 3, 0.5])", "a: unbiased(s)"), ["conv2d", "activation"]),
+    (("s: rescale(x, [1, 2, 3, 4], [0, 1, 2, 3])", "a: conv2d(s, 4, 3, padding=valid)"),
+     ["conv2d"]),
+]  # fmt: skip
+STAYING: list[tuple[str, ...]] = [
+    (NORM, "a: conv2d(bn, 4, 3)"),
+    (NORM, "a: conv2d(bn, 4, 2, stride=2)"),
+    (NORM, "a: conv2d(bn, 4, 3, padding=[0, 0, 0, 1])"),
+    (NORM, "a: unit(bn, 4, kernel=3, padding=same)"),
+    (NORM, "a: activation(bn, relu)", "b: conv2d(a, 4, 1)"),
+    (NORM, "a: unbiased(bn)"),
+    (NORM, "a: conv2d(bn, 4, 1)", "b: a + bn"),
+    (NORM, "a: standardized_conv2d(bn, 4, 1)"),
+    (NORM, "a: conv_transpose2d(bn, 4, 3)"),
+    ("a: conv2d(x, 3, 1)", "b: conv2d(x, 1, 1)", "both: concat(a, b)", "bn: batch_norm(both)",
+     "c: concat(bn, b)"),
+    ("a: conv2d(x, 2, 1)", "both: concat(a, x)", "bn: batch_norm(both)", "c: activation(bn, relu)",
+     "d: conv2d(c, 4, 1)"),
+    ("a: conv2d(x, 4, 1)", "n: batch_norm(a)", "m: batch_norm(n)", "c: m + n"),
+    ("s: rescale(x, 2, -1)", "a: conv2d(s, 4, 3)"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("steps", "left"), GONE)
+def test_what_layers_take_in(load: Load, steps: tuple[str, ...], left: list[str]) -> None:
+    small = folded_alike(parts_of(load, *steps), (9, 8), (12, 13))
+    assert sorted(ops(small, "parts")) == sorted(left)
+
+
+@pytest.mark.parametrize("steps", STAYING)
+def test_what_they_do_not(load: Load, steps: tuple[str, ...]) -> None:
+    small = folded_alike(parts_of(load, *steps), (9, 8), (12, 13))
+    assert {"batch_norm", "rescale"} & {*ops(small)}
+
+
+def test_a_batch_norm_that_may_be_left_out_stays(load: Load) -> None:
+    text = PARTS.format(steps="      - a: conv2d(x, 4, 1)")
+    steps = """\
+  parts:
+    params: {norm: bool}
+    steps:
+      - bn: batch_norm(x)
+        when: norm
+      - a: conv2d(bn, 4, 1, bias=false)
+"""
+    text = f"{text.split('  parts:')[0]}{steps}network:\n  - {{block: parts, norm: true}}\n"
+    small = load(f"{text}  - {{block: parts, name: plain, norm: false}}\n").for_inference()
+    assert ops(small) == ["batch_norm", "conv2d", "conv2d"]
+
+
+def test_what_stays_is_told_with_the_reason(load: Load) -> None:
+    said = [str(stay) for stay in load(BLOCKS).for_inference().stays]
+    assert said == [
+        "batch_norm stays at optional.bn: the `conv2d` before it has no bias in its block, or is"
+        " not there in all calls; `conv2d` after it pads, and beyond the edge there is no offset",
+        "batch_norm stays at twice.bn: others take what the `conv2d` before it gives, too; `add`"
+        " after it is no layer of a kernel and a bias",
+        "batch_norm stays at before.bn: `add` before it is no layer of a kernel and a bias;"
+        " `activation` after it is no layer of a kernel and a bias",
+    ]
+    stays = archc.load(SPECS / "densenet121.yaml").for_inference().stays
+    assert {stay.op: sum(len(each.paths) for each in stays) for stay in stays} == {"batch_norm": 62}
+    assert "batch_norm stays at block1.1.norm1 and 57 more: `concat` before it" in str(stays[1])
+
+
+def test_pixels_stay_where_a_layer_pads() -> None:
+    small = archc.load(SPECS / "mnv3_small.yaml", preprocess=True).for_inference()
+    assert small.notes == (
+        "rescale stays at rescale: `conv2d` after it pads, and beyond the edge there is no offset",
+    )
+
+
+# ------------------------------------------------------------------------------------ rows
+
+ROWS = """\
+archc: 1
+name: Net
+use: [blocks/mobilenet.yaml]
+params: {rate: {type: float, default: 0.25, keep: true}}
+input: {channels: 3, height: 17, width: 16}
+network:
+  - {block: rescale, name: pixels, scale: 0.02, offset: [-1, 0, 2]}
+  - {block: conv2d, name: stem, filters: 6, kernel: 3, stride: 2, padding: valid, bias: false}
+  - {block: batch_norm, name: stem_bn, doc: as in the paper, tap: c1}
+  - {block: identity}
+  - {block: dropout, name: drop, rate: rate}
+  - columns: [block, out]
+    rows:
+      - [conv_bn, 8]
+      - {block: batch_norm}
+      - [conv_bn, 8]
+  - {block: conv2d, name: left, filters: 5, kernel: 1}
+  - {block: conv2d, name: right, filters: 4, kernel: 3, stride: 2, from: pixels, padding: valid}
+  - {block: concat, name: both, from: [left, right]}
+  - {block: batch_norm, name: both_bn, output: maps}
+  - {block: global_avg_pool2d, name: pool}
+  - {block: batch_norm, name: pooled}
+  - {block: dense, name: hidden, units: 6}
+  - {block: activation, name: act, act: relu}
+  - {block: dense, name: logits, units: 4, bias: false}
+  - {block: batch_norm, name: last}
+"""
+
+
+def test_rows_go_into_others(load: Load) -> None:
+    net = load(ROWS)
+    small = folded_alike(net, (17, 16), (24, 19))
+    assert [row.call.name for row in small.network.rows] == [
+        "stem", "blocks.0", "blocks.1", "blocks.2", "left", "right", "both", "pool", "hidden",
+        "act", "logits",
+    ]  # fmt: skip
+    assert ops(small, "blocks.1") == ["identity"]
+    assert not {"batch_norm", "rescale", "dropout"} & {*ops(small)}
+    assert [tap.path for tap in small.taps] == ["stem"]
+    assert [output.path for output in small.outputs] == ["both", "logits"]
+    assert small.network.kept == ()
+    assert not compare(small, backends.names(), numeric=True).differences
+
+
+SOME = """\
+archc: 1
+name: Net
+params: {{top: {{type: bool, default: true, keep: true}}}}
+input: {{channels: 4, height: 9, width: 8}}
+network:
+"""
+CONV = "{block: conv2d, name: conv, filters: 4, kernel: 1}"
+BATCH_NORM = "{block: batch_norm, name: bn}"
+STAYING_ROWS: list[tuple[str, ...]] = [
+    (CONV.replace("}", ", tap: c1}"), BATCH_NORM),
+    (CONV.replace("}", ", output: maps}"), BATCH_NORM),
+    (CONV, BATCH_NORM.replace("}", ", when: top}")),
+    (CONV, BATCH_NORM, "{block: add, from: [bn, conv]}"),
+    # What it would go into is not the last row.
+    ("{block: activation, name: stem, act: relu}", CONV,
+     "{block: activation, name: act, act: tanh, from: stem, output: maps}",
+     "{block: batch_norm, name: bn, from: conv}"),
+    # Before what may be left out, the model gives what comes before.
+    (BATCH_NORM, CONV.replace("}", ", when: top}")),
+    (BATCH_NORM.replace("}", ", tap: c1}"), CONV),
+    (BATCH_NORM.replace("}", ", output: maps}"), CONV),
+    (BATCH_NORM, CONV, "{block: concat, from: [conv, bn]}"),
+    (BATCH_NORM, CONV.replace("kernel: 1", "kernel: 3")),
+    (CONV, "{block: dropout, rate: 0.5, tap: c1}", "{block: activation, act: relu}"),
+    (CONV, "{block: dropout, rate: 0.5}", "{block: activation, act: relu, when: top}"),
+    (CONV, "{block: dropout, rate: 0.5}"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("rows", STAYING_ROWS)
+def test_rows_that_stay(load: Load, rows: tuple[str, ...]) -> None:
+    net = load(SOME.format() + "".join(f"  - {row}\n" for row in rows))
+    small = folded_alike(net, (9, 8))
+    assert [row.call.name for row in small.network.rows] == [
+        row.call.name for row in net.network.rows
+    ]
+
+
+def test_what_runs_in_training_only_goes() -> None:
+    net = archc.load(SPECS / "googlenet.yaml")
+    left = net.for_inference()
+    assert [output.name for output in net.outputs] == ["aux1", "aux2", "logits"]
+    assert [output.name for output in left.outputs] == ["logits"]
+    gone = {layer.path.split(".")[0] for layer in net.layers}
+    assert gone - {layer.path.split(".")[0] for layer in left.layers} == {"aux1", "aux2"}
+
+
+def test_rows_are_verified(load: Load) -> None:
+    small = load(ROWS).for_inference()
+    verdicts = {verdict.row: verdict for verdict in verify.verify(small, None, None)}
+    assert verify.divergences([*verdicts.values()], 1e-5) == []
+    assert {"stem_bn", "both_bn", "pooled", "last"} & verdicts.keys() == {
+        "stem_bn", "both_bn", "last",
+    }  # fmt: skip
+    assert all(verdict.differences["float64"].relative < 1e-6 for verdict in verdicts.values())
 
 
 # --------------------------------------------------------------------------------- commands
@@ -493,3 +739,4 @@ def test_weights_fold_to_a_file_of_the_folded_model(ends: tuple[str, str], tmp_p
     wrong = ["weights", "fold", str(second), str(tmp_path / "again.pt"), "--spec", str(spec)]
     again = CliRunner().invoke(cli, wrong)
     assert again.exit_code != 0
+    assert "= help: its batch norms seem to be folded already" in str(again.exception)

@@ -1,24 +1,35 @@
 """From a program to the same one for inference, without what training alone needs.
 
 In: a program, bound. Out: one whose batch norms are gone into the convolution or dense layer just
-before them, which has a bias then, and that has no dropout. With them go the parameters of blocks
-that nothing else asks for. Blocks keep their names, and layers their paths, so weights of the one
-are those of the other but for what `folds` lists.
+before them, which has a bias then, or into all those that a concatenation before them joins; and
+that has neither dropout nor identities. With them go the parameters of blocks that nothing else
+asks for. Blocks keep their names, and layers their paths, so weights of the one are those of the
+other but for what `folds` lists.
 
 A batch norm stays where something else takes what it normalises, where it is there under another
-condition, or where it follows what is no single convolution. Rows that are ops stay as they are:
-other rows count them.
+condition, or where it follows anything else; `preceding` looks at what follows it then. Rows that
+are ops are left to `joining`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from archc.compiler.bind.program import Program
 from archc.compiler.bind.rows import RowTemplate
 from archc.compiler.ir.analysis import calls
-from archc.compiler.ir.network import Block, Invoke, Network, Op, Parameter, Step, Use, uses
+from archc.compiler.ir.network import (
+    Block,
+    Body,
+    Invoke,
+    Network,
+    Op,
+    Parameter,
+    Step,
+    Use,
+    uses,
+)
 from archc.compiler.ir.pruning import passed_on
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.closure import closure
@@ -33,7 +44,20 @@ class Fold:
     """A batch norm that is gone into the layer before it, by the paths of both."""
 
     layer: str
+    """What gives now what the batch norm gave."""
     norm: str
+    parts: tuple[str, ...] = ()
+    """The layers that it is gone into, in their order, where `layer` is no layer but joins them."""
+
+    @property
+    def into(self) -> tuple[str, ...]:
+        """The layers that it is gone into."""
+        return self.parts or (self.layer,)
+
+    def within(self, path: str) -> Fold:
+        """The same in a block at `path`."""
+        parts = tuple(f"{path}.{part}" for part in self.parts)
+        return Fold(f"{path}.{self.layer}", f"{path}.{self.norm}", parts)
 
 
 def for_inference(program: Program) -> tuple[Program, dict[Block, tuple[Fold, ...]]]:
@@ -42,9 +66,7 @@ def for_inference(program: Program) -> tuple[Program, dict[Block, tuple[Fold, ..
     folds: dict[Block, tuple[Fold, ...]] = {}
 
     def steps(block: Block) -> tuple[Step, ...]:
-        evaluated = _without_training(block.steps)
-        left = _without_folded(evaluated)
-        folds[block] = tuple(_folds(evaluated, left))
+        left, folds[block] = _folded(without(block.steps, is_idle))
         return left
 
     def doc(block: Block) -> str:
@@ -65,8 +87,8 @@ def folds(network: Network, by_block: Mapping[Block, Sequence[Fold]]) -> Iterato
         names = {inner.name for inner in call.body.calls}
         own = by_block.get(call.body.target, ()) if isinstance(call.body.target, Block) else ()
         for fold in own:
-            if {fold.layer, fold.norm} <= names:
-                yield Fold(f"{path}.{fold.layer}", f"{path}.{fold.norm}")
+            if {*fold.into, fold.layer, fold.norm} <= names:
+                yield fold.within(path)
 
 
 # ------------------------------------------------------------------------------ blocks of others
@@ -139,15 +161,16 @@ class Rewriter:
         return replace(invoke, target=target, operands=operands, arguments=tuple(given))
 
 
-def _without_training(steps: tuple[Step, ...]) -> tuple[Step, ...]:
-    """Steps without those that do something in training only, unless they are all there is."""
+def without(steps: tuple[Step, ...], gone: Callable[[Invoke], bool]) -> tuple[Step, ...]:
+    """Steps without the calls that are `gone`, for which their operand stands, unless they are all
+    there is."""
     found: list[Step] = []
     instead: dict[str, str] = {}
     for index, step in enumerate(steps):
         step = renamed(step, instead)
-        step = replace(step, call=replace(step.call, operands=_evaluated(step.call)))
+        step = replace(step, call=replace(step.call, operands=_left(step.call, gone)))
         operand = step.call.operands[0]
-        if not _is_training(step.call):
+        if not gone(step.call):
             found.append(step)
         elif isinstance(operand, Invoke):
             found.append(replace(step, call=operand))
@@ -160,52 +183,62 @@ def _without_training(steps: tuple[Step, ...]) -> tuple[Step, ...]:
     return tuple(found)
 
 
-def _evaluated(call: Invoke) -> tuple[Use | Invoke, ...]:
-    """The operands of a call without those that do something in training only."""
+def _left(call: Invoke, gone: Callable[[Invoke], bool]) -> tuple[Use | Invoke, ...]:
+    """The operands of a call without the calls that are `gone`."""
     found: list[Use | Invoke] = []
     for operand in call.operands:
         if isinstance(operand, Invoke):
-            inner = _evaluated(operand)
-            operand = inner[0] if _is_training(operand) else replace(operand, operands=inner)
+            inner = _left(operand, gone)
+            operand = inner[0] if gone(operand) else replace(operand, operands=inner)
         found.append(operand)
     return tuple(found)
 
 
-def _is_training(call: Invoke) -> bool:
-    return isinstance(call.target, Op) and call.target.training
+def is_idle(call: Invoke | Body) -> bool:
+    """Whether it does nothing in evaluation."""
+    return isinstance(call.target, Op) and (call.target.training or call.target.idle)
 
 
-def _without_folded(steps: tuple[Step, ...]) -> tuple[Step, ...]:
-    """Steps without batch norms that are gone into the layer before them."""
+def _folded(steps: tuple[Step, ...]) -> tuple[tuple[Step, ...], tuple[Fold, ...]]:
+    """Steps without batch norms that are gone into the layers before them; and which are."""
     count = uses(steps)
     found: list[Step] = []
+    folds: list[Fold] = []
     instead: dict[str, str] = {}
     for step in steps:
         step = renamed(step, instead)
-        before = _before(step, found, count)
-        if before is None:
+        operand = step.call.operands[0]
+        into = _giving(operand, step, found, count) if is_norm(step.call.target) else ()
+        if not into:
             found.append(step)
-        elif isinstance(before, Step):
-            found.remove(before)
-            otherwise = step.otherwise or before.otherwise
-            call, doc = _biased(before.call), before.doc or step.doc
-            found.append(replace(before, call=call, doc=doc, otherwise=otherwise))
-            instead[step.name] = before.name
+            continue
+        if isinstance(operand, Invoke):
+            own, left = operand, replace(step, call=operand)
         else:
-            found.append(replace(step, call=_biased(before)))
-    return tuple(found)
+            left = next(other for other in found if other.name == operand.name)
+            found.remove(left)
+            own, instead[step.name] = left.call, left.name
+            count[left.name] = count[step.name]
+            otherwise = step.otherwise or left.otherwise
+            left = replace(left, doc=left.doc or step.doc, otherwise=otherwise)
+        found = [replace(other, call=biased(other.call, into)) for other in (*found, left)]
+        folds.append(Fold(own.name, step.call.name, () if into == (own.name,) else into))
+    return tuple(found), tuple(folds)
 
 
-def _before(step: Step, above: Sequence[Step], count: Mapping[str, int]) -> Step | Invoke | None:
-    """What a step that is a batch norm can go into: a step above, or a call within it."""
-    if not is_norm(step.call.target):
-        return None
-    operand = step.call.operands[0]
-    if isinstance(operand, Invoke):
-        return operand if _takes_bias(operand) else None
-    found = next((other for other in above if other.name == operand.name), None)
-    alone = found is not None and count[found.name] == 1 and found.when == step.when
-    return found if alone and found is not None and _takes_bias(found.call) else None
+def _giving(
+    operand: Use | Invoke, step: Step, above: Sequence[Step], count: Mapping[str, int]
+) -> tuple[str, ...]:
+    """The layers that give an operand, if nothing else does, and nothing but `step` takes them."""
+    if isinstance(operand, Use):
+        found = next((other for other in above if other.name == operand.name), None)
+        if found is None or count[found.name] != 1 or found.when != step.when:
+            return ()
+        operand = found.call
+    if isinstance(operand.target, Op) and operand.target.joins:
+        parts = [_giving(each, step, above, count) for each in operand.operands]
+        return tuple(name for part in parts for name in part) if all(parts) else ()
+    return (operand.name,) if takes_bias(operand) else ()
 
 
 def is_norm(target: Op | Block) -> bool:
@@ -214,26 +247,21 @@ def is_norm(target: Op | Block) -> bool:
     return any(rule.role == "variance" for rule in rules)
 
 
-def _takes_bias(call: Invoke) -> bool:
+def takes_bias(call: Invoke | Body) -> bool:
     """Whether it multiplies by a kernel, and may add a bias."""
     rules = call.target.weights if isinstance(call.target, Op) else ()
     return any(rule.groups for rule in rules) and any(rule.switch == "bias" for rule in rules)
 
 
-def _biased(call: Invoke) -> Invoke:
-    given = {**dict(call.arguments), "bias": ex.Literal(True, call.place)}
-    return replace(call, arguments=tuple(given.items()))
-
-
-def _folds(before: Sequence[Step], after: Sequence[Step]) -> Iterator[Fold]:
-    """The batch norms that are gone, each with the layer that it is gone into."""
-    left = {invoke.name for step in after for invoke in step.call.walk()}
-    layers = {step.name: step.call.name for step in before}
-    for step in before:
-        operand = step.call.operands[0]
-        if is_norm(step.call.target) and step.call.name not in left:
-            own = operand.name if isinstance(operand, Invoke) else layers[operand.name]
-            yield Fold(own, step.call.name)
+def biased(call: Invoke, names: Collection[str]) -> Invoke:
+    """A call that gives a bias to those in it that are named."""
+    if not names:
+        return call
+    operands = (o if isinstance(o, Use) else biased(o, names) for o in call.operands)
+    given = dict(call.arguments)
+    if call.name in names:
+        given["bias"] = ex.Literal(True, call.place)
+    return replace(call, operands=tuple(operands), arguments=tuple(given.items()))
 
 
 def renamed(step: Step, instead: Mapping[str, str]) -> Step:

@@ -17,7 +17,7 @@ from archc.compiler.bind.program import Program
 from archc.compiler.elaborate.inference import Rewriter, is_norm, renamed
 from archc.compiler.ir.analysis import calls
 from archc.compiler.ir.network import Block, Body, Call, Invoke, Network, Op, Step, Use, uses
-from archc.compiler.ir.padding import pads
+from archc.compiler.ir.padding import LARGE, pads
 
 MERGED = "For inference: one convolution stands for the sum."
 """What is said of a block that adds up convolutions no more."""
@@ -227,12 +227,8 @@ def _placed(body: Body, side: int) -> set[tuple[int, int, int]] | None:
     assert isinstance(stride, tuple)
     if kernel % 2 == 0:
         return None
-    sizes = range(_LARGE, _LARGE + stride[side])
+    sizes = range(LARGE, LARGE + stride[side])
     every = [
         (n % stride[side], *pads(a["padding"], n, kernel, stride[side], 1, side)) for n in sizes
     ]
     return {(left, kernel // 2 - before, before + after - kernel) for left, before, after in every}
-
-
-_LARGE = 2**16
-"""An input whose size decides nothing."""

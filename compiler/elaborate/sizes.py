@@ -13,12 +13,19 @@ from archc.compiler.language.problems import Invalid
 def at_size(network: Network, height: int, width: int) -> Network:
     """`network` for a first input of that many pixels, and others in proportion. Raises `Invalid`
     where a row does not take them, or where its weights would have other shapes."""
+    found = elaborated(replace(network, inputs=inputs_at(network, height, width)))
+    _check_weights(network, found)
+    return found
+
+
+def elaborated(network: Network) -> Network:
+    """`network` with all calls of its rows worked out anew. Raises `Invalid` where one does not
+    take what feeds it."""
     elaborator = elaborator_for(network.defaults, network.output_stride)
-    there = replace(network, inputs=inputs_at(network, height, width))
-    outputs, rows = [*there.given], list[Row]()
+    outputs, rows = [*network.given], list[Row]()
     for row in network.rows:
         old = row.call.body
-        inputs = tuple(outputs[feed + len(there.inputs)] for feed in row.call.feeds)
+        inputs = tuple(outputs[feed + len(network.inputs)] for feed in row.call.feeds)
         inputs = inputs if row.dilate else tuple(replace(x, dilation=None) for x in inputs)
         written = old.written or old.arguments
         arguments = {p.name: written[p.name] for p in old.target.parameters}
@@ -28,9 +35,7 @@ def at_size(network: Network, height: int, width: int) -> Network:
             raise Invalid(invalid.code, f"{row.call.name}: {invalid.message}") from None
         outputs.append(body.output)
         rows.append(replace(row, call=replace(row.call, body=body)))
-    found = replace(there, rows=tuple(rows), output=outputs[-1])
-    _check_weights(network, found)
-    return found
+    return replace(network, rows=tuple(rows), output=outputs[-1])
 
 
 def inputs_at(network: Network, height: int, width: int) -> dict[str, Input]:

@@ -257,6 +257,12 @@ class Op:
     again: what follows may write over it."""
     training: bool = False
     """Whether it does something in training only."""
+    idle: bool = False
+    """Whether it gives its input as it is."""
+    joins: bool = False
+    """Whether its channels are those of its inputs, one input after another."""
+    affine: tuple[str, str] | None = None
+    """The arguments that it multiplies each channel by, and adds then."""
     operator: str | None = None
     """How an expression of tensors spells it: `a + b`."""
 

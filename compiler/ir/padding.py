@@ -5,6 +5,9 @@ from __future__ import annotations
 from archc.compiler.language.expressions import Value
 from archc.compiler.language.problems import Invalid
 
+LARGE = 2**16
+"""A side whose length decides nothing but what a stride leaves of it."""
+
 
 def same(size: int, kernel: int, stride: int = 1, dilation: int = 1) -> tuple[int, int]:
     """(before, after) such that the output has ceil(size / stride) cells; the odd one goes after.

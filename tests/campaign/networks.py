@@ -30,8 +30,9 @@ from archc.compiler.printed.resolve import resolve
 from archc.compiler.spec.rows import check_parameter_name
 from archc.live import interpreter
 from archc.live.check import compare
-from archc.live.numeric import Arrays, random_inputs, random_weights
+from archc.live.numeric import Arrays, deviation, random_inputs, random_weights
 from archc.weights.convert import convert, write
+from archc.weights.folding import folded
 
 from ._hostile import KEPT, style
 from ._specs import BASE, NETWORK, Maker
@@ -86,7 +87,7 @@ def _one(number: int, emitted: Path) -> Iterator[str]:
         network = load(path).network
         if not _is_small(network) or _meets_onednn(network) or not _is_tame(network):
             return
-        for check in (_warns, _emits, _agrees, _resolves, _renames, _converts):
+        for check in (_warns, _emits, _agrees, _folds, _resolves, _renames, _converts):
             try:
                 said = list(check(path, number, emitted))
             except Exception as error:
@@ -226,6 +227,22 @@ def _shapes(network: Network, weights: Arrays) -> Iterator[str]:
     for path, shape in wanted.items():
         if found[path].shape[1:] != shape:
             yield f"{path}: archc says {shape}, the definitions give {found[path].shape[1:]}"
+
+
+def _folds(path: Path, number: int, emitted: Path) -> Iterator[str]:
+    """For inference it gives what it gave, in float64; its source compiles."""
+    net = load(path)
+    left, weights = net.for_inference(), random_weights(net.network)
+    wide = folded(net, weights, "float64")
+    pairs = zip(comparable(net.network).networks, comparable(left.network).networks, strict=True)
+    for before, after in pairs:
+        given = random_inputs(before)
+        right = interpreter.run(before, weights, given)
+        found = interpreter.run(after, wide, given)
+        if not deviation(found, right) < 1e-6:
+            yield f"off by {deviation(found, right)} for inference: {left.gone}"
+    for backend in backends.sources():
+        (emitted / f"i{number}_{backend}.py").write_text(left.source(backend), encoding="utf-8")
 
 
 def _resolves(path: Path, number: int, emitted: Path) -> Iterator[str]:

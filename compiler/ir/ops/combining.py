@@ -109,5 +109,6 @@ COMBINING = (
         variadic=True,
         shape=_concat_shape,
         channels="xs.channels",
+        joins=True,
     ),
 )

@@ -59,6 +59,7 @@ _RESCALE = Op(
     shape=_rescale_shape,
     channels="x.channels",
     other=elements,
+    affine=("scale", "offset"),
 )
 
 _SQRT = Op(
@@ -69,6 +70,12 @@ _SQRT = Op(
     other=elements,
 )
 
-_IDENTITY = Op(name="identity", doc="The input as it is.", shape=unchanged, channels="x.channels")
+_IDENTITY = Op(
+    name="identity",
+    doc="The input as it is.",
+    shape=unchanged,
+    channels="x.channels",
+    idle=True,
+)
 
 ELEMENTWISE = (ACTIVATION, _DROPOUT, _DROP_PATH, _RESCALE, _SQRT, _IDENTITY)

@@ -27,6 +27,8 @@ from archc.compiler.spec.folders import named
 if TYPE_CHECKING:
     from archc.compiler.elaborate.inference import Fold
     from archc.compiler.elaborate.merging import Merge
+    from archc.compiler.elaborate.preceding import Lead
+    from archc.compiler.elaborate.staying import Stay
     from archc.diff.compare import Diff
 
 
@@ -110,21 +112,31 @@ class Net:
     """What was given for its parameters."""
     trained: Net | None = None
     """Of a network for inference: the one that it is made of."""
-    folds: tuple[Fold, ...] = ()
-    """Of a network for inference: the batch norms that are gone, each with where to."""
-    merges: tuple[Merge, ...] = ()
-    """And the layers that are gone into the kernel of another then."""
+    gone: tuple[Fold | Merge | Lead, ...] = ()
+    """Of a network for inference: what is gone into which layers, in the order to do it in."""
 
     def for_inference(self) -> Net:
         """The same network without what training alone needs: batch norms are gone into the
-        convolutions and dense layers just before them, there is no dropout, and a sum of
+        convolutions and dense layers just before or after them, there is no dropout, and a sum of
         convolutions of one tensor is one convolution."""
-        program, network, folds, merges = compile_for_inference(
+        program, network, gone = compile_for_inference(
             self.program, self.network, self.settings, str(self.spec)
         )
-        return replace(
-            self, network=network, program=program, trained=self, folds=folds, merges=merges
-        )
+        return replace(self, network=network, program=program, trained=self, gone=gone)
+
+    @property
+    def folds(self) -> tuple[Fold, ...]:
+        """Of a network for inference: the batch norms that are gone into layers before them."""
+        from archc.compiler.elaborate.inference import Fold  # what is not for inference needs none
+
+        return tuple(each for each in self.gone if isinstance(each, Fold))
+
+    @property
+    def leads(self) -> tuple[Lead, ...]:
+        """And the batch norms and rescales that are gone into layers after them."""
+        from archc.compiler.elaborate.preceding import Lead
+
+        return tuple(each for each in self.gone if isinstance(each, Lead))
 
     @cached_property
     def warnings(self) -> tuple[Problem, ...]:
@@ -220,13 +232,22 @@ class Net:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the settings could not be taken at their word for, in sentences."""
+        """What the settings could not be taken at their word for, and what a network for inference
+        still has of what training needs, with the reason; in sentences."""
         rows: dict[str, list[str]] = {}
         for row in self.network.rows:
             if (block := row.call.body.instead) is not None:
                 said = f"`{block.name}` is for feature maps; `{block.on_vectors}` stays in"
                 rows.setdefault(said, []).append(row.call.name)
-        return tuple(f"{said} {', '.join(names)}" for said, names in rows.items())
+        unasked = (f"{said} {', '.join(names)}" for said, names in rows.items())
+        return (*unasked, *map(str, self.stays))
+
+    @property
+    def stays(self) -> tuple[Stay, ...]:
+        """Of a network for inference: its batch norms and rescales, by the reason why they stay."""
+        from archc.compiler.elaborate.staying import staying  # no other network asks
+
+        return () if self.trained is None else tuple(staying(self.network))
 
     def source(self, backend: Name) -> str:
         """The generated module's text for a backend: "torch" or "keras"; for "onnx", the textual

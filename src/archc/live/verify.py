@@ -3,7 +3,7 @@ give, block by block."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -78,7 +78,7 @@ def verify(
         points, reference = _reference(trained, model, arrays, batch)
     ours: dict[str, Arrays] = {}
     if net.trained is not None:
-        points = [_left(net, point) for point in points]
+        points = [*_left(net, points)]
         step("the folded network in float64")
         wide = folded(trained, arrays, "float64")
         paths = {point.path for point in points}
@@ -88,13 +88,20 @@ def verify(
     return [_compared(point, reference, ours) for point in points]
 
 
-def _left(net: Net, point: Verdict) -> Verdict:
-    """Where a network for inference has what the one that was trained has at `point`."""
-    there = {layer.path for layer in layers(net.network)}
-    if not point.path or point.path in there or point.path.startswith("["):
-        return point
-    gone = {fold.norm: fold.layer for fold in net.folds}
-    return replace(point, path=gone.get(point.path) or results(net.network)[point.row])
+def _left(net: Net, points: Iterable[Verdict]) -> Iterator[Verdict]:
+    """Where a network for inference has what the one that was trained has at each point, if it has
+    that anywhere: what is folded gives what the last batch norm gave."""
+    there, rows = {layer.path for layer in layers(net.network)}, results(net.network)
+    gone = {norm: path for path, norm in {f.layer: f.norm for f in net.folds}.items()}
+    other = {path for fold in net.folds for path in (fold.norm, fold.layer, *fold.parts)}
+    other |= {lead.step for lead in net.leads}
+    for point in points:
+        if not point.path or point.path in net.network.shown.values():
+            yield point
+        elif path := gone.get(point.path):
+            yield replace(point, path=path)
+        elif point.path not in other and point.row in rows:
+            yield point if point.path in there else replace(point, path=rows[point.row])
 
 
 def inputs(net: Net) -> Batch:

@@ -146,7 +146,11 @@ def lines(wrong: Misfits) -> Iterator[str]:
 
 def _help(wanted: Mapping[str, Tensor], found: Arrays, some: bool) -> Iterator[str]:
     missing = {tensor.weight for name, tensor in wanted.items() if name not in found}
-    if missing and missing <= STATISTICS:
+    present = {tensor.weight for name, tensor in wanted.items() if name in found}
+    if some and missing > STATISTICS and not present & STATISTICS:
+        said = "its batch norms seem to be folded already; name the file that was trained"
+        yield f"  = help: {said}"
+    elif missing and missing <= STATISTICS:
         said = "the batch norms' running averages are missing; save buffers, not parameters alone"
         yield f"  = help: {said}"
     elif any(found[name].dtype != DTYPE for name in wanted.keys() & found.keys()):
