@@ -191,7 +191,8 @@ def stored(state: Mapping[str, Any]) -> dict[str, Stored]:
 
 
 def _reader(tensor: Any) -> Any:
-    return lambda: tensor.detach().numpy()
+    half = str(tensor.dtype) == "torch.bfloat16"  # which NumPy does not have
+    return lambda: (tensor.float() if half else tensor).detach().numpy()
 
 
 def _write(path: Path, net: Any, contents: Contents, notes: Notes) -> None:

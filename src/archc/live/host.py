@@ -186,7 +186,7 @@ class Host:
             for _, foreign in _frameworks():
                 foreign.ready()
             made = self.called(thing)
-            for name, foreign in _frameworks():
+            for name, foreign in _frameworks():  # a model of Keras's may be one of PyTorch's, too
                 if foreign.owns(made) and not isinstance(made, type):
                     with self.doing(f"putting {self.name} on the CPU"):
                         self.made = (name, foreign, *foreign.taken(made))

@@ -106,7 +106,15 @@ class Difference:
     @property
     def relative(self) -> float:
         """The largest one as a share of the scale; infinite where there is no number."""
-        share = self.max / max(self.scale or 1.0, SMALLEST)
+        return self._share(self.max)
+
+    @property
+    def relative_mean(self) -> float:
+        """The mean as a share of the scale; infinite where there is no number."""
+        return self._share(self.mean)
+
+    def _share(self, far: float) -> float:
+        share = far / max(self.scale or 1.0, SMALLEST)
         return share if share == share else float("inf")
 
 
@@ -115,7 +123,8 @@ def difference(ours: Array, theirs: Array) -> Difference:
     scale = float(np.abs(theirs).max())
     if ours.size != theirs.size:
         return Difference(float("inf"), float("inf"), scale)
-    apart = np.abs(ours.reshape(theirs.shape).astype(np.float64) - theirs)
+    with np.errstate(invalid="ignore"):  # infinity from infinity
+        apart = np.abs(ours.reshape(theirs.shape).astype(np.float64) - theirs)
     return Difference(float(apart.max()), float(apart.mean()), scale)
 
 

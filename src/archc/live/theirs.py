@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,9 +61,14 @@ class Source:
         return self.where.endswith(".py")
 
 
-def looks_like(text: str) -> bool:
-    """Whether a text may be meant for a `Source`."""
-    return _SOURCE.fullmatch(text) is not None
+def is_meant(text: str, known: Collection[str]) -> bool:
+    """Whether a text names a thing to import, and none of the `known` sources, nor one of their
+    libraries."""
+    found = _SOURCE.fullmatch(text)
+    if found is None or found["where"].endswith(".py"):
+        return found is not None
+    libraries = {name.partition(":")[0] for name in known if ":" in name}
+    return text not in known and found["where"] not in libraries
 
 
 def parse(text: str) -> Source:

@@ -32,9 +32,15 @@ from archc.weights.replacing import regular
 
 DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 """What safetensors calls a type of numbers."""
+WIDER = {"bfloat16": "float32"}
+"""As what numbers are read that NumPy does not have."""
 NOTES = "archc"
 """The one entry of safetensors' metadata that archc writes: of several, the order would be random,
 and so would be the bytes of the file."""
+
+
+class NoKey(WeightsError):
+    """A file has nothing under the key that was asked for."""
 
 
 def _safetensors() -> Any:
@@ -50,17 +56,31 @@ def _safetensors() -> Any:
 def _read(counters: tuple[str, ...], path: Path, need: int) -> Iterator[Opened]:
     with _safetensors().safe_open(path, framework="numpy") as opened:
         names = [name for name in opened.keys() if not name.endswith(counters)]  # noqa: SIM118
-        arrays = {name: _stored(opened, name) for name in names}
+        arrays = {name: _stored(path, opened, name) for name in names}
         others = dict(opened.metadata() or {})
         own = others.pop(NOTES, None)
         yield Opened(arrays, others if own is None else {**others, **parsed_notes(path, own)})
 
 
-def _stored(opened: Any, name: str) -> Stored:
+def _stored(path: Path, opened: Any, name: str) -> Stored:
     piece = opened.get_slice(name)
     dtype = str(piece.get_dtype())
     shape = tuple(piece.get_shape())
+    if dtype == "BF16":
+        return Stored(shape, DTYPES[dtype], lambda: _widened(path, name, shape))
     return Stored(shape, DTYPES.get(dtype, dtype), lambda: opened.get_tensor(name))
+
+
+def _widened(path: Path, name: str, shape: tuple[int, ...]) -> Array:
+    """A tensor of bfloat16, which NumPy has not, in float32: those are its upper two bytes."""
+    import numpy as np
+
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        start, end = json.loads(file.read(size))[name]["data_offsets"]
+        file.seek(8 + size + start)
+        halves = np.frombuffer(file.read(end - start), "<u2")
+    return (halves.astype("<u4") << 16).view("<f4").reshape(shape)
 
 
 def _write(path: Path, net: Any, contents: Contents, notes: Notes) -> None:
@@ -134,7 +154,7 @@ def _chosen(path: Path, found: Opened, key: str | None) -> Opened:
     known = ", ".join(f"--key {printable(part)}" for part in [*parts][:5])
     if key is not None:
         has = f"it has {known}" if known else "leave --key out: its weights are under none"
-        raise WeightsError(f"{shown(path)}: it has no weights under {quote(key)}\n  = help: {has}")
+        raise NoKey(f"{shown(path)}: it has no weights under {quote(key)}\n  = help: {has}")
     raise WeightsError(
         f"{shown(path)}: it holds {len(parts):,} sets of weights\n  = help: name one: {known}"
     )
@@ -160,7 +180,8 @@ def _numbers(path: Path, format: Format, stored: Stored) -> Array:
     """The array, if it is what the file says of it."""
     with _blaming(path, format):
         array = stored.read()
-        if (array.shape, array.dtype.name) != (stored.shape, stored.dtype):
+        dtype = WIDER.get(stored.dtype, stored.dtype)
+        if (array.shape, array.dtype.name) != (stored.shape, dtype):
             raise ValueError("another array than the file says")
         return array
 

@@ -79,12 +79,12 @@ def match(
     `WeightsError` unless names, shapes and types of both sides agree: of a `partial` match only
     where nothing does, or types do not.
     """
-    prefix = _prefix(wanted, found)
+    prefix = shared_prefix(wanted, found)
     found = {name.removeprefix(prefix): array for name, array in found.items()}
-    wrong = _misfits(wanted, found)
+    wrong = misfits(wanted, found)
     fitting = {n: found[n] for n, t in wanted.items() if n in found and fits(t, found[n].shape)}
-    if _said(wrong) and not (partial and fitting and not wrong["mistyped"]):
-        head = f"{what}: these are no weights of {network}; tensors: {_said(wrong)}"
+    if counted(wrong) and not (partial and fitting and not wrong["mistyped"]):
+        head = f"{what}: these are no weights of {network}; tensors: {counted(wrong)}"
         notes = [f"  = note: the file says that it is for {said}"] if said else []
         notes += _origin(wanted, found, origins or {})
         help = _help(wanted, found, bool(fitting) and not partial)
@@ -99,11 +99,12 @@ def _origin(wanted: Iterable[str], found: Arrays, origins: Mapping[str, str]) ->
     return [f"  = note: {origins[name]} says {quote(name)}" for name in missing[:1]]
 
 
-def _said(wrong: Misfits) -> str:
+def counted(wrong: Misfits) -> str:
+    """`3 missing, 1 surplus`."""
     return ", ".join(f"{len(names):,} {kind}" for kind, names in wrong.items() if names)
 
 
-def _prefix(wanted: Iterable[str], found: Arrays) -> str:
+def shared_prefix(wanted: Iterable[str], found: Arrays) -> str:
     """What a wrapper put before all names of a file: `module.`, `model._orig_mod.`; or nothing."""
     known = {*wanted}
     if not found or known & found.keys():
@@ -117,7 +118,7 @@ def _prefix(wanted: Iterable[str], found: Arrays) -> str:
     return ""
 
 
-def _misfits(wanted: Mapping[str, Tensor], found: Arrays) -> Misfits:
+def misfits(wanted: Mapping[str, Tensor], found: Arrays) -> Misfits:
     """What to say of each tensor that does not fit, by what is wrong with it."""
     both = [(name, tensor, found[name]) for name, tensor in wanted.items() if name in found]
     return {

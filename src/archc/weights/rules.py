@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from archc import backends
 from archc.backends.storage import Storage, WeightsError
-from archc.compiler.language.problems import Place, Problem, SpecError, quote, suggest
+from archc.compiler.language.problems import (
+    Place,
+    Problem,
+    SpecError,
+    printable,
+    quote,
+    suggest,
+)
 from archc.compiler.spec import reader
 from archc.compiler.spec.folders import SHIPPED, Folders
 from archc.weights.rulefile import (
@@ -237,3 +244,18 @@ def find(name: str, models: Mapping[str, ZooModel] | None = None) -> ZooModel:
         return ZooModel(name, models[plain].rules, models[plain].source, models[plain].own)
     hint = suggest(plain, models) or f"there are rules for {', '.join(sorted(models))}"
     raise WeightsError(f"{name}: archc has no rules for this source\n  = help: {hint}")
+
+
+def of_ones_own(
+    name: str, models: Mapping[str, ZooModel], files: Iterable[Path]
+) -> ZooModel | None:
+    """The rules for a model of one's own: the source of that name, or else the only one in `files`;
+    None where these are none. Raises `WeightsError` where they have several."""
+    if name in models:
+        return models[name]
+    every = [model for model in known(None, files).values() if model.own]
+    if len(every) > 1:
+        said = ", ".join(quote(model.name) for model in every)
+        message = f"{printable(name)}: there are rules for {said}, and not for it"
+        raise WeightsError(f"{message}\n  = help: call one of these sources {quote(name)}")
+    return replace(every[0], name=name) if every else None
