@@ -206,11 +206,13 @@ def _at_its_size(net: Net, what: str, found: Description) -> Net:
 def compared(meeting: Meeting, tolerance: float, step: Step = lambda text: None) -> Comparison:
     """Every backend's model held against the model at every place."""
     paths = {path for place in meeting.places for path in place.values}
-    ours = {name: _ours(meeting, name, paths, step) for name in backends.drivable()}
+    ours: dict[str, Arrays] = {
+        name: _ours(meeting, name, paths, step) for name in backends.drivable()
+    }
     return comparison(meeting, meeting.network, ours, tolerance)
 
 
-def _ours(meeting: Meeting, backend: str, paths: set[str], step: Step) -> Arrays:
+def _ours(meeting: Meeting, backend: backends.Name, paths: set[str], step: Step) -> Arrays:
     step(backend)
     net, size = meeting.net, meeting.network.input
     live, model = net.live(backend), net.build(backend, size.height, size.width)

@@ -70,7 +70,7 @@ def _against(net: Net, storage: Storage, matching: Matching, text: str) -> tuple
         return solved(net, _framework(storage), storage, matching, model)
 
 
-def _framework(storage: Storage) -> str:
+def _framework(storage: Storage) -> backends.Name:
     """The backend whose layouts they are."""
     every = {name: backends.get(name).storage() for name in backends.names()}
     return next(name for name, own in every.items() if own.slots is storage.slots)

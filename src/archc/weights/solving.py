@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice, permutations, product
 from math import factorial, prod
 
+from archc import backends
 from archc.api import Net
 from archc.backends.storage import Array, Storage, Tensor, WeightsError, tensors
 from archc.compiler.language.problems import printable
@@ -21,7 +22,7 @@ Pairs = Mapping[str, str]
 
 
 def solved(
-    net: Net, framework: str, storage: Storage, found: Matching, model: Theirs
+    net: Net, framework: backends.Name, storage: Storage, found: Matching, model: Theirs
 ) -> tuple[Matching, str]:
     """With the ambiguous pairs for which both models, of the same random weights, give the same,
     and what is to be said of it. `found` itself where that does not tell which they are. Raises
@@ -77,7 +78,7 @@ def _pairings(groups: Sequence[Sequence[Ambiguous]]) -> Iterator[list[tuple[str,
 
 def _deviations(
     net: Net,
-    framework: str,
+    framework: backends.Name,
     own: Mapping[str, Tensor],
     pairings: Sequence[Pairs],
     model: Theirs,
