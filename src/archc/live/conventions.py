@@ -372,8 +372,8 @@ class _Search:
 
 def _source(every: Sequence[Layer], layer: Layer) -> Layer:
     """The last layer before one that has weights, moves numbers or takes several values."""
-    while layer.feeds[0] >= 0:
-        layer = every[layer.feeds[0]]
+    while (feed := min(layer.feeds[:1], default=-1)) >= 0:
+        layer = every[feed]
         if layer.op == "flatten" or layer.weights or len(layer.feeds) > 1:
             break
     return layer

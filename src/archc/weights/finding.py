@@ -72,8 +72,8 @@ def _against(net: Net, storage: Storage, matching: Matching, text: str) -> tuple
 
 def _framework(storage: Storage) -> backends.Name:
     """The backend whose layouts they are."""
-    every = {name: backends.get(name).storage() for name in backends.names()}
-    return next(name for name, own in every.items() if own.slots is storage.slots)
+    names = backends.names()
+    return next(name for name in names if backends.get(name).storage().slots is storage.slots)
 
 
 def _unwrapped(arrays: Arrays) -> tuple[Arrays, str]:

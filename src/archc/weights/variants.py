@@ -26,13 +26,18 @@ def writing(
 
     Raises `WeightsError` where it could not reach that spec, or cannot be written.
     """
+    theirs = False  # what goes wrong meanwhile is none of this file's
     try:
         with replacing(target) as temporary:
             text = "".join(f"{line}\n" for line in _lines(net, settings, doc, target))
             temporary.write_text(text, encoding="utf-8")
             _require_same(net, temporary, target, include)
+            theirs = True
             yield
+            theirs = False
     except OSError as error:
+        if theirs:
+            raise
         said = f"{shown(target)}: cannot be written: {error.strerror or error}"
         raise WeightsError(said) from error
 
