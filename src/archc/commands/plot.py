@@ -1,13 +1,20 @@
-"""`archc plot`: pictures for the docs."""
+"""`archc plot`: networks and activations as pictures."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from archc.commands import options
 from archc.commands.streams import shown
 from archc.weights.replacing import replacing
+
+if TYPE_CHECKING:
+    from archc.figures.graph import Graph
 
 PANELS = (
     ("relu", "relu6", "leaky_relu", "elu"),
@@ -23,7 +30,7 @@ STYLES = (("#0072b2", "-"), ("#d55e00", "--"), ("#009e73", "-."), ("#555555", ":
 
 @click.group()
 def plot() -> None:
-    """Draw pictures. Needs matplotlib."""
+    """Draw pictures. Those that matplotlib draws need it: every .png, and activations."""
 
 
 @plot.command()
@@ -43,9 +50,86 @@ def activations(out: Path) -> None:
     """
     if out.suffix not in (".png", ".svg"):
         raise click.BadParameter(f"{str(out)!r} ends in neither .png nor .svg.", param_hint="-o")
+    _write(out, lambda temporary: draw(temporary, out.suffix[1:]))
+
+
+@plot.command()
+@options.spec
+@click.option(
+    "--out",
+    "-o",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help="The file to write: an .svg, a .png, or an .mmd, which is Mermaid's text.",
+)
+@click.option(
+    "--inside",
+    metavar="PATH",
+    help="Draw what is inside of a row, or of a step in it, as in --inside blocks.4.",
+)
+@click.option(
+    "--every-row", is_flag=True, help="Draw equal rows that follow each other one by one."
+)
+@options.network
+@options.inference
+def model(
+    spec: str, out: Path, inside: str | None, every_row: bool, given: options.Given, inference: bool
+) -> None:
+    """Draw the rows of SPEC, or what is inside of one of them.
+
+    A box has a row's name, what it gives, its block and the arguments that a reader looks for. One
+    with a dashed outline is not in every model: it has a condition, or runs in training only.
+
+    \b
+    Examples:
+      archc plot model specs/resnet50.yaml -o resnet50.svg
+      archc plot model specs/nasnet_a_mobile.yaml -o cell.png --inside cells_1.0
+      archc plot model specs/mnv3_small.yaml -o mnv3_small.mmd --set alpha=0.75
+    """
+    from archc.figures.graph import NoInside, of_inside, of_rows
+
+    if out.suffix not in FIGURES:
+        ends = f"{str(out)!r} ends in none of {', '.join(FIGURES)}."
+        raise click.BadParameter(ends, param_hint="-o")
+    (net,) = options.load([spec], given, inference=inference)
+    try:
+        graph = of_rows(net, not every_row) if inside is None else of_inside(net, inside)
+    except NoInside as error:
+        raise click.BadParameter(str(error), param_hint="--inside") from None
+    _write(out, partial(FIGURES[out.suffix], graph))
+
+
+def _svg(graph: Graph, path: Path) -> None:
+    from archc.figures.svg import document
+
+    path.write_bytes(document(graph).encode("utf-8"))
+
+
+def _png(graph: Graph, path: Path) -> None:
+    from archc.figures.picture import draw
+
+    draw(graph, path)
+
+
+def _mermaid(graph: Graph, path: Path) -> None:
+    from archc.figures.mermaid import text
+
+    path.write_bytes(text(graph).encode("utf-8"))
+
+
+FIGURES: Mapping[str, Callable[[Graph, Path], None]] = {
+    ".svg": _svg,
+    ".png": _png,
+    ".mmd": _mermaid,
+}
+"""What draws a figure into a file, by the ending of its name."""
+
+
+def _write(out: Path, drawing: Callable[[Path], None]) -> None:
+    """Puts a picture in its place in one step, and says where it is."""
     try:
         with replacing(out) as temporary:
-            draw(temporary, out.suffix[1:])
+            drawing(temporary)
     except ModuleNotFoundError as error:
         message = f"{error.name} is not installed; it comes with archc's extra `plot`."
         raise click.ClickException(message) from None
