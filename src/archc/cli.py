@@ -23,6 +23,7 @@ ALIKE = (
     "init",
     "list",
     "plot",
+    "report",
     "show",
     "summary",
     "verify",

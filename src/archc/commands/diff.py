@@ -73,7 +73,7 @@ def diff(
     """
     if new is None:
         old, new = f"HEAD:{old}", old
-    before, after = _sides([old, new], given)
+    before, after = sides([old, new], given)
     told = Told(before, after, compare(before.net, after.net), given.settings)
     if format == "text":
         _print(told)
@@ -83,7 +83,7 @@ def diff(
     sys.exit(1 if found & {*failing} else 0)
 
 
-def _sides(names: Sequence[str], given: options.Given) -> list[Side]:
+def sides(names: Sequence[str], given: options.Given) -> list[Side]:
     """Both networks, or every problem of both."""
     found: list[Side] = []
     problems: list[Problem] = []

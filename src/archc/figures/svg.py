@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from xml.sax.saxutils import escape, quoteattr
 
-from archc.figures.boxes import FONT, INSIDE, LINE, Box, Figure, figure, title
-from archc.figures.graph import Graph
+from archc.figures.boxes import FONT, INSIDE, LINE, Box, figure, title
+from archc.figures.graph import Graph, Node
 from archc.figures.layout import Piece
 
 MARGIN = 12
@@ -26,23 +26,38 @@ def document(graph: Graph) -> str:
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{element(graph)}'
 
 
-def element(graph: Graph, attributes: str = "") -> str:
-    """An <svg> that may stand in a page; `attributes` is markup."""
+def _nowhere(node: Node) -> str:
+    return ""
+
+
+def element(
+    graph: Graph,
+    alone: bool = True,
+    link: Callable[[Node], str] = _nowhere,
+    changed: Collection[str] = (),
+) -> str:
+    """An <svg>. Where it does not stand `alone`, its page has `STYLE`. `link` gives the address
+    that a box leads to, and `changed` are names of boxes that stand out."""
     found = figure(graph)
     width, height = (round(n + 2 * MARGIN) for n in (found.layout.width, found.layout.height))
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="archc" role="img" width="{width}"'
-        f' height="{height}" viewBox="{-MARGIN} {-MARGIN} {width} {height}"{attributes}>'
+        f' height="{height}" viewBox="{-MARGIN} {-MARGIN} {width} {height}">'
     )
-    parts = [head, f"<title>{escape(graph.title)}</title>", f"<style>{STYLE}</style>"]
-    return "\n".join([*parts, *_parts(found), "</svg>", ""])
-
-
-def _parts(found: Figure) -> Iterator[str]:
-    for piece in found.layout.pieces:
-        yield _edge(piece)
+    parts = [head, f"<title>{escape(graph.title)}</title>"]
+    parts += [f"<style>{STYLE}</style>"] if alone else []
+    parts += map(_edge, found.layout.pieces)
     for box in found.boxes:
-        yield from _box(box)
+        parts += _linked(_box(box, box.node.name in changed), link(box.node))
+    return "\n".join([*parts, "</svg>", ""])
+
+
+def _linked(markup: Iterable[str], address: str) -> Iterator[str]:
+    if address:
+        yield f"<a href={quoteattr(address)}>"
+    yield from markup
+    if address:
+        yield "</a>"
 
 
 def _edge(piece: Piece) -> str:
@@ -60,10 +75,10 @@ def _edge(piece: Piece) -> str:
     return f'{line}<path class="tip" d="{corners}"/>'
 
 
-def _box(box: Box) -> Iterator[str]:
+def _box(box: Box, changed: bool) -> Iterator[str]:
     node, x = box.node, box.x + INSIDE
-    optional = " optional" if node.optional else ""
-    yield f'<g class="node{optional}" data-name={quoteattr(node.name)}>'
+    kind = f"node{' optional' if node.optional else ''}{' changed' if changed else ''}"
+    yield f'<g class="{kind}" data-name={quoteattr(node.name)}>'
     yield f"<title>{escape(said(box))}</title>"
     yield (
         f'<rect x="{_n(box.x)}" y="{_n(box.y)}" width="{_n(box.width)}" height="{_n(box.height)}"'

@@ -1,0 +1,159 @@
+"""Reports: one page that asks for nothing, runs nothing of a spec's, and has every row in it."""
+
+import contextlib
+import io
+import re
+import shutil
+import subprocess
+import time
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from archc import load
+from archc.cli import main
+from archc.report.page import page
+from archc.report.sources import highlighted, lines_of
+
+SPECS = Path(__file__).parents[1] / "specs"
+HOSTILE = "</title></script><script>document.title='run'</script><img src=x onerror=alert(1)>\"'&"
+VOID = {"meta", "br"}
+
+
+class Reader(HTMLParser):
+    """Checks that tags are closed in order, and keeps attributes."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.attributes: list[tuple[str, str, str]] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def read(text: str) -> Reader:
+    reader = Reader()
+    reader.feed(text)
+    assert not reader.open
+    return reader
+
+
+def whole(reader: Reader) -> None:
+    """Nothing is from elsewhere, no two things have one id, and each link leads somewhere."""
+    ids = [value for _, name, value in reader.attributes if name == "id"]
+    assert len(ids) == len({*ids})
+    links = [value for _, name, value in reader.attributes if name == "href"]
+    assert links
+    assert {link[1:] for link in links} <= {*ids}
+    assert not [a for a in reader.attributes if a[1] in ("src", "srcset", "action", "data")]
+    assert not [a for a in reader.attributes if a[1].startswith("on")]
+
+
+def test_a_page_is_whole_and_the_same_each_time(tmp_path: Path) -> None:
+    net = load(SPECS / "googlenet.yaml")
+    text = page(net)
+    assert text == page(load(SPECS / "googlenet.yaml"))
+    reader = read(text)
+    whole(reader)
+    heads = {value for tag, name, value in reader.attributes if tag == "tr" and name == "id"}
+    assert heads == {f"row-{i}" for i in range(len(net.blocks))}
+    assert f"{net.params.trainable:,}" in reader.text
+
+
+def test_two_networks(tmp_path: Path) -> None:
+    file = tmp_path / "both.html"
+    main(
+        ["report", *(str(SPECS / f"{n}.yaml") for n in ("resnet50", "resnet101")), "-o", str(file)]
+    )
+    reader = read(file.read_text(encoding="utf-8"))
+    whole(reader)
+    assert "D101 weights lost" in reader.text
+    assert [1 for a in reader.attributes if a == ("g", "class", "node changed")]
+
+
+def test_a_large_one_is_small_enough() -> None:
+    start = time.perf_counter()
+    text = page(load(SPECS / "nasnet_a_large.yaml"))
+    assert time.perf_counter() - start < 10
+    assert len(text.encode()) < 3 * 2**20
+    whole(read(text))
+
+
+@pytest.fixture
+def hostile(tmp_path: Path) -> Path:
+    quoted = HOSTILE.replace('"', '\\"')
+    file = tmp_path / "<img src=x onerror=alert(1)>.yaml"
+    file.write_text(
+        f'archc: 1\nname: Hostile\ndoc: "{quoted}"\n'
+        "input: {channels: 3, height: 8, width: 8}\nnetwork:\n"
+        f'  - {{block: conv2d, filters: 4, kernel: 3, doc: "{quoted}"}}\n'
+        "  - {block: global_avg_pool2d}\n"
+    )
+    return file
+
+
+def test_texts_of_a_spec_are_no_markup(hostile: Path) -> None:
+    text = page(load(hostile))
+    reader = read(text)
+    whole(reader)
+    assert text.count("<script>") == 1
+    assert "<img" not in text
+    assert HOSTILE in reader.text
+
+
+def test_lines_of_rows() -> None:
+    net = load(SPECS / "mnv3_small.yaml")
+    rows = [block.path for block in net.blocks]
+    for backend in ("torch", "keras"):
+        source = net.source(backend)
+        found = lines_of(source, rows)
+        assert [*sorted(found, key=found.__getitem__)] == rows
+        assert "hidden=288" in source.splitlines()[found["blocks.8"] - 1]
+
+
+def test_highlighting_keeps_every_letter() -> None:
+    source = load(SPECS / "nasnet_a_mobile.yaml").source("torch")
+    lines = highlighted(source)
+    assert ["".join(piece.text for piece in line) for line in lines] == source.splitlines()
+    assert {piece.kind for line in lines for piece in line} == set("ksncd") | {""}
+
+
+def test_a_file_that_archc_did_not_write_stays(tmp_path: Path) -> None:
+    file, spec = tmp_path / "a.html", str(SPECS / "mnv3_small.yaml")
+    file.write_text("<p>mine")
+    error = io.StringIO()
+    with contextlib.redirect_stderr(error), pytest.raises(SystemExit) as stopped:
+        main(["report", spec, "-o", str(file)])
+    assert stopped.value.code == 2
+    assert "exists, and archc did not write it; --force replaces it." in error.getvalue()
+    assert file.read_text() == "<p>mine"
+    main(["report", spec, "-o", str(file), "--force"])
+    main(["report", spec, "-o", str(file)])
+    assert file.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium")
+def test_in_a_browser(hostile: Path, tmp_path: Path) -> None:
+    file = tmp_path / "page.html"
+    main(["report", str(hostile), "-o", str(file)])
+    options = ("--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr")
+    profile = f"--user-data-dir={tmp_path / 'profile'}"
+    command = ["chromium", *options, profile, "--dump-dom", file.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert re.search(r"<title>Hostile</title>", done.stdout)
+    assert 'class="zoom" data-of="row-graph">' in done.stdout  # the page's own script has run
+    assert "CONSOLE" not in done.stderr
