@@ -162,6 +162,15 @@ def compile_program(
     return program, run(program, (last,), _name(path))
 
 
+def check_library(path: Path, include: Iterable[Path] = ()) -> Program | None:
+    """The blocks of the library at `path`, with all that can be said of them without a network;
+    None where the file has a network, or nothing but words. Raises `SpecError`."""
+    files = run(path, (partial(load, include=include),))
+    if files.spec.network is not None or files.spec.extends is not None or not files.spec.blocks:
+        return None
+    return run(files, (bind, check_interfaces), str(path))  # type: ignore[no-any-return]
+
+
 def compile_for_inference(
     program: Program, network: Network, settings: Given, name: str
 ) -> tuple[Program, Network, Gone]:

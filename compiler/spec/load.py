@@ -123,7 +123,7 @@ class _Loader(Reporter):
         return spec
 
     def linked(self, name: Scalar, verb: str, user: Path, users: tuple[Path, ...]) -> Spec | None:
-        found = _find(name, user)
+        found = find(name, user)
         self.links.setdefault(users[-1], []).append(Path(os.path.realpath(found)))
         return self.file(found, str(found), users, _Link(name, verb))
 
@@ -202,7 +202,7 @@ class _Loader(Reporter):
         return (Problem("E018", message, place, Spec.example),)
 
 
-def _find(use: Scalar, user: Path) -> Path:
+def find(use: str, user: Path) -> Path:
     """The used file: beside the file that uses it, or among the shipped specs."""
     beside = user.parent / use
     shipped = SHIPPED / use

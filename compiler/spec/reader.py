@@ -10,7 +10,10 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Mapping as Table
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -71,6 +74,26 @@ class Mapping(dict[Scalar, Any]):
 Node = Scalar | Sequence | Mapping
 
 
+_OVERLAID: ContextVar[Table[Path, str]] = ContextVar("_OVERLAID")
+
+
+@contextmanager
+def overlaid(texts: Table[Path, str]) -> Iterator[None]:
+    """Meanwhile the files at these paths, which are without links, hold these texts and not what is
+    on the disk: an editor has not saved them."""
+    token = _OVERLAID.set(texts)
+    try:
+        yield
+    finally:
+        _OVERLAID.reset(token)
+
+
+def _unsaved(path: Path) -> bytes | None:
+    texts = _OVERLAID.get({})
+    text = texts.get(Path(os.path.realpath(path))) if texts else None
+    return None if text is None else text.encode("utf-8", "surrogatepass")
+
+
 def read_source(path: Path, name: str | None = None, linked: bool = False) -> Source:
     """The text of a spec file. Raises `SpecError` with E001, E002, E003, E008 or E018.
 
@@ -83,12 +106,9 @@ def read_source(path: Path, name: str | None = None, linked: bool = False) -> So
         return SpecError([Problem(code, message, Place(Source(name, ""), 1, 1), hint)])
 
     try:
-        if path.is_dir():
-            raise refuse("E001", "this is a directory", "name a spec file in it")
-        if linked and not stat.S_ISREG(path.stat().st_mode):
-            raise refuse("E018", "it is no regular file", "name a spec file")
-        with open(path, "rb", opener=_at_once if linked else None) as file:
-            data = file.read(MAX_BYTES + 1)
+        data = _unsaved(path)
+        if data is None:
+            data = _on_disk(path, linked, refuse)
     except FileNotFoundError:
         raise refuse("E001", MISSING) from None
     except (OSError, ValueError) as error:
@@ -114,6 +134,15 @@ def decoded(data: bytes, name: str, linked: bool = False) -> Source:
     if not text.strip():
         raise refuse("E003", "the file is empty", "a spec starts with `archc: 1`")
     return Source(name, text)
+
+
+def _on_disk(path: Path, linked: bool, refuse: Callable[..., SpecError]) -> bytes:
+    if path.is_dir():
+        raise refuse("E001", "this is a directory", "name a spec file in it")
+    if linked and not stat.S_ISREG(path.stat().st_mode):
+        raise refuse("E018", "it is no regular file", "name a spec file")
+    with open(path, "rb", opener=_at_once if linked else None) as file:
+        return file.read(MAX_BYTES + 1)
 
 
 def _at_once(path: str, flags: int) -> int:

@@ -22,6 +22,7 @@ ALIKE = (
     "diff",
     "init",
     "list",
+    "lsp",
     "plot",
     "report",
     "show",
