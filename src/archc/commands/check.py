@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -13,7 +14,12 @@ from archc import project as projects
 from archc.api import Net
 from archc.backends import Name
 from archc.commands import options
+from archc.commands.listed import FORMATS
 from archc.commands.streams import safe, shown
+from archc.compiler.language.problems import Problem, Source, SpecError
+from archc.compiler.pipeline import check_library
+from archc.compiler.spec.folders import named
+from archc.project import Job
 
 if TYPE_CHECKING:
     from archc.live.check import Report
@@ -26,6 +32,15 @@ if TYPE_CHECKING:
 @options.network
 @options.inference
 @options.strict
+@click.option(
+    "--format",
+    "-f",
+    "format",
+    type=click.Choice(["text", *FORMATS]),
+    default="text",
+    show_default=True,
+    help="How to print problems and warnings; all but text on stdout.",
+)
 def check(
     specs: Sequence[str],
     backend: list[Name] | None,
@@ -33,11 +48,13 @@ def check(
     given: options.Given,
     inference: bool,
     strict: bool | None,
+    format: str,
 ) -> None:
     """Check each SPEC, or its live models against it.
 
     A SPEC is a file, or else the name of a shipped spec (see archc list); `-` is standard input.
-    Without one, all specs and variants of the project are checked.
+    Without one, all specs and variants of the project are checked. A library of blocks is checked
+    by itself.
 
     Without --backend this needs no framework. With it, each model's arrays and output shapes are
     compared with what archc says of them, layer by layer. With --numeric the backends (all of them,
@@ -50,9 +67,18 @@ def check(
     """
     project = projects.find()
     jobs, given = options.jobs_of(specs, project), given.within(project)
-    loaded = options.Loaded(jobs, given, options.is_strict(strict, project), inference)
-    loaded.require()
     wanted = backend or (backends.drivable() if numeric else [])
+    if wanted and format != "text":
+        raise click.UsageError(f"--format {format} is of problems; compare without it.")
+    libraries = _Libraries(jobs, given)
+    loaded = options.Loaded(libraries.rest, given, options.is_strict(strict, project), inference)
+    loaded.problems[:0] = libraries.problems
+    if format != "text":
+        click.echo(FORMATS[format](loaded.told).encode("utf-8"), nl=False)
+        sys.exit(2 if loaded.problems else 0)
+    loaded.require()
+    for path, blocks in libraries.fine.items():
+        click.echo(f"{shown(path)}: fine, {blocks} block{'s' * (blocks != 1)}")
     if wanted and wanted == backends.drivable():
         options.say_left_out()
     failed = False
@@ -69,6 +95,34 @@ def check(
         for line in report.lines() if report else ():
             click.echo(f"  {safe(line)}")
     sys.exit(1 if failed else 0)
+
+
+class _Libraries:
+    """The libraries of blocks among what is to be checked, and the `rest`."""
+
+    def __init__(self, jobs: Sequence[Job], given: options.Given) -> None:
+        self.rest: list[Job] = []
+        self.fine: dict[Path, int] = {}
+        """How many blocks each has that is right."""
+        self.problems: list[Problem] = []
+        for job in jobs:
+            try:
+                found = _library(job, given)
+            except SpecError as error:
+                self.problems += error.problems
+            else:
+                self.fine |= found
+                self.rest += [] if found else [job]
+
+
+def _library(job: Job, given: options.Given) -> dict[Path, int]:
+    """How many blocks a library has, by its path; nothing for what is none. Raises `SpecError`."""
+    if isinstance(job.spec, Source) or not (path := named(job.spec)).is_file():
+        return {}
+    program = check_library(path, given.include)
+    every = program.blocks.values() if program else ()
+    own = [block for block in every if block.place.source.name == str(path)]
+    return {path: len(own)} if program else {}
 
 
 def _joined(names: Sequence[str]) -> str:

@@ -117,9 +117,9 @@ def _print(told: Told) -> None:
         console.print(f"{name}: {change}")
     console.print(f"tensors of a checkpoint: {told.weights()}")
     for finding in told.rest:
-        where = told.place(finding)
-        at = "" if where is None else f"{printable(where[0])}:{where[1].line}: "
-        console.print(f"{at}{finding.id} {finding.effect}: {printable(finding.message)}")
+        at = told.at(finding)
+        where = "" if at is None else f"{printable(at.file)}:{at.line}: "
+        console.print(f"{where}{finding.id} {finding.effect}: {printable(finding.message)}")
     if (command := told.command()) is not None:
         console.print(f"to carry a checkpoint over: {printable(command)}", soft_wrap=True)
     console.print(f"{printable(told.new.name)}: {told.diff.effect}")

@@ -176,6 +176,11 @@ class Loaded:
         self.say()
         return [net for _, net in self.nets]
 
+    @property
+    def told(self) -> list[Problem]:
+        """All that is wrong, and all that is warned of."""
+        return [*self.problems, *(warning for _, net in self.nets for warning in net.warnings)]
+
     def say(self) -> None:
         """Says on stderr what is wrong, what is warned of, and what settings could not do."""
         complain(SpecError(self.problems, self.more))

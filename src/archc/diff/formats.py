@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from archc import findings
 from archc.api import dims
-from archc.compiler.language.problems import Place, printable
+from archc.compiler.language.problems import printable
 from archc.diff.compare import Diff, changes
 from archc.diff.rows import Figures, RowDiff
 from archc.diff.sides import Side
 from archc.diff.verdicts import VERDICTS, Effect, Finding
+from archc.findings import At
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +58,13 @@ class Told:
         counts = ((t.load, "load"), (t.move, "move"), (t.lost, "lost"), (t.fresh, "new"))
         return ", ".join(f"{count:,} {what}" for count, what in counts if count) or "none"
 
-    def place(self, finding: Finding) -> tuple[str, Place] | None:
+    def at(self, finding: Finding) -> At | None:
         """Where it is, with the file as the user names it."""
-        if finding.place is None:
+        place = finding.place
+        if place is None:
             return None
         side = self.old if finding.id in REMOVED else self.new
-        return side.file(finding.place), finding.place
+        return At(side.file(place), place.line, place.column)
 
 
 OF_ROWS = ("D101", "D102", "D103", "D104", "D105", "D107")
@@ -169,9 +172,8 @@ def plain(told: Told) -> dict[str, Any]:
 
 
 def _plain(told: Told, finding: Finding) -> dict[str, Any]:
-    place: dict[str, Any] = {}
-    if (where := told.place(finding)) is not None:
-        place = {"file": where[0], "line": where[1].line, "column": where[1].column}
+    at = told.at(finding)
+    place = {} if at is None else at._asdict()
     said = {"id": finding.id, "effect": str(finding.effect), "message": finding.message}
     return {**said, "row": finding.row or None, **place}
 
@@ -215,49 +217,23 @@ LEVELS: Mapping[Effect, str] = {
 
 def github(told: Told) -> str:
     """Workflow commands, which GitHub shows as annotations of the lines."""
-    return "".join(f"{_annotation(told, finding)}\n" for finding in told.diff.findings)
+    return "".join(_annotation(told, finding) for finding in told.diff.findings)
 
 
 def _annotation(told: Told, finding: Finding) -> str:
-    where = told.place(finding)
-    values = {"title": f"{finding.id} {finding.effect}"}
-    if where is not None and finding.id not in REMOVED:
-        values |= {"file": where[0], "line": str(where[1].line), "col": str(where[1].column)}
-    given = ",".join(f"{key}={escaped(value, ':,')}" for key, value in values.items())
-    return f"::{LEVELS[finding.effect]} {given}::{escaped(finding.message)}"
-
-
-def escaped(text: str, more: str = "") -> str:
-    """A text as a workflow command takes it: GitHub's own rule, percent signs first."""
-    for character in "%\r\n" + more:
-        text = text.replace(character, f"%{ord(character):02X}")
-    return text
-
-
-SARIF = "https://json.schemastore.org/sarif-2.1.0.json"
+    at = None if finding.id in REMOVED else told.at(finding)
+    title = f"{finding.id} {finding.effect}"
+    return findings.command(LEVELS[finding.effect], finding.message, title, at)
 
 
 def sarif(told: Told) -> str:
     """SARIF 2.1.0, which code scanning takes."""
-    used = sorted({finding.id for finding in told.diff.findings})
-    rules = [{"id": id, "shortDescription": {"text": VERDICTS[id]}} for id in used]
-    driver = {"name": "archc", "rules": rules}
-    results = [_result(told, finding) for finding in told.diff.findings]
-    run = {"tool": {"driver": driver}, "results": results}
-    return json.dumps({"$schema": SARIF, "version": "2.1.0", "runs": [run]}, indent=2) + "\n"
+    return findings.sarif(VERDICTS, (_result(told, finding) for finding in told.diff.findings))
 
 
 def _result(told: Told, finding: Finding) -> dict[str, Any]:
-    level = LEVELS[finding.effect].replace("notice", "note")
-    message = {"text": f"{finding.message} ({finding.effect})"}
-    found: dict[str, Any] = {"ruleId": finding.id, "level": level, "message": message}
-    where = told.place(finding)
-    if where is not None:
-        file, place = where
-        region = {"startLine": place.line, "startColumn": place.column}
-        location = {"artifactLocation": {"uri": file}, "region": region}
-        found["locations"] = [{"physicalLocation": location}]
-    return found
+    message = f"{finding.message} ({finding.effect})"
+    return findings.result(finding.id, LEVELS[finding.effect], message, told.at(finding))
 
 
 FORMATS: Mapping[str, Callable[[Told], str]] = {
