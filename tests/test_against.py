@@ -436,9 +436,69 @@ def test_arrays_that_do_not_pair(run: Run) -> None:
         2,
         "archc: my_model.py:Net(classes=3): its arrays are not those of Net: 2 misshapen\n"
         "  misshapen: fc.weight is 3x128; the spec says 5x128\n"
-        "  misshapen: fc.bias is 3; the spec says 5\n"
-        "  = help: --rules says what it calls them; so does giving them the names of the spec\n",
+        "  misshapen: fc.bias is 3; the spec says 5\n",
     )
+
+
+def test_arrays_that_nobody_named(run: Run) -> None:
+    """By their shapes, order and names."""
+    code, _, err = run("--against", "my_model.py:Net")
+    said = "net.yaml: note: its arrays are paired by their shapes, order and names"
+    assert (code, err) == (0, f"{said}\n")
+    code, _, err = run("--against", "my_model.py:Net(eps=1e-5)")
+    assert (code, err.splitlines()[0]) == (1, said)
+    assert "it agrees with --set epsilon=1e-05, to " in err
+    assert run("--against", "my_model.py:Net(classes=3)") == (
+        2,
+        "",
+        "archc: my_model.py:Net(classes=3): 15 of its arrays are those of Net; not clear are\n"
+        "  missing: logits.weight\n"
+        "  missing: logits.bias\n"
+        "  = help: --rules says what it calls them; `archc weights match` begins such a file\n",
+    )
+
+
+BRANCHES = """\
+archc: 1
+name: Branches
+input: {channels: 3, height: 8, width: 8}
+network:
+  - {block: conv2d, name: left, filters: 4, kernel: 3, from: input}
+  - {block: conv2d, name: right, filters: 4, kernel: 3, from: input}
+  - {block: concat, name: both, from: [left, right]}
+  - {block: global_avg_pool2d, name: mean}
+"""
+BRANCHED = """\
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self, padding=1):
+        super().__init__()
+        self.u, self.v = (nn.Conv2d(3, 4, 3, padding=padding) for _ in "uv")
+
+    def forward(self, x):
+        return torch.cat([self.v(x), self.u(x)], 1).mean((2, 3))
+"""
+
+
+def test_arrays_that_only_numbers_tell_apart(run: Run) -> None:
+    Path("net.yaml").write_text(BRANCHES)
+    Path("my_model.py").write_text(BRANCHED)
+    code, _, err = run("--against", "my_model.py:Net")
+    said = "net.yaml: note: its arrays are paired by their shapes, order and names; 1 of 2 pairings"
+    assert (code, err) == (0, f"{said} gives what my_model.py:Net gives\n")
+    code, out, err = run("--against", "my_model.py:Net(padding=0)")
+    assert (code, out) == (2, "")
+    assert err.splitlines() == [
+        "archc: my_model.py:Net(padding=0): 0 of its arrays are those of Branches; not clear are",
+        "  ambiguous: left.weight, right.weight may be `v.weight`, `u.weight`",
+        "  ambiguous: left.bias, right.bias may be `v.bias`, `u.bias`",
+        "  = note: none of 2 pairings gives what my_model.py:Net(padding=0) gives; the settings of"
+        " the spec may be others",
+        "  = help: --rules says what it calls them; `archc weights match` begins such a file",
+    ]
 
 
 def test_arrays_of_its_alone_are_told(run: Run) -> None:

@@ -122,13 +122,13 @@ def meet(
     """Gives the model the network's random weights, or the network those of the model in a file,
     and runs it on the same inputs.
 
-    Arrays are paired by the rules of `model`, or else by equal names, or by those of the `known`
-    models. Raises `WeightsError` where they do not pair, where the model is for other inputs or
-    outputs, or where its code fails.
+    Arrays are paired by the rules of `model`, or else as `pairing.pairs` finds them. Raises
+    `WeightsError` where they do not pair, where the model is for other inputs or outputs, or where
+    its code fails.
     """
     what = theirs.source.text
     found = theirs.describe(shapes(net))
-    paired = pairs(net, what, found, model, known)
+    paired = pairs(net, theirs, found, model, known)
     here = _at_its_size(net, what, found)
     batch = verify.inputs(here)
     step("weights")

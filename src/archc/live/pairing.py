@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 
 from archc import backends
 from archc.api import Net, dims
@@ -14,11 +15,13 @@ from archc.compiler.ir.analysis import layers
 from archc.compiler.ir.network import Network
 from archc.compiler.language.problems import SpecError, printable, quote
 from archc.live.numeric import results
-from archc.live.theirs import Description
+from archc.live.theirs import Description, Theirs
 from archc.weights import importing
-from archc.weights.fit import counted, fits, lines, misfits, shared_prefix
+from archc.weights.fit import SHOWN, counted, fits, lines, misfits, shared_prefix
+from archc.weights.matching import Matching, flow, match
 from archc.weights.rules import ZooModel
 from archc.weights.settings import settings_of
+from archc.weights.solving import solved
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +67,17 @@ class Place:
 
 def pairs(
     net: Net,
-    what: str,
+    theirs: Theirs,
     found: Description,
     model: ZooModel | None,
     known: Iterable[ZooModel] = (),
 ) -> Pairs:
-    """Pairs arrays by rules; or without by equal names, or by those of `known` models.
+    """Pairs arrays by rules; or without by equal names, by those of `known` models, or by shapes,
+    order and names, as far as these tell.
 
     Raises `WeightsError` where one of the network's has no counterpart in its shape.
     """
+    what = theirs.source.text
     if model is not None and model.rules.framework != found.framework:
         said = f"it is of `{found.framework}`, and the rules are for `{model.rules.framework}`"
         raise WeightsError(f"{printable(what)}: {said}")
@@ -81,11 +86,56 @@ def pairs(
         paired = _paired(net, found, each)
         if paired is not None:
             return paired
+    if model is None:
+        return _matched(net, theirs, found)
     wanted, names = _named(net, found, model)
     wrong = misfits(wanted, _stored(names))
     said = f"{printable(what)}: its arrays are not those of {net.name}: {counted(wrong)}"
-    help = "  = help: --rules says what it calls them; so does giving them the names of the spec"
-    raise WeightsError("\n".join([said, *lines(wrong), help]))
+    raise WeightsError("\n".join([said, *lines(wrong)]))
+
+
+def _matched(net: Net, theirs: Theirs, found: Description) -> Pairs:
+    """The pairs that nobody has written down. Raises `WeightsError` where they are not clear."""
+    storage = backends.get(found.framework).storage()
+    ours, held = list(tensors(net.network, storage)), {each.name: each for each in _called(found)}
+    shapes = {name: each.shape for name, each in held.items()}
+    matching = match(ours, shapes, flow(net.network))
+    said = ""
+    if matching.ambiguous and not matching.missing:
+        matching, said = solved(net, found.framework, storage, matching, theirs)
+    if matching.ambiguous or matching.missing:
+        raise _unclear(net, theirs.source.text, matching, said)
+    paired = {matching.pairs[tensor.path]: tensor for tensor in ours}
+    left = tuple(each for each in found.tensors if each.name not in paired)
+    how = "its arrays are paired by their shapes, order and names"
+    return Pairs(paired, left, None, (f"{how}; {said}" if said else how,))
+
+
+def _called(found: Description) -> list[Held]:
+    """Arrays in the order in which the parts that own them are called; others stay where they are
+    among these."""
+    order: dict[str, int] = {}
+    for number, part in enumerate(found.parts):
+        order.setdefault(part.name, number)
+    last, keys = -1, list[int]()
+    for each in found.tensors:
+        last = order.get(each.layer, last)
+        keys.append(last)
+    return [each for _, each in sorted(zip(keys, found.tensors, strict=True), key=itemgetter(0))]
+
+
+def _unclear(net: Net, what: str, matching: Matching, said: str) -> WeightsError:
+    count = len(matching.pairs)
+    head = f"{printable(what)}: {count:,} of its arrays are those of {net.name}; not clear are"
+    every = [f"  missing: {path}" for path in matching.missing]
+    every += [
+        f"  ambiguous: {first([*each.ours])} may be {first([*map(quote, each.theirs)])}"
+        for each in matching.ambiguous
+    ]
+    more = [f"  and {len(every) - SHOWN:,} more"] * (len(every) > SHOWN)
+    note = [f"  = note: {said}"] if said else []
+    help = "  = help: --rules says what it calls them; `archc weights match` begins such a file"
+    return WeightsError("\n".join([head, *every[:SHOWN], *more, *note, help]))
 
 
 def _alike(net: Net, known: Iterable[ZooModel], framework: str) -> list[ZooModel]:

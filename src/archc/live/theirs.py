@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from archc.backends import Held, Part
+from archc.backends import Held, Name, Part
 from archc.backends.storage import Array, WeightsError
 from archc.compiler.language.problems import printable
 
@@ -112,7 +112,7 @@ class Output:
 class Description:
     """A model, as far as it can be known without reading its code."""
 
-    framework: str
+    framework: Name
     """The backend whose framework it is of: "torch"."""
     tensors: tuple[Held, ...]
     """Its weights and buffers in order, without counters of training steps."""
