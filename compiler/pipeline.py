@@ -162,13 +162,21 @@ def compile_program(
     return program, run(program, (last,), _name(path))
 
 
+def is_library(path: Path, include: Iterable[Path] = ()) -> bool:
+    """Whether the file at `path` has blocks and no network; not where it cannot be read."""
+    files, _ = load(path, include)
+    return files is not None and files.spec is not None and _is_library(files.spec)
+
+
+def _is_library(spec: Spec) -> bool:
+    return spec.network is None and spec.extends is None and bool(spec.blocks)
+
+
 def check_library(path: Path, include: Iterable[Path] = ()) -> Program | None:
     """The blocks of the library at `path`, with all that can be said of them without a network;
     None where the file has a network, or nothing but words. Raises `SpecError`."""
     files = run(path, (partial(load, include=include),))
-    if files.spec.network is not None or files.spec.extends is not None or not files.spec.blocks:
-        return None
-    return run(files, (bind, check_interfaces), str(path))  # type: ignore[no-any-return]
+    return None if not _is_library(files.spec) else run(files, (bind, check_interfaces), str(path))
 
 
 def compile_for_inference(

@@ -271,12 +271,39 @@ def test_a_checkpoint_is_carried_over_by_the_command_that_is_printed(project: Pa
     assert len(new) == len(old)
 
 
+def test_a_name_that_a_person_gave_has_a_line(project: Path) -> None:
+    written(project, ("name: logits", "name: head"))
+    lines = run("net.yaml").output.splitlines()
+    assert lines[1].split()[:5] == ["~", "head", "was", "logits", "5"]
+    assert "| `~` | `head` | was logits |" in run("net.yaml", "-f", "markdown").output
+
+
+def test_a_path_is_from_here_or_from_the_top(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / "sub").mkdir()
+    written(project, ("16,      5", "16,      3"))
+    monkeypatch.chdir(project / "sub")
+    assert run("../net.yaml").exit_code == 1
+    assert run("HEAD:net.yaml", "../net.yaml").exit_code == 1
+    assert run("../net.yaml").output.splitlines()[1].split()[:2] == ["~", "blocks.3"]
+
+
+def test_no_command_is_said_where_there_is_no_file_to_name(project: Path) -> None:
+    written(project, (TABLE, TABLE + TABLE))
+    subprocess.run(
+        ["git", "-c", "user.name=A", "-c", "user.email=a@b", "commit", "-qam", "x"], check=True
+    )
+    done = run("HEAD~1:net.yaml", "HEAD:net.yaml")
+    assert (done.exit_code, "weights convert" in done.output) == (1, False)
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["NOPE:net.yaml", "net.yaml"], "Error: git says: Needed a single revision"),
+        (["NOPE:net.yaml", "net.yaml"], "Error: git says: there is no revision NOPE"),
         (["HEAD:no.yaml", "net.yaml"], "Error: HEAD has no no.yaml."),
-        (["HEAD:nowhere/no.yaml", "net.yaml"], "there is no folder"),
+        (["HEAD:nowhere/no.yaml", "net.yaml"], "Error: HEAD has no nowhere/no.yaml."),
         (["--output=x:net.yaml", "net.yaml"], "No such option"),
         (
             ["net.yaml", "--fail-on", "all"],

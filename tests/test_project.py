@@ -575,6 +575,15 @@ def test_a_renamed_spec_leaves_no_orphan_unnoticed(run: Run) -> None:
     assert run("build", "--check") == (0, "", "")
 
 
+def test_libraries_beside_the_specs(run: Run) -> None:
+    """A pattern may match one: it is checked, and nothing is written for it."""
+    library = "archc: 1\nblocks:\n  own: {steps: [{y: identity(x)}]}\n"
+    Path("specs/own.yaml").write_text(library)
+    assert "specs/own.yaml: fine, 1 block\n" in run("check").out.replace(f"{Path.cwd()}/", "")
+    built = run("build")
+    assert (built.code, any("own" in name for name in fates(built))) == (0, False)
+
+
 def test_what_is_no_orphan(run: Run) -> None:
     run("build")
     Path("generated/mine.py").write_text('"""Mine."""\n')

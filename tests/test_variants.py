@@ -523,7 +523,8 @@ def test_a_base_that_gains_a_row_is_noticed_with_the_was_that_a_warning_gives(
     assert not net.warnings
     changed = next(row for row in net.network.rows if row.call.name == "blocks.2")
     assert str(changed.call.body.arguments["act"]) == "mish"
-    (tmp_path / "net.yaml").write_text(BASE.replace(ROWS[1], f"{ROWS[1]}\n      - {ROWS[1]}"))
+    more = ROWS[2].replace("32", "48")  # like the row that is meant, but for what is set of it
+    (tmp_path / "net.yaml").write_text(BASE.replace(ROWS[2], f"{more}\n      - {ROWS[2]}"))
     with pytest.raises(SpecError) as caught:
         archc.load(path)
     assert [problem.code for problem in caught.value.problems] == ["E061"]

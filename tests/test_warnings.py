@@ -140,7 +140,7 @@ def test_strict_exits_like_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         main(["check", str(FOLDER / "many_channels.yaml"), "--strict"])
     assert left.value.code == 2
-    assert "6:39: warning: W005 a feature map of 16,000 channels\n" in capsys.readouterr().err
+    assert "6:39: W005 a feature map of 16,000 channels\n" in capsys.readouterr().err
 
 
 def test_colour_tells_a_warning_from_an_error(

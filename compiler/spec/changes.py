@@ -376,17 +376,16 @@ def _written(call: CallSpec) -> dict[str, str]:
 
 
 def _telling(slot: _Slot) -> str:
-    """What tells a row of a table from those beside it, as `was` would say it; of one like those
-    beside it, all that it says."""
+    """All that a row of a table says, as `was` would say it; and what it does not say, where the
+    rows beside it say the same otherwise."""
     rows = slot.table.rows if slot.table else []
     at, absent = rows.index(slot), ex.show(None)
     beside = [row.cells() for row in (*rows[max(at - 1, 0) : at], *rows[at + 1 : at + 2])]
     cells = slot.cells()
     keys = [key for key, text in cells.items() if key != "block" and text != absent]
-    if any(all(cells[key] == other.get(key) for key in keys) for other in beside):
-        keys = [key for key in cells if key != "block"]
-    own = [key for key in keys if any(cells[key] != other.get(key, absent) for other in beside)]
-    said = {key: cells[key] for key in own or keys}
+    alike = [other for other in beside if all(cells[key] == other.get(key) for key in keys)]
+    more = (key for key in cells if any(cells[key] != other.get(key, absent) for other in alike))
+    said = {key: cells[key] for key in dict.fromkeys((*keys, *more))}
     return ", ".join(f"{key}: {'~' if text == absent else text}" for key, text in said.items())
 
 

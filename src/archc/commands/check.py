@@ -66,7 +66,7 @@ def check(
     says that it is meant.
     """
     project = projects.find()
-    jobs, given = options.jobs_of(specs, project), given.within(project)
+    jobs, given = options.jobs_of(specs, project, libraries=True), given.within(project)
     wanted = backend or (backends.drivable() if numeric else [])
     if wanted and format != "text":
         raise click.UsageError(f"--format {format} is of problems; compare without it.")

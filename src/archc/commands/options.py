@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import wraps
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ from archc.api import Net, load_with
 from archc.backends import Name, OtherBackend
 from archc.commands import streams
 from archc.compiler.language.problems import Problem, Source, SpecError, render
+from archc.compiler.pipeline import is_library
 from archc.compiler.spec import reader
 from archc.project import Job, Project
 
@@ -130,8 +132,9 @@ STDIN = "-"
 """How a command line names the spec that standard input gives."""
 
 
-def jobs_of(specs: Sequence[str], project: Project | None) -> list[Job]:
-    """What the `specs` mean that a command line names, or else all of the project.
+def jobs_of(specs: Sequence[str], project: Project | None, libraries: bool = False) -> list[Job]:
+    """What the `specs` mean that a command line names, or else all of the project, whose patterns
+    may match `libraries` of blocks too.
 
     Raises `SpecError` where the project's file is wrong, and `click.UsageError` where there is
     neither.
@@ -141,7 +144,12 @@ def jobs_of(specs: Sequence[str], project: Project | None) -> list[Job]:
     if project is None:
         said = "Missing argument 'SPEC...'; it can be left out in a project"
         raise click.UsageError(f"{said}, which `archc init` begins.")
-    return project.jobs
+    if libraries:
+        return project.jobs
+    found = project.jobs
+    files = [job.spec for job in found if isinstance(job.spec, Path)]
+    blocks = [path for path in files if is_library(path, project.include)]
+    return [job for job in found if job.spec not in blocks]
 
 
 def reading(spec: str | Path | Source) -> str | Path | Source:
@@ -195,7 +203,7 @@ def _loaded(job: Job, given: Given, strict: bool, inference: bool) -> Net:
     whole = inference or job.inference
     net = load_with(reading(job.spec), settings, given.include, inference=whole)
     if strict and net.warnings:
-        raise SpecError(net.warnings)
+        raise SpecError(replace(warning, severity="error") for warning in net.warnings)
     return net
 
 

@@ -150,19 +150,12 @@ def _said_of(row: RowDiff) -> Iterator[tuple[str, str]]:
         return
     if row.moved:
         yield "D103", f"`{row.name}` stands elsewhere"
-    if _renamed(row):
+    if row.renamed:
         yield "D104", f"`{row.former}` is called `{row.name}`"
     if row.cells:
         yield "D105", f"`{row.name}`: {changes(row.cells)}"
     elif not row.inside and a.params != b.params:
         yield "D107", f"`{row.name}` has {b.params:,} parameters instead of {a.params:,}"
-
-
-def _renamed(row: RowDiff) -> bool:
-    """Whether a name that a person gave differs; a number says only where a row stands."""
-    before, after = row.former.rpartition("."), row.name.rpartition(".")
-    numbered = before[2].isdecimal() and after[2].isdecimal()
-    return before[0] != after[0] if numbered else row.former != row.name
 
 
 def changes(cells: Mapping[str, Change]) -> str:

@@ -44,9 +44,9 @@ class Told:
         yield "bytes of activations at once", a.memory.peak, b.memory.peak
 
     def command(self) -> str | None:
-        """What carries a checkpoint over, where that is needed and any of it is of use."""
+        """What carries a checkpoint over to a file of the new spec, where that is of use."""
         tensors = self.diff.tensors
-        if not tensors.kept or not tensors.move + tensors.lost + tensors.fresh:
+        if self.new.folder or not tensors.kept or not tensors.move + tensors.lost + tensors.fresh:
             return None
         settings = "".join(f" --set {name}={text}" for name, text in self.settings.items())
         specs = f"--spec {self.new.name} --from-spec {self.old.name}{settings}"

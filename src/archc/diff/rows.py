@@ -60,7 +60,17 @@ class RowDiff:
         or nothing."""
         if self.old is None or self.new is None:
             return "+" if self.old is None else "-"
-        return ">" if self.moved else "~" if self.cells or self.costs else ""
+        changed = self.cells or self.costs or self.renamed
+        return ">" if self.moved else "~" if changed else ""
+
+    @property
+    def renamed(self) -> bool:
+        """Whether a name that a person gave differs; a number says only where a row stands."""
+        if self.old is None or self.new is None:
+            return False
+        before, after = self.former.rpartition("."), self.name.rpartition(".")
+        numbered = before[2].isdecimal() and after[2].isdecimal()
+        return before[0] != after[0] if numbered else self.former != self.name
 
     @property
     def costs(self) -> bool:

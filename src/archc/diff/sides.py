@@ -54,20 +54,23 @@ def side(name: str, settings: Mapping[str, object], include: Sequence[Path]) -> 
 
 
 def _checked_out(revision: str, path: str, folder: Path) -> Path:
-    """The file at `path` as it was in a revision, with the specs around it in its repository."""
-    parent = Path(path).absolute().parent
-    if not parent.is_dir():
-        raise click.UsageError(f"there is no folder {parent}, so git cannot be asked there.")
-    top = Path(_git(parent, "rev-parse", "--show-toplevel").decode().strip())
-    inside = (parent / Path(path).name).relative_to(top.resolve())
+    """The file at `path`, from here or from its repository's top, as it was in a revision, with the
+    specs around it."""
+    here = Path(path).absolute()
+    asked = here.parent if here.parent.is_dir() else Path()
+    top = Path(_git(asked, "rev-parse", "--show-toplevel").decode().strip()).resolve()
     commit = _git(top, "rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}")
     archive = _git(top, "archive", "--format=tar", commit.decode().strip(), "--", SPECS)
     with tarfile.open(fileobj=BytesIO(archive)) as files:
         files.extractall(folder, filter="data")
     (folder / ".git").mkdir()  # the top of a project, from which specs may use files
-    if not (folder / inside).is_file():
-        raise click.UsageError(f"{revision} has no {path}.")
-    return folder / inside
+    real = here.parent.resolve() / here.name
+    inside = [real.relative_to(top)] if real.is_relative_to(top) else []
+    found = (folder / each for each in (*inside, Path(path)))
+    for file in found:
+        if file.is_file() and file.resolve().is_relative_to(folder):
+            return file
+    raise click.UsageError(f"{revision} has no {path}.")
 
 
 def _git(folder: Path, *arguments: str) -> bytes:
@@ -77,7 +80,10 @@ def _git(folder: Path, *arguments: str) -> bytes:
         raise click.UsageError("git is not installed, so there are no revisions.") from None
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().splitlines() or ["it failed"]
-        raise click.UsageError(f"git says: {said[0].removeprefix('fatal: ')}")
+        told = said[0].removeprefix("fatal: ")
+        if "single revision" in told:
+            told = f"there is no revision {arguments[-1].partition('^')[0]}"
+        raise click.UsageError(f"git says: {told}")
     return done.stdout
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from archc.api import Net, load_with
 from archc.backends import Live, References, WeightsError
 from archc.backends.storage import BYTES, Opened, Tensor, shown, tensors
+from archc.compiler.ir.analysis import layers
 from archc.compiler.language.problems import quote
 from archc.weights import files
 from archc.weights.convert import Fitting, Progress, Report, Take, silent, write
@@ -114,7 +115,7 @@ def import_(
         what = ", ".join((shown(source) if source else model.name, *opened.remarks))
         origins = _origins(net, model, wanted) if model.own else {}
         found = match(what, net.name, wanted, opened.arrays, "", take.partial, origins)
-        remarks = (*opened.remarks, *found.remarks, *_idle(net, model))
+        remarks = (*opened.remarks, *found.remarks, *_idle(net, model), *_flattened(net, model))
         fitting = Fitting(net, wanted, replace(found, remarks=remarks), {})
         return fitting.reported(write(net, fitting.arrays, target, carried(net), progress))
 
@@ -123,6 +124,16 @@ def _origins(net: Net, model: ZooModel, wanted: Mapping[str, Tensor]) -> dict[st
     """Where the rule stands that gives each name."""
     places = {n: model.origin(t.path, net.network.settings) for n, t in wanted.items()}
     return {name: str(place) for name, place in places.items() if place is not None}
+
+
+def _flattened(net: Net, model: ZooModel) -> Iterator[str]:
+    """What rules of the user's cannot tell of a model whose maps stand channel first."""
+    every = layers(net.network) if model.own and model.rules.framework == "torch" else []
+    for layer in every:
+        x = layer.call.body.inputs[0]
+        if layer.op == "flatten" and x.area > 1:
+            said = f"{layer.path} flattens {x} by row, column, channel; a model that does so by"
+            yield f"{said} channel first has other weights behind it (archc verify --against)"
 
 
 def _idle(net: Net, model: ZooModel) -> Iterator[str]:

@@ -28,10 +28,8 @@ def solved(
     and what is to be said of it. `found` itself where that does not tell which they are. Raises
     `WeightsError` where the model does not run."""
     name = printable(model.source.text)
-    if not found.ambiguous:
-        return found, ""
     groups = _groups(found)
-    if found.missing or found.surplus or not groups:
+    if found.missing or found.surplus or (found.ambiguous and not groups):
         return found, f"{name} is not run: the tensors of both sides are not as many"
     count = prod(factorial(len(group[0].ours)) for group in groups)
     if count > MOST:
@@ -44,6 +42,9 @@ def solved(
     pairings = [{**found.pairs, **dict(chosen)} for chosen in _pairings(groups)]
     apart = [*_deviations(net, framework, own, pairings, model)]
     right = [pairs for pairs, each in zip(pairings, apart, strict=True) if each <= AGREE]
+    if not found.ambiguous:
+        said = f"by these pairs {name} gives something else: one is wrong, or the settings of the"
+        return found, "" if right else f"{said} spec are others; archc verify says where it parts"
     if not right:
         said = f"none of {count:,} pairings gives what {name} gives"
         return found, f"{said}; the settings of the spec may be others"
