@@ -86,6 +86,7 @@ def plain(net: Net) -> dict[str, Any]:
         "weight_bytes": {name: size * net.params.total for name, size in BYTES.items()},
         "layers": [_entry(layer) for layer in net.layers],
         "blocks": [_entry(block) for block in net.blocks],
+        "stages": [_entry(stage) for stage in _stages(net)],
         "taps": [tap._asdict() for tap in net.taps],
         "outputs": [output._asdict() for output in net.outputs],
     }
@@ -188,20 +189,19 @@ def _inside(net: Net) -> dict[str, list[Layer]]:
 
 
 def _footer(net: Net) -> str:
-    mega = 2**20
     taps = "".join(
         f"\n{tap.name}: {dims(tap.shape)} at stride {show(tap.stride)}, from {tap.path}"
         for tap in net.taps
     )
     outputs = "".join(map(_given, net.outputs)) if len(net.outputs) > 1 else ""
-    sizes = (f"{net.params.total * size / mega:.1f} MiB as {name}" for name, size in BYTES.items())
+    sizes = (f"{_size(net.params.total * size)} as {name}" for name, size in BYTES.items())
     return (
         f"\n{net.name}, {_taken(net)}: "
         f"{net.params.trainable:,} trainable parameters, {net.params.total:,} in total\n"
         f"{', '.join(sizes)}\n"
         f"{net.macs:,} MACs of convolutions and dense layers, {net.totals.other:,} other"
         " operations\n"
-        f"{net.memory.sum / mega:.1f} MiB of activations, {net.memory.peak / mega:.1f} MiB at once"
+        f"{_size(net.memory.sum)} of activations, {_size(net.memory.peak)} at once"
         f"{taps}{outputs}"
     )
 
@@ -225,7 +225,7 @@ def _given(output: Output) -> str:
 
 def _side_by_side(nets: Sequence[Net], format: str) -> None:
     columns = ("spec", "input", "trainable", "other", "MACs", "layers", "weights", "at once")
-    lines = [_totals(net) for net in nets]
+    lines = [_totals(net, str if format == "csv" else _size) for net in nets]
     if format != "text":
         WRITERS[format](columns, lines)
         return
@@ -235,13 +235,17 @@ def _side_by_side(nets: Sequence[Net], format: str) -> None:
     streams.console(160).print(table)
 
 
-def _totals(net: Net) -> Cells:
+def _size(count: int) -> str:
+    """A number of bytes, in words."""
+    return f"{count / 2**20:.1f} MiB" if count >= 2**20 else f"{count / 2**10:.1f} KiB"
+
+
+def _totals(net: Net, size: Callable[[int], str]) -> Cells:
     """What a network comes to. Sizes are in float32, at a batch of one."""
-    mega = 2**20
     other = net.params.total - net.params.trainable
     sizes = (net.params.total * BYTES["float32"], net.memory.peak)
     numbers = (net.params.trainable, other, net.macs, len(net.layers))
-    figures = (*(f"{n:,}" for n in numbers), *(f"{size / mega:.1f} MiB" for size in sizes))
+    figures = (*(f"{n:,}" for n in numbers), *map(size, sizes))
     return printable(net.stem), ", ".join(dims(shape) for _, shape in net.inputs), *figures
 
 
