@@ -134,6 +134,19 @@ class _Values(dict[str, Array]):
                 raise _NoFurther
 
 
+Found = tuple[list[tuple[Sequence[Trial], float]], tuple[Sequence[Trial], Comparison] | None]
+"""What makes the two agree, to that share of scale; and what else leads furthest."""
+
+
+def _further(
+    best: tuple[Sequence[Trial], Comparison] | None,
+    trials: Sequence[Trial],
+    tried: Comparison,
+    found: Comparison,
+) -> tuple[Sequence[Trial], Comparison] | None:
+    return (trials, tried) if tried.reached > (best[1] if best else found).reached else best
+
+
 class _Search:
     def __init__(self, meeting: Meeting, tolerance: float, include: Sequence[Path]) -> None:
         self.meeting, self.tolerance, self.include = meeting, tolerance, include
@@ -151,14 +164,15 @@ class _Search:
             return Explanation([], [], None, [], 0, False, none=True)
         while len(chosen) < MOST and monotonic() < self.end:
             agreeing, further = self.round(chosen, found)
+            if not agreeing and further is None:
+                agreeing, further = self.pairs(chosen, found)
             if agreeing:
-                return self.told([([*chosen, each], far) for each, far in agreeing], [], None)
+                return self.told([([*chosen, *each], far) for each, far in agreeing], [], None)
             if further is None:
                 break
-            trial, found = further
-            chosen.append(trial)
-        pairs = self.pairs(found) if not chosen else []
-        return self.told(pairs, chosen, found if chosen else None)
+            trials, found = further
+            chosen += trials
+        return self.told([], chosen, found if chosen else None)
 
     def told(
         self,
@@ -169,37 +183,39 @@ class _Search:
         late = monotonic() >= self.end
         return Explanation(agreeing, nearer, at, [*self.kinds], self.count, late)
 
-    def round(
-        self, chosen: Sequence[Trial], found: Comparison
-    ) -> tuple[list[tuple[Trial, float]], tuple[Trial, Comparison] | None]:
-        """The trials of the first group that leads further: those that make all agree, as nearly as
-        any of them, or else the one that leads furthest."""
-        best: tuple[Trial, Comparison] | None = None
+    def round(self, chosen: Sequence[Trial], found: Comparison) -> Found:
+        """The trials of the first group with any that make all agree: those that do so as nearly as
+        any of them. Where none does, that which leads furthest of the first group that leads
+        further."""
+        best: tuple[Sequence[Trial], Comparison] | None = None
         for group in self.groups(chosen, found):
-            agreeing: list[tuple[Trial, float]] = []
+            agreeing: list[tuple[Sequence[Trial], float]] = []
+            furthest = best
             for trial in group:
                 tried = self.tried([*chosen, trial], found.reached)
                 if tried is not None and tried.parted is None:
-                    agreeing.append((trial, tried.ends))
-                elif tried is not None and tried.reached > (best[1] if best else found).reached:
-                    best = trial, tried
-            if best is not None and not agreeing:
-                break
+                    agreeing.append(([trial], tried.ends))
+                elif best is None and tried is not None:
+                    furthest = _further(furthest, [trial], tried, found)
+            best = furthest
             if agreeing:
                 near = 3 * min(far for _, far in agreeing) + ROUNDING
-                return [(trial, far) for trial, far in agreeing if far <= near], None
+                return [(trials, far) for trials, far in agreeing if far <= near], None
         return [], best
 
-    def pairs(self, found: Comparison) -> list[tuple[Sequence[Trial], float]]:
-        """The first two together that make all agree, where one alone leads nowhere."""
-        groups = [[*group] for group in self.groups([], found)]
+    def pairs(self, chosen: Sequence[Trial], found: Comparison) -> Found:
+        """The first two together that make all agree, where one alone leads nowhere; or else those
+        that lead furthest."""
+        groups = [[*group] for group in self.groups(chosen, found)]
         every = [trial for group in groups for trial in group]
-        for one, other in product(groups[0] + groups[1], every):
-            if one.kind != other.kind:
-                tried = self.tried([one, other])
+        best: tuple[Sequence[Trial], Comparison] | None = None
+        for pair in product(groups[0] + groups[1], every):
+            if pair[0].kind != pair[1].kind:
+                tried = self.tried([*chosen, *pair], found.reached)
                 if tried is not None and tried.parted is None:
-                    return [([one, other], tried.ends)]
-        return []
+                    return [(pair, tried.ends)], None
+                best = best if tried is None else _further(best, pair, tried, found)
+        return [], best
 
     # ---- Trying
 
@@ -220,8 +236,9 @@ class _Search:
             values[""] = interpreter.run(network, weights, batch, values.see)
         except (ValueError, _NoFurther):  # the former of shapes that no longer fit
             return None
+        ends = [path for path in ("", _last(network)) if path in values]
         for trial in trials:
-            values[""] = trial.output(values[""])
+            values.update((path, trial.output(values[path])) for path in ends)
         return comparison(self.first, network, {"": values}, self.tolerance)
 
     def off(self, places: Sequence[Place], values: Arrays) -> bool:
@@ -265,7 +282,7 @@ class _Search:
         if found.before is None:
             yield (trial for trial in self.inputs() if trial.kind not in done)
         yield self.flattened(network)
-        if found.parted is not None and found.parted.value == "":
+        if found.parted is not None and found.parted.value in ("", _last(network)):
             yield iter(OUTPUTS)
 
     def settings(self, rare: bool = False) -> Iterator[Trial]:
@@ -368,6 +385,12 @@ class _Search:
                 said = f"if the weights of {layer.path} are reordered from flattening {order}"
                 name = f"{layer.path}.weight"
                 yield Trial("flatten order", said, weights=_reordered(name, x.shape))
+
+
+def _last(network: Network) -> str:
+    """The op that gives the output. A model's own may hold an activation, as Keras's layers do."""
+    end = analysis.results(network)[-1]
+    return analysis.layers(network)[end].path if end >= 0 else ""
 
 
 def _source(every: Sequence[Layer], layer: Layer) -> Layer:
