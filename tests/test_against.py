@@ -112,6 +112,23 @@ class Halved(Net):
         return super().forward(x) / 2
 
 
+class DoubledConvolution(nn.Conv2d):
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+class HalvingNorm(nn.BatchNorm2d):
+    def forward(self, x):
+        return super().forward(x / 2)
+
+
+class Detour(Net):
+    def __init__(self):
+        super().__init__(end="softmax")
+        self.stem[0] = DoubledConvolution(3, 8, 3, 2, bias=False)
+        self.stem[1] = HalvingNorm(8, 1e-3, 0.01)
+
+
 class NoNumber(Net):
     def forward(self, x):
         return super().forward(x) / 0
@@ -235,6 +252,7 @@ CASES = [
     ),
     ("(bgr=True)", [(STEM, ""), "if the input of Net is BGR of its RGB"]),
     ("(scale=2.0, shift=-1.0)", [(STEM, ""), "if the input of Net is 2 * x - 1 of its x"]),
+    ("(scale=0.5, shift=0.5)", [(STEM, ""), "if the input of Net is (x + 1) / 2 of its x"]),
     (
         "(bgr=True, scale=255)",
         [(STEM, ""), "if the input of Net is x * 255 of its x and BGR of its RGB"],
@@ -285,6 +303,24 @@ def test_a_part_that_gives_something_else_on_the_way() -> None:
     assert masked(explained("my_model.py:Halved")) == [
         "note: logits (its fc) differs, by N of its scale; what is made of it agrees"
     ]
+
+
+def test_a_detour_before_they_part() -> None:
+    assert masked(explained("my_model.py:Detour")) == [
+        "note: stem.conv (its stem.0) differs, by N of its scale; what is made of it agrees",
+        "my_model.py:Detour parts from it first at the output, by N of its scale"
+        "; they agree up to logits (its fc)",
+        "it agrees if a softmax follows, to N of its scale",
+    ]
+
+
+def test_what_a_value_depends_on() -> None:
+    flow = against.Flow(archc.load("net.yaml").network)
+    assert {"stem.conv", "a.bn", "b.bn", "sum", "pool"} <= flow.before(["flat"])
+    assert flow.before(["b.bn"]) & {"a.act", "b.conv", "b.act", "sum"} == {"a.act", "b.conv"}
+    Path("net.yaml").write_text(BRANCHES)
+    flow = against.Flow(archc.load("net.yaml").network)
+    assert flow.before([""]) == {"", "left", "right", "both", "mean"}
 
 
 def test_what_is_no_number() -> None:

@@ -13,7 +13,7 @@ import pytest
 from archc.backends.storage import WeightsError
 from archc.live.theirs import Description, Source, opened, parse
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 
 TORCH = """\
 import os, sys, time
@@ -267,6 +267,17 @@ def test_what_a_model_gives(capfd: pytest.CaptureFixture[str]) -> None:
         "act": (2, 8, 4, 4),
     }
     assert found.parts["bn1"].min() < 0.0  # though what follows writes over it
+    given = torch.conv2d(
+        torch.tensor(batch - arrays["mean"].reshape(1, 3, 1, 1)),
+        torch.tensor(arrays["conv1.weight"]),
+        None,
+        2,
+        1,
+    )
+    keys = ("running_mean", "running_var", "weight", "bias")
+    own = [torch.tensor(arrays[f"bn1.{key}"]) for key in keys]
+    expected = torch.batch_norm(given, own[2], own[3], own[0], own[1], False, 0.0, 1e-4, False)
+    np.testing.assert_allclose(found.parts["bn1"], expected.numpy(), atol=1e-4)
     features = found.parts["act"].mean((2, 3))
     expected = features @ arrays["fc.weight"].T + arrays["fc.bias"]
     np.testing.assert_allclose(found.outputs[""], expected, rtol=1e-5)
