@@ -351,7 +351,7 @@ def test_a_wrong_wiring_is_no_convention(wiring: str) -> None:
     first, last = masked(explained(f"my_model.py:Net(wiring='{wiring}')"))
     at = {"parallel": "b.conv (its two.0)", "skip": FC}[wiring]
     assert f"parts from it first at {at}, by N of its scale" in first
-    tried = "epsilon, padding, act, ceil_mode, count_padding, flatten order"
+    tried = "epsilon, padding, act, ceil_mode, count_padding, flatten order(, output)?"
     assert re.fullmatch(rf"none of the known conventions explains it; \d+ tries: {tried}", last)
 
 

@@ -94,7 +94,9 @@ def _tried(path: Path, edit: Edit, chance: random.Random, meaningless: bool) -> 
     said = "; ".join(f"{finding.id} {finding.message}" for finding in found)
     if meaningless:
         return f"{said}\n{new.read_text()}" if found else None
-    if _meaning(before) == _meaning(after):
+    # What a step that no call makes would do is code, and no part of the network.
+    meaning = str if edit is _step else _meaning
+    if meaning(before) == meaning(after):
         raise _NoEdit
     if not found:
         return f"nothing said\n{new.read_text()}"
