@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 from archc.compiler.language.names import INPUT
 from archc.compiler.spec import reader
@@ -61,7 +61,7 @@ def rows(root: Node | None) -> Iterator[Row]:
             yield from _entry(("change", number, "insert", index), entry)
 
 
-def is_table(entry: Node) -> bool:
+def is_table(entry: Node) -> TypeGuard[reader.Mapping]:
     return isinstance(entry, reader.Mapping) and ("columns" in entry or "rows" in entry)
 
 

@@ -18,6 +18,7 @@ from pygls.lsp.server import LanguageServer
 
 from archc.api import dims
 from archc.compiler.language.problems import Place, Problem, Source
+from archc.compiler.spec.reader import Scalar
 from archc.lsp import completion, hover, names, roles
 from archc.lsp.documents import Document, Documents
 from archc.lsp.text import Cursor, cursor, span
@@ -238,15 +239,15 @@ def lenses(ls: Server, params: types.CodeLensParams) -> list[types.CodeLens] | N
     if document is None or document.known.net is None:
         return None
     root = roles.get({"": document.now.root}, "")
-    key = next((key for key in root if key in ("network", "extends")), None)
-    key = next((key for key in root if key == "network"), key)
-    if key is None:
+    keys = {str(key): key.place for key in root if isinstance(key, Scalar)}
+    place = keys.get("network", keys.get("extends"))
+    if place is None:
         return None
     net = document.known.net
     shapes = f"{dims(net.input_shape)} → {dims(net.output_shape)}"
     older = " (before the last edits)" if document.known is not document.now else ""
     title = f"{net.params.trainable:,} trainable parameters, {net.macs:,} MACs, {shapes}{older}"
-    return [types.CodeLens(ls.range(key.place), types.Command(title, ""))]
+    return [types.CodeLens(ls.range(place), types.Command(title, ""))]
 
 
 HANDLERS: Mapping[str, Callable[..., Any]] = {
