@@ -489,7 +489,7 @@ def test_a_project_says_what_is_strict_and_what_is_included(
     Path("archc.toml").write_text(f"{included}strict = true\n")
     strict = run("check")
     assert (strict.code, strict.out) == (2, "")
-    assert "warning: W0" in strict.err
+    assert ": W007 nothing depends on `unused`" in strict.err
     assert run("check", "--no-strict").code == 0
     assert run("build").code == 2
 

@@ -108,15 +108,25 @@ def _is_small(network: Network) -> bool:
 
 
 def _meets_onednn(network: Network) -> bool:
-    """Whether the window of a strided convolution is larger than its input. There oneDNN, which
-    both frameworks compute with, gives numbers that they do not give without it."""
+    """Whether the window of a strided convolution is larger than its input, or one of a channel
+    strides along rows to one column. There oneDNN, which both frameworks compute with, gives
+    numbers that they do not give without it; in the latter case TensorFlow's are of other memory.
+    """
     for size in comparable(network).networks:
         for layer in analysis.layers(size):
             body = layer.call.body
             sides = zip(body.inputs[0].shape[1:], _pairs(body.arguments), strict=False)
             if any(side < kernel and stride > 1 for side, (kernel, stride) in sides):
                 return True
+            narrow = body.output.is_map and body.output.shape[::2] == (1, 1)
+            if narrow and layer.weights and _strides_along_rows(body):
+                return True
     return False
+
+
+def _strides_along_rows(body: Body) -> bool:
+    down, across = body.arguments.get("stride", (1, 1))  # type: ignore[misc]
+    return body.inputs[0].channels == 1 and across > down == 1
 
 
 def _pairs(arguments: Arguments) -> Iterator[tuple[int, int]]:
