@@ -20,6 +20,8 @@ from archc.live.numeric import random_weights
 from archc.weights import unwrapping
 from archc.weights.rules import known, of_ones_own
 
+from .running import Run, runner
+
 torch = pytest.importorskip("torch")
 
 SPEC = """\
@@ -174,7 +176,6 @@ inside:
   - [bn, "{i}_bn"]
 """
 SMALL = Path(__file__).parents[1] / "specs" / "mnv3_small.yaml"
-Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(autouse=True)
@@ -202,15 +203,7 @@ def run(one: None, every: Run) -> Run:
 def every(capsys: pytest.CaptureFixture[str]) -> Run:
     """The same with all backends."""
 
-    def run(*arguments: str) -> tuple[int, str, str]:
-        try:
-            cli.main(("verify", "net.yaml", *arguments))
-            code = 0
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        return code, *capsys.readouterr()
-
-    return run
+    return runner(capsys, "verify", "net.yaml")
 
 
 OWN = ("--rules", "rules.yaml")

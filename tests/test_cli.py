@@ -10,11 +10,12 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-from archc import backends, cli
+from archc import backends
+
+from .running import runner
 
 SPECS = Path(__file__).parent.parent / "specs"
 LARGE = str(SPECS / "mnv3_large.yaml")
@@ -34,12 +35,6 @@ network:
 BAD = GOOD.replace("filters: 4", "filters: -4").replace("dense", "danse")
 
 
-class Result(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
 @pytest.fixture
 def run(capsys, tmp_path, monkeypatch):
     """Runs the command in an empty folder that holds good.yaml and bad.yaml."""
@@ -47,16 +42,7 @@ def run(capsys, tmp_path, monkeypatch):
     Path("good.yaml").write_text(GOOD)
     Path("bad.yaml").write_text(BAD)
 
-    def run(*arguments: str) -> Result:
-        try:
-            cli.main(arguments)
-            code = 0
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        captured = capsys.readouterr()
-        return Result(code, captured.out, captured.err)
-
-    return run
+    return runner(capsys)
 
 
 def test_build_says_what_became_of_each_file(run):

@@ -18,12 +18,14 @@ import numpy as np
 import pytest
 
 import archc
-from archc import Net, cli
+from archc import Net
 from archc.backends.storage import Format, Opened, WeightsError
 from archc.live.numeric import random_weights
 from archc.weights import convert, files, guard, rules
 from archc.weights.meaning import digests
 from archc.weights.settings import CONVENTIONS
+
+from .running import Run, runner
 
 torch = pytest.importorskip("torch")
 h5py = pytest.importorskip("h5py")
@@ -44,7 +46,6 @@ network:
   - {block: batch_norm, name: bn}
 """
 GIVEN = ("--set", "padding=same", "--set", "epsilon=0.001")
-Run = Callable[..., tuple[int, str, str]]
 limits = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has such limits")
 
 
@@ -53,15 +54,7 @@ def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.
     monkeypatch.chdir(tmp_path)
     Path("tiny.yaml").write_text(SPEC)
 
-    def run(*arguments: str) -> tuple[int, str, str]:
-        try:
-            cli.main(arguments)
-            code = 0
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        return code, *capsys.readouterr()
-
-    return run
+    return runner(capsys)
 
 
 @pytest.fixture

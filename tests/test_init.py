@@ -7,31 +7,21 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 import yaml
 
-from archc import cli
 from archc.commands.list import KINDS
 from archc.compiler.spec.folders import SHIPPED, networks
+
+from .running import Result, Run, runner
 
 SPEC = """\
 archc: 1
 extends: lenet_cifar.yaml
 name: A
 """
-
-
-class Result(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Result]
 
 
 @pytest.fixture
@@ -41,15 +31,7 @@ def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.
     Path("specs").mkdir()
     Path("specs/a.yaml").write_text(SPEC)
 
-    def run(*arguments: str) -> Result:
-        try:
-            cli.main(arguments)
-            code = 0
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        return Result(code, *capsys.readouterr())
-
-    return run
+    return runner(capsys)
 
 
 def fates(result: Result) -> dict[str, str]:

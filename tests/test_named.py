@@ -18,8 +18,9 @@ import pytest
 import yaml
 
 import archc
-from archc import cli
 from archc.compiler.spec.folders import SHIPPED, networks, shipped
+
+from .running import exit_code
 
 TINY = """\
 archc: 1
@@ -45,12 +46,7 @@ def run(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.M
     def run(*arguments: str, stdin: str | bytes = "") -> tuple[int, str, str]:
         data = stdin if isinstance(stdin, bytes) else stdin.encode()
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
-        try:
-            cli.main(arguments)
-            code = 0
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        return (code, *capfd.readouterr())
+        return (exit_code(*arguments), *capfd.readouterr())
 
     return run
 

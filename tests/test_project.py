@@ -6,21 +6,21 @@ import json
 import re
 import shutil
 import tomllib
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from archc import cli
 from archc.commands import ours
 from archc.compiler.language.codes import CODES
 from archc.compiler.language.problems import Source
 from archc.compiler.spec.folders import SHIPPED, networks
 from archc.compiler.spec.reader import Mapping, Scalar
 from archc.project import find, models, toml
+
+from .running import Result, Run, runner
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "project.md").read_text(encoding="utf-8")
@@ -39,15 +39,6 @@ set = {classes = 5}
 """
 
 
-class Result(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Result]
-
-
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs the command in a project of one spec and a variant of it."""
@@ -56,15 +47,7 @@ def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.
     Path("specs/a.yaml").write_text(SPEC)
     Path("archc.toml").write_text(PROJECT)
 
-    def run(*arguments: str) -> Result:
-        try:
-            cli.main(arguments)
-            code = 0
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        return Result(code, *capsys.readouterr())
-
-    return run
+    return runner(capsys)
 
 
 def fates(result: Result) -> dict[str, str]:

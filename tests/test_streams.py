@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
-from archc import cli
 from archc.commands import streams
 from archc.weights.replacing import replacing
+
+from .running import exit_code as run
 
 SPEC = """\
 archc: 1
@@ -42,14 +43,6 @@ def archc(*arguments: str, **environment: str) -> subprocess.CompletedProcess[by
     return subprocess.run(
         [*ARCHC, *arguments], capture_output=True, env={**os.environ, **environment}
     )
-
-
-def run(*arguments: str) -> int:
-    try:
-        cli.main(arguments)
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
 
 
 def in_shell(command: str, *arguments: str) -> subprocess.CompletedProcess[str]:

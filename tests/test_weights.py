@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from archc.commands import weights as commands
 from archc.live.numeric import random_weights
 
 from . import shipped
+from .running import Run, runner
 
 torch = pytest.importorskip("torch")
 keras = pytest.importorskip("keras")
@@ -35,7 +36,6 @@ safetensors = pytest.importorskip("safetensors.numpy")
 
 SPECS = Path(__file__).parents[1] / "specs"
 Array = np.ndarray[Any, Any]
-Run = Callable[..., tuple[int, str, str]]
 
 # Every kind of array, layers whose order in Keras is not that of evaluation, and a random state.
 SPEC = """\
@@ -68,15 +68,7 @@ def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.
     monkeypatch.chdir(tmp_path)
     Path("tiny.yaml").write_text(SPEC)
 
-    def run(*arguments: str) -> tuple[int, str, str]:
-        try:
-            cli.main(("weights", *arguments))
-            code = 0
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        return code, *capsys.readouterr()
-
-    return run
+    return runner(capsys, "weights")
 
 
 @pytest.fixture

@@ -16,12 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import archc
-from archc import Net, backends, cli
+from archc import Net, backends
 from archc.backends.storage import Shape, tensors
 from archc.live.numeric import random_weights
 from archc.weights.assignment import assign
 from archc.weights.matching import Matching, flow, match
 from archc.weights.units import split
+
+from .running import Run, runner
 
 torch = pytest.importorskip("torch")
 
@@ -234,23 +236,12 @@ def test_no_assignment_is_better(scores: list[list[int]]) -> None:
 # ---- Files
 
 
-Run = Callable[..., tuple[int, str, str]]
-
-
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs `archc` in a folder of its own; exit code, stdout, stderr."""
     monkeypatch.chdir(tmp_path)
 
-    def run(*arguments: str) -> tuple[int, str, str]:
-        try:
-            cli.main(arguments)
-            code = 0
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        return code, *capsys.readouterr()
-
-    return run
+    return runner(capsys)
 
 
 MATCH = ("weights", "match", "theirs.pt", "--spec", "net.yaml")

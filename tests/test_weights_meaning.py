@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +10,15 @@ import numpy as np
 import pytest
 
 import archc
-from archc import Net, cli
+from archc import Net
 from archc.backends import WeightsError
 from archc.compiler.printed import printer
 from archc.live import interpreter
 from archc.live.numeric import random_batch, random_weights
 from archc.weights import meaning, variants
 from archc.weights.settings import VERSION, unusual
+
+from .running import Run, runner
 
 safetensors = pytest.importorskip("safetensors.numpy")
 
@@ -53,7 +54,6 @@ network:
   - {block: dense, name: logits, units: classes}
   - {block: activation, name: out, act: out_act, when: out_act}
 """
-Run = Callable[..., tuple[int, str, str]]
 Change = tuple[str, str]
 
 OTHERS: dict[str, tuple[Change, str]] = {
@@ -105,15 +105,7 @@ def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.
     monkeypatch.chdir(tmp_path)
     Path("tiny.yaml").write_text(SPEC)
 
-    def run(*arguments: str) -> tuple[int, str, str]:
-        try:
-            cli.main(arguments)
-            code = 0
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        return code, *capsys.readouterr()
-
-    return run
+    return runner(capsys)
 
 
 def changed(change: Change, name: str = "changed.yaml") -> Net:

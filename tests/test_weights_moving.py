@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import archc
-from archc import cli
 from archc.live.numeric import random_weights
 from archc.weights import convert, moving
+
+from .running import Run, runner
 
 torch = pytest.importorskip("torch")
 
@@ -37,7 +37,6 @@ network:
   - {block: global_avg_pool2d, name: mean}
   - {block: dense, name: logits, units: classes}
 """
-Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -48,14 +47,7 @@ def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.
     state = random_weights(archc.load("old.yaml").network)
     torch.save({name: torch.from_numpy(array) for name, array in state.items()}, "plain.pt")
 
-    def run(*arguments: str) -> tuple[int, str, str]:
-        try:
-            cli.main(("weights", "convert", *arguments))
-            code = 0
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        return code, *capsys.readouterr()
-
+    run = runner(capsys, "weights", "convert")
     assert run("plain.pt", "old.pt", "--spec", "old.yaml")[0] == 0
     return run
 

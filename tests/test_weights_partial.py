@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,12 @@ import numpy as np
 import pytest
 
 import archc
-from archc import Net, cli
+from archc import Net
 from archc.compiler.ir import analysis
 from archc.live.numeric import random_weights
 from archc.weights import convert, fresh
 
+from .running import Run, runner
 from .test_initializers import INITIALIZERS, LARGE, check, moments
 
 torch = pytest.importorskip("torch")
@@ -40,7 +40,6 @@ network:
 """
 ENDINGS = ["pt", "safetensors", "weights.h5", "keras"]
 GIVEN = ("--set", "padding=same")
-Run = Callable[..., tuple[int, str, str]]
 Array = np.ndarray[Any, Any]
 
 
@@ -50,15 +49,7 @@ def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.
     monkeypatch.chdir(tmp_path)
     Path("tiny.yaml").write_text(SPEC)
 
-    def run(*arguments: str) -> tuple[int, str, str]:
-        try:
-            cli.main(("weights", *arguments))
-            code = 0
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        return code, *capsys.readouterr()
-
-    return run
+    return runner(capsys, "weights")
 
 
 @pytest.fixture

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 import archc
-from archc import Net, cli
+from archc import Net
 from archc.compiler.language.codes import CODES
 from archc.compiler.language.problems import SpecError, render
 from archc.live.numeric import random_weights
 from archc.weights import rulefile, rules
+
+from .running import Run, runner
 
 torch = pytest.importorskip("torch")
 
@@ -59,7 +61,6 @@ inside:
   - [conv, "{unit}.0"]
   - [bn, "{unit}.1"]
 """
-Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -69,15 +70,7 @@ def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.
     Path("net.yaml").write_text(SPEC)
     Path("mine.yaml").write_text(RULES)
 
-    def run(*arguments: str) -> tuple[int, str, str]:
-        try:
-            cli.main(arguments)
-            code = 0
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        return code, *capsys.readouterr()
-
-    return run
+    return runner(capsys)
 
 
 def named(path: str) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import archc
-from archc import Net, cli
+from archc import Net
 from archc.compiler.ir.network import Block
 from archc.live.numeric import deviation, difference, random_batch
 from archc.live.verify import divergences, verify
@@ -22,6 +22,7 @@ from archc.weights import importing, rules
 
 from . import reference_models as references
 from . import shipped
+from .running import Run, runner
 
 torch = pytest.importorskip("torch")
 keras = pytest.importorskip("keras")
@@ -34,7 +35,6 @@ SOURCES = [
     pytest.param(name, marks=shipped.marks(model.source.spec), id=name)
     for name, model in sorted(rules.every().items())
 ]
-Run = Callable[..., tuple[int, str, str]]
 Array = references.Array
 
 
@@ -43,15 +43,7 @@ def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.
     """Runs `archc` in an empty folder; exit code, stdout, stderr."""
     monkeypatch.chdir(tmp_path)
 
-    def run(*arguments: str) -> tuple[int, str, str]:
-        try:
-            cli.main(arguments)
-            code = 0
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        return code, *capsys.readouterr()
-
-    return run
+    return runner(capsys)
 
 
 def library(name: str) -> None:

@@ -14,7 +14,7 @@ from archc.backends.python.text import Names
 from archc.backends.python.usage import bodies, used_blocks
 from archc.compiler.ir import pruning
 from archc.compiler.ir.interface import Argument, interface, sized_inputs
-from archc.compiler.ir.network import Block, Body, Network, Op
+from archc.compiler.ir.network import Block, Network, Op
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.expressions import Literal, Value
 from archc.compiler.language.initializers import Initializer
@@ -90,9 +90,7 @@ class ModuleNames:
         self.told_later = {op.name for op, name in self.opened if name == "channels"}
         """The ops whose channels an argument of the model may decide."""
         self.used: set[str] = set()
-        self.bodies: dict[Op | Block, list[Body]] = {}
-        for body in network.bodies:
-            self.bodies.setdefault(body.target, []).append(body)
+        self.bodies = network.called
 
     def _arguments(self, block: Block) -> dict[str, str]:
         names = [argument.name for argument in interface(block).arguments]

@@ -44,11 +44,7 @@ class _Sum:
 
 def merged(program: Program, network: Network) -> tuple[Program, tuple[Merge, ...]]:
     """The program with fewer convolutions, and what is gone into which in the whole network."""
-    bodies: dict[Block, list[Body]] = {}
-    for body in network.bodies:
-        if isinstance(body.target, Block):
-            bodies.setdefault(body.target, []).append(body)
-    sums = {block: [*_sums(block, every)] for block, every in bodies.items()}
+    sums = {block: [*_sums(block, every)] for block, every in network.called_blocks.items()}
     if not any(sums.values()):
         return program, ()
 

@@ -44,11 +44,7 @@ class _Taken:
 
 def preceding(program: Program, network: Network) -> tuple[Program, tuple[Lead, ...]]:
     """The program without what its layers take in; and what is gone into which in the network."""
-    bodies: dict[Block, list[Body]] = {}
-    for body in network.bodies:
-        if isinstance(body.target, Block):
-            bodies.setdefault(body.target, []).append(body)
-    taken = {block: _taken(block, every) for block, every in bodies.items()}
+    taken = {block: _taken(block, every) for block, every in network.called_blocks.items()}
     if not any(each.gone for each in taken.values()):
         return program, ()
 

@@ -477,8 +477,7 @@ def _other_pin(
     body: Body, row: Row, first: dict[tuple[Op | Block, str], tuple[Value, Row]]
 ) -> Problem | None:
     block = body.target
-    pins = pinned(block) if isinstance(block, Block) else ()
-    for name in sorted(pins) if pins else ():
+    for name in sorted(pinned(block)) if isinstance(block, Block) else ():
         value = body.arguments[name]
         before, above = first.setdefault((block, name), (value, row))
         if before != value:

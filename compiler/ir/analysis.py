@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -85,6 +85,12 @@ def calls(network: Network) -> Iterator[tuple[str, Call]]:
 
     for row in network.rows:
         yield from within(row.call, row.call.name)
+
+
+def row_of(path: str, rows: Container[str]) -> str:
+    """The row into which a path leads: by its own name, or by its table's and a number."""
+    head = path.partition(".")[0]
+    return head if head in rows else ".".join(path.split(".", 2)[:2])
 
 
 def layers(network: Network) -> list[Layer]:

@@ -37,11 +37,7 @@ def applied(network: Network) -> Network:
     same."""
     if network.output_stride is None:
         return network
-    bodies: dict[Block, list[Body]] = {}
-    for body in network.bodies:
-        if isinstance(body.target, Block):
-            bodies.setdefault(body.target, []).append(body)
-    writer = _Writer(bodies)
+    writer = _Writer(network.called_blocks)
     rows = [replace(row, call=writer.call(row.call)) for row in network.rows]
     return replace(network, rows=tuple(rows))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
@@ -538,6 +538,20 @@ class Network:
     def bodies(self) -> tuple[Body, ...]:
         """Every body once: calls with equal arguments and inputs share theirs."""
         return bodies_of(row.call.body for row in self.rows)
+
+    @cached_property
+    def called(self) -> Mapping[Op | Block, Sequence[Body]]:
+        """The bodies of each op and block."""
+        found: dict[Op | Block, list[Body]] = {}
+        for body in self.bodies:
+            found.setdefault(body.target, []).append(body)
+        return {**found}
+
+    @property
+    def called_blocks(self) -> Mapping[Block, Sequence[Body]]:
+        """The bodies of each block."""
+        every = self.called.items()
+        return {target: bodies for target, bodies in every if isinstance(target, Block)}
 
     @cached_property
     def taps(self) -> Mapping[str, Row]:

@@ -9,7 +9,7 @@ whoever makes a model may give another in its place. So does what a kept paramet
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
@@ -64,7 +64,7 @@ def left(network: Network, asked: Iterable[tuple[Block, Parameter]]) -> bool:
     """Whether any of these parameters is not alike in every call of its block."""
     asked = [*asked]
     served, opened = (serving(network), left_open(network)) if asked else (set(), set())
-    calls = _calls(network)
+    calls = network.called_blocks
     return any(
         block in served
         or block not in calls
@@ -74,20 +74,14 @@ def left(network: Network, asked: Iterable[tuple[Block, Parameter]]) -> bool:
     )
 
 
-def _calls(network: Network) -> dict[Block, list[Body]]:
-    found: dict[Block, list[Body]] = {}
-    for body in network.bodies:
-        if isinstance(body.target, Block):
-            found.setdefault(body.target, []).append(body)
-    return found
-
-
 # ----------------------------------------------------------------------- what no call varies
 
 
 def _fixed(network: Network) -> dict[Op | Block, _Fixed]:
     served, opened = serving(network), left_open(network)
-    calls = {block: bodies for block, bodies in _calls(network).items() if block not in served}
+    calls = {
+        block: bodies for block, bodies in network.called_blocks.items() if block not in served
+    }
     every = {block: _of(network, block, opened, bodies) for block, bodies in calls.items()}
     whole = {b: f if _can_end(b, f) else _pins(b, f) for b, f in every.items()}
     return {block: fixed for block, fixed in whole.items() if fixed != _NOTHING}
@@ -98,7 +92,7 @@ def _pins(block: Block, fixed: _Fixed) -> _Fixed:
     return _Fixed({n: node for n, node in fixed.constants.items() if n in pinned(block)})
 
 
-def _of(network: Network, block: Block, opened: Open, bodies: list[Body]) -> _Fixed:
+def _of(network: Network, block: Block, opened: Open, bodies: Sequence[Body]) -> _Fixed:
     given = [body.arguments for body in bodies]
     constants = {
         p.name: ex.Literal(given[0].get(p.name), _NOWHERE)
@@ -114,7 +108,7 @@ def _of(network: Network, block: Block, opened: Open, bodies: list[Body]) -> _Fi
     return _Fixed(constants, dict(_conditions(block, opened, bodies)), always)
 
 
-def _conditions(block: Block, opened: Open, bodies: list[Body]) -> Iterator[tuple[str, bool]]:
+def _conditions(block: Block, opened: Open, bodies: Sequence[Body]) -> Iterator[tuple[str, bool]]:
     """The steps that every call makes, or none."""
     made = [{call.name for call in body.calls} for body in bodies]
     for step in block.steps:

@@ -20,7 +20,8 @@ from archc.commands import graphs, options, ours
 from archc.commands.graphs import Choices
 from archc.commands.streams import colour, printable, safe, shown
 from archc.compiler.language.problems import file_name, quote
-from archc.project import Job, Project
+from archc.jobs import Job
+from archc.project import Project
 from archc.weights.replacing import regular, replacing
 
 

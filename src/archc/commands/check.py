@@ -19,7 +19,7 @@ from archc.commands.streams import safe, shown
 from archc.compiler.language.problems import Problem, Source, SpecError
 from archc.compiler.pipeline import check_library
 from archc.compiler.spec.folders import named
-from archc.project import Job
+from archc.jobs import Job
 
 if TYPE_CHECKING:
     from archc.live.check import Report
@@ -32,15 +32,7 @@ if TYPE_CHECKING:
 @options.network
 @options.inference
 @options.strict
-@click.option(
-    "--format",
-    "-f",
-    "format",
-    type=click.Choice(["text", *FORMATS]),
-    default="text",
-    show_default=True,
-    help="How to print problems and warnings; all but text on stdout.",
-)
+@options.formats(FORMATS, "How to print problems and warnings; all but text on stdout.")
 def check(
     specs: Sequence[str],
     backend: list[Name] | None,

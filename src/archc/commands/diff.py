@@ -38,15 +38,7 @@ def _failing(ctx: click.Context, param: click.Parameter, value: str) -> tuple[Ef
 @click.argument("old", metavar="OLD", type=click.Path())
 @click.argument("new", metavar="[NEW]", required=False, type=click.Path())
 @options.network
-@click.option(
-    "--format",
-    "-f",
-    "format",
-    type=click.Choice(["text", *FORMATS]),
-    default="text",
-    show_default=True,
-    help="How to print it.",
-)
+@options.formats(FORMATS, "How to print it.")
 @click.option(
     "--fail-on",
     "failing",

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import wraps
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 from click.shell_completion import CompletionItem
@@ -20,7 +20,10 @@ from archc.commands import streams
 from archc.compiler.language.problems import Problem, Source, SpecError, render
 from archc.compiler.pipeline import is_library
 from archc.compiler.spec import reader
-from archc.project import Job, Project
+from archc.jobs import Job
+
+if TYPE_CHECKING:
+    from archc.project import Project
 
 Context = click.Context | None
 Parameter = click.Parameter | None
@@ -90,6 +93,21 @@ rules = click.option(
     help="Rules for sources of one's own. Can be repeated.",
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def formats(
+    names: Iterable[str], help: str
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """The option that says how to print: as text, or in one of these formats."""
+    return click.option(
+        "--format",
+        "-f",
+        "format",
+        type=click.Choice(["text", *names]),
+        default="text",
+        show_default=True,
+        help=help,
+    )
 
 
 def backend(

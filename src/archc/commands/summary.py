@@ -6,13 +6,13 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import accumulate
 from typing import Any
 
 import click
 
 from archc.api import Layer, Net, Output, dims
 from archc.commands import options, streams
+from archc.compiler.ir.analysis import row_of
 from archc.compiler.language.problems import printable
 from archc.compiler.language.values import show
 
@@ -25,15 +25,7 @@ BYTES = {"float32": 4, "float16": 2, "int8": 1}
 @options.network
 @options.inference
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
-@click.option(
-    "--format",
-    "-f",
-    "format",
-    type=click.Choice(["text", "csv", "md", "json"]),
-    default="text",
-    show_default=True,
-    help="How to print it.",
-)
+@options.formats(["csv", "md", "json"], "How to print it.")
 @click.option("--blocks", "by", flag_value="rows", help="One line for each row, not for each op.")
 @click.option(
     "--stages", "by", flag_value="stages", help="One line for each table, or row of none."
@@ -183,8 +175,7 @@ def _inside(net: Net) -> dict[str, list[Layer]]:
     found: dict[str, list[Layer]] = {}
     paths = {block.path for block in net.blocks}
     for layer in net.layers:
-        prefixes = accumulate(layer.path.split("."), "{}.{}".format)
-        found.setdefault(next(p for p in prefixes if p in paths), []).append(layer)
+        found.setdefault(row_of(layer.path, paths), []).append(layer)
     return {path: layers for path, layers in found.items() if layers[0].path != path}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from archc.compiler.ir.analysis import weights
+from archc.compiler.ir.analysis import row_of, weights
 from archc.compiler.ir.network import Network
 from archc.diff.pairing import Pairs
 
@@ -26,7 +26,6 @@ def by_row(network: Network) -> dict[str, Mapping[str, Shape]]:
     """The shape of every tensor: by its row, and the rest of its path."""
     found: dict[str, dict[str, Shape]] = {row.call.name: {} for row in network.rows}
     for path, _, weight in weights(network):
-        head, _, _ = path.partition(".")
-        row = head if head in found else ".".join(path.split(".", 2)[:2])
+        row = row_of(path, found)
         found[row][path[len(row) :]] = weight.shape
     return {**found}

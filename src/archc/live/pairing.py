@@ -11,7 +11,7 @@ from archc import backends
 from archc.api import Net, dims
 from archc.backends import Held, Part
 from archc.backends.storage import Array, Stored, Tensor, WeightsError, first, tensors
-from archc.compiler.ir.analysis import layers
+from archc.compiler.ir.analysis import layers, row_of
 from archc.compiler.ir.network import Network
 from archc.compiler.language.problems import SpecError, printable, quote
 from archc.live.numeric import results
@@ -257,11 +257,9 @@ def _of_rows(
 
 def _rows(network: Network, owners: Mapping[str, set[str]]) -> dict[str, set[str]]:
     """By row, the model's parts that own what its layers have."""
-    names = [row.call.name for row in network.rows]
-    found: dict[str, set[str]] = {name: set() for name in names}
+    found: dict[str, set[str]] = {row.call.name: set() for row in network.rows}
     for path, of in owners.items():
-        row = max((n for n in names if path == n or path.startswith(f"{n}.")), key=len)
-        found[row] |= of
+        found[row_of(path, found)] |= of
     return found
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,6 @@ from pydantic import ValidationError
 from archc import backends
 from archc.backends import Name
 from archc.compiler.language.problems import (
-    Place,
     Problem,
     Source,
     SpecError,
@@ -31,6 +30,7 @@ from archc.compiler.spec import reader
 from archc.compiler.spec.folders import near, shipped
 from archc.compiler.spec.nodes import problems_of
 from archc.compiler.spec.reader import Scalar
+from archc.jobs import Job
 from archc.project import toml
 from archc.project.models import NAMING, ProjectSpec, VariantSpec
 
@@ -38,27 +38,6 @@ OWN, SHARED = "archc.toml", "pyproject.toml"
 OUTPUT = "generated"
 """Where files go, if nobody says otherwise."""
 _PATTERN = re.compile(r"[*?[]")
-
-
-@dataclass(frozen=True)
-class Job:
-    """One network that is to be checked or written."""
-
-    spec: str | Path | Source
-    settings: Mapping[str, object] = field(default_factory=dict)
-    name: str | None = None
-    """What its files are called, if not as the spec."""
-    backends: tuple[Name, ...] | None = None
-    """What it is written for, if that is its own."""
-    inference: bool = False
-    place: Place | None = None
-    """Where the project names it."""
-
-    @property
-    def stem(self) -> str:
-        """What its files are called, without their endings."""
-        spec = self.spec.name if isinstance(self.spec, Source) else Path(self.spec).name
-        return self.name or backends.stem(spec)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from archc.api import Net
 from archc.backends.storage import BYTES, DTYPE, Arrays, Storage, WeightsError, shown, tensors
 from archc.compiler.language.problems import quote
 from archc.weights import files, writing
+from archc.weights.fit import left_out
 from archc.weights.matching import Matching, flow, match
 
 WRAPPERS = ("module.", "model.", "_orig_mod.", "ema_model.", "ema.")
@@ -103,10 +104,6 @@ def _require_one(source: Path, arrays: Arrays) -> None:
 
 
 def _remarks(prefix: str, arrays: Arrays) -> tuple[str, ...]:
-    said = []
-    if prefix:
-        said.append(f"all names start with {quote(prefix)}, which is left out")
     types = sorted({array.dtype for array in arrays.values()} - {DTYPE})
-    if types:
-        said.append(f"it holds {', '.join(types)}; `import` takes {DTYPE} alone")
-    return tuple(said)
+    narrow = [f"it holds {', '.join(types)}; `import` takes {DTYPE} alone"] if types else []
+    return (*left_out(prefix), *narrow)

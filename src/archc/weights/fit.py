@@ -89,8 +89,12 @@ def match(
         notes += _origin(wanted, found, origins or {})
         help = _help(wanted, found, bool(fitting) and not partial)
         raise WeightsError("\n".join([head, *lines(wrong), *notes, *help]))
-    remarks = (f"all names start with {quote(prefix)}, which is left out",) if prefix else ()
-    return Match(fitting, wrong, remarks)
+    return Match(fitting, wrong, left_out(prefix))
+
+
+def left_out(prefix: str) -> tuple[str, ...]:
+    """What to say of what stands before all names."""
+    return (f"all names start with {quote(prefix)}, which is left out",) if prefix else ()
 
 
 def _origin(wanted: Iterable[str], found: Arrays, origins: Mapping[str, str]) -> list[str]:
