@@ -89,6 +89,8 @@ class Backend:
     """How the framework keeps weights. Does not import it."""
     graph: Graph | None = None
     """What there is besides where it writes a graph."""
+    script: Callable[[Mapping[str, Any]], str] | None = None
+    """script(facts) -> the text of a script that trains as a recipe says."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,6 +115,24 @@ class Live:
     """How to drive models of the framework that others published."""
     foreign: Foreign | None = None
     """How to look into models of the framework that anyone wrote."""
+    trains: Callable[[], Any] | None = None
+    """A module with `double`, in whose context models are made in float64, and `train`: see
+    `Trained`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """One step of train(script, model, batches, steps per epoch), in float64. Arrays are as `Live`
+    has them, by canonical name."""
+
+    loss: float
+    """Before the step."""
+    gradients: Mapping[str, Any]
+    """Of what is trained, before they are clipped or a weight decay is added."""
+    weights: Mapping[str, Any]
+    """After the step, running averages included."""
+    average: Mapping[str, Any] | None
+    """Of the weights, after the step, where there is one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

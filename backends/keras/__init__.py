@@ -3,4 +3,4 @@
 from archc.backends.keras.language import LANGUAGE
 from archc.backends.python.backend import python_backend
 
-BACKEND = python_backend(__name__, LANGUAGE, "keras and tensorflow", storage="files")
+BACKEND = python_backend(__name__, LANGUAGE, "keras and tensorflow", storage="files", trains=True)

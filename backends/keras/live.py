@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
+from importlib import import_module
 from traceback import walk_tb
 from typing import Any
 
@@ -137,4 +139,5 @@ def fill(model: Any, arrays: Mapping[str, Array]) -> None:
 REFERENCES = References(
     {"keras": _application}, stored, fill, lambda model: {layer.name for layer in model.layers}
 )
-LIVE = Live(build, arrays, load, outputs, REFERENCES, FOREIGN)
+_TRAINS = "archc.backends.keras.trains"
+LIVE = Live(build, arrays, load, outputs, REFERENCES, FOREIGN, partial(import_module, _TRAINS))

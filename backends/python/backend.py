@@ -13,12 +13,16 @@ from archc.compiler.ir.network import Network
 
 
 def python_backend(
-    package: str, language: Language, distribution: str, storage: str = "weights"
+    package: str,
+    language: Language,
+    distribution: str,
+    storage: str = "weights",
+    trains: bool = False,
 ) -> Backend:
     """The backend of a package, which is called as its folder is.
 
-    Its module `live` holds `LIVE`, and the one called `storage` holds `STORAGE`; they are imported
-    when they are asked for.
+    Its module `live` holds `LIVE`, and the one called `storage` holds `STORAGE`; one that `trains`
+    has a module `training` with `script` in it. They are imported when they are asked for.
     """
 
     def emit(network: Network, spec: str) -> Emitted:
@@ -31,5 +35,10 @@ def python_backend(
     def stored() -> Any:
         return import_module(f"{package}.{storage}").STORAGE
 
+    def script(facts: Any) -> str:
+        text: str = import_module(f"{package}.training").script(facts)
+        return text
+
     name = package.rpartition(".")[2]
-    return Backend(name, language.ops, emit, live, distribution, stored)
+    written = script if trains else None
+    return Backend(name, language.ops, emit, live, distribution, stored, script=written)

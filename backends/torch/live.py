@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping
+from functools import partial
 from importlib import import_module
 from traceback import walk_tb
 from typing import Any
@@ -115,4 +116,5 @@ REFERENCES = References(
     fill,
     lambda model: {name for name, _ in model.named_modules()},
 )
-LIVE = Live(build, arrays, load, outputs, REFERENCES, FOREIGN)
+_TRAINS = "archc.backends.torch.trains"
+LIVE = Live(build, arrays, load, outputs, REFERENCES, FOREIGN, partial(import_module, _TRAINS))

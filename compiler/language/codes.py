@@ -65,6 +65,13 @@ CODES = {
     "P002": "unknown backend",
     "P003": "two networks whose files would have one name",
     "P004": "an output folder outside of the project's",
+    # Recipes of training
+    "T001": "this file is not a recipe",
+    "T002": "parts of a recipe that do not go together",
+    "T003": "what lasts longer than the training",
+    "T004": "a pattern that matches no layer, or that leaves nothing to train",
+    "T005": "outputs of a recipe that are not those of the network",
+    "T006": "a network that a recipe cannot train",
     # Rules of weights
     "R001": "a replacement of names that leads back to what is replaced",
     "R002": "a layer that no rule names",

@@ -69,6 +69,10 @@ def _parse(name: str, text: str) -> tuple[Spec | None, tuple[Problem, ...]]:
     if node is None and not problems:
         here = Place(source, 1, 1)
         problems = [Problem("E003", "there is nothing but comments", here, "write `archc: 1`")]
+    if not problems and isinstance(node, reader.Mapping) and "recipe" in node:
+        message = "this is a recipe of training, and no network"
+        hint = "name a spec, and the recipe with `--recipe`"
+        problems = [Problem("E016", message, node.place, hint)]
     if problems:
         return None, tuple(problems)
     try:

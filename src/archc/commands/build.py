@@ -6,7 +6,7 @@ import difflib
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import partial
 from pathlib import Path
 
@@ -48,6 +48,8 @@ class _Asked:
     project: Project | None
     choices: Choices
     as_text: bool
+    recipes: Sequence[str] = ()
+    include: Sequence[Path] = ()
 
     def backends_of(self, job: Job) -> list[Name]:
         """What a network is written for. Raises `click.UsageError` where nobody says."""
@@ -74,6 +76,7 @@ class _Asked:
 )
 @options.network
 @options.inference
+@options.recipes
 @click.option("--stdout", "to_stdout", is_flag=True, help="Print the text; write no file.")
 @click.option("--check", is_flag=True, help="Write nothing; fail with a diff if a file is stale.")
 @click.option("--force", is_flag=True, help="Replace files that archc did not write, too.")
@@ -85,6 +88,7 @@ def build(
     out: Path | None,
     given: options.Given,
     inference: bool,
+    recipes: Sequence[str],
     to_stdout: bool,
     check: bool,
     force: bool,
@@ -104,6 +108,9 @@ def build(
     write source; with --text, onnx too. With --inference, files are called <stem>_inference; a
     file of weights is that of the network that was trained.
 
+    With --recipe, a script that trains the network so is written beside it, as
+    train_<stem>_<recipe>_<backend>.py.
+
     \b
     Examples:
       archc build --check
@@ -111,6 +118,7 @@ def build(
       archc build specs/*.yaml --backend all --check
       archc build specs/mnv3_large.yaml -b keras --set alpha=0.75 --stdout
       archc build specs/mnv3_large.yaml -b onnx --weights mine.safetensors
+      archc build mobilenet_v2 -b torch --recipe mobilenet_v2
     """
     to_stdout = to_stdout or out == Path(options.STDIN)
     if check and to_stdout:
@@ -119,7 +127,7 @@ def build(
         raise click.UsageError("What standard input gives has no name for a file; use --stdout.")
     project = projects.find()
     jobs, given = options.jobs_of(specs, project), given.within(project)
-    asked = _Asked(backend, project, choices, to_stdout)
+    asked = _Asked(backend, project, choices, to_stdout, recipes, given.include)
     choices.require({each for job in jobs for each in asked.backends_of(job)}, len(jobs), to_stdout)
     loaded = options.Loaded(jobs, given, options.is_strict(strict, project), inference)
     if to_stdout:
@@ -176,6 +184,7 @@ def _files(loaded: options.Loaded, asked: _Asked) -> Iterator[_File]:
     for job, net in loaded.nets:
         for name in asked.backends_of(job):
             yield _file(net, name, _stem(job, net), asked)
+            yield from _scripts(net, name, _stem(job, net), asked)
 
 
 def _stem(job: Job, net: Net) -> str:
@@ -199,6 +208,18 @@ def _file(net: Net, name: Name, stem: str, asked: _Asked) -> _File:
 
     of = f"weights of {shown(choices.weights)}" if choices.weights else "fresh weights"
     return _File(net, stem + graph.ending, found, graph, files, of)
+
+
+def _scripts(net: Net, name: Name, stem: str, asked: _Asked) -> Iterator[_File]:
+    """The scripts that train a network as the recipes say. Raises `SpecError`."""
+    if not asked.recipes:
+        return
+    from archc.training.script import script, training_of
+
+    module = asked.name(stem, name).removesuffix(".py")
+    for recipe in asked.recipes:
+        training = training_of(net, recipe, asked.include)
+        yield _File(net, *astuple(script(net, training, name, stem, module)))
 
 
 def _orphans(project: Project, files: Sequence[_File]) -> Iterator[Path]:

@@ -18,6 +18,8 @@ from archc.commands.listed import FORMATS
 from archc.commands.streams import safe, shown
 from archc.compiler.language.problems import Problem, Source, SpecError
 from archc.compiler.pipeline import check_library
+from archc.compiler.recipe.load import is_recipe
+from archc.compiler.recipe.resolve import load as load_recipe
 from archc.compiler.spec.folders import named
 from archc.jobs import Job
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 @click.option("--numeric", is_flag=True, help="Compare numbers from random weights too.")
 @options.network
 @options.inference
+@options.recipes
 @options.strict
 @options.formats(FORMATS, "How to print problems and warnings; all but text on stdout.")
 def check(
@@ -39,6 +42,7 @@ def check(
     numeric: bool,
     given: options.Given,
     inference: bool,
+    recipes: Sequence[str],
     strict: bool | None,
     format: str,
 ) -> None:
@@ -54,13 +58,17 @@ def check(
     gives is compared with what the definitions of the ops give, computed in float64 without any
     framework: at the declared size, and at an odd one. The first layer that differs is named.
 
+    With --recipe the backends train the network so, for ten steps in float64, by the scripts that
+    archc build --recipe writes: each step is held against the recipe's definitions, computed in
+    NumPy, and against the other backends. A SPEC that is a recipe is checked by itself.
+
     What is legal and probably a mistake is warned of; `# archc: allow W002` at the end of a line
     says that it is meant.
     """
     project = projects.find()
     jobs, given = options.jobs_of(specs, project, libraries=True), given.within(project)
     wanted = backend or (backends.drivable() if numeric else [])
-    if wanted and format != "text":
+    if (wanted or recipes) and format != "text":
         raise click.UsageError(f"--format {format} is of problems; compare without it.")
     libraries = _Libraries(jobs, given)
     loaded = options.Loaded(libraries.rest, given, options.is_strict(strict, project), inference)
@@ -69,8 +77,11 @@ def check(
         click.echo(FORMATS[format](loaded.told).encode("utf-8"), nl=False)
         sys.exit(2 if loaded.problems else 0)
     loaded.require()
-    for path, blocks in libraries.fine.items():
-        click.echo(f"{shown(path)}: fine, {blocks} block{'s' * (blocks != 1)}")
+    for path, said in libraries.fine.items():
+        click.echo(f"{shown(path)}: fine, {said}")
+    if recipes:
+        nets = [net for _, net in loaded.nets]
+        sys.exit(1 if _part(nets, recipes, backend, given) else 0)
     if wanted and wanted == backends.drivable():
         options.say_left_out()
     failed = False
@@ -89,13 +100,37 @@ def check(
     sys.exit(1 if failed else 0)
 
 
+def _part(
+    nets: Sequence[Net], recipes: Sequence[str], named: list[Name] | None, given: options.Given
+) -> bool:
+    """Whether backends train a network otherwise than a recipe says, and where. Says so. Raises
+    `SpecError`."""
+    from archc.training.proof import prove
+    from archc.training.script import training_of, writers
+
+    trainings = [(net, training_of(net, each, given.include)) for net in nets for each in recipes]
+    wanted, failed = named or writers(), False
+    for net, training in trainings:
+        title = f"{shown(net.spec)} with {shown(training.file)}"
+        with options.working(f"{net.spec.name}: ") as step:
+            proof = prove(net, training, wanted, step)
+        for difference in proof.differences:
+            click.echo(f"{title}: {safe(difference)}", err=True)
+        failed = failed or bool(proof.differences)
+        if not proof.differences:
+            click.echo(f"{title} agrees with {_joined(wanted)}")
+        for line in proof.lines():
+            click.echo(f"  {safe(line)}")
+    return failed
+
+
 class _Libraries:
-    """The libraries of blocks among what is to be checked, and the `rest`."""
+    """The libraries of blocks and the recipes among what is to be checked, and the `rest`."""
 
     def __init__(self, jobs: Sequence[Job], given: options.Given) -> None:
         self.rest: list[Job] = []
-        self.fine: dict[Path, int] = {}
-        """How many blocks each has that is right."""
+        self.fine: dict[Path, str] = {}
+        """What is in each that is right."""
         self.problems: list[Problem] = []
         for job in jobs:
             try:
@@ -107,14 +142,19 @@ class _Libraries:
                 self.rest += [] if found else [job]
 
 
-def _library(job: Job, given: options.Given) -> dict[Path, int]:
-    """How many blocks a library has, by its path; nothing for what is none. Raises `SpecError`."""
+def _library(job: Job, given: options.Given) -> dict[Path, str]:
+    """What is in a library or a recipe, by its path; nothing for what is none. Raises
+    `SpecError`."""
     if isinstance(job.spec, Source) or not (path := named(job.spec)).is_file():
         return {}
+    if is_recipe(path):
+        load_recipe(path, given.include)
+        return {path: "a recipe"}
     program = check_library(path, given.include)
     every = program.blocks.values() if program else ()
     own = [block for block in every if block.place.source.name == str(path)]
-    return {path: len(own)} if program else {}
+    blocks = f"{len(own)} block{'s' * (len(own) != 1)}"
+    return {path: blocks} if program else {}
 
 
 def _joined(names: Sequence[str]) -> str:

@@ -85,6 +85,14 @@ inference = click.option(
     is_flag=True,
     help="The network without what training alone needs: batch norms folded, no dropout.",
 )
+recipes = click.option(
+    "--recipe",
+    "recipes",
+    metavar="RECIPE",
+    multiple=True,
+    type=click.Path(),
+    help="How to train: a file, or the name of a shipped recipe. Can be repeated.",
+)
 rules = click.option(
     "--rules",
     metavar="YAML",

@@ -33,14 +33,17 @@ def _endings(graph: backends.Graph) -> tuple[str, str]:
 
 
 def orphans(folder: Path, given: Collection[str]) -> Iterator[Path]:
-    """Files in a folder that archc wrote, and whose names are not among those that are `given`."""
+    """Files in a folder that archc wrote, and whose names are not among those that are `given`. A
+    script of training is written where it is asked for, and is none."""
     endings = (".py", *(ending for graph in _graphs() for ending in _endings(graph)))
     for path in sorted(folder.iterdir() if folder.is_dir() else ()):
-        if path.name.endswith(endings) and path.name not in given and _is_ours(path):
+        if path.name.endswith(endings) and path.name not in given and _is_orphan(path):
             yield path
 
 
-def _is_ours(path: Path) -> bool:
+def _is_orphan(path: Path) -> bool:
+    if path.name.startswith("train_"):
+        return False
     try:
         return path.is_file() and path.stat().st_size > 0 and wrote(path)
     except OSError:

@@ -1,0 +1,185 @@
+"""Scripts of training as somebody runs them: from a terminal, on images of their own."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests import recipe_cases as cases
+from tests.running import exit_code
+from tests.test_recipes import NETWORK
+
+from archc.training.script import writers
+
+pytestmark = pytest.mark.slow
+ENVIRONMENT = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "OMP_NUM_THREADS": "1"}
+ENDS = {"torch": "weights.pt", "keras": "model.weights.h5"}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Scripts of both backends for a network with dropout, and a mean of its weights."""
+    (tmp_path / "tiny.yaml").write_text(NETWORK)
+    parts = (cases.OPTIMIZERS["rmsprop_as_tensorflow"], cases.SCHEDULES["cosine"])
+    rest = {**cases.REST["mixed"], "ema": cases.REST["clipped"]["ema"]}
+    cases.written(tmp_path, *parts, rest, epochs=3, batch_size=4)
+    monkeypatch.chdir(tmp_path)
+    assert exit_code("build", "tiny.yaml", "-b", "all", "--recipe", "case.yaml", "-o", ".") == 0
+    random = np.random.default_rng(0)
+    for name in ("cat", "dog", "owl"):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for number in range(4):
+            pixels = random.integers(0, 256, (20, 24, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "images" / name / f"{number}.png")
+    return tmp_path
+
+
+def _run(folder: Path, backend: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, f"train_tiny_case_{backend}.py", *arguments]
+    return subprocess.run(
+        command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize("backend", writers())
+def test_a_run_that_is_cut_short_goes_on_to_the_very_same_weights(
+    backend: str, folder: Path
+) -> None:
+    whole = _run(folder, backend, "--data", "images", "--validation", "images", "--out", "whole")
+    assert whole.returncode == 0, whole.stderr
+    with (folder / "whole" / "log.csv").open() as file:
+        rows = [*csv.DictReader(file)]
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    assert all(0 <= float(row["accuracy"]) <= 1 for row in rows)
+    script = folder / f"train_tiny_case_{backend}.py"
+    text = script.read_text()
+    cut = text.replace(
+        "            if stops:\n",
+        "            if stops or training.step == 4:\n                stops.append(2)\n",
+    )
+    assert cut != text
+    script.write_text(cut)
+    first = _run(folder, backend, "--data", "images", "--out", "cut")
+    assert first.returncode == 1
+    assert "stopped at step 4; go on with --resume" in first.stderr
+    script.write_text(text)
+    second = _run(folder, backend, "--data", "images", "--out", "cut", "--resume")
+    assert second.returncode == 0, second.stderr
+    ours, theirs = (_arrays(folder / name / ENDS[backend]) for name in ("cut", "whole"))
+    assert ours.keys() == theirs.keys()
+    for name, array in ours.items():
+        assert np.array_equal(array, theirs[name]), name
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    if path.suffix == ".pt":
+        import torch
+
+        return {name: value.numpy() for name, value in torch.load(path).items()}
+    import h5py
+
+    found: dict[str, np.ndarray] = {}
+    with h5py.File(path) as file:
+
+        def visit(name: str, item: object) -> None:
+            if isinstance(item, h5py.Dataset) and "seed" not in name:
+                found[name] = item[()]
+
+        file.visititems(visit)
+    return found
+
+
+def test_ctrl_c_saves(folder: Path) -> None:
+    script = folder / "train_tiny_case_torch.py"
+    script.write_text(script.read_text().replace("EPOCHS = 3", "EPOCHS = 100000"))
+    command = [sys.executable, script.name, "--data", "images", "--out", "run"]
+    with subprocess.Popen(
+        command, cwd=folder, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True
+    ) as process:
+        until = time.monotonic() + 120
+        while not (folder / "run" / "log.csv").exists() and time.monotonic() < until:
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "go on with --resume" in said
+    assert "Traceback" not in said
+    assert (folder / "run" / "checkpoint.pt").exists()
+
+
+@pytest.mark.parametrize("backend", writers())
+def test_what_cannot_be_trained_on_is_said(backend: str, folder: Path) -> None:
+    (folder / "one" / "cat").mkdir(parents=True)
+    Image.new("RGB", (8, 8)).save(folder / "one" / "cat" / "1.png")
+    broken = folder / "broken"
+    for name in ("a", "b"):
+        (broken / name).mkdir(parents=True)
+        for number in range(2):
+            (broken / name / f"{number}.png").write_bytes(b"no image")
+    ours = {
+        ("--data", "one"): "fewer than two classes: nothing to tell apart",
+        ("--data", "nowhere"): "nowhere cannot be read",
+        ("--data", "broken"): "0.png is no image",
+        ("--data", "images", "--batch-size", "99"): "12 images do not fill a batch",
+        ("--data", "images", "--resume", "--out", "new"): "no checkpoint to go on from",
+    }
+    for arguments, expected in ours.items():
+        run = _run(folder, backend, *arguments)
+        assert run.returncode == 1, run.stderr
+        assert expected in run.stderr
+        assert "Traceback" not in run.stderr
+
+
+def test_a_loss_that_is_no_number_stops_and_keeps_the_checkpoint(folder: Path) -> None:
+    assert _run(folder, "torch", "--data", "images", "--out", "run").returncode == 0
+    before = (folder / "run" / "checkpoint.pt").read_bytes()
+    script = folder / "train_tiny_case_torch.py"
+    text = script.read_text()
+    script.write_text(
+        text.replace("EPOCHS = 3", "EPOCHS = 9").replace(
+            "label_smoothing=0.1)", "label_smoothing=0.1) * math.nan"
+        )
+    )
+    run = _run(folder, "torch", "--data", "images", "--out", "run", "--resume")
+    assert run.returncode == 1
+    assert "the loss is nan in epoch 4, step 1" in run.stderr
+    assert (folder / "run" / "checkpoint.pt").read_bytes() == before
+
+
+def test_a_checkpoint_of_another_recipe_is_refused(folder: Path) -> None:
+    assert _run(folder, "torch", "--data", "images", "--out", "run").returncode == 0
+    parts = (cases.OPTIMIZERS["sgd"], cases.REST["plain"])
+    cases.written(folder, *parts, epochs=3)
+    assert exit_code("build", "tiny.yaml", "-b", "all", "--recipe", "case.yaml", "-o", ".") == 0
+    run = _run(folder, "torch", "--data", "images", "--out", "run", "--resume")
+    assert run.returncode == 1
+    assert "is a checkpoint of another recipe or network" in run.stderr
+
+
+def test_two_processes_train_one_model(folder: Path) -> None:
+    parts = (cases.OPTIMIZERS["sgd"], cases.REST["plain"], {"set": {"dropout": 0}})
+    cases.written(folder, *parts, epochs=1, freeze=["norm", "norm_2"])
+    assert exit_code("build", "tiny.yaml", "-b", "torch", "--recipe", "case.yaml", "-o", ".") == 0
+    alone = _run(folder, "torch", "--data", "images", "--out", "alone")
+    assert alone.returncode == 0, alone.stderr
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    together = subprocess.run(
+        [*command, "train_tiny_case_torch.py", "--data", "images", "--out", "both"],
+        cwd=folder,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert together.returncode == 0, together.stderr
+    ours, theirs = (_arrays(folder / name / "weights.pt") for name in ("both", "alone"))
+    for name, array in ours.items():
+        np.testing.assert_allclose(array, theirs[name], rtol=1e-4, atol=1e-6, err_msg=name)
