@@ -93,6 +93,47 @@ def test_shipped_networks_by_shipped_recipes(name: str, recipe: str) -> None:
     assert max(found.worst.values()) < 1e-8
 
 
+TWO = """\
+archc: 1
+name: Two
+input: {channels: 3, height: 16, width: 16}
+network:
+  - {block: conv2d, name: stem, filters: 8, kernel: 3, stride: 2}
+  - {block: global_avg_pool2d, name: aux_pool}
+  - {block: dense, name: aux_logits, units: 5, output: aux, training_only: true}
+  - {block: conv2d, name: body, filters: 8, kernel: 3, from: stem}
+  - {block: global_avg_pool2d, name: pool}
+  - {block: dense, name: logits, units: 5, output: main}
+"""
+
+
+def test_auxiliary_outputs_count_what_the_recipe_says(tmp_path: Path) -> None:
+    (tmp_path / "two.yaml").write_text(TWO)
+    parts = (cases.OPTIMIZERS["sgd"], cases.REST["plain"])
+    recipe = cases.written(tmp_path, *parts, outputs={"aux": 0.4, "main": 1})
+    assert not _proven(archc.load(tmp_path / "two.yaml"), recipe).differences
+    alone = cases.written(tmp_path, *parts, name="alone")
+    with pytest.raises(archc.SpecError, match=r"(?s)T005.*write `outputs: \{aux: 1, main: 1\}`"):
+        training_of(archc.load(tmp_path / "two.yaml"), alone)
+
+
+@pytest.mark.parametrize("smoothing", [0, 0.1])
+def test_losses_are_those_of_the_formula(smoothing: float, tiny: archc.Net, tmp_path: Path) -> None:
+    import torch
+
+    loss = {"loss": {"cross_entropy": {"smoothing": smoothing}}}
+    recipe = cases.written(tmp_path, cases.OPTIMIZERS["sgd"], loss)
+    text = script(tiny, training_of(tiny, recipe), "torch", tiny.stem).text
+    start = text.index("def loss_of")
+    scope = {"Tensor": torch.Tensor, "F": torch.nn.functional}
+    exec(text[start : text.index("\n\n\n", start)], scope)
+    logits, labels = np.random.default_rng(0).standard_normal((4, 5)), np.array([0, 3, 3, 1])
+    found = scope["loss_of"](torch.from_numpy(logits), torch.from_numpy(labels))
+    logs = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+    shares = np.eye(5)[labels] * (1 - smoothing) + smoothing / 5
+    assert float(found) == pytest.approx(-(shares * logs).sum(1).mean(), rel=1e-12)
+
+
 # ---- Mutations: each is a mistake that hand-written copies make
 
 FULL = (
@@ -183,8 +224,8 @@ MUTATIONS = {
         "sgd_as_pytorch",
         "step",
         "torch",
-        '    if name == "bias":\n        return False\n',
-        "",
+        'name != "bias"',
+        "True",
     ),
     "decay on batch norms": (
         "sgd_as_pytorch",

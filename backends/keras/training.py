@@ -70,6 +70,20 @@ class KerasScript(Script):
         return self.decay is not None and self.decay.coupled
 
     @property
+    def spared(self) -> list[str]:
+        """When the weight decay is not for a variable, in Python."""
+        assert self.decay is not None
+        roles = self.decay.skip
+        said = {
+            "matches(path(layer), NOT_DECAYED)": bool(self.skip_names),
+            "isinstance(layer, NORMS)": "norm" in roles,
+            'variable.name == "bias"': "bias" in roles,
+            "isinstance(layer, keras.layers.DepthwiseConv2D)": "depthwise" in roles,
+            'variable.name == "depthwise_kernel"': "depthwise" in roles,
+        }
+        return [condition for condition, holds in said.items() if holds]
+
+    @property
     def same(self) -> bool:
         return not self.coupled and _SAME[type(self.optimizer)](self.optimizer)
 
@@ -86,7 +100,7 @@ class KerasScript(Script):
         rate = "rate" if self.schedule_call else str(self.schedule.rate)
         arguments: dict[str, object] = {"learning_rate": rate}
         if self.coupled:
-            arguments["decayed"] = "decayed"
+            arguments["decayed"] = "decayed" if self.skips else "model.trainable_variables"
         if self.same:
             arguments |= _ARGUMENTS[type(self.optimizer)](self.optimizer)
         if self.decay and not self.coupled:
@@ -95,7 +109,9 @@ class KerasScript(Script):
             arguments["global_clipnorm" if clip.over == "all" else "clipnorm"] = clip.norm
         said = [f"{name}={value}" for name, value in arguments.items() if value]
         prefix = "keras.optimizers." if self.same else ""
-        return listed(said, f"optimizer = {prefix}{names[type(self.optimizer)]}(", ")", 4)
+        spares = self.skips and not self.coupled
+        opening = f"{'optimizer =' if spares else 'return'} {prefix}{names[type(self.optimizer)]}("
+        return listed(said, opening, ")", 4)
 
     @property
     def schedule_call(self) -> str:
@@ -143,9 +159,15 @@ class KerasScript(Script):
         return f"        loss = {said}"
 
     @property
-    def loss_weights(self) -> list[str]:
-        """What the loss of each output counts."""
-        return [f"{literal(name)}: {weight}" for name, weight in self.outputs.items()]
+    def main(self) -> str:
+        """A model of several outputs is made with all of them."""
+        return f"[{literal(self.training.network.always[-1])}]" if self.outputs else ""
+
+    @property
+    def constants(self) -> str:
+        weights = [f"{literal(name)}: {weight}" for name, weight in self.outputs.items()]
+        said = [listed(weights, "OUTPUTS = {", "}")] if weights else []
+        return "\n".join([super().constants, *said])
 
     @property
     def model_call(self) -> str:

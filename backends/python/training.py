@@ -271,6 +271,11 @@ def between(low: float, high: float) -> str:
     return f"{low} + ({high} - {low})" if low else str(high)
 
 
+def negated(condition: str) -> str:
+    """The opposite of a condition."""
+    return condition.replace(" == ", " != ") if " == " in condition else f"not {condition}"
+
+
 def wrapped(items: list[str], opening: str, closing: str, indent: int) -> str:
     """`opening items closing` as ruff breaks a call whose arguments have a line of their own."""
     margin = " " * indent
@@ -314,7 +319,8 @@ def _environment(folder: Path) -> Environment:
         keep_trailing_newline=True,
         autoescape=False,
     )
-    environment.filters |= {"doc": doc, "listed": listed, "steps": steps, "between": between}
+    environment.filters |= {"doc": doc, "listed": listed, "wrapped": wrapped}
+    environment.filters |= {"steps": steps, "between": between, "negated": negated}
     return environment
 
 

@@ -92,6 +92,23 @@ class TorchScript(Script):
         return "weight_decay" if own else "decay"
 
     @property
+    def spared(self) -> list[str]:
+        """When the weight decay is not for a parameter, in Python."""
+        assert self.decay is not None
+        roles, norms = self.decay.skip, "nn.BatchNorm2d | nn.GroupNorm | nn.LayerNorm"
+        kernels = "nn.Conv2d | nn.ConvTranspose2d | nn.Linear"
+        depthwise = "isinstance(layer, nn.Conv2d) and layer.groups == layer.in_channels > 1"
+        said = {
+            "matches(path, NOT_DECAYED)": bool(self.skip_names),
+            f"isinstance(layer, {norms})": "norm" in roles,
+            'name == "bias"': "bias" in roles and "norm" in roles,
+            f'name == "bias" and isinstance(layer, {kernels})': "bias" in roles
+            and "norm" not in roles,
+            depthwise: "depthwise" in roles,
+        }
+        return [condition for condition, holds in said.items() if holds]
+
+    @property
     def class_name(self) -> str:
         """Of the optimizer."""
         names = {Sgd: "SGD", RmsProp: "RMSprop", Adam: "Adam"}

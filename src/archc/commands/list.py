@@ -10,6 +10,7 @@ import click
 
 from archc.api import dims, load
 from archc.commands import options, streams
+from archc.compiler.recipe.load import RECIPES, load_spec, shipped
 from archc.compiler.spec.folders import SHIPPED, networks
 from archc.compiler.spec.load import load as read
 
@@ -53,6 +54,12 @@ def _sources() -> list[Entry]:
     ]
 
 
+def _recipes() -> list[Entry]:
+    """Each recipe of training."""
+    found = ((name, load_spec(RECIPES / f"{name}.yaml")) for name in shipped())
+    return [{"name": name, "doc": spec.doc, "source": spec.source} for name, spec in found]
+
+
 def _network_cells(entry: Entry) -> Sequence[str]:
     shapes = ", ".join(dims(shape) for shape in entry["inputs"].values())
     return entry["name"], shapes, f"{entry['params']['trainable']:,}", f"{entry['macs']:,}"
@@ -67,15 +74,21 @@ def _source_cells(entry: Entry) -> Sequence[str]:
     return entry["name"], entry["spec"], needs
 
 
+def _recipe_cells(entry: Entry) -> Sequence[str]:
+    return entry["name"], entry["doc"]
+
+
 KINDS: Mapping[str, Callable[[], list[Entry]]] = {
     "networks": _networks,
     "blocks": _blocks,
     "sources": _sources,
+    "recipes": _recipes,
 }
 TABLES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...], Callable[[Entry], Sequence[str]]]] = {
     "networks": (("network", "input"), ("parameters", "MACs"), _network_cells),
     "blocks": (("block", "library", "takes"), (), _block_cells),
     "sources": (("source", "spec", "with"), (), _source_cells),
+    "recipes": (("recipe", "doc"), (), _recipe_cells),
 }
 """Columns of texts, columns of numbers, and what stands in them."""
 
@@ -84,10 +97,11 @@ TABLES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...], Callable[[Entry], S
 @click.argument("kinds", metavar=f"[{'|'.join(KINDS)}]...", nargs=-1, type=click.Choice([*KINDS]))
 @options.as_json
 def list_(kinds: Sequence[str], as_json: bool) -> None:
-    """Print what comes with archc: networks, blocks, sources.
+    """Print what comes with archc: networks, blocks, sources, recipes.
 
     A network's name stands for its file wherever a spec is named, and archc show prints it.
-    Sources are what archc weights import and archc verify --against take. With --json, all is
+    Sources are what archc weights import and archc verify --against take, recipes what --recipe of
+    archc build and archc check does. With --json, all is
     there for programs.
 
     \b

@@ -1,4 +1,4 @@
-"""`archc plot`: networks and activations as pictures."""
+"""`archc plot`: networks, activations and runs of training as pictures."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from archc.commands import options
+from archc.commands.curves import curves
 from archc.commands.streams import shown
 from archc.weights.replacing import replacing
 
@@ -30,7 +31,10 @@ STYLES = (("#0072b2", "-"), ("#d55e00", "--"), ("#009e73", "-."), ("#555555", ":
 
 @click.group()
 def plot() -> None:
-    """Draw pictures. Those that matplotlib draws need it: every .png, and activations."""
+    """Draw pictures. Those that matplotlib draws need it: every .png, activations and curves."""
+
+
+plot.add_command(curves)
 
 
 @plot.command()
