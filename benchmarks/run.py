@@ -479,11 +479,55 @@ def _copy_and_load(source: Path, code: str) -> None:
     _process("-c", code, str(copy), LARGE)()
 
 
+# ---- Training ----
+
+
+def training() -> Iterator[Row]:
+    """A step of an emitted script against the same network and loss with PyTorch's own optimizer,
+    where that is of the same kind: one thread, 16 images of 64x64."""
+    from torch import set_num_threads
+    from torch.optim import SGD, RMSprop
+
+    set_num_threads(1)
+    own = {
+        "mobilenet_v1": partial(RMSprop, lr=1e-3, momentum=0.9, weight_decay=4e-5, foreach=True),
+        "torchvision": partial(SGD, lr=1e-3, momentum=0.9, weight_decay=1e-4, foreach=True),
+    }
+    for recipe, optimizer in own.items():
+        ours, theirs = _steps("mnv3_small", recipe, optimizer)
+        what = f"a step of {recipe} / by hand with {optimizer.func.__name__}"
+        yield ratio(what, ours, theirs, "<= 1.05", ROUNDS, process_time)
+
+
+def _steps(spec: str, recipe: str, optimizer: Callable[..., Any]) -> tuple[Task, Task]:
+    """A step of the script, and one by hand."""
+    import torch
+    from torch.nn import functional as F
+
+    from archc.training.proof import modules
+    from archc.training.script import training_of
+
+    net = archc.load(spec)
+    generated, script = modules(net, training_of(net, recipe), "torch")
+    images, labels = torch.randn(16, 3, 64, 64), torch.arange(16)
+    ours = script.Training(getattr(generated, net.name)(), 100)
+    theirs = getattr(generated, net.name)()
+    stepper = optimizer(theirs.parameters())
+
+    def by_hand() -> None:
+        theirs.train()
+        stepper.zero_grad()
+        F.cross_entropy(theirs(images), labels).backward()
+        stepper.step()
+
+    return partial(script.train_step, ours, images, labels), by_hand
+
+
 BENCHMARKS = {
     f.__name__: f
     for f in (
         *(command_line, nasnet, reading, variants, rows),
-        *(torch, keras, inference, onnx, weights),
+        *(torch, keras, inference, onnx, weights, training),
     )
 }
 

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests import recipe_cases as cases
 from tests.conftest import ROOT
 
@@ -219,3 +221,34 @@ def test_committed_scripts_are_current(backend: str, golden: Callable[[Path, str
     net = archc.load("mnv3_small")
     file = script(net, training_of(net, "efficientnet"), backend, net.stem)
     golden(ROOT / "generated" / file.name, file.text)
+
+
+WORDS = st.sampled_from(
+    """
+    1 -1 1e999 ~ none [ { } update inside_root 2_epochs 1e-7_steps 0.9 true momentum sgd:_{} * " '
+    \u00e9 : - # &a !!x
+    """.split()  # noqa: SIM905
+)
+"""What a file may say by mistake; `_` is a space."""
+
+
+@settings(max_examples=200, deadline=None)
+@given(name=st.sampled_from(shipped()), data=st.data())
+def test_whatever_a_file_says_is_a_recipe_or_a_problem_in_it(
+    name: str, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    parts = re.split(r"(\s+|[{}\[\],:])", (RECIPES / f"{name}.yaml").read_text())
+    for _ in range(data.draw(st.integers(1, 3))):
+        parts[data.draw(st.integers(0, len(parts) - 1))] = data.draw(WORDS).replace("_", " ")
+    path = tmp_path_factory.getbasetemp() / "fuzzed.yaml"
+    path.write_text("".join(parts))
+    net = archc.load("mobilenet_v2")
+    try:
+        training = training_of(net, path)
+    except SpecError as error:
+        problems = error.problems
+    else:
+        problems = ()
+    assert all(0 < each.place.line <= len(each.place.source.lines) for each in problems)
+    for backend in () if problems else writers():
+        compile(script(net, training, backend, "net").text, "script", "exec")

@@ -98,6 +98,8 @@ class Documents:
     def state(self, document: Document) -> State:
         """What the compiler says. Raises nothing that is about the text."""
         source, root, path = document.now.source, document.now.root, document.path
+        if isinstance(root, reader.Mapping) and "recipe" in root:
+            return State(source, root, self.of_recipe(path))
         files, problems = load(path, self.include)
         if files is None or files.spec is None:
             return State(source, root, tuple(problems), self.used(document))
@@ -109,6 +111,16 @@ class Documents:
         except SpecError as error:
             problems = [*error.problems]
         return State(source, root, tuple(problems), files, net)
+
+    def of_recipe(self, path: Path) -> tuple[Problem, ...]:
+        """What is wrong with a recipe of training."""
+        from archc.compiler.recipe.resolve import load as load_recipe  # few documents are recipes
+
+        try:
+            load_recipe(path, self.include)
+        except SpecError as error:
+            return error.problems
+        return ()
 
     def used(self, document: Document) -> Files:
         """What a file that cannot be read as a spec says that it uses, as far as it says so."""

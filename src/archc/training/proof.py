@@ -115,10 +115,7 @@ def _run(
     live = net.live(name)
     if live.trains is None:
         raise BackendError(f"the backend `{name}` trains no models")
-    trains, source = live.trains(), net.source_file(name)
-    generated = execute(source)
-    with _imported(source.name.removesuffix(".py"), generated):
-        module = execute(script(net, training, name, net.stem))
+    trains, (generated, module) = live.trains(), modules(net, training, name)
     constructor = partial(getattr(generated, net.emitted(name).model), **training.values)
     with trains.double():
         height, width = network.input.height or 1, network.input.width or 1
@@ -137,6 +134,14 @@ def _run(
 def _arrays(weights: Mapping[str, Array]) -> dict[str, Array]:
     """Without counters of steps."""
     return {k: array for k, array in weights.items() if not k.endswith("num_batches_tracked")}
+
+
+def modules(net: Net, training: Training, name: Name) -> tuple[ModuleType, ModuleType]:
+    """The generated network and the script that trains it, imported."""
+    source = net.source_file(name)
+    generated = execute(source)
+    with _imported(source.name.removesuffix(".py"), generated):
+        return generated, execute(script(net, training, name, net.stem))
 
 
 @contextmanager
