@@ -87,6 +87,10 @@ SCHEDULES: Mapping[str, Part] = {
         "schedule": {"cosine": {"to": 0}, "per": "epoch"},
         "warm_up": {"over": "1 epoch", "start": 0, "shifts": False},
     },
+    "steps_each_epoch": {
+        "schedule": {"step": {"factor": 0.5, "every": "1.4 epochs"}, "per": "epoch"},
+        "warm_up": {"over": "4 steps", "start": 0, "shifts": True},
+    },
     "polynomial_after_warm_up": {
         "schedule": {"polynomial": {"to": 1e-4, "power": 1}},
         "warm_up": {"over": "4 steps", "start": 0, "shifts": True},

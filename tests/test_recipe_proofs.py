@@ -14,10 +14,11 @@ from tests.test_recipes import NETWORK
 import archc
 from archc import backends
 from archc.backends import SourceFile
+from archc.compiler.recipe.load import RECIPES
 from archc.compiler.recipe.recipe import Recipe
 from archc.compiler.recipe.resolve import load
 from archc.training import proof
-from archc.training.definitions import Average, Update
+from archc.training.definitions import Average, Update, learning_rate
 from archc.training.script import script, training_of, writers
 
 GRID = (
@@ -67,6 +68,12 @@ def test_optimizers_and_schedules_of_shipped_networks(
 ) -> None:
     recipe = cases.written(tmp_path, *_parts(optimizer, schedule), cases.REST["plain"])
     assert not _proven(archc.load(name), recipe).differences
+
+
+@pytest.mark.parametrize("schedule", cases.SCHEDULES)
+def test_schedules(schedule: str, tiny: archc.Net, tmp_path: Path) -> None:
+    parts = (cases.OPTIMIZERS["sgd"], cases.SCHEDULES[schedule], cases.REST["plain"])
+    assert not _proven(tiny, cases.written(tmp_path, *parts)).differences
 
 
 @pytest.mark.parametrize(("rest", "decay"), itertools.product(cases.REST, cases.DECAYS))
@@ -325,3 +332,19 @@ def test_mean_is_that_of_timm() -> None:
 
 def test_every_backend_that_writes_source_writes_scripts() -> None:
     assert set(writers()) == set(backends.sources())
+
+
+def test_learning_rates_of_epochs_are_those_of_timm() -> None:
+    import torch
+
+    import_torchvision()
+    from timm.scheduler import StepLRScheduler
+
+    schedule = load(RECIPES / "timm_rmsprop.yaml").schedule
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.064)
+    warm_up = {"warmup_t": 5, "warmup_lr_init": 1e-6, "warmup_prefix": False}  # as its script has
+    theirs = StepLRScheduler(optimizer, decay_t=2.4, decay_rate=0.973, **warm_up)
+    for epoch in range(40):
+        theirs.step(epoch)
+        ours = learning_rate(schedule, 600, epoch * 7 + 3, 7)
+        assert ours == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-12), epoch

@@ -17,6 +17,8 @@ from tests import recipe_cases as cases
 from tests.running import exit_code
 from tests.test_recipes import NETWORK
 
+import archc
+from archc.backends import Name
 from archc.training.script import writers
 
 pytestmark = pytest.mark.slow
@@ -183,3 +185,45 @@ def test_two_processes_train_one_model(folder: Path) -> None:
     ours, theirs = (_arrays(folder / name / "weights.pt") for name in ("both", "alone"))
     for name, array in ours.items():
         np.testing.assert_allclose(array, theirs[name], rtol=1e-4, atol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("backend", writers())
+def test_what_is_frozen_stays_as_it_is_bit_for_bit(backend: Name, folder: Path) -> None:
+    net = archc.load(folder / "tiny.yaml", classes=3)
+    start = folder / {"torch": "start.pt", "keras": "start.weights.h5"}[backend]
+    model = net.build(backend)
+    if backend == "torch":
+        import torch
+
+        torch.save(model.state_dict(), start)
+    else:
+        model.save_weights(start)
+    parts = (cases.OPTIMIZERS["sgd_as_keras"], cases.DECAYS["coupled"], cases.REST["plain"])
+    cases.written(folder, *parts, freeze=["stem", "norm*", "depthwise"], epochs=1)
+    assert exit_code("build", "tiny.yaml", "-b", "all", "--recipe", "case.yaml", "-o", ".") == 0
+    run = _run(folder, backend, "--data", "images", "--weights", start.name, "--out", "run")
+    assert run.returncode == 0, run.stderr
+    before, after = _arrays(start), _arrays(folder / "run" / ENDS[backend])
+    frozen = ("stem", "norm", "depthwise.")  # and Keras's names of these layers
+    kinds = ("conv2d/", "batch_normalization", "depthwise_conv2d")
+    for name, array in before.items():
+        stays = name.startswith(frozen) or name.startswith(tuple(f"layers/{k}" for k in kinds))
+        counts = name.endswith("num_batches_tracked")
+        assert np.array_equal(array, after[name]) == (stays or counts), name
+
+
+def test_files_of_cifar(folder: Path) -> None:
+    random = np.random.default_rng(0)
+    rows = random.integers(0, 256, (40, 3073), dtype=np.uint8)
+    rows[:, 0] %= 10
+    (folder / "cifar").mkdir()
+    rows.tofile(folder / "cifar" / "data_batch_1.bin")
+    parts = (cases.OPTIMIZERS["sgd"], cases.REST["plain"])
+    cases.written(folder, *parts, epochs=1, batch_size=8)
+    arguments = ("build", "lenet_cifar", "-b", "torch", "--recipe", "case.yaml", "-o", ".")
+    assert exit_code(*arguments) == 0
+    command = [sys.executable, "train_lenet_cifar_case_torch.py", "--data", "cifar"]
+    run = subprocess.run(
+        command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr

@@ -117,6 +117,11 @@ class Script:
         return self.training.network.input.channels
 
     @property
+    def is_cifar(self) -> bool:
+        """Whether its images are of the size of CIFAR's."""
+        return self.training.network.input.shape == (3, 32, 32)
+
+    @property
     def size(self) -> tuple[int, int]:
         """(height, width) of the declared input."""
         tensor = self.training.network.input
@@ -288,13 +293,24 @@ def wrapped(items: list[str], opening: str, closing: str, indent: int) -> str:
 def steps(duration: Duration, within: bool = False) -> str:
     """A stretch of training as an expression of `steps_per_epoch`; `within` another one."""
     if duration.unit == "steps":
-        return show(int(duration.number))
+        return show(max(1, int(duration.number)))
     if duration.number == 1:
         return "steps_per_epoch"
     if not duration.number.is_integer():
-        return f"int({duration.number:g} * steps_per_epoch)"
-    product = f"{duration.number:g} * steps_per_epoch"
+        whole = f"int({duration.number:.12g} * steps_per_epoch)"
+        return whole if duration.number > 1 else f"max(1, {whole})"
+    product = f"{duration.number:.12g} * steps_per_epoch"
     return f"({product})" if within else product
+
+
+def lasting(duration: Duration, of: str, within: bool = False) -> str:
+    """The same, or in epochs: `of` is `step` or `epoch`."""
+    if of == "step":
+        return steps(duration, within)
+    if duration.unit == "epochs":
+        return f"{duration.number:.12g}"
+    share = f"{duration.number:.12g} / steps_per_epoch"
+    return f"({share})" if within else share
 
 
 def printed(folder: Path, script: Script) -> str:
@@ -320,7 +336,7 @@ def _environment(folder: Path) -> Environment:
         autoescape=False,
     )
     environment.filters |= {"doc": doc, "listed": listed, "wrapped": wrapped}
-    environment.filters |= {"steps": steps, "between": between, "negated": negated}
+    environment.filters |= {"lasting": lasting, "between": between, "negated": negated}
     return environment
 
 

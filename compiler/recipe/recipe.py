@@ -20,8 +20,12 @@ class Duration:
     unit: Unit
 
     def steps(self, per_epoch: int) -> int:
-        """Whole steps, rounded down."""
-        return int(self.number * per_epoch if self.unit == "epochs" else self.number)
+        """Whole steps, rounded down, and one at least."""
+        return max(1, int(self.number * per_epoch if self.unit == "epochs" else self.number))
+
+    def epochs(self, per_epoch: int) -> float:
+        """Epochs, or the share of one."""
+        return self.number if self.unit == "epochs" else self.number / per_epoch
 
     def __str__(self) -> str:
         unit = self.unit[:-1] if self.number == 1 else self.unit

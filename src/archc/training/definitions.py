@@ -15,6 +15,7 @@ from archc.compiler.recipe.recipe import (
     Clip,
     Constant,
     Cosine,
+    Duration,
     Ema,
     Exponential,
     MultiStep,
@@ -33,36 +34,42 @@ Arrays = Mapping[str, Array]
 def learning_rate(schedule: Schedule, epochs: int, step: int, per_epoch: int) -> float:
     """The rate of a step, counted from 0, in a training of `epochs` with `per_epoch` steps each."""
     if schedule.per == "epoch":
-        step -= step % per_epoch
-    total = epochs * per_epoch
+        return _rate(schedule, step // per_epoch, epochs, lambda each: each.epochs(per_epoch))
+    return _rate(schedule, step, epochs * per_epoch, lambda each: each.steps(per_epoch))
+
+
+def _rate(schedule: Schedule, time: int, total: int, length: Callable[[Duration], float]) -> float:
+    """The rate at a time of so much in `total`; length(duration) is how much of it that is."""
     if (warm := schedule.warm_up) is not None:
-        over = warm.over.steps(per_epoch)
-        if step < over:
-            return warm.start + (schedule.rate - warm.start) * step / over
+        over = length(warm.over)
+        if time < over:
+            return warm.start + (schedule.rate - warm.start) * time / over
         if warm.shifts:
-            step, total = step - over, total - over
-    return _shaped(schedule, step, total, per_epoch)
+            return _shaped(schedule, time - over, total - over, length)
+    return _shaped(schedule, time, total, length)
 
 
-def _shaped(schedule: Schedule, step: int, total: int, per_epoch: int) -> float:
-    rate, done = schedule.rate, min(step / max(total, 1), 1.0)
+def _shaped(
+    schedule: Schedule, time: float, total: float, length: Callable[[Duration], float]
+) -> float:
+    rate, done = schedule.rate, min(time / max(total, 1), 1.0)
     match schedule.shape:
         case Constant():
             return rate
         case Exponential(factor, every, staircase):
-            stairs = step / max(every.steps(per_epoch), 1)
-            return rate * math.pow(factor, math.floor(stairs) if staircase else stairs)
+            stairs = time // length(every) if staircase else time / length(every)
+            return rate * math.pow(factor, stairs)
         case MultiStep(factor, at):
-            return rate * factor ** sum(step >= each.steps(per_epoch) for each in at)
+            return rate * factor ** sum(time >= length(each) for each in at)
         case Cosine(to):
             return to + (rate - to) * (1 + math.cos(math.pi * done)) / 2
         case Polynomial(to, power):
             return to + (rate - to) * math.pow(1 - done, power)
         case OneCycle() as cycle:
-            return _one_cycle(cycle, rate, step, total)
+            return _one_cycle(cycle, rate, time, total)
 
 
-def _one_cycle(cycle: OneCycle, rate: float, step: int, total: int) -> float:
+def _one_cycle(cycle: OneCycle, rate: float, step: float, total: float) -> float:
     """Up to the last step of the share, then down to the last step of all."""
     top, last = cycle.share * total - 1, total - 1
     low, high, share = cycle.start, rate, step / top if top else 1.0
