@@ -169,7 +169,7 @@ class RMSprop(keras.optimizers.Optimizer):
         self.decays = [variable.path in self.decayed for variable in variables]
         self.square = self.add_optimizer_variables(variables, "square")
         for memory in self.square:
-            memory.assign(ops.ones_like(memory))
+            memory.assign(ops.ones(memory.shape, memory.dtype))
         self.momentum = self.add_optimizer_variables(variables, "momentum")
 
     def update_step(
@@ -312,13 +312,15 @@ def fit(
 
     Ctrl-C ends it after a step, with a checkpoint.
     """
-    checkpoint, stops = out / "checkpoint", list[int]()
+    rank, processes = place()
+    checkpoint, stops = out / copy_of("checkpoint"), list[int]()
     signal.signal(signal.SIGINT, lambda number, frame: stops.append(number))
     while training.step < EPOCHS * len(batches):
         epoch, start = divmod(training.step, len(batches))
         total = 0.0
         for images, labels in batches.epoch(epoch, start):
-            loss = train_step(training, images, labels)
+            own = slice(rank, None, processes)
+            loss = train_step(training, images[own], labels[own])
             step = training.step - epoch * len(batches)
             if not math.isfinite(loss):
                 sys.exit(f"the loss is {loss} in epoch {epoch + 1}, step {step}")
@@ -332,7 +334,21 @@ def fit(
         score = None
         if validation is not None:
             score = accuracy(training.trained, validation)
-        log(out / "log.csv", epoch + 1, total / (len(batches) - start), score)
+        if rank == 0:
+            log(out / "log.csv", epoch + 1, total / (len(batches) - start), score)
+
+
+def place() -> tuple[int, int]:
+    """Which of how many processes this is; Keras knows them by these variables."""
+    names = ("KERAS_DISTRIBUTION_PROCESS_ID", "KERAS_DISTRIBUTION_NUM_PROCESSES")
+    rank, processes = (int(os.environ.get(name, 0)) for name in names)
+    return rank, processes or 1
+
+
+def copy_of(name: str) -> str:
+    """What a process calls its own copy: all of them take part in saving."""
+    rank, _ = place()
+    return f"{name}-{rank}" if rank else name
 
 
 def progress(epoch: int, step: int, steps: int, loss: float) -> None:
@@ -390,6 +406,9 @@ def check(batches: Batches) -> None:
 
 def main() -> None:
     given = arguments()
+    if place()[1] > 1:  # with JAX
+        keras.distribution.initialize()
+        keras.distribution.set_distribution(keras.distribution.DataParallel())
     keras.utils.set_random_seed(given.seed)
     batches = batches_of(given, given.data)
     check(batches)
@@ -403,9 +422,9 @@ def main() -> None:
     training = Training(model, len(batches))
     given.out.mkdir(parents=True, exist_ok=True)
     if given.resume:
-        training.load(given.out / "checkpoint")
+        training.load(given.out / copy_of("checkpoint"))
     fit(training, batches, validation, given.out)
-    training.trained.save_weights(given.out / "model.weights.h5")
+    training.trained.save_weights(given.out / f"{copy_of('model')}.weights.h5")
 
 
 if __name__ == "__main__":

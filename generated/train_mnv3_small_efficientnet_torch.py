@@ -434,7 +434,8 @@ def main() -> None:
     if torch.distributed.is_initialized():
         training.forward = nn.parallel.DistributedDataParallel(model)
     fit(training, batches, validation, given.out, device)
-    torch.save(training.trained.state_dict(), given.out / "weights.pt")
+    if place()[0] == 0:
+        torch.save(training.trained.state_dict(), given.out / "weights.pt")
 
 
 if __name__ == "__main__":

@@ -540,7 +540,8 @@ def test_types_are_told_and_true(backend: str, tmp_path: Path) -> None:
     """Keras tells no types of its own, so its files are held against themselves alone."""
     (tmp_path / "mypy.ini").write_text(TYPED)
     for path in (ROOT / "generated").glob(f"*_{backend}.py"):
-        shutil.copy(path, tmp_path)
+        if not path.name.startswith("train_"):  # see test_recipes.py
+            shutil.copy(path, tmp_path)
     command = [sys.executable, "-m", "mypy", "--config-file", "mypy.ini", "--cache-dir", "cache"]
     files = sorted(path.name for path in tmp_path.glob("*.py"))
     done = subprocess.run([*command, *files], cwd=tmp_path, capture_output=True, text=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -225,5 +226,51 @@ def test_files_of_cifar(folder: Path) -> None:
     command = [sys.executable, "train_lenet_cifar_case_torch.py", "--data", "cifar"]
     run = subprocess.run(
         command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+
+
+def test_two_processes_of_keras_train_one_model(folder: Path) -> None:
+    parts = (cases.OPTIMIZERS["rmsprop_as_tensorflow"], cases.REST["plain"])
+    cases.written(folder, *parts, epochs=1, set={"dropout": 0})
+    assert exit_code("build", "tiny.yaml", "-b", "keras", "--recipe", "case.yaml", "-o", ".") == 0
+    jax = {**ENVIRONMENT, "KERAS_BACKEND": "jax", "JAX_CPU_COLLECTIVES_IMPLEMENTATION": "gloo"}
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    several = {
+        "KERAS_DISTRIBUTION_JOB_ADDRESSES": f"127.0.0.1:{port}",
+        "KERAS_DISTRIBUTION_NUM_PROCESSES": "2",
+    }
+    command = [sys.executable, "train_tiny_case_keras.py", "--data", "images", "--out"]
+
+    def start(out: str, **more: str) -> subprocess.Popen[str]:
+        pipe = subprocess.PIPE
+        return subprocess.Popen(
+            [*command, out], cwd=folder, env={**jax, **more}, stderr=pipe, text=True
+        )
+
+    runs = [
+        start("alone"),
+        *(start("both", **several, KERAS_DISTRIBUTION_PROCESS_ID=i) for i in "01"),
+    ]
+    for run in runs:
+        _, said = run.communicate(timeout=300)
+        assert run.returncode == 0, said
+    ours, theirs = (_arrays(folder / name / ENDS["keras"]) for name in ("both", "alone"))
+    for name, array in ours.items():
+        np.testing.assert_allclose(array, theirs[name], rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("optimizer", ["rmsprop_as_tensorflow", "adam_as_pytorch"])
+def test_keras_trains_on_pytorch_too(optimizer: str, folder: Path) -> None:
+    """What is of archc is written in Keras's own operations."""
+    parts = (cases.OPTIMIZERS[optimizer], cases.DECAYS["coupled_but"], cases.REST["clipped"])
+    cases.written(folder, *parts, cases.SCHEDULES["each_epoch"], epochs=2)
+    assert exit_code("build", "tiny.yaml", "-b", "keras", "--recipe", "case.yaml", "-o", ".") == 0
+    command = [sys.executable, "train_tiny_case_keras.py", "--data", "images"]
+    environment = {**ENVIRONMENT, "KERAS_BACKEND": "torch"}
+    run = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
     assert run.returncode == 0, run.stderr
