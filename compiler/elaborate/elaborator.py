@@ -38,9 +38,14 @@ MAX_OPS = 10_000
 Defaults = Mapping[str, Mapping[str, Value]]
 
 
-def usual(target: Op | Block, defaults: Defaults) -> dict[str, Value]:
+def usual(target: Op | Block, defaults: Defaults) -> Arguments:
     """The values of parameters where a call gives none, but for those that it has to give."""
-    own, found = defaults.get(target.name, {}), dict[str, Value]()
+    return _usual(target, tuple(defaults.get(target.name, {}).items()))
+
+
+@lru_cache(maxsize=1024)
+def _usual(target: Op | Block, given: tuple[tuple[str, Value], ...]) -> Arguments:
+    own, found = dict(given), dict[str, Value]()
     for parameter in target.parameters:
         if parameter.name in own:
             found[parameter.name] = own[parameter.name]

@@ -58,10 +58,10 @@ def elaborate(program: Program, settings: Settings) -> tuple[Network | None, lis
 
 def _rows(values: _Values) -> Rows:
     spec = values.program.spec
-    elaborator, templates = elaborator_for(values.given, values.limit), values.program.rows
+    elaborator = elaborator_for(values.given, values.limit)
     inputs = {name: own.tensor for name, own in values.taken.items()}
-    rows = Rows(elaborator, values.known, values.kept, values.origins, inputs, templates)
-    for template in templates:
+    rows = Rows(elaborator, values.program, values.known, values.origins, inputs)
+    for template in values.program.rows:
         rows.add(template)
     if not rows.rows and not values.problems:
         message = "every row of the network is left out"
@@ -80,10 +80,11 @@ def _network(values: _Values, rows: Rows) -> Network | None:
     output = rows.outputs[-1].tensor
     if output is None:
         return None
+    mentioned = rows.mentioned()
     kept = tuple(
         replace(p, default=ex.Literal(values.settings[p.name], spec.place))
         for p in parameters
-        if p.keep and p.name in rows.mentioned()
+        if p.keep and p.name in mentioned
     )
     doc = " ".join((spec.source or spec.doc).split())
     changed = tuple(p.name for p in parameters if p.name in values.set and values.differs(p))
@@ -100,7 +101,7 @@ class _Values:
         self.program = program
         self.set = settings
         self.origins = Origins(program, settings)
-        self.kept = {p.name: p.type for p in program.parameters if p.keep}
+        self.kept = program.kept
         self.settings: dict[str, Value] = {}
         """The parameters: as set, or else their defaults."""
         self.known: dict[str, Value] = {}
@@ -136,7 +137,7 @@ class _Values:
     def unkept(self, node: Node, what: str) -> Catching:
         """Reports what goes wrong with `node`, which gives `what`, at its cause. Raises `SpecError`
         where a kept parameter decides it."""
-        check_known(node, self.kept, what)
+        check_known(node, self.kept.keys(), what)
         return self.origins.tracing(node)
 
     def requirements(self) -> None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
+from archc.compiler.bind.program import Program
 from archc.compiler.bind.rows import DILATE, REPEAT, TRAINING, RowTemplate
 from archc.compiler.elaborate.elaborator import Elaborator, check_ops
 from archc.compiler.elaborate.kept import decided, shapes_a_window, sizes_tested
 from archc.compiler.elaborate.origins import Origins
 from archc.compiler.ir.interface import called_channels, pinned, placed, resolved, spellable
-from archc.compiler.ir.network import Block, Body, Call, Op, Row, Tensor, Turn
+from archc.compiler.ir.network import Block, Body, Call, Op, Parameter, Row, Tensor, Turn
 from archc.compiler.ir.whole import fraction
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.expressions import Node, Value
@@ -25,7 +26,7 @@ from archc.compiler.language.problems import (
     Unknown,
     choices,
 )
-from archc.compiler.language.values import Type, show
+from archc.compiler.language.values import show
 from archc.compiler.spec.rows import TableSpec
 
 
@@ -44,13 +45,11 @@ FAILED = Output(None)
 NONE = frozenset[str]()
 
 
-def check_known(
-    node: Node | None, kept: Iterable[str], what: str, place: Place | None = None
-) -> None:
+def check_known(node: Node | None, kept: Set[str], what: str, place: Place | None = None) -> None:
     """Raises `SpecError` (E024) where `node`, which gives `what`, mentions a kept parameter."""
-    if node is None:
+    if node is None or isinstance(node, ex.Literal):
         return
-    for name in sorted(ex.names(node).keys() & set(kept)):
+    for name in sorted(ex.names(node).keys() & kept):
         message = f"`{name}` stays an argument of the model, so {what} cannot depend on it"
         hint = f"remove `keep: true` from `{name}`"
         raise SpecError([Problem("E024", message, place or node.place, hint)])
@@ -64,13 +63,10 @@ class Rows:
     """
 
     elaborator: Elaborator
+    program: Program
     scope: Mapping[str, Value]
-    kinds: Mapping[str, Type]
-    """The types of the kept parameters."""
     origins: Origins
     inputs: Mapping[str, Tensor]
-    templates: Sequence[RowTemplate] = ()
-    """All of the network's."""
     outputs: list[Output] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
     stood: Counter[int] = field(default_factory=Counter)
@@ -79,11 +75,14 @@ class Rows:
     by_name: dict[str, int] = field(default_factory=dict)
     """The last output of each row by name, and the inputs."""
     counts: Counter[str] = field(default_factory=Counter)
+    steady: dict[RowTemplate, dict[str, Value] | None] = field(default_factory=dict)
+    """Arguments that are alike in all repeats of a row."""
     ops: int = 0
     end: Node | None = None
     """The `when` of the rows at the end that a kept parameter may leave out."""
 
     def __post_init__(self) -> None:
+        self.kinds, self.kept = self.program.kept, self.program.kept.keys()
         sole = len(self.inputs) == 1
         for name, tensor in [*self.inputs.items()][::-1]:
             self.by_name[name] = len(self.outputs)
@@ -95,10 +94,6 @@ class Rows:
         """How many rows there are by now."""
         return len(self.outputs) - len(self.inputs)
 
-    @property
-    def kept(self) -> Set[str]:
-        return self.kinds.keys()
-
     def add(self, template: RowTemplate) -> None:
         """Adds a row as often as it is repeated, unless its `when` leaves it out."""
         try:
@@ -106,7 +101,8 @@ class Rows:
                 return
             if self.end is not None and template.when != self.end:
                 raise _not_at_the_end(template, self.end)
-            count = self.repeats(template)
+            repeat = template.repeat
+            count = 1 if repeat is None else int(self.taken(REPEAT, repeat, template))  # type: ignore[arg-type]
             for index in range(count):
                 self.outputs.append(self.output(template, Turn(index, count)))
                 self.stood[id(template.table)] += 1
@@ -142,33 +138,26 @@ class Rows:
         nodes += [row.when for row in self.rows if row.when is not None]
         return {name for node in nodes for name in ex.names(node)}
 
-    def repeats(self, template: RowTemplate) -> int:
-        node = template.repeat
-        if node is None:
-            return 1
-        value = self.fixed(node, "`repeat`")
-        with self.origins.tracing(node, *_row_of(template, node)):
-            return int(REPEAT.take(value))  # type: ignore[arg-type]
-        raise Unknown
-
-    def dilates(self, template: RowTemplate) -> bool:
-        """Whether the network's output stride is for the row, too."""
-        node = template.dilate
-        if node is None:
-            return True
-        value = self.fixed(node, "`dilate`")
-        with self.origins.tracing(node, *_row_of(template, node)):
-            return bool(DILATE.take(value))
+    def taken(self, parameter: Parameter, node: Node, template: RowTemplate) -> Value:
+        """The value of a key of the row that is called as the `parameter` which takes it."""
+        value = self.fixed(node, f"`{parameter.name}`")
+        try:
+            return parameter.take(value)
+        except Invalid as invalid:
+            with self.origins.tracing(node, *_row_of(template, node)):
+                raise invalid
         raise Unknown
 
     def fixed(self, node: Node, what: str) -> Value:
         """The value of an expression that a row needs before it is there. Raises `SpecError`."""
+        if isinstance(node, ex.Literal):
+            return node.value
         check_known(node, self.kept, what)
-        scope: dict[str, object] = dict(self.scope)
-        if any(isinstance(n, ex.Attribute) for n in ex.walk(node)):
+        scope: Mapping[str, object] = self.scope
+        if ex.asks_tensors(node):
             x = self.outputs[-1]
             check_known(x.channels, self.kept, what, node.place)
-            scope.update({".x": x.tensor} if x.tensor is not None else {})
+            scope = {**scope, **({".x": x.tensor} if x.tensor is not None else {})}
         with self.origins.tracing(node):
             return node.evaluate(scope)
         raise Unknown
@@ -185,7 +174,7 @@ class Rows:
     def size(self, table: TableSpec | None) -> int:
         """How many rows a table has, each counted as often as it is repeated."""
         if id(table) not in self.sizes:
-            rows = [template for template in self.templates if template.table is table]
+            rows = [template for template in self.program.rows if template.table is table]
             self.sizes[id(table)] = sum(map(self.times, rows))
         return self.sizes[id(table)]
 
@@ -196,7 +185,7 @@ class Rows:
             if node is None:
                 continue
             check_known(node, self.kept, what)
-            if any(isinstance(n, ex.Attribute) for n in ex.walk(node)):
+            if ex.asks_tensors(node):
                 message = f"`table` is used, so {what} cannot depend on a tensor"
                 raise SpecError([Problem("E022", message, node.place, "use parameters alone")])
         try:
@@ -241,9 +230,9 @@ class Rows:
         if self.end is not None and joined:
             message = "a row that the model may leave out takes what the row above gives"
             raise Invalid("E024", f"{message}, and that alone", "join tensors in a row above it")
-        inputs = tuple(self.outputs[feed] for feed in feeds)
-        tensors = tuple(x.tensor for x in inputs if x.tensor is not None)
-        dilate = self.dilates(template)
+        inputs = tuple([self.outputs[feed] for feed in feeds])
+        tensors = tuple([x.tensor for x in inputs if x.tensor is not None])
+        dilate = template.dilate is None or bool(self.taken(DILATE, template.dilate, template))
         if not dilate:
             tensors = tuple(replace(x, dilation=None) for x in tensors)
         turns = self.counted(template, turn)
@@ -256,35 +245,40 @@ class Rows:
         except Invalid as invalid:
             self.blame(template, invalid, feeds)
             return FAILED
-        row = self.row(template, body, feeds, inputs, turn, turns, dilate)
-        self.rows.append(row)
-        channels = self.output_channels(template, body, row.spelled, row.channels)
+        if self.end is None and self.is_plain(template, inputs):
+            row = self.row(template, body, feeds, turn, turns, dilate)
+            self.rows.append(row)
+            return Output(body.output, None, f"`{row.call.name}`")
+        spelled = self.spelled(template, inputs, turns)
+        self.check_undecided(template, body, spelled, inputs)
+        row = self.row(template, body, feeds, turn, turns, dilate)
+        known = tuple(x.channels for x in inputs)
+        end = self.end and ex.substitute(self.end, self.folded(ex.names(self.end), template.place))
+        self.rows.append(replace(row, spelled=spelled, channels=known, when=end))
+        channels = self.output_channels(template, body, spelled, known)
         return Output(body.output, channels, f"`{row.call.name}`")
+
+    def is_plain(self, template: RowTemplate, inputs: tuple[Output, ...]) -> bool:
+        """Whether no kept parameter has a part in the row's arguments and channels."""
+        known = template.mentioned.isdisjoint(self.kept)
+        return known and not any(x.channels for x in inputs)
 
     def row(
         self,
         template: RowTemplate,
         body: Body,
         feeds: tuple[int, ...],
-        inputs: tuple[Output, ...],
         turn: Turn,
         turns: Mapping[str, Turn],
         dilate: bool,
     ) -> Row:
-        spelled = self.spelled(template, inputs, turns)
-        self.check_undecided(template, body, spelled, inputs)
-        feeds = tuple(feed - len(self.inputs) for feed in feeds)
-        call = Call(self.numbered(template), body, feeds)
-        last = turn.index == turn.count - 1
-        tap = self.checked_tap(call, template.row.tap) if last and template.row.tap else None
-        output = str(template.row.output) if last and template.row.output else None
+        """The row without what kept parameters have a part in."""
+        name = self.numbered(template)
+        if turn.last and template.row.tap:
+            self.check_tap(name, body)
         training = self.in_training_only(template)
-        doc = "" if turn.index else str(template.row.doc or "")
-        group, place, known = template.group, template.place, tuple(x.channels for x in inputs)
-        when = None if self.end is None else ex.substitute(self.end, self.folded(place))
-        return Row(
-            call, spelled, known, group, place, when, tap, output, training, doc, dilate, turns
-        )  # fmt: skip
+        feeds = tuple([feed - len(self.inputs) for feed in feeds])
+        return _plain(template, turn, name, body, feeds, training, dilate, (*turns.items(),))
 
     def blame(self, template: RowTemplate, invalid: Invalid, feeds: tuple[int, ...]) -> None:
         """Reports a problem at the user's cell that caused it, or else at the row."""
@@ -321,27 +315,24 @@ class Rows:
         self.counts[template.group] += 1
         return f"{template.group}.{self.counts[template.group] - 1}"
 
-    def checked_tap(self, call: Call, tap: str) -> str:
+    def check_tap(self, name: str, body: Body) -> None:
         hint = "tap a row above it"
-        if not call.body.output.is_map:
-            gives = f"`{call.name}` gives a vector of {call.body.output}"
+        if not body.output.is_map:
+            gives = f"`{name}` gives a vector of {body.output}"
             raise Invalid("E043", f"{gives}, and a tap is of a feature map", hint)
         if self.end is not None:
-            message = f"`{call.name}` may be left out, so it cannot be tapped"
-            raise Invalid("E024", message, hint)
-        return str(tap)
+            raise Invalid("E024", f"`{name}` may be left out, so it cannot be tapped", hint)
 
     def in_training_only(self, template: RowTemplate) -> bool:
         """Whether the row's output is said to be there in training only."""
         node = template.training
         if node is None:
             return False
-        said = self.fixed(node, "`training_only`")
+        if not self.taken(TRAINING, node, template):
+            return False
+        if template.row.output is not None:
+            return True
         with self.origins.tracing(node, *_row_of(template, node)):
-            if not TRAINING.take(said):
-                return False
-            if template.row.output is not None:
-                return True
             message = f"`{template.name}` is no output, so it cannot be one in training only"
             raise Invalid("E011", message, "give it a name, as in `output: aux`")
         raise Unknown
@@ -350,16 +341,31 @@ class Rows:
         self, template: RowTemplate, x: Tensor | None, turns: Mapping[str, Turn]
     ) -> dict[str, Value] | None:
         """The values of the row's arguments; None where one is wrong or cannot be known."""
+        if template not in self.steady:
+            self.steady[template] = self.evaluated(template, template.steady, self.scope)
+        steady = self.steady[template]
+        if not template.varying:
+            return steady
         scope: dict[str, object] = {**self.scope, **({".x": x} if x is not None else {})}
         scope |= {f".{name}": turn for name, turn in turns.items()}
-        target, given = template.target, template.arguments.items()
-        with suppress(Blame):
-            return {name: target.parameter[name].take(n.evaluate(scope)) for name, n in given}
-        values: dict[str, Value] = {}  # once more, to tell every problem at its cause
-        for name, node in given:
+        varying = self.evaluated(template, template.varying, scope)
+        return None if steady is None or varying is None else {**steady, **varying}
+
+    def evaluated(
+        self, template: RowTemplate, nodes: Mapping[str, Node], scope: Mapping[str, object]
+    ) -> dict[str, Value] | None:
+        """The values of some of the row's arguments, beside those that are constant."""
+        values, parameter = {**template.constants}, template.target.parameter
+        try:
+            for name, node in nodes.items():
+                values[name] = parameter[name].take(node.evaluate(scope))
+            return values
+        except Blame:
+            pass
+        for name, node in nodes.items():  # once more, to tell each at its cause
             with self.origins.tracing(node, *_row_of(template, node)):
-                values[name] = target.parameter[name].take(node.evaluate(scope))
-        return values if len(values) == len(given) else None
+                parameter[name].take(node.evaluate(scope))
+        return None
 
     # -------------------------------------------------------------------- kept parameters
 
@@ -367,14 +373,15 @@ class Rows:
         self, template: RowTemplate, inputs: tuple[Output, ...], turns: Mapping[str, Turn]
     ) -> dict[str, Node]:
         """The arguments that mention a kept parameter, with all else in them folded."""
-        if not any(x.channels for x in inputs) and not template.mentioned & self.kept:
+        if self.is_plain(template, inputs):
             return {}
         if turns:
-            template = _told(template, turns)
-        others = self.folded(template.place)
+            template = _told(template, (*turns.items(),))
+        others = self.folded(template.mentioned, template.place)
+        fixed = _worked_out(self.program, template)
         found = {}
         for name, node in template.arguments.items():
-            if ex.names(node).keys() & self.kept and not self.worked_out(template, name, node):
+            if name not in fixed and ex.names(node).keys() & self.kept:
                 found[name] = ex.substitute(node, others)
                 problem = fraction(template.target.parameter[name], found[name], self.kinds)
                 if problem is not None:
@@ -385,19 +392,10 @@ class Rows:
                 check_known(x.channels, self.kept, _let_of(template), template.place)
         return found
 
-    def folded(self, place: Place) -> dict[str, Node]:
-        """The values of all names that are not kept."""
-        values = self.scope.items()
-        return {name: ex.Literal(value, place) for name, value in values if name not in self.kept}
-
-    def worked_out(self, template: RowTemplate, name: str, node: Node) -> bool:
-        """Whether an argument has to be known at compile time."""
-        target = template.target
-        # A size that is compared: whoever makes the model may write it in several ways.
-        parameter = target.parameter[name]
-        written = name in pinned(target) or parameter.type.kind == "initializer"
-        fixed = written or any(sizes_tested(node, self.kinds))
-        return fixed or _decides_a_let(target, name) or not spellable(node)
+    def folded(self, names: Iterable[str], place: Place) -> dict[str, Node]:
+        """The values of those names that are not kept."""
+        known = (name for name in names if name not in self.kept)
+        return {name: ex.Literal(self.scope[name], place) for name in known}
 
     def check_undecided(
         self,
@@ -418,11 +416,12 @@ class Rows:
 
     def check_all_known(self, template: RowTemplate, x: Output) -> None:
         """Raises `SpecError` (E024) where what has to be known depends on a kept parameter."""
+        fixed = _worked_out(self.program, template)
         for name, node in template.arguments.items():
             what = _let_of(template) if _decides_a_let(template.target, name) else f"`{name}`"
-            if self.worked_out(template, name, node):
+            if name in fixed:
                 check_known(node, self.kept, what)
-            if any(isinstance(n, ex.Attribute) for n in ex.walk(node)):
+            if x.channels is not None and ex.asks_tensors(node):
                 check_known(x.channels, self.kept, what, node.place)
 
     def output_channels(
@@ -447,10 +446,49 @@ class Rows:
         return channels if channels is not None and ex.names(channels).keys() & self.kept else None
 
 
-def _told(template: RowTemplate, turns: Mapping[str, Turn]) -> RowTemplate:
+@lru_cache(maxsize=2**13)
+def _plain(
+    template: RowTemplate,
+    turn: Turn,
+    name: str,
+    body: Body,
+    feeds: tuple[int, ...],
+    training: bool,
+    dilate: bool,
+    turns: tuple[tuple[str, Turn], ...],
+) -> Row:
+    """A row that no kept parameter has a part in. Equal ones are made once, for all networks."""
+    said, call, unknown = template.row, Call(name, body, feeds), (None,) * len(feeds)
+    tap = str(said.tap) if turn.last and said.tap else None
+    output = str(said.output) if turn.last and said.output else None
+    doc = "" if turn.index else str(said.doc or "")
+    return Row(
+        call, {}, unknown, template.group, template.place, None, tap, output, training, doc, dilate,
+        dict(turns),
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=1024)
+def _worked_out(program: Program, template: RowTemplate) -> frozenset[str]:
+    """The arguments of a row that have to be known at compile time."""
+    target, kinds = template.target, program.kept
+    # A size that is compared: whoever makes the model may write it in several ways.
+    return frozenset(
+        name
+        for name, node in template.arguments.items()
+        if name in pinned(target)
+        or target.parameter[name].type.kind == "initializer"
+        or any(sizes_tested(node, kinds))
+        or _decides_a_let(target, name)
+        or not spellable(node)
+    )
+
+
+@lru_cache(maxsize=1024)
+def _told(template: RowTemplate, turns: tuple[tuple[str, Turn], ...]) -> RowTemplate:
     """The row with `repeat.index` and the like in its arguments replaced by what they are."""
     nodes = {
-        str(node): ex.Literal(getattr(turns[node.id], node.field), node.place)
+        str(node): ex.Literal(getattr(dict(turns)[node.id], node.field), node.place)
         for node in template.turns
     }
     arguments = {k: ex.substitute(node, nodes) for k, node in template.arguments.items()}
@@ -462,15 +500,26 @@ def varying(rows: Iterable[Row]) -> Iterator[Problem]:
     first: dict[tuple[Op | Block, str], tuple[Value, Row]] = {}
     seen: set[Body] = set()
     for row in rows:
-        pending, problem = [row.call.body], None
-        while pending:
-            body = pending.pop()
+        problem = None
+        for body in _pinning(row.call.body):
             if body not in seen:
                 seen.add(body)
-                pending += [call.body for call in body.calls]
                 problem = problem or _other_pin(body, row, first)
         if problem is not None:
             yield problem
+
+
+@lru_cache(maxsize=2**14)
+def _pinning(body: Body) -> tuple[Body, ...]:
+    """The bodies in it, and itself, whose blocks have code that an argument decides; the last ones
+    first."""
+    found, pending = dict[Body, None](), [body]
+    while pending:
+        each = pending.pop()
+        if each not in found:
+            found[each] = None
+            pending += [call.body for call in each.calls]
+    return tuple(each for each in found if isinstance(each.target, Block) and pinned(each.target))
 
 
 def _other_pin(

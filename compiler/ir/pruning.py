@@ -63,8 +63,9 @@ def pruned(network: Network) -> Network:
 def left(network: Network, asked: Iterable[tuple[Block, Parameter]]) -> bool:
     """Whether any of these parameters is not alike in every call of its block."""
     asked = [*asked]
-    served, opened = (serving(network), left_open(network)) if asked else (set(), set())
-    calls = network.called_blocks
+    if not asked:
+        return False
+    served, opened, calls = serving(network), left_open(network), network.called_blocks
     return any(
         block in served
         or block not in calls
