@@ -81,6 +81,16 @@ class RowTemplate:
         return {k: node for k, node in self.arguments.items() if ex.asks_tensors(node)}
 
     @cached_property
+    def asked(self) -> tuple[str, ...]:
+        """Names in those."""
+        return tuple({name: None for node in self.varying.values() for name in ex.names(node)})
+
+    @property
+    def plain(self) -> bool:
+        """Whether it takes what stands just above, and says nothing of what takes part in it."""
+        return self.sources is None and self.dilate is None and self.training is None
+
+    @cached_property
     def turns(self) -> tuple[ex.Attribute, ...]:
         """Where the arguments ask which of how many this is: `repeat.index`, `table.count`."""
         nodes = (n for node in self.arguments.values() for n in ex.walk(node))

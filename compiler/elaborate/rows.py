@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from archc.compiler.bind.program import Program
 from archc.compiler.bind.rows import DILATE, REPEAT, TRAINING, RowTemplate
-from archc.compiler.elaborate.elaborator import Elaborator, check_ops
+from archc.compiler.elaborate.elaborator import MAX_OPS, Elaborator, check_ops
 from archc.compiler.elaborate.kept import decided, shapes_a_window, sizes_tested
 from archc.compiler.elaborate.origins import Origins
 from archc.compiler.ir.interface import called_channels, pinned, placed, resolved, spellable
@@ -39,6 +39,15 @@ class Output:
     """Its channels, where they depend on a kept parameter."""
     name: str = "the network's input"
     """What a person calls it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Repeats:
+    """A row, so often as it is repeated."""
+
+    rows: Sequence[Row]
+    outputs: Sequence[Output]
+    ops: int
 
 
 FAILED = Output(None)
@@ -103,18 +112,61 @@ class Rows:
                 raise _not_at_the_end(template, self.end)
             repeat = template.repeat
             count = 1 if repeat is None else int(self.taken(REPEAT, repeat, template))  # type: ignore[arg-type]
-            for index in range(count):
-                self.outputs.append(self.output(template, Turn(index, count)))
-                self.stood[id(template.table)] += 1
-                if self.outputs[-1] is FAILED:  # so are those that follow
-                    self.outputs += [FAILED] * (count - index - 1)
-                    break
+            self.repeat(template, count)
         except Blame as blame:  # it may need the channels of a row that failed
             self.origins.tell(blame.at(template.place))
             self.outputs.append(FAILED)
             count = 1
         if count:
             self.by_name[template.name] = len(self.outputs) - 1
+
+    def repeat(self, template: RowTemplate, count: int) -> None:
+        """Adds a row so often: as an earlier network has it, if there is one that differs in
+        nothing which that depends on."""
+        key = self.key(template, count)
+        known = self.elaborator.repeats.get(key) if key else None
+        if known is not None and self.ops + known.ops <= MAX_OPS:
+            self.take(template, known)
+            return
+        outputs, rows, ops = len(self.outputs), len(self.rows), self.ops
+        for index in range(count):
+            self.outputs.append(self.output(template, Turn(index, count)))
+            self.stood[id(template.table)] += 1
+            if self.outputs[-1] is FAILED:  # so are those that follow
+                self.outputs += [FAILED] * (count - index - 1)
+                return
+        if key:
+            made = Repeats(self.rows[rows:], self.outputs[outputs:], self.ops - ops)
+            self.elaborator.remember(key, made)
+
+    def key(self, template: RowTemplate, count: int) -> tuple[object, ...] | None:
+        """All that the repeats of a row depend on; none where kept parameters have a part in it, or
+        where it takes more than what stands just above."""
+        inputs = self.outputs[-len(template.target.inputs) :]
+        plain = template.plain and self.end is None and template.mentioned.isdisjoint(self.kept)
+        if not plain or len(inputs) < len(template.target.inputs):
+            return None
+        table = self.counted(template, Turn(0, count)).get("table")
+        if any(x.tensor is None or x.channels is not None for x in inputs):
+            return None
+        steady = self.steadied(template)
+        if steady is None:
+            return None
+        asked = [self.scope[name] for name in template.asked]
+        number = self.counts[template.group] if template.group else 0
+        return (
+            self.program, template, count, len(self.outputs), number, table,
+            *(x.tensor for x in inputs), *steady.values(), *asked, *map(type, asked),
+        )  # fmt: skip
+
+    def take(self, template: RowTemplate, known: Repeats) -> None:
+        """Adds repeats of a row that were worked out before."""
+        self.outputs += known.outputs
+        self.rows += known.rows
+        self.ops += known.ops
+        self.stood[id(template.table)] += len(known.rows)
+        if template.group:
+            self.counts[template.group] += len(known.rows)
 
     def holds(self, template: RowTemplate, when: Node) -> bool:
         """Whether the row is there. One that a kept parameter decides about ends the network."""
@@ -230,8 +282,8 @@ class Rows:
         if self.end is not None and joined:
             message = "a row that the model may leave out takes what the row above gives"
             raise Invalid("E024", f"{message}, and that alone", "join tensors in a row above it")
-        inputs = tuple([self.outputs[feed] for feed in feeds])
-        tensors = tuple([x.tensor for x in inputs if x.tensor is not None])
+        inputs = tuple(self.outputs[feed] for feed in feeds)
+        tensors = tuple(x.tensor for x in inputs if x.tensor is not None)
         dilate = template.dilate is None or bool(self.taken(DILATE, template.dilate, template))
         if not dilate:
             tensors = tuple(replace(x, dilation=None) for x in tensors)
@@ -245,40 +297,35 @@ class Rows:
         except Invalid as invalid:
             self.blame(template, invalid, feeds)
             return FAILED
-        if self.end is None and self.is_plain(template, inputs):
-            row = self.row(template, body, feeds, turn, turns, dilate)
-            self.rows.append(row)
-            return Output(body.output, None, f"`{row.call.name}`")
-        spelled = self.spelled(template, inputs, turns)
-        self.check_undecided(template, body, spelled, inputs)
-        row = self.row(template, body, feeds, turn, turns, dilate)
-        known = tuple(x.channels for x in inputs)
-        end = self.end and ex.substitute(self.end, self.folded(ex.names(self.end), template.place))
-        self.rows.append(replace(row, spelled=spelled, channels=known, when=end))
-        channels = self.output_channels(template, body, spelled, known)
+        row = self.row(template, body, feeds, inputs, turn, turns, dilate)
+        self.rows.append(row)
+        channels = self.output_channels(template, body, row.spelled, row.channels)
         return Output(body.output, channels, f"`{row.call.name}`")
-
-    def is_plain(self, template: RowTemplate, inputs: tuple[Output, ...]) -> bool:
-        """Whether no kept parameter has a part in the row's arguments and channels."""
-        known = template.mentioned.isdisjoint(self.kept)
-        return known and not any(x.channels for x in inputs)
 
     def row(
         self,
         template: RowTemplate,
         body: Body,
         feeds: tuple[int, ...],
+        inputs: tuple[Output, ...],
         turn: Turn,
         turns: Mapping[str, Turn],
         dilate: bool,
     ) -> Row:
-        """The row without what kept parameters have a part in."""
-        name = self.numbered(template)
-        if turn.last and template.row.tap:
-            self.check_tap(name, body)
+        spelled = self.spelled(template, inputs, turns)
+        self.check_undecided(template, body, spelled, inputs)
+        feeds = tuple(feed - len(self.inputs) for feed in feeds)
+        call = Call(self.numbered(template), body, feeds)
+        last = turn.index == turn.count - 1
+        tap = self.checked_tap(call, template.row.tap) if last and template.row.tap else None
+        output = str(template.row.output) if last and template.row.output else None
         training = self.in_training_only(template)
-        feeds = tuple([feed - len(self.inputs) for feed in feeds])
-        return _plain(template, turn, name, body, feeds, training, dilate, (*turns.items(),))
+        doc = "" if turn.index else str(template.row.doc or "")
+        group, place, known = template.group, template.place, tuple(x.channels for x in inputs)
+        end = self.end and ex.substitute(self.end, self.folded(ex.names(self.end), place))
+        return Row(
+            call, spelled, known, group, place, end, tap, output, training, doc, dilate, turns
+        )  # fmt: skip
 
     def blame(self, template: RowTemplate, invalid: Invalid, feeds: tuple[int, ...]) -> None:
         """Reports a problem at the user's cell that caused it, or else at the row."""
@@ -315,13 +362,15 @@ class Rows:
         self.counts[template.group] += 1
         return f"{template.group}.{self.counts[template.group] - 1}"
 
-    def check_tap(self, name: str, body: Body) -> None:
+    def checked_tap(self, call: Call, tap: str) -> str:
         hint = "tap a row above it"
-        if not body.output.is_map:
-            gives = f"`{name}` gives a vector of {body.output}"
+        if not call.body.output.is_map:
+            gives = f"`{call.name}` gives a vector of {call.body.output}"
             raise Invalid("E043", f"{gives}, and a tap is of a feature map", hint)
         if self.end is not None:
-            raise Invalid("E024", f"`{name}` may be left out, so it cannot be tapped", hint)
+            message = f"`{call.name}` may be left out, so it cannot be tapped"
+            raise Invalid("E024", message, hint)
+        return str(tap)
 
     def in_training_only(self, template: RowTemplate) -> bool:
         """Whether the row's output is said to be there in training only."""
@@ -341,15 +390,19 @@ class Rows:
         self, template: RowTemplate, x: Tensor | None, turns: Mapping[str, Turn]
     ) -> dict[str, Value] | None:
         """The values of the row's arguments; None where one is wrong or cannot be known."""
-        if template not in self.steady:
-            self.steady[template] = self.evaluated(template, template.steady, self.scope)
-        steady = self.steady[template]
+        steady = self.steadied(template)
         if not template.varying:
             return steady
         scope: dict[str, object] = {**self.scope, **({".x": x} if x is not None else {})}
         scope |= {f".{name}": turn for name, turn in turns.items()}
         varying = self.evaluated(template, template.varying, scope)
         return None if steady is None or varying is None else {**steady, **varying}
+
+    def steadied(self, template: RowTemplate) -> dict[str, Value] | None:
+        """The values of those arguments that are alike in all repeats."""
+        if template not in self.steady:
+            self.steady[template] = self.evaluated(template, template.steady, self.scope)
+        return self.steady[template]
 
     def evaluated(
         self, template: RowTemplate, nodes: Mapping[str, Node], scope: Mapping[str, object]
@@ -373,7 +426,7 @@ class Rows:
         self, template: RowTemplate, inputs: tuple[Output, ...], turns: Mapping[str, Turn]
     ) -> dict[str, Node]:
         """The arguments that mention a kept parameter, with all else in them folded."""
-        if self.is_plain(template, inputs):
+        if not any(x.channels for x in inputs) and template.mentioned.isdisjoint(self.kept):
             return {}
         if turns:
             template = _told(template, (*turns.items(),))
@@ -444,28 +497,6 @@ class Rows:
         for node in inputs if channels is None else ():
             check_known(node, self.kept, what, place)
         return channels if channels is not None and ex.names(channels).keys() & self.kept else None
-
-
-@lru_cache(maxsize=2**13)
-def _plain(
-    template: RowTemplate,
-    turn: Turn,
-    name: str,
-    body: Body,
-    feeds: tuple[int, ...],
-    training: bool,
-    dilate: bool,
-    turns: tuple[tuple[str, Turn], ...],
-) -> Row:
-    """A row that no kept parameter has a part in. Equal ones are made once, for all networks."""
-    said, call, unknown = template.row, Call(name, body, feeds), (None,) * len(feeds)
-    tap = str(said.tap) if turn.last and said.tap else None
-    output = str(said.output) if turn.last and said.output else None
-    doc = "" if turn.index else str(said.doc or "")
-    return Row(
-        call, {}, unknown, template.group, template.place, None, tap, output, training, doc, dilate,
-        dict(turns),
-    )  # fmt: skip
 
 
 @lru_cache(maxsize=1024)

@@ -466,10 +466,6 @@ class Turn:
     """Counted from 0."""
     count: int
 
-    @property
-    def last(self) -> bool:
-        return self.index == self.count - 1
-
 
 OUTPUT = "output"
 """What the last row's output is called where the row does not say."""
