@@ -14,7 +14,8 @@ from archc.compiler.elaborate.elaborator import elaborator_for
 from archc.compiler.elaborate.initial import inherited, vague_fans
 from archc.compiler.elaborate.origins import Origins
 from archc.compiler.elaborate.outputs import misused, settled, unused_inputs
-from archc.compiler.elaborate.rows import Rows, check_known, varying
+from archc.compiler.elaborate.pins import varying
+from archc.compiler.elaborate.rows import Rows, check_known
 from archc.compiler.ir.network import (
     Input,
     Network,

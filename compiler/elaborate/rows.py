@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
@@ -524,48 +524,6 @@ def _told(template: RowTemplate, turns: tuple[tuple[str, Turn], ...]) -> RowTemp
     }
     arguments = {k: ex.substitute(node, nodes) for k, node in template.arguments.items()}
     return replace(template, arguments=arguments)
-
-
-def varying(rows: Iterable[Row]) -> Iterator[Problem]:
-    """Rows that give another value than one above for what decides the code of a block (E023)."""
-    first: dict[tuple[Op | Block, str], tuple[Value, Row]] = {}
-    seen: set[Body] = set()
-    for row in rows:
-        problem = None
-        for body in _pinning(row.call.body):
-            if body not in seen:
-                seen.add(body)
-                problem = problem or _other_pin(body, row, first)
-        if problem is not None:
-            yield problem
-
-
-@lru_cache(maxsize=2**14)
-def _pinning(body: Body) -> tuple[Body, ...]:
-    """The bodies in it, and itself, whose blocks have code that an argument decides; the last ones
-    first."""
-    found, pending = dict[Body, None](), [body]
-    while pending:
-        each = pending.pop()
-        if each not in found:
-            found[each] = None
-            pending += [call.body for call in each.calls]
-    return tuple(each for each in found if isinstance(each.target, Block) and pinned(each.target))
-
-
-def _other_pin(
-    body: Body, row: Row, first: dict[tuple[Op | Block, str], tuple[Value, Row]]
-) -> Problem | None:
-    block = body.target
-    for name in sorted(pinned(block)) if isinstance(block, Block) else ():
-        value = body.arguments[name]
-        before, above = first.setdefault((block, name), (value, row))
-        if before != value:
-            what = f"`{name}` of `{block.name}` decides what its code is"
-            message = f"{what}, and is `{show(value)}` here but `{show(before)}` above"
-            hint = "give it the same value in all calls, or write a block for each value"
-            return Problem("E023", message, row.place, hint).also(("the row above", above.place))
-    return None
 
 
 def _not_at_the_end(template: RowTemplate, end: Node) -> SpecError:
