@@ -80,7 +80,7 @@ def _asked(network: Network) -> set[tuple[Block, Parameter]]:
     return found.union(*(asked for _, asked in every))
 
 
-@lru_cache(maxsize=2**14)
+@lru_cache(maxsize=2**11)
 def _within(body: Body) -> tuple[frozenset[Block], frozenset[tuple[Block, Parameter]]]:
     """The blocks of a call, and the arguments for which it and those in it give initializers with
     fans. Bodies are shared, by networks too, so each is looked into once."""

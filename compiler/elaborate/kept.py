@@ -44,7 +44,7 @@ def _tested(node: Node) -> tuple[Node, ...]:
     return ()
 
 
-@lru_cache(maxsize=2**12)
+@lru_cache(maxsize=2**11)
 def decided(body: Body, names: frozenset[str], inputs: frozenset[str]) -> str | None:
     """What must be known of a call, in words, and depends on a kept parameter: the arguments
     `names`, or the channels of the tensors `inputs`."""

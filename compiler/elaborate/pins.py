@@ -26,7 +26,7 @@ def varying(rows: Iterable[Row]) -> Iterator[Problem]:
             yield problem
 
 
-@lru_cache(maxsize=2**14)
+@lru_cache(maxsize=2**11)
 def _pinning(body: Body) -> tuple[Body, ...]:
     """The bodies in it, and itself, whose blocks have code that an argument decides; the last ones
     first."""
