@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from archc.compiler.ir.folding import folded, truth
-from archc.compiler.ir.interface import pinned
+from archc.compiler.ir.interface import is_initializer, pinned
 from archc.compiler.ir.network import (
     Block,
     Body,
@@ -89,8 +89,10 @@ def _fixed(network: Network) -> dict[Op | Block, _Fixed]:
 
 
 def _pins(block: Block, fixed: _Fixed) -> _Fixed:
-    """Of what is fixed, that which decides the code of the block."""
-    return _Fixed({n: node for n, node in fixed.constants.items() if n in pinned(block)})
+    """Of what is fixed, that which decides the code of the block, and how its arrays start: an
+    initializer with fans is no argument of it."""
+    kept = {n for n in fixed.constants if n in pinned(block) or is_initializer(block, n)}
+    return _Fixed({n: node for n, node in fixed.constants.items() if n in kept})
 
 
 def _of(network: Network, block: Block, opened: Open, bodies: Sequence[Body]) -> _Fixed:
