@@ -3,7 +3,7 @@ graph, which is a file with the weights in it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, NewType, TypeAlias
@@ -91,6 +91,9 @@ class Backend:
     """What there is besides where it writes a graph."""
     script: Callable[[Mapping[str, Any]], str] | None = None
     """script(facts) -> the text of a script that trains as a recipe says."""
+    untold: Callable[[], Collection[str]] = tuple
+    """The names that its code uses itself and that `names.yaml`, where there is one in its folder,
+    does not tell."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -283,7 +286,7 @@ def get(name: str) -> Backend:
 
 def check(backend: Backend) -> None:
     """Raises `BackendError` unless the backend spells every op of the catalogue, has a place for
-    each of its weights, in a layout of its axes, and nothing else."""
+    each of its weights, in a layout of its axes, and nothing else, and tells the names it uses."""
     said = [*_gaps(backend)]
     if said:
         raise BackendError(f"the backend `{backend.name}` is incomplete: {'; '.join(said)}")
@@ -302,6 +305,8 @@ def _gaps(backend: Backend) -> Iterator[str]:
         yield f"it has no place for {', '.join(sorted(missing))}"
     if surplus := places - wanted:
         yield f"it has places for {', '.join(sorted(surplus))}, unknown weights"
+    if untold := backend.untold():
+        yield f"its names.yaml does not tell {', '.join(sorted(untold))}"
     for op, of in rules.items():
         for rule in of.values():
             slot = slots.get(op, {}).get(rule.name)

@@ -17,7 +17,7 @@ from archc.backends import WeightsError as WeightsError
 from archc.compiler.ir.analysis import weights
 from archc.compiler.ir.network import Network
 from archc.compiler.ir.network import Tensor as Value
-from archc.compiler.language.problems import printable
+from archc.compiler.language.problems import shown as shown
 
 Shape = tuple[int, ...]
 Array = Any
@@ -162,11 +162,6 @@ ROOM = 8, 2**28
 
 Files of training hold the optimizer's averages too, and some are of float64.
 """
-
-
-def shown(path: Path) -> str:
-    """A path as it is printed: a file may be called anything."""
-    return printable(str(path))
 
 
 def first(names: list[str], count: int = 3) -> str:

@@ -18,6 +18,7 @@ import archc
 from archc import backends
 from archc.api import Net, load
 from archc.backends import Backend, BackendError, SourceFile
+from archc.backends.python.backend import python_backend
 from archc.backends.python.execute import execute
 from archc.backends.python.walk import render
 from archc.backends.storage import Slot
@@ -65,6 +66,15 @@ def test_a_backend_that_spells_an_unknown_op_is_refused() -> None:
     with pytest.raises(BackendError) as caught:
         backends.check(replace(torch, ops={**torch.ops, "warp": None}))
     expected = "the backend `torch` is incomplete: it spells warp, unknown ops"
+    assert str(caught.value) == expected
+
+
+def test_a_backend_that_does_not_tell_a_name_of_its_code_is_refused() -> None:
+    language = replace(LANGUAGE, names=(*LANGUAGE.names, "np", "nn"))
+    torch = python_backend("archc.backends.torch", language, "torch")
+    with pytest.raises(BackendError) as caught:
+        backends.check(torch)
+    expected = "the backend `torch` is incomplete: its names.yaml does not tell np"
     assert str(caught.value) == expected
 
 

@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
+from archc.compiler.elaborate import elaborator
 from archc.compiler.ir import analysis
 from archc.compiler.ir.network import Network
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.initializers import NAMED
 from archc.compiler.language.problems import Problem, SpecError
 from archc.compiler.pipeline import compile_network
+from archc.compiler.printed import printer
 
 HEAD = "archc: 1\nname: Net\ninput: {channels: 4, height: 8, width: 8}\n"
 CONV_BN = """\
@@ -381,6 +383,70 @@ def test_forgetting_calls_changes_nothing(net: Compile, monkeypatch: pytest.Monk
     before = analysis.totals(net(text % 0.5))
     monkeypatch.setattr("archc.compiler.elaborate.elaborator.MAX_BODIES", 1)
     assert analysis.totals(net(text % 0.6)) == before
+
+
+def test_no_more_is_remembered_than_there_is_room_for(
+    net: Compile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("archc.compiler.elaborate.elaborator.MAX_BODIES", 64)
+    row = "{block: conv2d, filters: x.channels + n, kernel: 1}"
+    text = f"params: {{n: {{type: int, default: 1}}}}\nnetwork: [{row}]\n"
+    for n in range(100):
+        found = elaborator.elaborator_for(net(text, {"n": n}).defaults, None)
+        assert 0 < len(found.bodies) + len(found.repeats) <= 66
+
+
+VARIANTS = f"""\
+params:
+  width: {{type: float, default: 1.0}}
+  stem: {{type: bool, default: true}}
+  tail: {{type: bool, default: true}}
+  times: {{type: int, default: 1}}
+  classes: {{type: int, default: 10, keep: true}}
+  others: {{type: int, default: 20}}
+let: {{wide: width > 1, one: 1 if tail else true}}
+{CONV_BN}network:
+  - {{block: dropout, rate: 0.5, when: wide}}
+  - columns: [block, out, when]
+    rows:
+      - [conv_bn, 4, not wide]
+      - [conv_bn, 8, stem]
+      - [conv_bn, round_channels(8 * width), true]
+      - [conv_bn, 8 + 8 * repeat.index, true]
+      - [conv_bn, floor(x.channels * width), true]
+      - [conv_bn, 8 + table.count, true]
+      - [conv_bn, 8 + table.index, true]
+      - [conv_bn, x.channels * one, stem]
+      - [conv_bn, 8, tail]
+    set: {{repeat: times, act: relu}}
+  - {{block: global_avg_pool2d}}
+  - {{block: dense, units: classes + others}}
+"""
+GIVEN = [
+    {"width": width, "stem": stem, "tail": tail, "times": times, "classes": n, "others": 30 - n}
+    for width in (1.0, 1.25, 3.0)
+    for stem in (True, False)
+    for times in (1, 2)
+    for tail in (True, False)
+    for n in (10, 20)
+]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_variants_are_what_each_is_alone(net: Compile, order: int) -> None:
+    def said(given: Mapping[str, object]) -> str | list[str]:
+        try:
+            return printer.text(net(VARIANTS, given))
+        except SpecError as error:
+            return [str(each) for each in error.problems]
+
+    alone = []
+    for given in GIVEN:
+        elaborator._elaborator.cache_clear()
+        alone.append(said(given))
+    assert {type(each) for each in alone} == {str, list}
+    elaborator._elaborator.cache_clear()
+    assert [said(given) for given in GIVEN[::order]] == alone[::order]
 
 
 # --------------------------------------------------------------------------------- kept parameters

@@ -26,7 +26,8 @@ from archc.backends.python.helpers import definitions
 from archc.backends.python.model import Assign, If, Return
 from archc.backends.python.names import NETWORK_VARIABLES
 from archc.backends.python.text import WIDTH, Choice, Names, apply, camel_case, docstring, plain
-from archc.compiler.language.names import BUILTINS, GENERATED
+from archc.compiler.language.names import BACKENDS as FOLDERS
+from archc.compiler.language.names import BUILTINS, taken, taken_by_any
 from archc.live.check import compare
 
 from . import zoo
@@ -460,7 +461,7 @@ HOSTILE = """
 def test_names_that_generated_code_uses_itself(name: str, tmp_path: Path) -> None:
     parameter = f"{name}_" if name == "name" else name
     path = tmp_path / "names.yaml"
-    ours = f"{name}_" if {name} & (GENERATED | BUILTINS) else name
+    ours = f"{name}_" if {name} & (taken_by_any().code | BUILTINS) else name
     path.write_text(NAMES.format(n=name, p=parameter, ours=ours), encoding="utf-8")
     assert not compare(load(path), BACKENDS, numeric=True).differences
 
@@ -503,12 +504,26 @@ def test_values_are_saved_under_no_word_of_the_code(tmp_path: Path) -> None:
 
 
 def test_names_that_models_cannot_have_are_those_that_their_code_uses() -> None:
-    used = set(NETWORK_VARIABLES)
+    used = {"python": set(NETWORK_VARIABLES) - {"index", "layer", "named", "prev", "taps"}}
     for backend in ("keras", "torch"):  # a spec is refused for the shipped ones alone
         language = importlib.import_module(f"archc.backends.{backend}.language").LANGUAGE
-        used |= {*language.names, *definitions(language.helpers)}
-    met = used - {"index", "layer", "named", "prev", "taps"}
-    assert met == GENERATED  # the others meet no argument
+        used[backend] = {*language.names, *definitions(language.helpers)}
+    for backend, names in used.items():  # the other variables meet no argument
+        assert taken(FOLDERS / backend).code == names
+    assert taken_by_any().code == set().union(*used.values())
+
+
+IMPORTED = re.compile(r"^(?:from \S+ )?import (?:\S+ as )?(.*)$", re.MULTILINE)
+DEFINED = re.compile(r"^(?:def|class) (\w+)", re.MULTILINE)
+
+
+@pytest.mark.parametrize("backend", ["keras", "torch"])
+def test_templates_import_and_define_what_is_told(backend: str) -> None:
+    text = (FOLDERS / backend / "template.py.jinja").read_text(encoding="utf-8")
+    named = {name for names in IMPORTED.findall(text) for name in names.split(", ")}
+    found = named | {*DEFINED.findall(text)}
+    assert found
+    assert found <= taken(FOLDERS / backend).code
 
 
 def test_names_hang_on_nothing_that_the_running_python_has(

@@ -11,7 +11,7 @@ import pytest
 import archc
 from archc import Net, backends, cli
 from archc.backends.python.execute import execute
-from archc.compiler.language.names import GENERATED, MODULE_ATTRIBUTES
+from archc.compiler.language.names import taken_by_any
 from archc.live.check import compare
 from archc.live.numeric import Array, deviation, random_batch, random_weights
 
@@ -77,11 +77,11 @@ network:
 NAMES = sorted(
     {
         *(name for name in dir(keras.Model) if not name.startswith("_")),
-        *MODULE_ATTRIBUTES,
-        *("forward_features", "compile_", "columns", "print"),
+        *taken_by_any().attributes,
+        *("compile_", "columns", "print"),
         *("conv_bn", "ConvBn", "Net", "dense", "t"),
     }
-    - GENERATED
+    - taken_by_any().code
 )
 
 

@@ -391,3 +391,25 @@ def test_where_a_truncated_normal_is_cut(std: float) -> None:
     ours = torch.nn.init.trunc_normal_(torch.empty(400, 400), std=std).numpy()
     cut = (0.0, std * CUT, -2.0, 2.0) if std == 1 else (0.0, std, -math.inf, math.inf)
     check(ours, cut, "PyTorch")
+
+
+NEVER = """
+archc: 1
+name: Never
+input: {channels: 4, height: 8, width: 8}
+network:
+  - {block: maybe}
+blocks:
+  maybe:
+    params: {start: {type: initializer, default: lecun_normal}, made: {type: bool, default: false}}
+    steps:
+      - conv: conv2d(x, 4, kernel=1, bias_init=start)
+        when: made
+"""
+
+
+@pytest.mark.parametrize("backend", backends.sources())
+def test_a_block_of_steps_that_no_call_makes_takes_no_initializer_with_fans(backend: str) -> None:
+    text = load(NEVER).source(backend)
+    assert "made: bool = False" in text
+    assert "start" not in text

@@ -10,6 +10,7 @@ from archc.backends.python.language import Language
 from archc.backends.python.printing import print_module
 from archc.backends.python.walk import render
 from archc.compiler.ir.network import Network
+from archc.compiler.language.names import taken
 
 
 def python_backend(
@@ -39,6 +40,10 @@ def python_backend(
         text: str = import_module(f"{package}.training").script(facts)
         return text
 
+    def untold() -> set[str]:
+        told = taken(language.folder).code
+        return {*language.names} - told if told else set()
+
     name = package.rpartition(".")[2]
     written = script if trains else None
-    return Backend(name, language.ops, emit, live, distribution, stored, script=written)
+    return Backend(name, language.ops, emit, live, distribution, stored, None, written, untold)

@@ -5,17 +5,21 @@ from __future__ import annotations
 import ast
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Helper:
     """A function or class of a file of helpers."""
 
     text: str
-    names: frozenset[str]
-    """The plain names in its code."""
+    node: ast.FunctionDef | ast.ClassDef
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """The plain names in its code."""
+        return frozenset(each.id for each in ast.walk(self.node) if isinstance(each, ast.Name))
 
 
 @cache
@@ -24,7 +28,7 @@ def definitions(file: Path) -> Mapping[str, Helper]:
     text = file.read_text(encoding="utf-8")
     lines = text.split("\n")
     return {
-        node.name: Helper("\n".join(lines[_first_line(node) - 1 : node.end_lineno]), _names(node))
+        node.name: Helper("\n".join(lines[_first_line(node) - 1 : node.end_lineno]), node)
         for node in ast.parse(text).body
         if isinstance(node, ast.FunctionDef | ast.ClassDef)
     }
@@ -32,10 +36,6 @@ def definitions(file: Path) -> Mapping[str, Helper]:
 
 def _first_line(node: ast.FunctionDef | ast.ClassDef) -> int:
     return min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
-
-
-def _names(node: ast.AST) -> frozenset[str]:
-    return frozenset(child.id for child in ast.walk(node) if isinstance(child, ast.Name))
 
 
 def needed(file: Path, used: Collection[str]) -> tuple[tuple[str, ...], frozenset[str]]:

@@ -74,7 +74,7 @@ class Language:
     local: tuple[str, ...] = ()
     """Names that the code of blocks alone uses itself, so that they meet no argument of a model."""
     attributes: frozenset[str] = frozenset()
-    """Those of its layers that none within them may hide, beside `MODULE_ATTRIBUTES`."""
+    """Those of its layers that none within them may hide."""
     handed: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     """What every constructor takes by name, and hands on to those of its blocks: its type, and what
     it is in words. Spellings of ops hand it on themselves."""

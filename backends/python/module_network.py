@@ -27,7 +27,6 @@ from archc.compiler.ir.interface import interface
 from archc.compiler.ir.network import Op, Row
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.expressions import Node
-from archc.compiler.language.names import FEATURES, MODULE_ATTRIBUTES
 
 Assigned = Mapping[Row, Assignment]
 ONLY = "in training only"
@@ -253,7 +252,7 @@ class ModuleNetwork(NetworkWalk):
     def free(self, name: str) -> str:
         """`name` as an attribute that no layer has."""
         layers = ((row.group or row.call.name) for row in self.network.rows)
-        return Names((*layers, *MODULE_ATTRIBUTES, FEATURES)).new(name)
+        return Names((*layers, *self.names.language.attributes)).new(name)
 
     def statements(
         self, name: str | None, rows: list[Row], assigned: Assigned

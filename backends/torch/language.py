@@ -10,10 +10,13 @@ from archc.backends.python.modules import ModuleBlock
 from archc.backends.python.text import camel_case
 from archc.backends.torch.initial import function
 from archc.backends.torch.ops import ACTIVATIONS, MAKE, OPS
+from archc.compiler.language.names import taken
+
+FOLDER = Path(__file__).parent
 
 LANGUAGE = Language(
     title="PyTorch",
-    folder=Path(__file__).parent,
+    folder=FOLDER,
     names=("torch", "nn", "F", "math", "Tensor", "Callable", "super", "init_weights", MAKE),
     ops=OPS,
     block=ModuleBlock,
@@ -34,4 +37,5 @@ LANGUAGE = Language(
     layer="nn.Module",
     sequence=("nn.Sequential(", ")"),
     several=("nn.ModuleList([", "])"),
+    attributes=frozenset(taken(FOLDER).attributes),
 )

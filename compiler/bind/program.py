@@ -53,6 +53,11 @@ class Program:
     """The blocks as they are written."""
 
     @cached_property
+    def kept(self) -> Mapping[str, Type]:
+        """The types of the parameters that stay arguments of the model."""
+        return {p.name: p.type for p in self.parameters if p.keep}
+
+    @cached_property
     def _written(self) -> dict[int, RowTemplate]:
         """The rows by the identity of their places, which each stand for one."""
         return {id(template.place): template for template in self.rows}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 
@@ -10,9 +11,9 @@ from archc.compiler.bind.blocks import Blocks
 from archc.compiler.bind.values import TURNS, Scope, ValueBinder
 from archc.compiler.ir.network import Block, Op, Parameter
 from archc.compiler.language import expressions as ex
-from archc.compiler.language.expressions import Node
+from archc.compiler.language.expressions import Node, Value
 from archc.compiler.language.names import check_module_name, check_name
-from archc.compiler.language.problems import Place, Problem, Source, suggest
+from archc.compiler.language.problems import Invalid, Place, Problem, Source, suggest
 from archc.compiler.language.values import Type
 from archc.compiler.spec.reader import Scalar, Sequence
 from archc.compiler.spec.rows import CallSpec, TableSpec, is_value
@@ -57,6 +58,37 @@ class RowTemplate:
     def mentioned(self) -> frozenset[str]:
         """Names in the arguments."""
         return frozenset(name for node in self.arguments.values() for name in ex.names(node))
+
+    @cached_property
+    def constants(self) -> Mapping[str, Value]:
+        """The arguments that are written as values, as far as the target takes them."""
+        found = {}
+        for name, node in self.arguments.items():
+            with suppress(Invalid):
+                if isinstance(node, ex.Literal):
+                    found[name] = self.target.parameter[name].take(node.value)
+        return found
+
+    @cached_property
+    def steady(self) -> Mapping[str, Node]:
+        """The other arguments that are alike in all repeats of the row."""
+        others = {k: node for k, node in self.arguments.items() if k not in self.constants}
+        return {k: node for k, node in others.items() if not ex.asks_tensors(node)}
+
+    @cached_property
+    def varying(self) -> Mapping[str, Node]:
+        """Those that ask for a tensor, or which of the repeats or of the table's rows it is."""
+        return {k: node for k, node in self.arguments.items() if ex.asks_tensors(node)}
+
+    @cached_property
+    def asked(self) -> tuple[str, ...]:
+        """Names in those."""
+        return tuple({name: None for node in self.varying.values() for name in ex.names(node)})
+
+    @property
+    def plain(self) -> bool:
+        """Whether it takes what stands just above, and says nothing of what takes part in it."""
+        return self.sources is None and self.dilate is None and self.training is None
 
     @cached_property
     def turns(self) -> tuple[ex.Attribute, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from archc.compiler.elaborate.dilating import check_larger, dilated
 from archc.compiler.ir import activations
@@ -28,6 +29,9 @@ from archc.compiler.language import expressions as ex
 from archc.compiler.language.expressions import Node, Value
 from archc.compiler.language.problems import Invalid, SpecError
 
+if TYPE_CHECKING:
+    from archc.compiler.elaborate.rows import Repeats
+
 MAX_ELEMENTS = 2**36
 """A single value of more elements than this is a mistake."""
 MAX_STRIDE = 2**24
@@ -38,9 +42,14 @@ MAX_OPS = 10_000
 Defaults = Mapping[str, Mapping[str, Value]]
 
 
-def usual(target: Op | Block, defaults: Defaults) -> dict[str, Value]:
+def usual(target: Op | Block, defaults: Defaults) -> Arguments:
     """The values of parameters where a call gives none, but for those that it has to give."""
-    own, found = defaults.get(target.name, {}), dict[str, Value]()
+    return _usual(target, tuple(defaults.get(target.name, {}).items()))
+
+
+@lru_cache(maxsize=1024)
+def _usual(target: Op | Block, given: tuple[tuple[str, Value], ...]) -> Arguments:
+    own, found = dict(given), dict[str, Value]()
     for parameter in target.parameters:
         if parameter.name in own:
             found[parameter.name] = own[parameter.name]
@@ -52,7 +61,7 @@ def usual(target: Op | Block, defaults: Defaults) -> dict[str, Value]:
 
 
 MAX_BODIES = 2**13
-"""Calls, and calls in them, that are remembered before all are forgotten."""
+"""Calls, calls in them, and rows that are remembered before all are forgotten."""
 
 
 def elaborator_for(defaults: Defaults, limit: OutputStride | None) -> Elaborator:
@@ -74,8 +83,10 @@ class Elaborator:
         self.defaults = defaults
         self.limit = limit
         self.bodies: dict[tuple[object, ...], Body] = {}
+        self.repeats: dict[tuple[object, ...], Repeats] = {}
+        """Rows, so often as they are repeated, by all that they depend on."""
         self.count = 0
-        """Of the bodies, and of the calls in them."""
+        """Of the bodies, of the calls in them, and of the rows."""
         self.base: dict[Op | Block, dict[str, Value]] = {}
 
     def call(
@@ -86,19 +97,28 @@ class Elaborator:
         key = (target, tuple(arguments.values()), inputs)
         body = self.bodies.get(key)
         if body is None:
-            if self.count > MAX_BODIES:
-                self.bodies.clear()
-                self.base.clear()
-                self.count = 0
             if isinstance(target, Block):
                 body = self.settled(target, self.block(target, arguments, inputs))
             elif target is ACTIVATION and isinstance(arguments["act"], Block):
                 body = self.activation(arguments["act"], inputs[0])
             else:
                 body = self.op(target, arguments, inputs)
+            self.make_room(1 + len(body.calls))
             self.bodies[key] = body
-            self.count += 1 + len(body.calls)
         return body
+
+    def remember(self, key: tuple[object, ...], repeats: Repeats) -> None:
+        self.make_room(1 + len(repeats.rows))
+        self.repeats[key] = repeats
+
+    def make_room(self, count: int) -> None:
+        """Forgets everything where that is too much already."""
+        if self.count > MAX_BODIES:
+            self.bodies.clear()
+            self.repeats.clear()
+            self.base.clear()
+            self.count = 0
+        self.count += count
 
     def base_of(self, target: Op | Block) -> Mapping[str, Value]:
         """Every parameter's value where a call gives none, in order of declaration."""

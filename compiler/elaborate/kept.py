@@ -44,15 +44,15 @@ def _tested(node: Node) -> tuple[Node, ...]:
     return ()
 
 
-def decided(
-    body: Body, names: frozenset[str], inputs: frozenset[str], seen: Seen | None = None
-) -> str | None:
-    """What must be known of a call, in words, and depends on a kept parameter.
+@lru_cache(maxsize=2**11)
+def decided(body: Body, names: frozenset[str], inputs: frozenset[str]) -> str | None:
+    """What must be known of a call, in words, and depends on a kept parameter: the arguments
+    `names`, or the channels of the tensors `inputs`."""
+    return _decided(body, names, inputs, set())
 
-    That are the arguments `names` and the channels of the tensors `inputs`. What was `seen` of the
-    same is not looked at again.
-    """
-    seen = set() if seen is None else seen
+
+def _decided(body: Body, names: frozenset[str], inputs: frozenset[str], seen: Seen) -> str | None:
+    """The same; what was `seen` is not looked at again."""
     key = (id(body), names, inputs)
     if key in seen or not names | inputs:
         return None
@@ -80,7 +80,7 @@ def _in_block(
         given, fed = mentions[call.name]
         own = frozenset(name for name, said in given if said.is_open(names, inputs))
         open_inputs = frozenset(name for name, said in fed if said.is_open(names, inputs))
-        what = decided(call.body, own, open_inputs, seen)
+        what = _decided(call.body, own, open_inputs, seen)
         if what is not None:
             return what
     return None

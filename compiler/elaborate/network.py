@@ -14,7 +14,8 @@ from archc.compiler.elaborate.elaborator import elaborator_for
 from archc.compiler.elaborate.initial import inherited, vague_fans
 from archc.compiler.elaborate.origins import Origins
 from archc.compiler.elaborate.outputs import misused, settled, unused_inputs
-from archc.compiler.elaborate.rows import Rows, check_known, varying
+from archc.compiler.elaborate.pins import varying
+from archc.compiler.elaborate.rows import Rows, check_known
 from archc.compiler.ir.network import (
     Input,
     Network,
@@ -58,10 +59,10 @@ def elaborate(program: Program, settings: Settings) -> tuple[Network | None, lis
 
 def _rows(values: _Values) -> Rows:
     spec = values.program.spec
-    elaborator, templates = elaborator_for(values.given, values.limit), values.program.rows
+    elaborator = elaborator_for(values.given, values.limit)
     inputs = {name: own.tensor for name, own in values.taken.items()}
-    rows = Rows(elaborator, values.known, values.kept, values.origins, inputs, templates)
-    for template in templates:
+    rows = Rows(elaborator, values.program, values.known, values.origins, inputs)
+    for template in values.program.rows:
         rows.add(template)
     if not rows.rows and not values.problems:
         message = "every row of the network is left out"
@@ -80,10 +81,11 @@ def _network(values: _Values, rows: Rows) -> Network | None:
     output = rows.outputs[-1].tensor
     if output is None:
         return None
+    mentioned = rows.mentioned()
     kept = tuple(
         replace(p, default=ex.Literal(values.settings[p.name], spec.place))
         for p in parameters
-        if p.keep and p.name in rows.mentioned()
+        if p.keep and p.name in mentioned
     )
     doc = " ".join((spec.source or spec.doc).split())
     changed = tuple(p.name for p in parameters if p.name in values.set and values.differs(p))
@@ -100,7 +102,7 @@ class _Values:
         self.program = program
         self.set = settings
         self.origins = Origins(program, settings)
-        self.kept = {p.name: p.type for p in program.parameters if p.keep}
+        self.kept = program.kept
         self.settings: dict[str, Value] = {}
         """The parameters: as set, or else their defaults."""
         self.known: dict[str, Value] = {}
@@ -136,7 +138,7 @@ class _Values:
     def unkept(self, node: Node, what: str) -> Catching:
         """Reports what goes wrong with `node`, which gives `what`, at its cause. Raises `SpecError`
         where a kept parameter decides it."""
-        check_known(node, self.kept, what)
+        check_known(node, self.kept.keys(), what)
         return self.origins.tracing(node)
 
     def requirements(self) -> None:

@@ -5,7 +5,9 @@ A spec that extends another, or a setting, changes a value that rows far away us
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import cached_property
 
 from archc.compiler.bind.program import Program
 from archc.compiler.bind.settings import Settings
@@ -21,18 +23,26 @@ class Origins(Reporter):
     def __init__(self, program: Program, settings: Settings) -> None:
         super().__init__()
         self.base = program.spec.place.source
-        self.places = {name: place for name, (_, place) in settings.items()}
-        defaults = [(p.name, p.default) for p in program.parameters if p.default is not None]
-        for name, node in (*defaults, *program.lets):
-            place = self.of(node)
-            if place is not None:
-                self.places.setdefault(name, place)
+        self.program, self.settings = program, settings
 
-    def of(self, node: Node) -> Place | None:
+    @cached_property
+    def places(self) -> dict[str, Place]:
+        """Of parameters and `let`s that are not as the spec that everything extends has them."""
+        found = {name: place for name, (_, place) in self.settings.items()}
+        parameters = self.program.parameters
+        defaults = [(p.name, p.default) for p in parameters if p.default is not None]
+        for name, node in (*defaults, *self.program.lets):
+            place = self.of(node, found)
+            if place is not None:
+                found.setdefault(name, place)
+        return found
+
+    def of(self, node: Node, places: Mapping[str, Place] | None = None) -> Place | None:
         """The place of `node` in a spec that extends another, or that of a value in it."""
         if node.place.source is not self.base:
             return node.place
-        return next((self.places[name] for name in ex.names(node) if name in self.places), None)
+        places = self.places if places is None else places
+        return next((places[name] for name in ex.names(node) if name in places), None)
 
     def tracing(self, node: Node, *related: tuple[str, Place]) -> Catching:
         """Reports what goes wrong with `node` at its cause."""

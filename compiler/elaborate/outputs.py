@@ -34,8 +34,10 @@ def misused(rows: Sequence[Row]) -> Iterator[Problem]:
 
 def unused_inputs(spec: Spec, rows: Sequence[Row]) -> Iterator[Problem]:
     """Inputs on which no output depends that is there in evaluation (E039)."""
+    if spec.inputs is None:
+        return
     used = _reached(rows, in_training=False)
-    for number, name in enumerate(spec.inputs or ()):
+    for number, name in enumerate(spec.inputs):
         if -1 - number not in used and isinstance(name, Scalar):
             message = f"no output that is there in evaluation depends on the input `{name}`"
             yield Problem("E039", message, name.place, f"take from it: `from: {name}`")
@@ -102,8 +104,10 @@ def _in_evaluation(rows: Sequence[Row]) -> Iterator[Problem]:
 
 def _unused(rows: Sequence[Row]) -> Iterator[Problem]:
     """Rows on which no output depends (E039). A repeated row is told once."""
-    calls = [row.call for row in rows]
     used = _needed(rows, in_training=True)
+    if len(used) == len(rows):
+        return
+    calls = [row.call for row in rows]
     tapped = reaching(calls, [index for index, row in enumerate(rows) if row.tap is not None])
     lost = {row.place: (i, row) for i, row in enumerate(rows) if i not in used}
     of_taps = {rows[index].place for index in tapped if index >= 0}
@@ -112,7 +116,7 @@ def _unused(rows: Sequence[Row]) -> Iterator[Problem]:
         name = row.group if count[place] > 1 else row.call.name
         message = f"nothing uses the row `{name}`"
         hint = "take from it with `from`, give it out with `output`, or remove it"
-        taker = next((c for c in calls if index in c.feeds and index not in {*c.needs}), None)
+        taker = next((c for c in calls if index in c.feeds and index not in c.needs), None)
         if taker is not None:
             hint = f"`{taker.name}` takes it, and computes nothing from it here"
         if place in of_taps:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from contextlib import suppress
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
+from archc.compiler.bind.program import Program
 from archc.compiler.bind.rows import DILATE, REPEAT, TRAINING, RowTemplate
-from archc.compiler.elaborate.elaborator import Elaborator, check_ops
+from archc.compiler.elaborate.elaborator import MAX_OPS, Elaborator, check_ops
 from archc.compiler.elaborate.kept import decided, shapes_a_window, sizes_tested
 from archc.compiler.elaborate.origins import Origins
 from archc.compiler.ir.interface import called_channels, pinned, placed, resolved, spellable
-from archc.compiler.ir.network import Block, Body, Call, Op, Row, Tensor, Turn
+from archc.compiler.ir.network import Block, Body, Call, Op, Parameter, Row, Tensor, Turn
 from archc.compiler.ir.whole import fraction
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.expressions import Node, Value
@@ -25,7 +26,7 @@ from archc.compiler.language.problems import (
     Unknown,
     choices,
 )
-from archc.compiler.language.values import Type, show
+from archc.compiler.language.values import show
 from archc.compiler.spec.rows import TableSpec
 
 
@@ -40,17 +41,24 @@ class Output:
     """What a person calls it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Repeats:
+    """A row, so often as it is repeated."""
+
+    rows: Sequence[Row]
+    outputs: Sequence[Output]
+    ops: int
+
+
 FAILED = Output(None)
 NONE = frozenset[str]()
 
 
-def check_known(
-    node: Node | None, kept: Iterable[str], what: str, place: Place | None = None
-) -> None:
+def check_known(node: Node | None, kept: Set[str], what: str, place: Place | None = None) -> None:
     """Raises `SpecError` (E024) where `node`, which gives `what`, mentions a kept parameter."""
-    if node is None:
+    if node is None or isinstance(node, ex.Literal):
         return
-    for name in sorted(ex.names(node).keys() & set(kept)):
+    for name in sorted(ex.names(node).keys() & kept):
         message = f"`{name}` stays an argument of the model, so {what} cannot depend on it"
         hint = f"remove `keep: true` from `{name}`"
         raise SpecError([Problem("E024", message, place or node.place, hint)])
@@ -64,13 +72,10 @@ class Rows:
     """
 
     elaborator: Elaborator
+    program: Program
     scope: Mapping[str, Value]
-    kinds: Mapping[str, Type]
-    """The types of the kept parameters."""
     origins: Origins
     inputs: Mapping[str, Tensor]
-    templates: Sequence[RowTemplate] = ()
-    """All of the network's."""
     outputs: list[Output] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
     stood: Counter[int] = field(default_factory=Counter)
@@ -79,11 +84,14 @@ class Rows:
     by_name: dict[str, int] = field(default_factory=dict)
     """The last output of each row by name, and the inputs."""
     counts: Counter[str] = field(default_factory=Counter)
+    steady: dict[RowTemplate, dict[str, Value] | None] = field(default_factory=dict)
+    """Arguments that are alike in all repeats of a row."""
     ops: int = 0
     end: Node | None = None
     """The `when` of the rows at the end that a kept parameter may leave out."""
 
     def __post_init__(self) -> None:
+        self.kinds, self.kept = self.program.kept, self.program.kept.keys()
         sole = len(self.inputs) == 1
         for name, tensor in [*self.inputs.items()][::-1]:
             self.by_name[name] = len(self.outputs)
@@ -95,10 +103,6 @@ class Rows:
         """How many rows there are by now."""
         return len(self.outputs) - len(self.inputs)
 
-    @property
-    def kept(self) -> Set[str]:
-        return self.kinds.keys()
-
     def add(self, template: RowTemplate) -> None:
         """Adds a row as often as it is repeated, unless its `when` leaves it out."""
         try:
@@ -106,19 +110,63 @@ class Rows:
                 return
             if self.end is not None and template.when != self.end:
                 raise _not_at_the_end(template, self.end)
-            count = self.repeats(template)
-            for index in range(count):
-                self.outputs.append(self.output(template, Turn(index, count)))
-                self.stood[id(template.table)] += 1
-                if self.outputs[-1] is FAILED:  # so are those that follow
-                    self.outputs += [FAILED] * (count - index - 1)
-                    break
+            repeat = template.repeat
+            count = 1 if repeat is None else int(self.taken(REPEAT, repeat, template))  # type: ignore[arg-type]
+            self.repeat(template, count)
         except Blame as blame:  # it may need the channels of a row that failed
             self.origins.tell(blame.at(template.place))
             self.outputs.append(FAILED)
             count = 1
         if count:
             self.by_name[template.name] = len(self.outputs) - 1
+
+    def repeat(self, template: RowTemplate, count: int) -> None:
+        """Adds a row so often: as an earlier network has it, if there is one that differs in
+        nothing which that depends on."""
+        key = self.key(template, count)
+        known = self.elaborator.repeats.get(key) if key else None
+        if known is not None and self.ops + known.ops <= MAX_OPS:
+            self.take(template, known)
+            return
+        outputs, rows, ops = len(self.outputs), len(self.rows), self.ops
+        for index in range(count):
+            self.outputs.append(self.output(template, Turn(index, count)))
+            self.stood[id(template.table)] += 1
+            if self.outputs[-1] is FAILED:  # so are those that follow
+                self.outputs += [FAILED] * (count - index - 1)
+                return
+        if key:
+            made = Repeats(self.rows[rows:], self.outputs[outputs:], self.ops - ops)
+            self.elaborator.remember(key, made)
+
+    def key(self, template: RowTemplate, count: int) -> tuple[object, ...] | None:
+        """All that the repeats of a row depend on; none where kept parameters have a part in it, or
+        where it takes more than what stands just above."""
+        inputs = self.outputs[-len(template.target.inputs) :]
+        plain = template.plain and self.end is None and template.mentioned.isdisjoint(self.kept)
+        if not plain or len(inputs) < len(template.target.inputs):
+            return None
+        table = self.counted(template, Turn(0, count)).get("table")
+        if any(x.tensor is None or x.channels is not None for x in inputs):
+            return None
+        steady = self.steadied(template)
+        if steady is None:
+            return None
+        asked = [self.scope[name] for name in template.asked]
+        number = self.counts[template.group] if template.group else 0
+        return (
+            self.program, template, count, len(self.outputs), number, table,
+            *(x.tensor for x in inputs), *steady.values(), *asked, *map(type, asked),
+        )  # fmt: skip
+
+    def take(self, template: RowTemplate, known: Repeats) -> None:
+        """Adds repeats of a row that were worked out before."""
+        self.outputs += known.outputs
+        self.rows += known.rows
+        self.ops += known.ops
+        self.stood[id(template.table)] += len(known.rows)
+        if template.group:
+            self.counts[template.group] += len(known.rows)
 
     def holds(self, template: RowTemplate, when: Node) -> bool:
         """Whether the row is there. One that a kept parameter decides about ends the network."""
@@ -142,33 +190,26 @@ class Rows:
         nodes += [row.when for row in self.rows if row.when is not None]
         return {name for node in nodes for name in ex.names(node)}
 
-    def repeats(self, template: RowTemplate) -> int:
-        node = template.repeat
-        if node is None:
-            return 1
-        value = self.fixed(node, "`repeat`")
-        with self.origins.tracing(node, *_row_of(template, node)):
-            return int(REPEAT.take(value))  # type: ignore[arg-type]
-        raise Unknown
-
-    def dilates(self, template: RowTemplate) -> bool:
-        """Whether the network's output stride is for the row, too."""
-        node = template.dilate
-        if node is None:
-            return True
-        value = self.fixed(node, "`dilate`")
-        with self.origins.tracing(node, *_row_of(template, node)):
-            return bool(DILATE.take(value))
+    def taken(self, parameter: Parameter, node: Node, template: RowTemplate) -> Value:
+        """The value of a key of the row that is called as the `parameter` which takes it."""
+        value = self.fixed(node, f"`{parameter.name}`")
+        try:
+            return parameter.take(value)
+        except Invalid as invalid:
+            with self.origins.tracing(node, *_row_of(template, node)):
+                raise invalid
         raise Unknown
 
     def fixed(self, node: Node, what: str) -> Value:
         """The value of an expression that a row needs before it is there. Raises `SpecError`."""
+        if isinstance(node, ex.Literal):
+            return node.value
         check_known(node, self.kept, what)
-        scope: dict[str, object] = dict(self.scope)
-        if any(isinstance(n, ex.Attribute) for n in ex.walk(node)):
+        scope: Mapping[str, object] = self.scope
+        if ex.asks_tensors(node):
             x = self.outputs[-1]
             check_known(x.channels, self.kept, what, node.place)
-            scope.update({".x": x.tensor} if x.tensor is not None else {})
+            scope = {**scope, **({".x": x.tensor} if x.tensor is not None else {})}
         with self.origins.tracing(node):
             return node.evaluate(scope)
         raise Unknown
@@ -185,7 +226,7 @@ class Rows:
     def size(self, table: TableSpec | None) -> int:
         """How many rows a table has, each counted as often as it is repeated."""
         if id(table) not in self.sizes:
-            rows = [template for template in self.templates if template.table is table]
+            rows = [template for template in self.program.rows if template.table is table]
             self.sizes[id(table)] = sum(map(self.times, rows))
         return self.sizes[id(table)]
 
@@ -196,7 +237,7 @@ class Rows:
             if node is None:
                 continue
             check_known(node, self.kept, what)
-            if any(isinstance(n, ex.Attribute) for n in ex.walk(node)):
+            if ex.asks_tensors(node):
                 message = f"`table` is used, so {what} cannot depend on a tensor"
                 raise SpecError([Problem("E022", message, node.place, "use parameters alone")])
         try:
@@ -243,7 +284,7 @@ class Rows:
             raise Invalid("E024", f"{message}, and that alone", "join tensors in a row above it")
         inputs = tuple(self.outputs[feed] for feed in feeds)
         tensors = tuple(x.tensor for x in inputs if x.tensor is not None)
-        dilate = self.dilates(template)
+        dilate = template.dilate is None or bool(self.taken(DILATE, template.dilate, template))
         if not dilate:
             tensors = tuple(replace(x, dilation=None) for x in tensors)
         turns = self.counted(template, turn)
@@ -281,9 +322,9 @@ class Rows:
         training = self.in_training_only(template)
         doc = "" if turn.index else str(template.row.doc or "")
         group, place, known = template.group, template.place, tuple(x.channels for x in inputs)
-        when = None if self.end is None else ex.substitute(self.end, self.folded(place))
+        end = self.end and ex.substitute(self.end, self.folded(ex.names(self.end), place))
         return Row(
-            call, spelled, known, group, place, when, tap, output, training, doc, dilate, turns
+            call, spelled, known, group, place, end, tap, output, training, doc, dilate, turns
         )  # fmt: skip
 
     def blame(self, template: RowTemplate, invalid: Invalid, feeds: tuple[int, ...]) -> None:
@@ -336,12 +377,11 @@ class Rows:
         node = template.training
         if node is None:
             return False
-        said = self.fixed(node, "`training_only`")
+        if not self.taken(TRAINING, node, template):
+            return False
+        if template.row.output is not None:
+            return True
         with self.origins.tracing(node, *_row_of(template, node)):
-            if not TRAINING.take(said):
-                return False
-            if template.row.output is not None:
-                return True
             message = f"`{template.name}` is no output, so it cannot be one in training only"
             raise Invalid("E011", message, "give it a name, as in `output: aux`")
         raise Unknown
@@ -350,16 +390,35 @@ class Rows:
         self, template: RowTemplate, x: Tensor | None, turns: Mapping[str, Turn]
     ) -> dict[str, Value] | None:
         """The values of the row's arguments; None where one is wrong or cannot be known."""
+        steady = self.steadied(template)
+        if not template.varying:
+            return steady
         scope: dict[str, object] = {**self.scope, **({".x": x} if x is not None else {})}
         scope |= {f".{name}": turn for name, turn in turns.items()}
-        target, given = template.target, template.arguments.items()
-        with suppress(Blame):
-            return {name: target.parameter[name].take(n.evaluate(scope)) for name, n in given}
-        values: dict[str, Value] = {}  # once more, to tell every problem at its cause
-        for name, node in given:
+        varying = self.evaluated(template, template.varying, scope)
+        return None if steady is None or varying is None else {**steady, **varying}
+
+    def steadied(self, template: RowTemplate) -> dict[str, Value] | None:
+        """The values of those arguments that are alike in all repeats."""
+        if template not in self.steady:
+            self.steady[template] = self.evaluated(template, template.steady, self.scope)
+        return self.steady[template]
+
+    def evaluated(
+        self, template: RowTemplate, nodes: Mapping[str, Node], scope: Mapping[str, object]
+    ) -> dict[str, Value] | None:
+        """The values of some of the row's arguments, beside those that are constant."""
+        values, parameter = {**template.constants}, template.target.parameter
+        try:
+            for name, node in nodes.items():
+                values[name] = parameter[name].take(node.evaluate(scope))
+            return values
+        except Blame:
+            pass
+        for name, node in nodes.items():  # once more, to tell each at its cause
             with self.origins.tracing(node, *_row_of(template, node)):
-                values[name] = target.parameter[name].take(node.evaluate(scope))
-        return values if len(values) == len(given) else None
+                parameter[name].take(node.evaluate(scope))
+        return None
 
     # -------------------------------------------------------------------- kept parameters
 
@@ -367,14 +426,15 @@ class Rows:
         self, template: RowTemplate, inputs: tuple[Output, ...], turns: Mapping[str, Turn]
     ) -> dict[str, Node]:
         """The arguments that mention a kept parameter, with all else in them folded."""
-        if not any(x.channels for x in inputs) and not template.mentioned & self.kept:
+        if not any(x.channels for x in inputs) and template.mentioned.isdisjoint(self.kept):
             return {}
         if turns:
-            template = _told(template, turns)
-        others = self.folded(template.place)
+            template = _told(template, (*turns.items(),))
+        others = self.folded(template.mentioned, template.place)
+        fixed = _worked_out(self.program, template)
         found = {}
         for name, node in template.arguments.items():
-            if ex.names(node).keys() & self.kept and not self.worked_out(template, name, node):
+            if name not in fixed and ex.names(node).keys() & self.kept:
                 found[name] = ex.substitute(node, others)
                 problem = fraction(template.target.parameter[name], found[name], self.kinds)
                 if problem is not None:
@@ -385,19 +445,10 @@ class Rows:
                 check_known(x.channels, self.kept, _let_of(template), template.place)
         return found
 
-    def folded(self, place: Place) -> dict[str, Node]:
-        """The values of all names that are not kept."""
-        values = self.scope.items()
-        return {name: ex.Literal(value, place) for name, value in values if name not in self.kept}
-
-    def worked_out(self, template: RowTemplate, name: str, node: Node) -> bool:
-        """Whether an argument has to be known at compile time."""
-        target = template.target
-        # A size that is compared: whoever makes the model may write it in several ways.
-        parameter = target.parameter[name]
-        written = name in pinned(target) or parameter.type.kind == "initializer"
-        fixed = written or any(sizes_tested(node, self.kinds))
-        return fixed or _decides_a_let(target, name) or not spellable(node)
+    def folded(self, names: Iterable[str], place: Place) -> dict[str, Node]:
+        """The values of those names that are not kept."""
+        known = (name for name in names if name not in self.kept)
+        return {name: ex.Literal(self.scope[name], place) for name in known}
 
     def check_undecided(
         self,
@@ -418,11 +469,12 @@ class Rows:
 
     def check_all_known(self, template: RowTemplate, x: Output) -> None:
         """Raises `SpecError` (E024) where what has to be known depends on a kept parameter."""
+        fixed = _worked_out(self.program, template)
         for name, node in template.arguments.items():
             what = _let_of(template) if _decides_a_let(template.target, name) else f"`{name}`"
-            if self.worked_out(template, name, node):
+            if name in fixed:
                 check_known(node, self.kept, what)
-            if any(isinstance(n, ex.Attribute) for n in ex.walk(node)):
+            if x.channels is not None and ex.asks_tensors(node):
                 check_known(x.channels, self.kept, what, node.place)
 
     def output_channels(
@@ -447,45 +499,31 @@ class Rows:
         return channels if channels is not None and ex.names(channels).keys() & self.kept else None
 
 
-def _told(template: RowTemplate, turns: Mapping[str, Turn]) -> RowTemplate:
+@lru_cache(maxsize=1024)
+def _worked_out(program: Program, template: RowTemplate) -> frozenset[str]:
+    """The arguments of a row that have to be known at compile time."""
+    target, kinds = template.target, program.kept
+    # A size that is compared: whoever makes the model may write it in several ways.
+    return frozenset(
+        name
+        for name, node in template.arguments.items()
+        if name in pinned(target)
+        or target.parameter[name].type.kind == "initializer"
+        or any(sizes_tested(node, kinds))
+        or _decides_a_let(target, name)
+        or not spellable(node)
+    )
+
+
+@lru_cache(maxsize=1024)
+def _told(template: RowTemplate, turns: tuple[tuple[str, Turn], ...]) -> RowTemplate:
     """The row with `repeat.index` and the like in its arguments replaced by what they are."""
     nodes = {
-        str(node): ex.Literal(getattr(turns[node.id], node.field), node.place)
+        str(node): ex.Literal(getattr(dict(turns)[node.id], node.field), node.place)
         for node in template.turns
     }
     arguments = {k: ex.substitute(node, nodes) for k, node in template.arguments.items()}
     return replace(template, arguments=arguments)
-
-
-def varying(rows: Iterable[Row]) -> Iterator[Problem]:
-    """Rows that give another value than one above for what decides the code of a block (E023)."""
-    first: dict[tuple[Op | Block, str], tuple[Value, Row]] = {}
-    seen: set[Body] = set()
-    for row in rows:
-        pending, problem = [row.call.body], None
-        while pending:
-            body = pending.pop()
-            if body not in seen:
-                seen.add(body)
-                pending += [call.body for call in body.calls]
-                problem = problem or _other_pin(body, row, first)
-        if problem is not None:
-            yield problem
-
-
-def _other_pin(
-    body: Body, row: Row, first: dict[tuple[Op | Block, str], tuple[Value, Row]]
-) -> Problem | None:
-    block = body.target
-    for name in sorted(pinned(block)) if isinstance(block, Block) else ():
-        value = body.arguments[name]
-        before, above = first.setdefault((block, name), (value, row))
-        if before != value:
-            what = f"`{name}` of `{block.name}` decides what its code is"
-            message = f"{what}, and is `{show(value)}` here but `{show(before)}` above"
-            hint = "give it the same value in all calls, or write a block for each value"
-            return Problem("E023", message, row.place, hint).also(("the row above", above.place))
-    return None
 
 
 def _not_at_the_end(template: RowTemplate, end: Node) -> SpecError:

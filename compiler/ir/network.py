@@ -86,6 +86,20 @@ class Parameter:
     """Values outside of this range are probably slips (W001)."""
     fanless: bool = False
     """Whether what this initializer fills has no fans."""
+    bounds: tuple[tuple[float, Callable[[float, float], bool], str], ...] = field(
+        init=False, compare=False, repr=False
+    )
+    """Of the four those that there are, each with what must hold, in words too."""
+
+    def __post_init__(self) -> None:
+        every = (
+            (self.min, operator.ge, "at least"),
+            (self.max, operator.le, "at most"),
+            (self.above, operator.gt, "above"),
+            (self.below, operator.lt, "below"),
+        )
+        bounds = tuple((bound, *rest) for bound, *rest in every if bound is not None)
+        object.__setattr__(self, "bounds", bounds)
 
     @property
     def required(self) -> bool:
@@ -100,25 +114,16 @@ class Parameter:
                 f"{what} is `{taken}`, which depends on fans; only kernels and biases have them"
             )
             raise Invalid("E034", message, "say numbers, as in `normal(0.01)`")
-        if self.bounded:
+        if self.bounds:
             for number in taken if isinstance(taken, tuple) else (taken,):
                 self.check_bounds(number, what)
         return taken
 
-    @property
-    def bounded(self) -> bool:
-        return (self.min, self.max, self.above, self.below) != (None,) * 4
-
     def check_bounds(self, number: object, what: str) -> None:
         if isinstance(number, bool) or not isinstance(number, int | float):
             return
-        for bound, fits, words in (
-            (self.min, operator.ge, "at least"),
-            (self.max, operator.le, "at most"),
-            (self.above, operator.gt, "above"),
-            (self.below, operator.lt, "below"),
-        ):
-            if bound is not None and not fits(number, bound):
+        for bound, fits, words in self.bounds:
+            if not fits(number, bound):
                 raise Invalid("E035", f"{what} is {show(number)}; it must be {words} {show(bound)}")
 
 
@@ -440,9 +445,12 @@ class Call:
     feeds: tuple[int, ...]
 
     @property
-    def needs(self) -> Iterator[int]:
+    def needs(self) -> tuple[int, ...]:
         """The feeds that its value depends on."""
-        return (feed for i, feed in enumerate(self.feeds) if i not in self.body.unused)
+        unused = self.body.unused
+        if not unused:
+            return self.feeds
+        return tuple(feed for i, feed in enumerate(self.feeds) if i not in unused)
 
 
 def bodies_of(called: Iterable[Body]) -> tuple[Body, ...]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from archc.compiler.ir.folding import folded, truth
-from archc.compiler.ir.interface import pinned
+from archc.compiler.ir.interface import is_initializer, pinned
 from archc.compiler.ir.network import (
     Block,
     Body,
@@ -63,8 +63,9 @@ def pruned(network: Network) -> Network:
 def left(network: Network, asked: Iterable[tuple[Block, Parameter]]) -> bool:
     """Whether any of these parameters is not alike in every call of its block."""
     asked = [*asked]
-    served, opened = (serving(network), left_open(network)) if asked else (set(), set())
-    calls = network.called_blocks
+    if not asked:
+        return False
+    served, opened, calls = serving(network), left_open(network), network.called_blocks
     return any(
         block in served
         or block not in calls
@@ -88,8 +89,10 @@ def _fixed(network: Network) -> dict[Op | Block, _Fixed]:
 
 
 def _pins(block: Block, fixed: _Fixed) -> _Fixed:
-    """Of what is fixed, that which decides the code of the block."""
-    return _Fixed({n: node for n, node in fixed.constants.items() if n in pinned(block)})
+    """Of what is fixed, that which decides the code of the block, and how its arrays start: an
+    initializer with fans is no argument of it."""
+    kept = {n for n in fixed.constants if n in pinned(block) or is_initializer(block, n)}
+    return _Fixed({n: node for n, node in fixed.constants.items() if n in kept})
 
 
 def _of(network: Network, block: Block, opened: Open, bodies: Sequence[Body]) -> _Fixed:

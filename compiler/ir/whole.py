@@ -49,7 +49,7 @@ def is_whole(node: Node, kinds: Mapping[str, Type], chosen: bool = False) -> boo
         case ex.Binary(operator="/") | ex.Call(function="round", arguments=(_, _)):
             return False
         case ex.Call(function="min" | "max") | ex.Binary() | ex.Unary():
-            return all(is_whole(child, kinds) for child in ex.children(node))
+            return all(is_whole(child, kinds) for child in node.operands)
     return True
 
 

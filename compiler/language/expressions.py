@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from dataclasses import field as entry
 from fractions import Fraction
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from archc.compiler.language import problems
 from archc.compiler.language.problems import Place, Problem, SpecError, Unknown, quote
@@ -51,6 +51,7 @@ class Literal:
 
     value: Value
     place: Place = entry(compare=False, repr=False)
+    operands: ClassVar[tuple[Node, ...]] = ()
 
     def evaluate(self, scope: Scope) -> Value:
         return self.value
@@ -60,6 +61,7 @@ class Literal:
 class Name:
     id: str
     place: Place = entry(compare=False, repr=False)
+    operands: ClassVar[tuple[Node, ...]] = ()
 
     def __str__(self) -> str:
         return self.id
@@ -77,6 +79,7 @@ class Attribute:
     id: str
     field: str
     place: Place = entry(compare=False, repr=False)
+    operands: ClassVar[tuple[Node, ...]] = ()
 
     def __str__(self) -> str:
         return f"{self.id}.{self.field}"
@@ -94,6 +97,10 @@ class Unary:
     operand: Node
     place: Place = entry(compare=False, repr=False)
 
+    @property
+    def operands(self) -> tuple[Node, ...]:
+        return (self.operand,)
+
     def evaluate(self, scope: Scope) -> Value:
         value = self.operand.evaluate(scope)
         return not holds(value) if self.operator == "not" else -_number(value, self.operand)
@@ -107,6 +114,10 @@ class Pair:
     left: Node
     right: Node
     place: Place = entry(compare=False, repr=False)
+
+    @property
+    def operands(self) -> tuple[Node, ...]:
+        return self.left, self.right
 
 
 class Binary(Pair):
@@ -158,6 +169,10 @@ class Conditional:
     otherwise: Node
     place: Place = entry(compare=False, repr=False)
 
+    @property
+    def operands(self) -> tuple[Node, ...]:
+        return self.condition, self.then, self.otherwise
+
     def evaluate(self, scope: Scope) -> Value:
         chosen = self.then if holds(self.condition.evaluate(scope)) else self.otherwise
         return chosen.evaluate(scope)
@@ -169,6 +184,10 @@ class Items:
 
     items: tuple[Node, ...]
     place: Place = entry(compare=False, repr=False)
+
+    @property
+    def operands(self) -> tuple[Node, ...]:
+        return self.items
 
     def evaluate(self, scope: Scope) -> Value:
         return tuple(_number(item.evaluate(scope), item) for item in self.items)  # type: ignore[misc]
@@ -205,6 +224,10 @@ class Call:
             return self.make([_part(argument, scope) for argument in self.arguments])
         values = [_number(argument.evaluate(scope), argument) for argument in self.arguments]
         return _computed(FUNCTIONS[self.function], values, self)
+
+    @property
+    def operands(self) -> tuple[Node, ...]:
+        return (*self.arguments, *(value for _, value in self.keywords))
 
     def misuse(self) -> Problem | None:
         """What is wrong with this as a call of a function of numbers, if something is."""
@@ -321,10 +344,10 @@ def spell_alone(value: object) -> str:
 
 
 def _number(value: object, node: Node) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        message = f"{quote(show(value))} is not a number"
-        raise SpecError([Problem("E022", message, node.place)])
-    return value
+    if type(value) is int or type(value) is float:
+        return value
+    message = f"{quote(show(value))} is not a number"
+    raise SpecError([Problem("E022", message, node.place)])
 
 
 def _part(node: Node, scope: Scope) -> Value:
@@ -343,34 +366,23 @@ def _computed(function: Callable[..., float], values: list[float], node: Node) -
     return value
 
 
-def children(node: Node) -> Iterator[Node]:
-    """The direct operands of `node`."""
-    match node:
-        case Unary(operand=operand):
-            yield operand
-        case Pair(left=left, right=right):
-            yield from (left, right)
-        case Conditional():
-            yield from (node.condition, node.then, node.otherwise)
-        case Items(items=items):
-            yield from items
-        case Call():
-            yield from node.arguments
-            yield from (value for _, value in node.keywords)
-
-
 def walk(node: Node) -> Iterator[Node]:
     """`node` and everything below it, from left to right."""
     pending = [node]
     while pending:
         node = pending.pop()
         yield node
-        pending += [*children(node)][::-1]
+        pending += node.operands[::-1]
 
 
 def names(node: Node) -> dict[str, None]:
     """The names in an expression once each, from left to right."""
     return dict.fromkeys(n.id for n in walk(node) if isinstance(n, Name))
+
+
+def asks_tensors(node: Node) -> bool:
+    """Whether an expression asks for something of a tensor, or of the row that it stands in."""
+    return any(isinstance(n, Attribute) for n in walk(node))
 
 
 def misuses(node: Node) -> list[Problem]:
@@ -433,7 +445,7 @@ def _is_flat(node: Node) -> bool:
     """Whether an expression can be walked by a function that calls itself."""
     level, depth = [node], 0
     while level and depth < MAX_LEVELS:
-        level, depth = [child for above in level for child in children(above)], depth + 1
+        level, depth = [child for above in level for child in above.operands], depth + 1
     return not level
 
 

@@ -3,35 +3,25 @@
 from __future__ import annotations
 
 import keyword
+import re
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
 
 from archc.compiler.language.expressions import FUNCTIONS
 from archc.compiler.language.problems import Invalid, quote
 
 MAX_NAME = 64
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 INPUT = "input"
 """What a sole input is called."""
-FEATURES = "forward_features"
-"""The method of a generated module that returns its taps."""
 
 # Words of the expression language, and those that generated code gives a meaning of its own.
 WORDS = frozenset({"none", "true", "false", "self", *FUNCTIONS})
-
-# Attributes of torch.nn.Sequential. A submodule of such a name would hide a method of PyTorch's; a
-# test compares this list with the class itself.
-MODULE_ATTRIBUTES = frozenset(
-    """
-    T_destination add_module append apply bfloat16 buffers call_super_init children compile cpu
-    cuda double dump_patches eval extend extra_repr float forward get_buffer get_extra_state
-    get_parameter get_submodule half insert ipu load_state_dict modules mtia named_buffers
-    named_children named_modules named_parameters parameters pop register_backward_hook
-    register_buffer register_forward_hook register_forward_pre_hook register_full_backward_hook
-    register_full_backward_pre_hook register_load_state_dict_post_hook
-    register_load_state_dict_pre_hook register_module register_parameter
-    register_state_dict_post_hook register_state_dict_pre_hook requires_grad_ set_extra_state
-    set_submodule share_memory state_dict to to_empty train training type xpu zero_grad
-    """.split()  # noqa: SIM905
-)
 
 # A fixed list, since the running Python may have more of them, and a debugger adds its own: names
 # that are generated hang on it. A test compares it with Python's.
@@ -59,26 +49,42 @@ BUILTINS = frozenset(
     """.split()  # noqa: SIM905
 )
 
-GENERATED = frozenset(
-    """
-    activate activation_for adaptive_avg_pool adaptive_max_pool adaptive_windows as_depthwise
-    as_layer as_module as_transposed auxiliary avg_pool_padded AvgPool2dPadded AvgPool2dSame
-    axis_cells BatchNorm Callable Conv2dPadded conv_transpose_padded ConvTranspose2dPadded Crop2d
-    divided drop_samples DropPath F fans features features_only Flatten for_each gelu_tanh GELUTanh
-    GlobalAvgPool2d GlobalMaxPool2d glorot_normal glorot_uniform he_normal he_uniform init_layer
-    init_weights input_shape inputs keras kernel_area L2Normalize LayerNorm2d layers leaky_relu
-    Learned learned lecun_normal lecun_uniform math max_pool_padded MaxPool2dPadded MaxPool2dSame
-    mean_of_channels MeanOver nn outputs own_cells pad pad_same PadSame pair parametric_relu
-    pixel_shuffle pixel_unshuffle pool_over_zeros pool_pads quick_gelu QuickGELU
-    require_channels_last Rescale RescaleChannels Reshape resize_by resize_like ResizeNearest
-    response_norm sample_axis sample_nearest scaled_cells scaled_normal scaled_truncated_normal
-    scaled_uniform SeparableConv2d shuffle_channels slice_channels SliceChannels Softmax
-    split_channels SplitChannels Sqrt square_root standardized_conv StandardizedConv2d super Tensor
-    torch truncated_normal unit_length variance_over VarianceOver with_affine x zero_bias
-    """.split()  # noqa: SIM905
-)
-"""Names that the code of a model, in some backend, uses itself where it also uses those that its
-users know: its own and its arguments'. A test compares them with the backends."""
+BACKENDS = Path(__file__).resolve().parents[2] / "backends"
+"""The folders of the backends that come with archc. Names that others take are refused where their
+code is written: a spec means the same wherever it is read."""
+
+
+class Taken(NamedTuple):
+    """Names that generated code takes, so that nothing in a spec may have them."""
+
+    code: frozenset[str]
+    """No model, kept parameter or input: code uses them where it uses these, too."""
+    attributes: Mapping[str, str]
+    """No layer, as it would hide an attribute; with what has it."""
+
+
+@cache
+def taken(folder: Path) -> Taken:
+    """What the code of a backend takes, as `names.yaml` in its folder says."""
+    path = folder / "names.yaml"
+    if not path.exists():
+        return Taken(frozenset(), {})
+    said = yaml.load(path.read_text(encoding="utf-8"), _LOADER)
+    code = said["code"].split()
+    if "helpers" in said:
+        helpers = (folder / said["helpers"]).read_text(encoding="utf-8")
+        code += re.findall(r"^(?:class|def) (\w+)", helpers, re.MULTILINE)
+    attributes = said.get("attributes", {"names": "", "of": ""})
+    owner = str(attributes["of"])
+    return Taken(frozenset(code), dict.fromkeys(attributes["names"].split(), owner))
+
+
+@cache
+def taken_by_any() -> Taken:
+    """What the code of some backend takes."""
+    every = [taken(path.parent) for path in sorted(BACKENDS.glob("*/names.yaml"))]
+    code = frozenset[str]().union(*(each.code for each in every))
+    return Taken(code, {name: of for each in every for name, of in each.attributes.items()})
 
 
 def check_name(text: str) -> str:
@@ -109,7 +115,7 @@ def check_model_name(text: str) -> str:
 def check_argument_name(text: str, what: str = "a kept parameter") -> str:
     """`text` if `what` may be called so beside the names of generated code. Raises `Invalid`
     (E013)."""
-    if text in GENERATED:
+    if text in taken_by_any().code:
         message = f"`{text}` cannot name {what}: generated code uses the name itself"
         raise Invalid("E013", message, f"try `{text}_`")
     return text
@@ -123,7 +129,7 @@ def check_input_name(text: str) -> str:
 def check_module_name(text: str) -> str:
     """`text` if a step or a row may be called so. Raises `Invalid` (E013)."""
     check_name(text)
-    if text in MODULE_ATTRIBUTES or text == FEATURES:
-        message = f"`{text}` cannot name a layer: PyTorch's modules have an attribute of that name"
+    if (owner := taken_by_any().attributes.get(text)) is not None:
+        message = f"`{text}` cannot name a layer: {owner} have an attribute of that name"
         raise Invalid("E013", message, f"try `{text}_layer`")
     return text

@@ -254,6 +254,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
+def shown(path: Path) -> str:
+    """A path as it is printed: a file may be called anything."""
+    return printable(str(path))
+
+
 def file_name(path: Path) -> str:
     """A file's name as what is written says it: in UTF-8, whatever the locale is here."""
     return os.fsencode(path.name).decode("utf-8", "backslashreplace")

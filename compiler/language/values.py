@@ -90,7 +90,7 @@ def _wrong(value: object, what: str, wanted: str, hint: str | None = None) -> In
 def _int(value: object, what: str) -> int:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int):
+    if type(value) is not int:
         hint = "use `floor`, `round` or `round_channels`" if isinstance(value, float) else None
         raise _wrong(value, what, "a whole number", hint)
     _check_size(value, what)
@@ -98,7 +98,7 @@ def _int(value: object, what: str) -> int:
 
 
 def _float(value: object, what: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if type(value) is not int and type(value) is not float:
         raise _wrong(value, what, "a number")
     _check_size(value, what)
     return float(value)

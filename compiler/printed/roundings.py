@@ -63,9 +63,9 @@ def _named(name: str, node: Node, scope: Mapping[str, object]) -> Iterator[str]:
 
 def _evaluated(node: Node, scope: Mapping[str, object]) -> Iterator[Node]:
     """`node` and what is below it, inner ones first, but for branches that are not taken."""
-    operands = [*ex.children(node)]
+    operands = node.operands
     if isinstance(node, ex.Conditional):
-        operands = [node.condition, node.then if node.condition.evaluate(scope) else node.otherwise]
+        operands = node.condition, node.then if node.condition.evaluate(scope) else node.otherwise
     elif isinstance(node, ex.Logic):
         decided = bool(node.left.evaluate(scope)) == (node.operator == "or")
         operands = operands[:1] if decided else operands

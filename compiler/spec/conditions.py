@@ -68,10 +68,8 @@ class Condition:
                 message = f"`{node}` is not known where rows are chosen"
                 yield Problem("E021", message, node.place, "compare what the cells say")
             case _:
-                compared = isinstance(node, ex.Compare) and any(
-                    map(self.is_column, ex.children(node))
-                )
-                for child in ex.children(node):
+                compared = isinstance(node, ex.Compare) and any(map(self.is_column, node.operands))
+                for child in node.operands:
                     if not (compared and isinstance(child, ex.Name)):
                         yield from self.misuses(child)
 

@@ -57,13 +57,18 @@ class Folders:
     that `include` names."""
 
     def __init__(self, spec: Path, include: Iterable[Path] = ()) -> None:
-        folder = Path(os.path.realpath(spec.parent))
-        given = (Path(os.path.realpath(each)) for each in include)
-        self.roots = (folder, *_project(folder), SHIPPED, *given)
+        self.folder = Path(os.path.realpath(spec.parent))
+        self.include = [*include]
+
+    def roots(self) -> Iterator[Path]:
+        """The nearest first: most files lie there, and the others need not be looked for."""
+        yield from (self.folder, SHIPPED)
+        yield from _project(self.folder)
+        yield from (Path(os.path.realpath(each)) for each in self.include)
 
     def hold(self, file: Path) -> bool:
         """Whether `file`, a path without links, is in one of them."""
-        return any(file.is_relative_to(root) for root in self.roots)
+        return any(file.is_relative_to(root) for root in self.roots())
 
 
 def _project(folder: Path) -> Iterator[Path]:

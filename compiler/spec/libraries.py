@@ -10,6 +10,7 @@ from pathlib import Path
 from archc.compiler.language.closure import closure
 from archc.compiler.language.problems import Enough, Place, Problem, Reporter, choices, suggest
 from archc.compiler.spec.models import BlockSpec, Spec
+from archc.compiler.spec.reader import Scalar
 
 Specs = Mapping[Path, Spec | None]
 Links = Mapping[Path, Sequence[Path]]
@@ -29,21 +30,28 @@ def blocks_of(specs: Specs, links: Links) -> tuple[dict[str, BlockSpec], list[Pr
 
     A block that says `replace` stands for all of its name in files that its own file builds on.
     """
-    every: dict[str, dict[Path, _Definition]] = {}
+    every: dict[str, list[tuple[Path, Scalar, BlockSpec]]] = {}
     for path, spec in specs.items():
-        below = closure(links.get(path, ()), lambda link: links.get(link, ())).keys() - {path}
         for name, block in spec.blocks.items() if spec else ():
-            every.setdefault(name, {})[path] = _Definition(block, name.place, below)
+            every.setdefault(name, []).append((path, name, block))
     found: dict[str, BlockSpec] = {}
     reporter = Reporter()
     with suppress(Enough):
-        for key, own in every.items():
+        for key, definitions in every.items():
+            found[key] = definitions[0][2]
+            if len(definitions) == 1 and not found[key].replace:
+                continue
+            own = {p: _Definition(b, n.place, _below(p, links)) for p, n, b in definitions}
             replaced = {path for new in own.values() if new.block.replace for path in new.below}
             # All of them, where they replace each other in a circle.
             standing = [path for path in own if path not in replaced] or [*own]
             found[key] = own[standing[0]].block
             reporter.tell([*_clashes(key, own, standing), *_misfits(key, own, specs)])
     return found, reporter.problems
+
+
+def _below(path: Path, links: Links) -> Set[Path]:
+    return closure(links.get(path, ()), lambda link: links.get(link, ())).keys() - {path}
 
 
 def _clashes(

@@ -50,7 +50,7 @@ def load(given: Path | Source, include: Iterable[Path] = ()) -> tuple[Files | No
     path = Path(given.name) if isinstance(given, Source) else given
     loader = _Loader(Folders(path, include), given)
     try:
-        spec = loader.file(path, str(path), ())
+        spec = loader.file(path, Path(os.path.realpath(path)), ())
     except Enough:
         return None, loader.problems
     blocks, problems = blocks_of(loader.specs, loader.links) if spec else ({}, [])
@@ -106,15 +106,15 @@ class _Loader(Reporter):
         """The files that a file uses or extends."""
 
     def file(
-        self, path: Path, name: str, users: tuple[Path, ...], link: _Link | None = None
+        self, path: Path, key: Path, users: tuple[Path, ...], link: _Link | None = None
     ) -> Spec | None:
-        """The spec at `path`; `users` are the files that led here, and `link` is in the last."""
-        key = Path(os.path.realpath(path))
+        """The spec at `path`, which is `key` without links; `users` are the files that led here,
+        and `link` is in the last."""
         if link is not None and not self.may_follow(link, key, users):
             return None
         if key in self.specs:
             return self.specs[key]
-        spec = self.specs[key] = self.read(path, name, link)
+        spec = self.specs[key] = self.read(path, link)
         if spec is not None:
             here = (*users, key)
             for used in spec.use:
@@ -128,8 +128,9 @@ class _Loader(Reporter):
 
     def linked(self, name: Scalar, verb: str, user: Path, users: tuple[Path, ...]) -> Spec | None:
         found = find(name, user)
-        self.links.setdefault(users[-1], []).append(Path(os.path.realpath(found)))
-        return self.file(found, str(found), users, _Link(name, verb))
+        key = Path(os.path.realpath(found))
+        self.links.setdefault(users[-1], []).append(key)
+        return self.file(found, key, users, _Link(name, verb))
 
     def may_follow(self, link: _Link, key: Path, users: tuple[Path, ...]) -> bool:
         """Whether a link leads neither in a circle nor too far. Reports it."""
@@ -166,13 +167,13 @@ class _Loader(Reporter):
         self.tell(problems)
         return None if problems else merged
 
-    def read(self, path: Path, name: str, link: _Link | None) -> Spec | None:
+    def read(self, path: Path, link: _Link | None) -> Spec | None:
         try:
-            source = self.source(path, name, link)
+            source = self.source(path, link)
         except SpecError as error:
             problem = error.problems[0]
             if link is None and problem.message == reader.MISSING:
-                problem = replace(problem, hint=near(name))
+                problem = replace(problem, hint=near(str(path)))
             if link is not None:
                 hint = problem.hint or "it may stand beside this file, or among the shipped specs"
                 problem = link.refused(problem.code, problem.message, hint)
@@ -190,10 +191,10 @@ class _Loader(Reporter):
         self.tell(problems)
         return spec
 
-    def source(self, path: Path, name: str, link: _Link | None) -> Source:
+    def source(self, path: Path, link: _Link | None) -> Source:
         if link is None and isinstance(self.given, Source):
             return self.given
-        return reader.read_source(path, name, link is not None)
+        return reader.read_source(path, linked=link is not None)
 
     def unquoted(self, path: Path, name: str, link: _Link | None) -> tuple[Problem, ...]:
         """What to say of a file that is no spec, and that nobody may have meant to show."""
@@ -209,5 +210,5 @@ class _Loader(Reporter):
 def find(use: str, user: Path) -> Path:
     """The used file: beside the file that uses it, or among the shipped specs."""
     beside = user.parent / use
-    shipped = SHIPPED / use
-    return shipped if os.path.exists(shipped) and not os.path.exists(beside) else beside
+    shipped = None if os.path.exists(beside) else SHIPPED / use
+    return shipped if shipped is not None and os.path.exists(shipped) else beside

@@ -24,7 +24,7 @@ from archc.compiler.elaborate.sizes import comparable
 from archc.compiler.ir import analysis
 from archc.compiler.ir.catalogue import CATALOGUE
 from archc.compiler.ir.network import Arguments, Body, Network
-from archc.compiler.language.names import GENERATED, check_module_name
+from archc.compiler.language.names import check_module_name, taken_by_any
 from archc.compiler.language.problems import Invalid
 from archc.compiler.printed.resolve import resolve
 from archc.compiler.spec.rows import check_parameter_name
@@ -55,7 +55,7 @@ HOSTILE = """
 def hostile_names(kind: str) -> Iterator[str]:
     """Names in an order of their own for each kind of thing; each once in a spec."""
     legal = [name for name in HOSTILE if _is_legal(name) and name not in CATALOGUE]
-    refused = GENERATED if kind in ("kept", "given") else frozenset()
+    refused = taken_by_any().code if kind in ("kept", "given") else frozenset()
     kinds = ("block", "row", "step", "input", "param", "kept", "let", "tap", "output", "given")
     yield from (name for name in legal[kinds.index(kind) :: len(kinds)] if name not in refused)
     number = 0

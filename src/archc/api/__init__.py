@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from archc import backends
 from archc.backends import Emitted, Live, Name, SourceFile
-from archc.backends.python.execute import execute
 from archc.compiler.bind.program import Program
 from archc.compiler.ir import analysis
 from archc.compiler.ir.analysis import Memory, Totals
@@ -245,9 +244,11 @@ class Net:
     @property
     def stays(self) -> tuple[Stay, ...]:
         """Of a network for inference: its batch norms and rescales, by the reason why they stay."""
+        if self.trained is None:
+            return ()
         from archc.compiler.elaborate.staying import staying  # no other network asks
 
-        return () if self.trained is None else tuple(staying(self.network))
+        return tuple(staying(self.network))
 
     def source(self, backend: Name) -> str:
         """The generated module's text for a backend: "torch" or "keras"; for "onnx", the textual
@@ -292,6 +293,8 @@ class Net:
             from archc.weights.fresh import fresh
 
             return partial(fresh, self.network)
+        from archc.backends.python.execute import execute  # what is not run waits for nothing
+
         emitted = self.emitted(backend)
         return getattr(execute(self._file(backend, emitted)), emitted.model)
 

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from io import TextIOWrapper
 from typing import TYPE_CHECKING
 
-from archc.backends.storage import shown as shown
 from archc.compiler.language.problems import printable as printable
+from archc.compiler.language.problems import shown as shown
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -211,7 +211,7 @@ def known(spec: str | Path | None = None, files: Iterable[Path] = ()) -> dict[st
 
 def _beside(spec: Path) -> Iterator[Path]:
     """The rules in folders of the spec's."""
-    roots = [root for root in Folders(spec).roots if not root.is_relative_to(SHIPPED)]
+    roots = [root for root in Folders(spec).roots() if not root.is_relative_to(SHIPPED)]
     for folder in dict.fromkeys(root / FOLDER for root in roots):
         for path in sorted(folder.glob("*.yaml")):
             if path.is_file() and _is_rules(path):
