@@ -45,8 +45,6 @@ class Emitted:
 class GraphOptions:
     """How a graph is to be written. What a backend has none of is a `BackendError`."""
 
-    static: bool = False
-    """Whether for the declared height and width alone, with paddings as numbers."""
     layout: str = "nchw"
     """Of the input and of outputs that are feature maps: `nchw`, or `nhwc`."""
     opset: int | None = None
@@ -91,6 +89,8 @@ class Backend:
     """What there is besides where it writes a graph."""
     script: Callable[[Mapping[str, Any]], str] | None = None
     """script(facts) -> the text of a script that trains as a recipe says."""
+    static: bool = False
+    """Whether its source is another for one size alone: paddings are numbers."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

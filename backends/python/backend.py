@@ -40,5 +40,7 @@ def python_backend(
         return text
 
     name = package.rpartition(".")[2]
-    written = script if trains else None
-    return Backend(name, language.ops, emit, live, distribution, stored, script=written)
+    written, numbers = script if trains else None, language.numbers
+    return Backend(
+        name, language.ops, emit, live, distribution, stored, script=written, static=numbers
+    )
