@@ -29,6 +29,7 @@ from archc.compiler.ir.network import (
     Op,
     Row,
     Step,
+    Use,
 )
 from archc.compiler.ir.ops.parts import pair
 from archc.compiler.ir.padding import output_size, pads
@@ -100,6 +101,9 @@ class _Writer:
     def __init__(self, network: Network) -> None:
         self.bodies: dict[Body, Body] = {}
         self.blocks: dict[Block, Block] = {}
+        self.named = {block.name for block in network.called_blocks}
+        self.pools: dict[tuple[object, ...], Block] = {}
+        """Blocks of pools that rows call, by what they do."""
         self.served = serving(network)
         self.changes: dict[tuple[Op | Block, str], Changes] = {}
         """What is said otherwise of the calls that a step comes to, where it is."""
@@ -125,10 +129,23 @@ class _Writer:
                 self.padded.setdefault(block, {})[name] = _free(f"{name}_pad", taken)
 
     def row(self, row: Row) -> Row:
-        body = row.call.body
+        body = self.body(row.call.body)
         if is_worded(body):
-            body = _changed(body, _numbers([body]) or {})
-        return replace(row, call=replace(row.call, body=self.body(body)))
+            changes = _numbers([body])
+            body = self.alone(body) if changes is None else _changed(body, changes)
+        return replace(row, call=replace(row.call, body=body))
+
+    def alone(self, body: Body) -> Body:
+        """A row of a pool that takes a call before it, as a call of a block of both."""
+        pad, pool = _apart(body)
+        key = body.target, *map(str, (pad.arguments, pool.arguments))
+        if key not in self.pools:
+            number = len(self.pools) + 1
+            name = f"zero_padded_pool_{number}" if number > 1 else "zero_padded_pool"
+            self.pools[key] = _padding_pool(_free(name, self.named), pad, pool)
+        calls = (Call("pad", pad, (-1,)), Call("pool", pool, (0,)))
+        block, output = self.pools[key], body.output
+        return Body(block, {}, body.inputs, output, body.cost, calls, result=1, ops=2)
 
     def body(self, body: Body) -> Body:
         block = body.target
@@ -230,9 +247,8 @@ def _of_zeros(bodies: Collection[Body]) -> Changes | None:
     alike = all((top, left) == (bottom, right) for top, bottom, left, right in sides.values())
     if not alike or any("count_padding" not in body.arguments for body in bodies):
         return None
-    return {
-        b: {"padding": each, "count_padding": True, "ceil_mode": False} for b, each in sides.items()
-    }
+    more: Arguments = {"count_padding": True, "ceil_mode": False}
+    return {body: {"padding": padding, **more} for body, padding in sides.items()}
 
 
 def _of_pools(bodies: Collection[Body]) -> Changes:
@@ -249,8 +265,11 @@ def _reaches(body: Body, padding: Value, ceil: bool) -> bool:
     """Whether a pool gives as many cells as it should with another padding."""
     a, sizes = body.arguments, body.inputs[0].shape[1:]
     kernel, stride = pair(a["kernel"]), pair(a["stride"])
-    found = (output_size(padding, n, kernel[i], stride[i], 1, i, ceil) for i, n in enumerate(sizes))
-    return (*found,) == body.output.shape[1:]
+    sides = [(padding, n, kernel[i], stride[i], 1, i, ceil) for i, n in enumerate(sizes)]
+    try:
+        return tuple(output_size(*side) for side in sides) == body.output.shape[1:]
+    except Invalid:
+        return False  # the window does not fit then
 
 
 # ------------------------------------------------------------------------------- a step that pads
@@ -270,6 +289,22 @@ def _padded(invoke: Invoke, name: str) -> Invoke:
     pad = Invoke(name, _PAD, invoke.operands, _given({"padding": _NO_CELLS}), invoke.place)
     given = {**dict(invoke.arguments), **dict(_given(_VALID))}
     return replace(invoke, operands=(pad,), arguments=tuple(given.items()))
+
+
+def _padding_pool(name: str, pad: Body, pool: Body) -> Block:
+    """A block that pads with zeros, and pools then."""
+    given = {name: each for name, each in pool.arguments.items() if each is not None}
+    steps = (
+        _step_of("pad", _PAD, "x", pad.arguments),
+        _step_of("pool", pool.target, "pad", given),
+    )
+    doc = "A pool over zeros around its input."
+    return Block(name, doc, ("x",), (), (), steps, None, _NOWHERE)
+
+
+def _step_of(name: str, target: Op | Block, x: str, arguments: Arguments) -> Step:
+    call = Invoke(name, target, (Use(x, _NOWHERE),), _given(arguments), _NOWHERE)
+    return Step(name, call, None, _NOWHERE)
 
 
 def _given(arguments: Arguments) -> tuple[tuple[str, ex.Node], ...]:

@@ -248,7 +248,9 @@ class Net:
                 said = f"`{block.name}` is for feature maps; `{block.on_vectors}` stays in"
                 rows.setdefault(said, []).append(row.call.name)
         unasked = (f"{said} {', '.join(names)}" for said, names in rows.items())
-        return (*unasked, *map(str, self.stays))
+        vectors = "it takes vectors alone: there is no size to make it for"
+        sizeless = [vectors] if self.network.static and not self.network.size else []
+        return (*unasked, *sizeless, *map(str, self.stays))
 
     @property
     def stays(self) -> tuple[Stay, ...]:
