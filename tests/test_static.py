@@ -170,6 +170,21 @@ def test_no_shape_is_asked_for() -> None:
     assert not {"aten::sub", "aten::remainder", "aten::Int"} & found[1].keys()
 
 
+def test_tools_take_it_as_they_take_the_other() -> None:
+    torch = pytest.importorskip("torch")
+    from torch.fx.experimental.optimization import fuse
+
+    net = archc.load(SPECS / "mnv3_small.yaml")
+    model, images = net.for_one_size().build("torch"), torch.randn(1, *net.input_shape)
+    kinds = Counter(type(each) for each in fuse(model).modules())
+    assert torch.nn.BatchNorm2d not in kinds
+    assert kinds[torch.nn.ZeroPad2d] == 5
+    right = model(images)
+    assert torch.jit.script(model)(images).equal(right)
+    exported = torch.export.export(model, (images,)).module()
+    assert exported(images).allclose(right, atol=1e-5)
+
+
 def test_a_pool_pads_by_itself() -> None:
     pytest.importorskip("torch")
     found = traced(archc.load(SPECS / "googlenet.yaml").for_one_size())
@@ -428,3 +443,28 @@ def test_one_size_is_none_that_weights_are_for() -> None:
     net = archc.load("mnv3_small")
     assert carried(net) == carried(net.for_one_size())
     assert str(net) == str(net.for_one_size())
+
+
+# ------------------------------------------------------------------------------------ the docs
+
+
+PAGE = (Path(__file__).parents[1] / "docs" / "models.md").read_text(encoding="utf-8")
+SECTION = PAGE.split("\n## For one size\n")[1].split("\n## ")[0]
+
+
+def test_the_snippet_of_the_docs_is_traced() -> None:
+    torch = pytest.importorskip("torch")
+    row, snippet = re.findall(r"```python\n(.*?)```", SECTION, re.DOTALL)
+    size = archc.load("mnv3_large").input_shape
+    names = {"archc": archc, "torch": torch, "images": torch.zeros(1, *size)}
+    exec(compile(snippet, "models.md", "exec"), names)
+    recorded = Counter(node.kind() for node in names["traced"].inlined_graph.nodes())
+    count = re.findall(r"^\| nodes that `torch.jit.trace` records \|.* (\d+) \|$", SECTION, re.M)
+    assert [recorded.total()] == [*map(int, count)]
+    assert f" {row}" in archc.load("mnv3_large").for_one_size().source("torch")
+
+
+def test_the_command_of_the_docs(run: Run) -> None:
+    command, said = re.findall(r"```console\n\$ archc (.*)\n(.*)\n```", SECTION)[0]
+    given = command.replace("specs/mnv3_small.yaml", "mnv3_small").split()
+    assert run(*given).out == f"{said}\n"
