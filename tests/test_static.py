@@ -9,15 +9,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import archc
 from archc import Net, SpecError
 from archc.compiler.elaborate.sizes import at_size
-from archc.compiler.elaborate.static import period
+from archc.compiler.elaborate.static import period, static
 from archc.live import interpreter
 from archc.live.check import compare
-from archc.live.numeric import deviation, random_inputs, settled_weights
+from archc.live.numeric import deviation, random_inputs, random_weights, settled_weights
 from archc.weights.folding import folded
 from archc.weights.settings import carried
 
@@ -150,6 +151,14 @@ def test_every_window_at_several_sizes_and_calls(size: tuple[int, int], load: Lo
     assert report.agreements["torch"].layers > 40
     assert report.skipped[0] == f"an odd size: this network is made for {size[0]}x{size[1]}"
     assert "aten::size" not in traced(net)
+
+
+@pytest.mark.parametrize("size", [(32, 32), (33, 29)])
+def test_the_network_itself_gives_what_it_gave(size: tuple[int, int], load: Load) -> None:
+    net = load(WINDOWS.format(*size)).for_one_size()
+    batch, weights = random_inputs(net.network), random_weights(net.network)
+    found = interpreter.run(static(net.network), weights, batch)
+    assert np.array_equal(found, interpreter.run(net.network, weights, batch))
 
 
 def traced(net: Net) -> Counter[str]:
