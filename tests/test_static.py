@@ -470,7 +470,7 @@ def test_the_snippet_of_the_docs_is_traced() -> None:
     recorded = Counter(node.kind() for node in names["traced"].inlined_graph.nodes())
     count = re.findall(r"^\| nodes that `torch.jit.trace` records \|.* (\d+) \|$", SECTION, re.M)
     assert [recorded.total()] == [*map(int, count)]
-    assert f" {row}" in archc.load("mnv3_large").for_one_size().source("torch")
+    assert f" {row.strip()}," in archc.load("mnv3_large").for_one_size().source("torch")
 
 
 def test_the_command_of_the_docs(run: Run) -> None:

@@ -220,20 +220,23 @@ class Loaded:
     def settle(self, backends_of: Callable[[Job], Iterable[Name]]) -> None:
         """Takes note of which networks for one size alone cannot be that for the backends that they
         are for; and says for which that is nothing else."""
-        from archc.compiler.elaborate.static import static  # few networks ask
-
-        fixed = {name for job, net in self.nets if net.network.static for name in backends_of(job)}
-        alike = (n for n in fixed if not (backends.get(n).static or backends.get(n).graph))
-        for name in sorted(alike):
+        asking = [(job, net) for job, net in self.nets if net.network.static]
+        known = {name: backends.get(name) for job, _ in asking for name in backends_of(job)}
+        for name in sorted(n for n, each in known.items() if not (each.static or each.graph)):
             said = f"`{name}` is written as without --static: its models are made for a size anyway"
             click.echo(f"archc: note: {said}", err=True)
-        for job, net in [*self.nets]:
-            try:
-                if any(backends.get(name).static for name in backends_of(job)):
-                    static(net.network)
-            except SpecError as error:
-                self.nets.remove((job, net))
-                self.fail(job, error)
+        for job, net in asking:
+            if any(known[name].static for name in backends_of(job)):
+                self.settle_one(job, net)
+
+    def settle_one(self, job: Job, net: Net) -> None:
+        from archc.compiler.elaborate.static import static  # few networks ask
+
+        try:
+            static(net.network)
+        except SpecError as error:
+            self.nets.remove((job, net))
+            self.fail(job, error)
 
     def require(self) -> list[Net]:
         """All networks; says what it warns of. Raises `SpecError` with every problem of all."""
