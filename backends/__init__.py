@@ -45,8 +45,6 @@ class Emitted:
 class GraphOptions:
     """How a graph is to be written. What a backend has none of is a `BackendError`."""
 
-    static: bool = False
-    """Whether for the declared height and width alone, with paddings as numbers."""
     layout: str = "nchw"
     """Of the input and of outputs that are feature maps: `nchw`, or `nhwc`."""
     opset: int | None = None
@@ -94,6 +92,8 @@ class Backend:
     untold: Callable[[], Collection[str]] = tuple
     """The names that its code uses itself and that `names.yaml`, where there is one in its folder,
     does not tell."""
+    static: bool = False
+    """Whether its source is another for one size alone: paddings are numbers."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

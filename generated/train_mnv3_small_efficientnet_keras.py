@@ -341,7 +341,7 @@ def fit(
 def place() -> tuple[int, int]:
     """Which of how many processes this is; Keras knows them by these variables."""
     names = ("KERAS_DISTRIBUTION_PROCESS_ID", "KERAS_DISTRIBUTION_NUM_PROCESSES")
-    rank, processes = (int(os.environ.get(name, 0)) for name in names)
+    rank, processes = (int(os.environ.get(name, "0")) for name in names)
     return rank, processes or 1
 
 

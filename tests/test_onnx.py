@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +42,8 @@ SIZE, OTHER_SIZE = (12, 9), (13, 16)
 Array = Any
 
 
-def graph(network: Network, **options: Any) -> Model:
-    return model(network, "net.yaml", GraphOptions(**options))
+def graph(network: Network, static: bool = False, **options: Any) -> Model:
+    return model(replace(network, static=static), "net.yaml", GraphOptions(**options))
 
 
 def given(run: Callable[[Any], live.Run], made: Any, batch: Array) -> Array:
@@ -457,7 +458,7 @@ def test_text_is_written_where_it_is_asked_for(run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["-b", "torch", "--static"], "--static is for backends that write a graph: onnx."),
+        (["-b", "torch", "--opset", "17"], "--opset is for backends that write a graph: onnx."),
         (["-b", "all", "--weights", "w.pt"], "--weights is for backends that write a graph: onnx."),
         (["-b", "onnx", "--stdout", "--weights", "w.pt"], "A graph as text has no weights; leave"),
         (["other.yaml", "-b", "onnx", "--weights", "w.pt"], "--weights are those of one SPEC."),

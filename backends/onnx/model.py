@@ -65,7 +65,7 @@ def _planned(network: Network, options: GraphOptions) -> Plan:
         raise BackendError(f"archc writes ONNX of the opsets 17 and 18, and not of {opset}")
     if options.layout not in LAYOUTS:
         raise BackendError(f"`{options.layout}` is no layout; there are {' and '.join(LAYOUTS)}")
-    fixed = options.static or comparable(network).skipped is not None
+    fixed = network.static or comparable(network).skipped is not None
     return Plan(opset, options.layout, fixed)
 
 

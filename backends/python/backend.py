@@ -45,5 +45,6 @@ def python_backend(
         return {*language.names} - told if told else set()
 
     name = package.rpartition(".")[2]
-    written = script if trains else None
-    return Backend(name, language.ops, emit, live, distribution, stored, None, written, untold)
+    written, numbers = script if trains else None, language.numbers
+    common = (name, language.ops, emit, live, distribution, stored)
+    return Backend(*common, script=written, untold=untold, static=numbers)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from archc.backends.python.language import Language
 from archc.backends.python.text import plain
+from archc.compiler.elaborate.static import period
 from archc.compiler.ir.analysis import layers, totals
 from archc.compiler.ir.network import Block, Input, Network, Tensor
 from archc.compiler.language.expressions import Value
@@ -87,6 +88,8 @@ def _conventions(network: Network, language: Language) -> Iterator[str]:
     sole = {name: show(every[0]) for name, every in values.items() if len(every) == 1}
     if sole.get("padding") in _PADDINGS:
         yield _PADDINGS[sole["padding"]]
+    if network.static and network.size:
+        yield _size(network)
     if network.output_stride is not None:
         yield f"Strides beyond a total of {network.output_stride.stride} are dilations instead."
     if "epsilon" in sole and "decay" in sole:
@@ -95,6 +98,19 @@ def _conventions(network: Network, language: Language) -> Iterator[str]:
         alike = len(values.get("bias", ())) < 2
         biases = f", biases as {sole.get('bias', 'zeros')}" if alike else ""
         yield f"Kernels start as {sole['init']}{biases}."
+
+
+def _size(network: Network) -> str:
+    """For which sizes a model is that is made for one."""
+    alike = period(network)
+    if alike == (1, 1):
+        return f"Made for {network.size}; no padding depends on the size."
+    said = f"Made for {network.size}, where paddings are numbers: (top, bottom, left, right)."
+    if alike is None:
+        return f"{said} They need not hold at other sizes."
+    multiples = " x ".join(map(str, dict.fromkeys(alike)))
+    said += " They hold at sizes that differ by multiples of"
+    return f"{said} {multiples}, and need not at others."
 
 
 def _batch_norms(epsilon: str, decay: float, language: Language) -> str:
@@ -142,4 +158,5 @@ def settings_text(network: Network) -> str:
     """The settings that differ from the spec's defaults, as ` with alpha=0.75`."""
     changed = [f"{name}={show(network.settings[name])}" for name in network.changed]
     said = f" with {', '.join(changed)}" if changed else ""
-    return f"{said} for inference" if network.inference else said
+    said += " for inference" if network.inference else ""
+    return f"{said} at {network.size}" if network.static and network.size else said

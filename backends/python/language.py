@@ -58,6 +58,9 @@ class Language:
     block serves as."""
     open_activation: tuple[str, str]
     """The type of an activation that a user of the model gives, and what it takes in words."""
+    numbers: bool = False
+    """Whether its code has paddings as numbers, where a network is for one size alone; else it has
+    words for them whose numbers are fixed as soon as the size is."""
     momentum: Callable[[float], float] = lambda decay: decay
     """A batch norm's decay in the framework's own unit."""
     size: str = ""

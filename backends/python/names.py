@@ -38,6 +38,7 @@ _TYPES = {
     "numbers": "float | tuple[float, ...]",
     "size": "int | tuple[int, int]",
     "padding": "str | tuple[int, int, int, int]",
+    "sides": "tuple[int, int, int, int]",
 }
 """The types of arguments by kind, as Python has them."""
 

@@ -7,6 +7,7 @@ written in Python: order, names, arguments, conditions, variables, which values 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from itertools import groupby
 from types import MappingProxyType
 
@@ -35,6 +36,7 @@ from archc.backends.python.names import ModuleNames
 from archc.backends.python.sharing import shared
 from archc.backends.python.spelling import OpCall, Speller, constant, is_literal
 from archc.backends.python.text import Apply, Expression, Names, apply
+from archc.compiler.elaborate.static import static
 from archc.compiler.ir.applied import applied
 from archc.compiler.ir.interface import Argument, interface
 from archc.compiler.ir.network import OUTPUT, Block, Invoke, Network, Op, Row, Step
@@ -47,7 +49,8 @@ def render(network: Network, language: Language, spec: str) -> Module:
 
     `spec` is the name of the spec's file, for the header.
     """
-    network = pruned(applied(network))
+    declared = network if language.numbers else replace(network, static=False)
+    network = pruned(applied(static(declared)))
     names = ModuleNames(network, language)
     called = {body.target for body in network.bodies}
     blocks: Mapping[str, Definition] = {
@@ -62,7 +65,7 @@ def render(network: Network, language: Language, spec: str) -> Module:
     (*others, own), made = said_once([*others, own], names)
     blocks = dict(zip(blocks, others, strict=True))
     helpers, used = needed(language.helpers, names.used)
-    doc = header.header(network, language, spec)
+    doc = header.header(declared, language, spec)
     serving, taps = names.serving(), tuple(network.taps)
     return Module(doc, used, helpers, blocks, own, initial, made, serving, taps)
 

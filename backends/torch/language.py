@@ -25,6 +25,7 @@ LANGUAGE = Language(
     initializer=function,
     block_name=camel_case,
     channels_last=False,
+    numbers=True,
     momentum=lambda decay: round(1 - decay, 12),
     tensor="Tensor",
     types={

@@ -63,6 +63,8 @@ MAKE = "activation_for"
 def _padding(call: OpCall) -> tuple[str, dict[str, Expression], Expression | None]:
     """The convolution class for a padding, its `padding` argument, and a layer that pads before."""
     padding = call.arguments["padding"]
+    if _in_numbers(call):
+        return _numbers(call)
     if is_literal(padding, "valid") or (is_literal(padding, "same") and call.is_("kernel", 1)):
         return "nn.Conv2d", {}, None
     if is_literal(padding, "same"):
@@ -73,6 +75,37 @@ def _padding(call: OpCall) -> tuple[str, dict[str, Expression], Expression | Non
     if call.apart and isinstance(padding, ex.Literal) and isinstance(padding.value, tuple):
         return "nn.Conv2d", {}, _zero_pad(call)
     return "Conv2dPadded", {"padding": call["padding"]}, None
+
+
+def _in_numbers(call: OpCall) -> bool:
+    """Whether its padding is an argument of the block of a network for one size: four numbers, or
+    none for half of the kernel."""
+    padding = call.arguments["padding"]
+    kind = call.kinds.get(padding.id) if isinstance(padding, ex.Name) else "padding"
+    return kind not in ("padding", "pool_padding")
+
+
+def _numbers(call: OpCall) -> tuple[str, dict[str, Expression], Expression | None]:
+    """What is not alike on both sides is padded by a layer before the convolution."""
+    given, half = call["padding"], _half(call)
+    odd, even = f"{given} is not None", f"{given} is None"
+    halves = any(body.arguments["padding"] == "symmetric" for body in call.bodies)
+    if not call.apart or half is None:
+        padding: Expression = Choice('"symmetric"', even, given) if halves else given
+        return "Conv2dPadded", {"padding": padding}, None
+    pad = call.apply("nn.ZeroPad2d", _as_pads(call))
+    if not halves:
+        return "nn.Conv2d", {}, pad
+    before = Choice(pad, odd, f"{call.use('nn.Identity')}()", call.use("nn.Module"))
+    return "nn.Conv2d", {"padding": Choice(half, even, "0")}, before
+
+
+def _as_pads(call: OpCall) -> str:
+    """The argument `padding`, of top, bottom, left and right, as PyTorch's pads: columns first."""
+    given, every = call["padding"], [body.arguments["padding"] for body in call.bodies]
+    numbers = [padding for padding in every if isinstance(padding, tuple)]
+    alike = all(each[:2] == each[2:] for each in numbers)
+    return given if alike else f"{given}[2:] + {given}[:2]"
 
 
 def _same(call: OpCall) -> tuple[str, dict[str, Expression], Expression | None]:
@@ -147,7 +180,10 @@ def _standardized(call: OpCall) -> Layer:
     plain = [call.in_channels, call["filters"], call["kernel"]]
     named = call.given(stride="stride", dilation="dilation") | call.given(1e-6, eps="epsilon")
     named |= call.given(None, gamma="gamma")
-    layer = call.apply("StandardizedConv2d", *plain, padding=call["padding"], **named)
+    padding: Expression = call["padding"]
+    if _in_numbers(call):
+        padding = Choice('"symmetric"', f"{padding} is None", call["padding"])
+    layer = call.apply("StandardizedConv2d", *plain, padding=padding, **named)
     usual = {"bias": constant(False), "groups": constant(1)}
     return initialized(layer, convolution(replace(call, arguments={**call.arguments, **usual})))
 
@@ -291,6 +327,8 @@ def _pool_padded(call: OpCall, stock: str, padded: str) -> Expression:
 def _pool_pads(call: OpCall) -> str | None:
     """Pads that PyTorch's pools take: alike on opposite sides, and half of a kernel at most."""
     kernel, padding = call.pair("kernel"), call.arguments["padding"]
+    if _in_numbers(call):
+        return call["padding"]
     sides = [] if is_literal(padding, "symmetric") else call.numbers("padding")
     if sides and (kernel is None or any(2 * p > kernel[i // 2] for i, p in enumerate(sides))):
         return None
@@ -329,6 +367,8 @@ def _aligned(call: OpCall) -> dict[str, Expression]:
 
 
 def _zero_pad(call: OpCall) -> Expression:
+    if isinstance(call.arguments["padding"], ex.Name):
+        return call.apply("nn.ZeroPad2d", _as_pads(call))
     top, bottom, left, right = call.numbers("padding")
     return call.apply("nn.ZeroPad2d", repr((left, right, top, bottom)))
 

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from archc.compiler.ir.interface import interface, with_channels
-from archc.compiler.ir.network import Block, Body
+from archc.compiler.ir.network import Block, Body, Op
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.expressions import Node
 from archc.compiler.language.values import Type
@@ -128,6 +128,44 @@ def _mentions(block: Block) -> dict[str, tuple[Named, Named]]:
         taken = tuple((x, of(channels.get(operand.name))) for x, operand in fed)
         found[invoke.name] = (given, taken)
     return found
+
+
+_SIZING = frozenset(
+    ("kernel", "stride", "dilation", "padding", "output_padding", "scale", "size", "factor")
+)
+"""Arguments of ops that may decide the size of a map, or what is added to it."""
+
+
+def decides_sizes(body: Body, names: frozenset[str]) -> bool:
+    """Whether the arguments `names` of a call may decide the size of a map in it, or what a window
+    is padded by."""
+    block = body.target
+    if not isinstance(block, Block):
+        return (block.window or _resizes(body)) and not names.isdisjoint(_SIZING)
+    made = {call.name: call.body for call in body.calls}
+    for step, invoke in block.invokes():
+        inner = made.get(invoke.name)
+        own = frozenset(a for a, node in invoke.arguments if ex.names(node).keys() & names)
+        decided = step.when is not None and bool(ex.names(step.when).keys() & names)
+        if inner is None:
+            if decided and _has_windows(invoke.target):
+                return True
+        elif (decided and _resizes(inner)) or (own and decides_sizes(inner, own)):
+            return True
+    return False
+
+
+def _resizes(body: Body) -> bool:
+    """Whether what a call gives is of another size than what it takes."""
+    return any(x.shape[1:] != body.output.shape[1:] for x in body.inputs)
+
+
+def _has_windows(target: Op | Block) -> bool:
+    """Whether a call may resize a map, of which nothing else is known."""
+    ops = [target] if isinstance(target, Op) else [i.target for _, i in target.invokes()]
+    return any(
+        op.window if isinstance(op, Op) else op is not target and _has_windows(op) for op in ops
+    )
 
 
 def shapes_a_window(body: Body, names: frozenset[str]) -> bool:

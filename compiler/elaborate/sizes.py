@@ -79,6 +79,8 @@ class Sizes:
 def comparable(network: Network) -> Sizes:
     """The declared size and an odd one: three quarters of it, or else a larger one."""
     height, width = network.input.height or 1, network.input.width or 1
+    if network.static:
+        return Sizes((network,), f"an odd size: this network is made for {network.size}")
     reason = None
     for share in (0.75, 1.25):
         odd = (int(height * share) | 1, int(width * share) | 1)

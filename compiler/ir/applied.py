@@ -1,4 +1,5 @@
-"""Blocks that are told the strides and dilations which an output stride makes of what is written.
+"""Blocks that are told what is applied instead of what is written: the strides and dilations that
+an output stride makes of it, and the paddings of a network for one size.
 
 In: a network, elaborated. Out: the same, whose blocks give their calls what these are applied with.
 That is written out where it is the same in all calls of a block. Else it takes the place of the
@@ -8,7 +9,7 @@ is a parameter of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from archc.compiler.ir.network import (
@@ -17,6 +18,7 @@ from archc.compiler.ir.network import (
     Call,
     Invoke,
     Network,
+    Op,
     Parameter,
 )
 from archc.compiler.language import expressions as ex
@@ -25,8 +27,46 @@ from archc.compiler.language.problems import Invalid, Place, Source
 from archc.compiler.language.values import Type
 
 _NOWHERE = Place(Source("generated", ""), 1, 1)
-_TOLD = ("stride", "dilation")
-"""Arguments of ops that an output stride changes."""
+_TOLD = ("stride", "dilation", "padding", "ceil_mode", "count_padding")
+"""Arguments of ops that may be applied otherwise than they are written."""
+
+
+def _none_or_sides(padding: Value) -> Value:
+    return None if padding == "symmetric" else padding
+
+
+def _alike(padding: Value) -> Value:
+    """Rows and columns of what is alike on opposite sides."""
+    four = isinstance(padding, tuple) and len(padding) == 4
+    return ex.compact(padding[::2]) if four else padding  # type: ignore[index]
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """How a parameter of a block says what is applied."""
+
+    name: str
+    """What it is called, where it is alone."""
+    usual: Value = 1
+    meant: Callable[[Value], Value] = ex.compact
+    """meant(argument of an op) -> argument of a block."""
+    type: Type | None = None
+    """None where it is that of its values: of one number or two."""
+    handed_on: bool = False
+    """Whether a parameter that is written may be given it."""
+    required: bool = False
+    varies: bool = False
+
+
+_KINDS = {
+    "stride": _Kind("stride", handed_on=True),
+    "dilation": _Kind("dilation", handed_on=True),
+    "padding": _Kind("padding", None, _none_or_sides, Type("sides", optional=True)),
+    "pool_padding": _Kind("padding", 0, _alike, varies=True),
+    "sides": _Kind("padding", (0, 0, 0, 0), type=Type("sides"), required=True, varies=True),
+    "bool": _Kind("ceil_mode", False, type=Type("bool"), varies=True),
+}
+"""By the name of an op's argument, or its type."""
 
 Given = Mapping[Body, Value]
 """What each call of a block gives for something, where it asks for it."""
@@ -35,7 +75,7 @@ Given = Mapping[Body, Value]
 def applied(network: Network) -> Network:
     """`network` with blocks that are told what an output stride makes of them. It computes the
     same."""
-    if network.output_stride is None:
+    if network.output_stride is None and not network.static:
         return network
     writer = _Writer(network.called_blocks)
     rows = [replace(row, call=writer.call(row.call)) for row in network.rows]
@@ -49,7 +89,7 @@ class _Demand:
     invoke: Invoke
     name: str
     kind: str
-    """Whether it is a stride or a dilation."""
+    """Which of the `_KINDS` it is."""
     node: Node
     """What is written, or else the default."""
     values: Given
@@ -68,7 +108,7 @@ class _Told:
     given: dict[str, dict[Body, Value]] = field(default_factory=dict)
     """By parameter, what calls give that is not written."""
     kinds: dict[str, str] = field(default_factory=dict)
-    """Of these parameters: whether they are strides or dilations."""
+    """Of these parameters."""
 
 
 class _Writer:
@@ -88,7 +128,8 @@ class _Writer:
         if body not in self.bodies:
             told = self.of(body.target)
             more = {name: values[body] for name, values in told.given.items() if body in values}
-            arguments = {**dict.fromkeys(told.given, 1), **body.arguments, **more}
+            usual = {name: _KINDS[told.kinds[name]].usual for name in told.given}
+            arguments = {**usual, **body.arguments, **more}
             calls = tuple(map(self.call, body.calls))
             self.bodies[body] = replace(body, target=told.block, arguments=arguments, calls=calls)
         return self.bodies[body]
@@ -113,19 +154,22 @@ class _Writer:
         """The arguments of a call within a block that are not applied as they are written."""
         made = {b: call.body for b in bodies for call in b.calls if call.name == invoke.name}
         said, target = dict(invoke.arguments), invoke.target
-        kinds, parameters = {n: n for n in _TOLD if n in target.parameter}, target.parameter
+        parameters = target.parameter
         if isinstance(target, Block):
             kinds, parameters = self.of(target).kinds, self.of(target).block.parameter
+        else:
+            kinds = _kinds(target)
         for name, kind in kinds.items():
-            values = {b: self.applied(inner, name) for b, inner in made.items()}
-            if any(values[b] != _written(inner, name) for b, inner in made.items()):
-                usual = parameters[name].default or ex.Literal(None, _NOWHERE)
-                yield _Demand(invoke, name, kind, said.get(name, usual), values)
+            usual = _KINDS[kind].usual
+            values = {b: self.applied(inner, name, usual) for b, inner in made.items()}
+            if any(values[b] != _written(inner, name, usual) for b, inner in made.items()):
+                node = parameters[name].default or ex.Literal(None, _NOWHERE)
+                yield _Demand(invoke, name, kind, said.get(name, node), values)
 
-    def applied(self, body: Body, name: str) -> Value:
+    def applied(self, body: Body, name: str, usual: Value) -> Value:
         """What a call is applied with for an argument."""
         told = self.of(body.target).given[name] if isinstance(body.target, Block) else {}
-        return ex.compact(told.get(body, body.arguments.get(name, 1)))
+        return ex.compact(told.get(body, body.arguments.get(name, usual)))
 
     def invoke(self, invoke: Invoke, said: Mapping[tuple[str, str], Node]) -> Invoke:
         own = {name: node for (call, name), node in said.items() if call == invoke.name}
@@ -138,10 +182,16 @@ class _Writer:
         return replace(invoke, target=target, operands=operands, arguments=arguments)
 
 
-def _written(body: Body, name: str) -> Value:
-    """What is written of an argument; 1 of one that is new."""
+def _kinds(op: Op) -> dict[str, str]:
+    """Of what kinds the arguments of an op are that may be applied otherwise."""
+    given = {name: op.parameter[name].type.kind for name in _TOLD if name in op.parameter}
+    return {name: kind if kind in _KINDS else name for name, kind in given.items()}
+
+
+def _written(body: Body, name: str, usual: Value) -> Value:
+    """What is written of an argument; the usual value of one that is new."""
     own = body.arguments if body.written is None else body.written
-    return ex.compact(own.get(name, 1))
+    return ex.compact(own.get(name, usual))
 
 
 # ------------------------------------------------------------- in the place of what is handed on
@@ -151,9 +201,10 @@ def _handed_on(told: _Told, demands: Sequence[_Demand]) -> set[tuple[str, str]]:
     """The demands that parameters of the block meet which are handed on, once calls give these what
     is applied."""
     found: set[tuple[str, str]] = set()
-    for name in {name: None for d in demands for name in ex.names(d.node)}:
+    able = [d for d in demands if _KINDS[d.kind].handed_on]
+    for name in {name: None for d in able for name in ex.names(d.node)}:
         parameter = told.block.parameter.get(name)
-        own = [d for d in demands if name in ex.names(d.node) and d.at not in found]
+        own = [d for d in able if name in ex.names(d.node) and d.at not in found]
         values = None if parameter is None else _given(parameter, own)
         if values and all(_unmoved(b, name, value, own, demands) for b, value in values.items()):
             told.given[name], told.kinds[name] = values, own[0].kind
@@ -224,7 +275,8 @@ def _said(told: _Told, demands: Sequence[_Demand]) -> Iterator[tuple[_Demand, No
             continue
         key = demand.kind, frozenset(demand.values.items())
         if key not in shared:
-            alone = sum(other.kind == demand.kind for other in varying) == 1
+            named = _KINDS[demand.kind].name
+            alone = sum(_KINDS[other.kind].name == named for other in varying) == 1
             shared[key] = _name(told.block, demand, alone)
             _add(told, shared[key], demand)
         yield demand, ex.Name(shared[key], _NOWHERE)
@@ -234,9 +286,11 @@ def _name(block: Block, demand: _Demand, alone: bool) -> str:
     """What a parameter for a demand is called: `dilation`, or `conv_dilation` where that is not
     `alone` in the block."""
     taken = {*block.parameter, *block.inputs, *(name for name, _ in block.lets)}
-    name = demand.kind if alone else f"{demand.invoke.name}_{demand.name}"
+    call = demand.invoke.name.removesuffix("_pad" if demand.kind == "sides" else "")
+    own = f"{call}_{demand.name}"
+    name = _KINDS[demand.kind].name if alone else own
     if name in taken:
-        name = f"{demand.invoke.name}_{demand.name}"
+        name = own
     while name in taken:
         name += "_"
     return name
@@ -244,7 +298,10 @@ def _name(block: Block, demand: _Demand, alone: bool) -> str:
 
 def _add(told: _Told, name: str, demand: _Demand) -> None:
     """Adds a parameter to the block, which its calls give what is demanded."""
-    kind = "int" if all(isinstance(value, int) for value in demand.values.values()) else "size"
-    parameter = Parameter(name, Type(kind), ex.Literal(1, _NOWHERE))
+    kind = _KINDS[demand.kind]
+    values = {body: kind.meant(value) for body, value in demand.values.items()}
+    number = "int" if all(isinstance(value, int) for value in values.values()) else "size"
+    usual = None if kind.required else ex.Literal(kind.usual, _NOWHERE)
+    parameter = Parameter(name, kind.type or Type(number), usual, varies=kind.varies)
     told.block = replace(told.block, parameters=(*told.block.parameters, parameter))
-    told.given[name], told.kinds[name] = dict(demand.values), demand.kind
+    told.given[name], told.kinds[name] = values, demand.kind

@@ -376,7 +376,8 @@ def pinned(target: Op | Block) -> frozenset[str]:
             for name, node in invoke.arguments
             if isinstance(node, ex.Name) and name in pinned(invoke.target)
         )
-        kept["pinned"] = frozenset(handed) & target.parameter.keys()
+        own = {p.name for p in target.parameters if not p.varies}
+        kept["pinned"] = frozenset(handed) & own
     return kept["pinned"]  # type: ignore[no-any-return]
 
 

@@ -86,6 +86,8 @@ class Parameter:
     """Values outside of this range are probably slips (W001)."""
     fanless: bool = False
     """Whether what this initializer fills has no fans."""
+    varies: bool = False
+    """Whether calls of its block may differ in it, though it decides what the code looks like."""
     bounds: tuple[tuple[float, Callable[[float, float], bool], str], ...] = field(
         init=False, compare=False, repr=False
     )
@@ -531,6 +533,14 @@ class Network:
     output_stride: OutputStride | None = None
     inference: bool = False
     """Whether what training alone needs is gone."""
+    static: bool = False
+    """Whether it is for the declared height and width alone, so that paddings may be numbers."""
+
+    @property
+    def size(self) -> str:
+        """`224x224`: the height and width of the first input that is a map; "" where none is."""
+        maps = (own.tensor for own in self.inputs.values() if own.tensor.is_map)
+        return next((f"{x.height}x{x.width}" for x in maps), "")
 
     @property
     def input(self) -> Tensor:

@@ -24,6 +24,7 @@ class Job:
     inference: bool = False
     place: Place | None = None
     """Where the project names it."""
+    static: bool = False
 
     @property
     def stem(self) -> str:

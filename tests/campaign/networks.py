@@ -12,6 +12,7 @@ import random
 import re
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -20,12 +21,13 @@ import yaml
 
 from archc import backends
 from archc.api import Net, load
+from archc.backends import OtherBackend
 from archc.compiler.elaborate.sizes import comparable
 from archc.compiler.ir import analysis
 from archc.compiler.ir.catalogue import CATALOGUE
 from archc.compiler.ir.network import Arguments, Body, Network
 from archc.compiler.language.names import check_module_name, taken_by_any
-from archc.compiler.language.problems import Invalid
+from archc.compiler.language.problems import Invalid, SpecError
 from archc.compiler.printed.resolve import resolve
 from archc.compiler.spec.rows import check_parameter_name
 from archc.live import interpreter
@@ -87,7 +89,7 @@ def _one(number: int, emitted: Path) -> Iterator[str]:
         network = load(path).network
         if not _is_small(network) or _meets_onednn(network) or not _is_tame(network):
             return
-        for check in (_warns, _emits, _agrees, _folds, _resolves, _renames, _converts):
+        for check in (_warns, _emits, _agrees, _folds, _fixes, _resolves, _renames, _converts):
             try:
                 said = list(check(path, number, emitted))
             except Exception as error:
@@ -253,6 +255,23 @@ def _folds(path: Path, number: int, emitted: Path) -> Iterator[str]:
             yield f"off by {deviation(found, right)} for inference: {left.gone}"
     for backend in backends.sources():
         (emitted / f"i{number}_{backend}.py").write_text(left.source(backend), encoding="utf-8")
+
+
+def _fixes(path: Path, number: int, emitted: Path) -> Iterator[str]:
+    """For one size alone, PyTorch's numbers are those of the definitions at that size; and so are
+    those of the network for inference."""
+    for net in (load(path), load(path).for_inference()):
+        for network in comparable(net.network).networks:
+            fixed = replace(net, network=network).for_one_size()
+            try:
+                text = fixed.source("torch")
+            except SpecError as error:
+                if [problem.code for problem in error.problems] != ["E024"]:
+                    raise
+                return
+            yield from compare(fixed, [OtherBackend("torch")], numeric=True).differences
+            name = f"s{number}_{network.size}{fixed.suffix()}_torch.py"
+            (emitted / name).write_text(text, encoding="utf-8")
 
 
 def _resolves(path: Path, number: int, emitted: Path) -> Iterator[str]:

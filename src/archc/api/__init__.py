@@ -121,7 +121,15 @@ class Net:
         program, network, gone = compile_for_inference(
             self.program, self.network, self.settings, str(self.spec)
         )
+        network = replace(network, static=self.network.static)
         return replace(self, network=network, program=program, trained=self, gone=gone)
+
+    def for_one_size(self) -> Net:
+        """The same network for its declared height and width alone: in PyTorch and ONNX paddings
+        are numbers then. Arrays keep their names and shapes. In Keras they are numbers as soon as a
+        model is made, so its source is the same."""
+        trained = self.trained and self.trained.for_one_size()
+        return replace(self, network=replace(self.network, static=True), trained=trained)
 
     @property
     def folds(self) -> tuple[Fold, ...]:
@@ -239,7 +247,9 @@ class Net:
                 said = f"`{block.name}` is for feature maps; `{block.on_vectors}` stays in"
                 rows.setdefault(said, []).append(row.call.name)
         unasked = (f"{said} {', '.join(names)}" for said, names in rows.items())
-        return (*unasked, *map(str, self.stays))
+        vectors = "it takes vectors alone: there is no size to make it for"
+        sizeless = [vectors] if self.network.static and not self.network.size else []
+        return (*unasked, *sizeless, *map(str, self.stays))
 
     @property
     def stays(self) -> tuple[Stay, ...]:
@@ -270,8 +280,13 @@ class Net:
     @property
     def stem(self) -> str:
         """What files that are written for it are called, without their endings."""
-        stem = backends.stem(self.spec.name)
-        return f"{stem}_inference" if self.network.inference else stem
+        return backends.stem(self.spec.name) + self.suffix()
+
+    def suffix(self, inference: bool = True, static: bool = True) -> str:
+        """What such names end with, of what is to be said: `_inference_static`."""
+        said = {"_inference": inference and self.network.inference}
+        said["_static"] = static and self.network.static
+        return "".join(word for word, holds in said.items() if holds)
 
     def _file(self, backend: str, emitted: Emitted) -> SourceFile:
         return SourceFile(backends.source_name(self.stem, backend), emitted.text)
@@ -372,11 +387,13 @@ def load_with(
     settings: Mapping[str, object],
     include: Iterable[Folder] = (),
     inference: bool = False,
+    static: bool = False,
 ) -> Net:
     """What `load` does, for settings of any name: one may be called `include`. With `inference`,
-    what `for_inference` makes of that."""
+    what `for_inference` makes of that, and with `static` what `for_one_size` does."""
     file = spec if isinstance(spec, Source) else named(spec)
     program, network = compile_program(file, settings, [Path(folder) for folder in include])
     path = Path(file.name) if isinstance(file, Source) else file
     net = Net(network, path, program, settings)
-    return net.for_inference() if inference else net
+    net = net.for_inference() if inference else net
+    return net.for_one_size() if static else net

@@ -77,6 +77,7 @@ class _Asked:
 @options.network
 @options.inference
 @options.recipes
+@options.static
 @click.option("--stdout", "to_stdout", is_flag=True, help="Print the text; write no file.")
 @click.option("--check", is_flag=True, help="Write nothing; fail with a diff if a file is stale.")
 @click.option("--force", is_flag=True, help="Replace files that archc did not write, too.")
@@ -89,6 +90,7 @@ def build(
     given: options.Given,
     inference: bool,
     recipes: Sequence[str],
+    static: bool,
     to_stdout: bool,
     check: bool,
     force: bool,
@@ -106,7 +108,8 @@ def build(
     the initializers of SPEC and the same each time. Kept parameters are compiled in. With --text
     or --stdout it is ONNX's textual form, without the weights' numbers. `all` are those that
     write source; with --text, onnx too. With --inference, files are called <stem>_inference; a
-    file of weights is that of the network that was trained.
+    file of weights is that of the network that was trained. With --static, source is called
+    <stem>_static: PyTorch's has numbers for paddings, and Keras's is what it is without.
 
     With --recipe, a script that trains the network so is written beside it, as
     train_<stem>_<recipe>_<backend>.py.
@@ -129,7 +132,8 @@ def build(
     jobs, given = options.jobs_of(specs, project), given.within(project)
     asked = _Asked(backend, project, choices, to_stdout, recipes, given.include)
     choices.require({each for job in jobs for each in asked.backends_of(job)}, len(jobs), to_stdout)
-    loaded = options.Loaded(jobs, given, options.is_strict(strict, project), inference)
+    loaded = options.Loaded(jobs, given, options.is_strict(strict, project), inference, static)
+    loaded.settle(asked.backends_of)
     if to_stdout:
         loaded.require()
         for file in _files(loaded, asked):
@@ -183,14 +187,17 @@ def _build(
 def _files(loaded: options.Loaded, asked: _Asked) -> Iterator[_File]:
     for job, net in loaded.nets:
         for name in asked.backends_of(job):
-            yield _file(net, name, _stem(job, net), asked)
-            yield from _scripts(net, name, _stem(job, net), asked)
+            stem = _stem(job, net, name)
+            yield _file(net, name, stem, asked)
+            yield from _scripts(net, name, stem, asked)
 
 
-def _stem(job: Job, net: Net) -> str:
-    if job.name is None:
-        return net.stem
-    return job.name if job.inference or not net.network.inference else f"{job.name}_inference"
+def _stem(job: Job, net: Net, name: Name) -> str:
+    """What a file is called: a variant's own name says what the project asks for; a graph's, that
+    it is for inference alone."""
+    source = backends.get(name).graph is None
+    suffix = net.suffix(not (job.name and job.inference), source and not (job.name and job.static))
+    return (job.name or backends.stem(net.spec.name)) + suffix
 
 
 def _file(net: Net, name: Name, stem: str, asked: _Asked) -> _File:

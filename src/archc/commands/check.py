@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 @options.network
 @options.inference
 @options.recipes
+@options.static
 @options.strict
 @options.formats(FORMATS, "How to print problems and warnings; all but text on stdout.")
 def check(
@@ -43,6 +44,7 @@ def check(
     given: options.Given,
     inference: bool,
     recipes: Sequence[str],
+    static: bool,
     strict: bool | None,
     format: str,
 ) -> None:
@@ -71,7 +73,9 @@ def check(
     if (wanted or recipes) and format != "text":
         raise click.UsageError(f"--format {format} is of problems; compare without it.")
     libraries = _Libraries(jobs, given)
-    loaded = options.Loaded(libraries.rest, given, options.is_strict(strict, project), inference)
+    strict = options.is_strict(strict, project)
+    loaded = options.Loaded(libraries.rest, given, strict, inference, static)
+    loaded.settle(lambda job: wanted)
     loaded.problems[:0] = libraries.problems
     if format != "text":
         click.echo(FORMATS[format](loaded.told).encode("utf-8"), nl=False)

@@ -54,7 +54,6 @@ def choices(command: Callable[..., None]) -> Callable[..., None]:
 
     @click.option("--weights", type=FILE, help="ONNX: weights of SPEC, not fresh ones.")
     @click.option("--text", is_flag=True, help="ONNX: its textual form; `-b all` has it then, too.")
-    @click.option("--static", is_flag=True, help="ONNX: for the declared height and width alone.")
     @click.option(
         "--layout", metavar="nchw|nhwc", help="ONNX: of input and output.  [default: nchw]"
     )
@@ -63,7 +62,6 @@ def choices(command: Callable[..., None]) -> Callable[..., None]:
     def given(
         weights: Path | None,
         text: bool,
-        static: bool,
         layout: str | None,
         opset: int | None,
         **others: Any,
@@ -71,12 +69,11 @@ def choices(command: Callable[..., None]) -> Callable[..., None]:
         every = {
             "weights": weights,
             "text": text,
-            "static": static,
             "layout": layout,
             "opset": opset,
         }
         said = tuple(f"--{name}" for name, value in every.items() if value not in (None, False))
-        options = GraphOptions(static, layout or "nchw", opset)
+        options = GraphOptions(layout or "nchw", opset)
         command(choices=Choices(weights, text, options, said), **others)
 
     return given

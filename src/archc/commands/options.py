@@ -93,6 +93,11 @@ recipes = click.option(
     type=click.Path(),
     help="How to train: a file, or the name of a shipped recipe. Can be repeated.",
 )
+static = click.option(
+    "--static",
+    is_flag=True,
+    help="The network for its declared height and width alone: paddings are numbers.",
+)
 rules = click.option(
     "--rules",
     metavar="YAML",
@@ -189,7 +194,12 @@ class Loaded:
     """The networks of jobs, and what is wrong with the others."""
 
     def __init__(
-        self, jobs: Sequence[Job], given: Given, strict: bool = False, inference: bool = False
+        self,
+        jobs: Sequence[Job],
+        given: Given,
+        strict: bool = False,
+        inference: bool = False,
+        static: bool = False,
     ) -> None:
         self.nets: list[tuple[Job, Net]] = []
         self.failed: list[Job] = []
@@ -197,11 +207,36 @@ class Loaded:
         self.more = 0
         for job in jobs:
             try:
-                self.nets.append((job, _loaded(job, given, strict, inference)))
+                self.nets.append((job, _loaded(job, given, strict, inference, static)))
             except SpecError as error:
-                self.failed.append(job)
-                self.problems.extend(error.problems)
-                self.more += error.more
+                self.fail(job, error)
+
+    def fail(self, job: Job, error: SpecError) -> None:
+        """Takes note of what is wrong with a job's network."""
+        self.failed.append(job)
+        self.problems.extend(error.problems)
+        self.more += error.more
+
+    def settle(self, backends_of: Callable[[Job], Iterable[Name]]) -> None:
+        """Takes note of which networks for one size alone cannot be that for the backends that they
+        are for; and says for which that is nothing else."""
+        asking = [(job, net) for job, net in self.nets if net.network.static]
+        known = {name: backends.get(name) for job, _ in asking for name in backends_of(job)}
+        for name in sorted(n for n, each in known.items() if not (each.static or each.graph)):
+            said = f"`{name}` is written as without --static: its models are made for a size anyway"
+            click.echo(f"archc: note: {said}", err=True)
+        for job, net in asking:
+            if any(known[name].static for name in backends_of(job)):
+                self.settle_one(job, net)
+
+    def settle_one(self, job: Job, net: Net) -> None:
+        from archc.compiler.elaborate.static import static  # few networks ask
+
+        try:
+            static(net.network)
+        except SpecError as error:
+            self.nets.remove((job, net))
+            self.fail(job, error)
 
     def require(self) -> list[Net]:
         """All networks; says what it warns of. Raises `SpecError` with every problem of all."""
@@ -224,10 +259,11 @@ class Loaded:
                 click.echo(f"{streams.shown(net.spec)}: note: {note}", err=True)
 
 
-def _loaded(job: Job, given: Given, strict: bool, inference: bool) -> Net:
+def _loaded(job: Job, given: Given, strict: bool, inference: bool, static: bool) -> Net:
     settings = {**job.settings, **given.settings}
-    whole = inference or job.inference
-    net = load_with(reading(job.spec), settings, given.include, inference=whole)
+    spec, include = reading(job.spec), given.include
+    inference, static = inference or job.inference, static or job.static
+    net = load_with(spec, settings, include, inference=inference, static=static)
     if strict and net.warnings:
         raise SpecError(replace(warning, severity="error") for warning in net.warnings)
     return net

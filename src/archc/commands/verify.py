@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 )
 @options.network
 @options.inference
+@options.static
 @installed()
 def verify(
     spec: str,
@@ -51,6 +52,7 @@ def verify(
     timeout: float,
     given: options.Given,
     inference: bool,
+    static: bool,
 ) -> None:
     """Compare SPEC's models with a published one, or with one of your own.
 
@@ -79,13 +81,14 @@ def verify(
 
     models = known(spec, rules)
     if against and theirs.is_meant(against, models):
-        if inference:
-            raise click.UsageError("--inference is for models of archc's own.")
+        for name, said in (("inference", inference), ("static", static)):
+            if said:
+                raise click.UsageError(f"--{name} is for models of archc's own.")
         own = Own(theirs.parse(against), weights, key, tolerance, timeout)
         sys.exit(_against(own, spec, models, rules, given))
     if key:
         raise click.UsageError("--key is for the weights of a model of your own.")
-    sys.exit(_published(spec, weights, against, models, tolerance, given, inference))
+    sys.exit(_published(spec, weights, against, models, tolerance, given, inference, static))
 
 
 def _published(
@@ -96,6 +99,7 @@ def _published(
     tolerance: float,
     given: options.Given,
     inference: bool,
+    static: bool,
 ) -> int:
     from archc.live import verify as verification
     from archc.weights import importing
@@ -107,6 +111,7 @@ def _published(
     if weights and not says(net, weights):
         say_assumed(weights, net, {**given.settings, **(model.needs if model else {})})
     net = net.for_inference() if inference else net
+    net = net.for_one_size() if static else net
     options.say_left_out()
     with options.working(f"{Path(spec).name}: ") as step:
         verdicts = verification.verify(net, model, weights, step)

@@ -167,7 +167,15 @@ class Project:
     ) -> Iterator[Job]:
         for path in self._file(variant.spec, problems):
             settings: dict[str, object] = dict(variant.set.items())
-            yield Job(path, settings, str(name), variant.backends, variant.inference, name.place)
+            yield Job(
+                path,
+                settings,
+                str(name),
+                variant.backends,
+                variant.inference,
+                name.place,
+                variant.static,
+            )
 
 
 def _within(path: Path, folder: Path) -> bool:

@@ -70,6 +70,8 @@ class VariantSpec(SpecNode):
     """What to write it for, if not for the project's."""
     inference: Flag = False
     """The network for inference, as with `--inference`."""
+    static: Flag = False
+    """The network for its declared height and width alone, as with `--static`."""
 
 
 class ProjectSpec(SpecNode):
