@@ -60,13 +60,10 @@ def _one(spec: str, given: options.Given) -> tuple[str, Net]:
 
 def _two(old: str, new: str, given: options.Given) -> tuple[str, Net]:
     from archc.commands.diff import sides
-    from archc.diff.compare import compare
-    from archc.diff.formats import Told
     from archc.report.page import comparison
 
     before, after = sides([old, new], given)
-    told = Told(before, after, compare(before.net, after.net), given.settings)
-    return comparison(told), after.net
+    return comparison(before, after, given.settings), after.net
 
 
 def wrote(path: Path) -> bool:

@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from archc import findings
-from archc.api import dims
 from archc.compiler.language.problems import printable
-from archc.diff.compare import Diff, changes
-from archc.diff.rows import Figures, RowDiff
-from archc.diff.sides import Side
+from archc.diff.compare import Difference, changes
+from archc.diff.rows import Figures, RowDiff, shown
+from archc.diff.sides import Named, Side
 from archc.diff.verdicts import VERDICTS, Effect, Finding
 from archc.findings import At
 
@@ -21,9 +20,9 @@ from archc.findings import At
 class Told:
     """A diff, and what its two sides are called."""
 
-    old: Side
-    new: Side
-    diff: Diff
+    old: Named
+    new: Named
+    diff: Difference
     settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -38,15 +37,24 @@ class Told:
 
     def figures(self) -> Iterator[tuple[str, int, int]]:
         """What the two networks come to."""
-        a, b = self.old.net, self.new.net
-        yield "parameters", a.params.trainable, b.params.trainable
-        yield "MACs", a.macs, b.macs
-        yield "bytes of activations at once", a.memory.peak, b.memory.peak
+        after = dict(self.new.figures())
+        yield from ((name, was, after[name]) for name, was in self.old.figures() if name in after)
+
+    @property
+    def columns(self) -> list[str]:
+        """What is known of rows."""
+        return [name for name in LOOKS if any(_both(row, LOOKS[name]) for row in self.changed)]
+
+    def costs(self, row: RowDiff) -> list[str]:
+        """What is known of one, before and after."""
+        return [_both(row, LOOKS[name]) for name in self.columns]
 
     def command(self) -> str | None:
         """What carries a checkpoint over to a file of the new spec, where that is of use."""
         tensors = self.diff.tensors
-        if self.new.folder or not tensors.kept or not tensors.move + tensors.lost + tensors.fresh:
+        from_spec = isinstance(self.old, Side) and self.new.is_file
+        differ = tensors.move + tensors.lost + tensors.fresh
+        if not (from_spec and tensors.kept and differ):
             return None
         settings = "".join(f" --set {name}={text}" for name, text in self.settings.items())
         specs = f"--spec {self.new.name} --from-spec {self.old.name}{settings}"
@@ -86,17 +94,13 @@ def what(row: RowDiff) -> str:
     return ", ".join(said)
 
 
-def costs(row: RowDiff) -> list[str]:
-    """Its output, its parameters, its MACs and how much of the input it sees, before and after."""
-    return [_both(row, look) for look in LOOKS]
-
-
-LOOKS: tuple[Callable[[Figures], str], ...] = (
-    lambda figures: dims(figures.output),
-    lambda figures: f"{figures.params:,}",
-    lambda figures: f"{figures.macs:,}",
-    lambda figures: "all" if figures.field is None else dims(figures.field),
-)
+LOOKS: Mapping[str, Callable[[Figures], str]] = {
+    "output": lambda figures: shown(figures.output),
+    "parameters": lambda figures: f"{figures.params:,}",
+    "MACs": lambda figures: "" if figures.macs is None else f"{figures.macs:,}",
+    "sees": lambda figures: "all" if figures.field is None else shown(figures.field),
+}
+"""What a row gives, its trainable parameters, its MACs and how much of the input it sees."""
 
 
 def _both(row: RowDiff, look: Callable[[Figures], str]) -> str:
@@ -131,13 +135,13 @@ def _markdown(told: Told) -> Iterator[str]:
     yield from ("", f"Tensors of a checkpoint: {told.weights()}.")
     rows = told.changed
     if rows:
-        yield from ("", "| | row | | output | parameters | MACs | sees |")
-        yield "|---|---|---|--:|--:|--:|--:|"
+        yield from ("", f"| | row | | {' | '.join(told.columns)} |")
+        yield f"|---|---|---|{'--:|' * len(told.columns)}"
     for row in rows[:MOST_ROWS]:
-        cells = [f"`{row.mark}`", f"`{row.name}`", _md(what(row)), *costs(row)]
+        cells = [f"`{row.mark}`", f"`{row.name}`", _md(what(row)), *told.costs(row)]
         yield f"| {' | '.join(cells)} |"
     if rows[MOST_ROWS:]:
-        yield f"| | | and {len(rows) - MOST_ROWS:,} more rows | | | | |"
+        yield f"| | | and {len(rows) - MOST_ROWS:,} more rows |{' |' * len(told.columns)}"
     rest = told.rest
     yield from [""] if rest else []
     for finding in rest[:MOST_FINDINGS]:

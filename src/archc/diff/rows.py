@@ -14,6 +14,7 @@ from archc.compiler.language.values import show
 from archc.diff.pairing import Pairs
 from archc.diff.pairing import moved as moved_rows
 
+Shape = tuple[int | str | None, ...]
 Change = tuple[str, str]
 """What it was and what it is; empty where it is not there."""
 
@@ -23,14 +24,16 @@ class Figures:
     """What a row gives and costs, at the declared input and batch 1."""
 
     block: str
-    output: tuple[int, ...]
+    output: Shape
     """(channels, height, width), or (features,)."""
     params: int
     """Trainable ones."""
-    macs: int
-    field: Field
-    """Rows and columns of the input that its output sees; None for all."""
-    place: Place
+    macs: int | None = None
+    """None where what it was read from does not say."""
+    field: Field | tuple[()] = ()
+    """Rows and columns of the input that its output sees; None for all, () where what it was read
+    from does not say."""
+    place: Place | None = None
 
     @property
     def costs(self) -> tuple[object, ...]:
@@ -83,8 +86,8 @@ def row_diffs(old: Network, new: Network, pairs: Pairs) -> list[RowDiff]:
     """Every row of both networks, as a reader of the new one meets them: a removed row stands below
     the one that it followed."""
     before, after = _figures(old), _figures(new)
-    moved = moved_rows(pairs, old, new)
     olds, news = _by_name(old), _by_name(new)
+    moved = moved_rows(pairs, olds, news)
     sources = _Sources(old, new, pairs)
     found: list[RowDiff] = []
     for name in news:
@@ -96,25 +99,29 @@ def row_diffs(old: Network, new: Network, pairs: Pairs) -> list[RowDiff]:
         inside = _inside(a.call, b.call, cells)
         pair = (before[former], after[name])
         found.append(RowDiff(name, former, *pair, name in moved, cells, inside))
-    return _with_removed(found, old, before)
+    return with_removed(found, before)
+
+
+def shown(shape: Shape) -> str:
+    """`16x112x112`, `3 x height x width`; with `?` for a size that is not known."""
+    between = " x " if any(isinstance(side, str) for side in shape) else "x"
+    return between.join("?" if side is None else str(side) for side in shape)
 
 
 def _by_name(network: Network) -> dict[str, Row]:
     return {row.call.name: row for row in network.rows}
 
 
-def _with_removed(
-    found: list[RowDiff], old: Network, figures: Mapping[str, Figures]
-) -> list[RowDiff]:
-    """The rows of both, the removed ones below those that they followed."""
+def with_removed(found: list[RowDiff], old: Mapping[str, Figures]) -> list[RowDiff]:
+    """The rows of both, with those removed of the old ones below those that they followed."""
     there = {row.former for row in found if row.former}
     below: dict[str, list[RowDiff]] = {}
     last = ""
-    for name in (row.call.name for row in old.rows):
+    for name, figures in old.items():
         if name in there:
             last = name
         else:
-            below.setdefault(last, []).append(RowDiff(name, name, old=figures[name]))
+            below.setdefault(last, []).append(RowDiff(name, name, old=figures))
     every = below.pop("", [])
     for row in found:
         every += [row, *below.pop(row.former, [])] if row.former else [row]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -15,6 +15,7 @@ from markupsafe import Markup
 from archc.api import Net, dims
 from archc.compiler.language.problems import printable
 from archc.compiler.language.values import show
+from archc.diff.compare import compare
 from archc.diff.formats import Told, share
 from archc.diff.sides import Side
 from archc.figures.graph import Node, of_rows
@@ -49,20 +50,21 @@ def page(net: Net) -> str:
     return _rendered(net, [view], every, facts, {})
 
 
-def comparison(told: Told) -> str:
+def comparison(before: Side, after: Side, settings: Mapping[str, str]) -> str:
     """The page of two networks."""
-    every = compared(told.diff)
+    diff = compare(before.net, after.net)
+    told, every = Told(before, after, diff, settings), compared(diff)
     changed = frozenset(line.name for line in every if line.mark)
     news = {line.name: line.anchor for line in every if line.anchor.startswith("row")}
     olds = {row.former: news[row.name] for row in told.diff.rows if row.former and row.new}
     olds |= {line.name: line.anchor for line in every if line.anchor.startswith("old")}
     changed_before = {row.former for row in told.diff.rows if row.mark and row.former}
-    old = _of_side(told.old, "old", olds, frozenset(changed_before))
-    new = _of_side(told.new, "row", news, changed)
-    pairs = zip(_facts(told.old.net), _facts(told.new.net), strict=True)
+    old = _of_side(before, "old", olds, frozenset(changed_before))
+    new = _of_side(after, "row", news, changed)
+    pairs = zip(_facts(before.net), _facts(after.net), strict=True)
     numbers = {name: share(was, now) for name, was, now in told.figures()}
     facts = [(name, was, now, numbers.get(name, "")) for (name, was), (_, now) in pairs]
-    return _rendered(told.new.net, [old, new], every, facts, _verdict(told))
+    return _rendered(after.net, [old, new], every, facts, _verdict(told))
 
 
 def _of_side(side: Side, prefix: str, anchors: dict[str, str], changed: frozenset[str]) -> View:
