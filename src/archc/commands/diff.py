@@ -13,8 +13,9 @@ from archc.commands import options, streams
 from archc.commands.streams import printable
 from archc.compiler.language.problems import Problem, SpecError
 from archc.diff.compare import compare
-from archc.diff.formats import FORMATS, Told, share, what
+from archc.diff.formats import FORMATS
 from archc.diff.sides import Side, side
+from archc.diff.told import Told, share, what
 from archc.diff.verdicts import Effect
 
 if TYPE_CHECKING:

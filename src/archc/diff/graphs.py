@@ -113,7 +113,7 @@ def _figures(outline: Outline, tensors: ByRow) -> dict[str, Figures]:
     for name, row in outline.rows.items():
         shapes = tensors[name].items()
         params = sum(prod(shape) for rest, shape in shapes if not rest.endswith(AVERAGES))
-        found[name] = Figures(row.block, row.output, params)
+        found[name] = Figures(row.block, row.output, params, feeds=row.feeds)
     return found
 
 

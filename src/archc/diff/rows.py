@@ -34,6 +34,8 @@ class Figures:
     """Rows and columns of the input that its output sees; None for all, () where what it was read
     from does not say."""
     place: Place | None = None
+    feeds: tuple[str, ...] = ()
+    """Names of the rows and inputs that it takes."""
 
     @property
     def costs(self) -> tuple[object, ...]:
@@ -129,12 +131,13 @@ def with_removed(found: list[RowDiff], old: Mapping[str, Figures]) -> list[RowDi
 
 
 def _figures(network: Network) -> dict[str, Figures]:
-    found, fields = {}, of_rows(network)
+    found, fields, feeds = {}, of_rows(network), _feeds(network)
     for row, seen in zip(network.rows, fields, strict=True):
         body = row.call.body
         cost = body_totals(body)
-        figures = (body.target.name, body.output.shape, cost.trainable, cost.macs, seen, row.place)
-        found[row.call.name] = Figures(*figures)
+        name, given = row.call.name, body.output.shape
+        figures = (body.target.name, given, cost.trainable, cost.macs, seen, row.place)
+        found[name] = Figures(*figures, tuple(source for source, _ in feeds[name]))
     return found
 
 

@@ -16,8 +16,8 @@ from archc.api import Net, dims
 from archc.compiler.language.problems import printable
 from archc.compiler.language.values import show
 from archc.diff.compare import compare
-from archc.diff.formats import Told, share
 from archc.diff.sides import Side
+from archc.diff.told import Told, share
 from archc.figures.graph import Node, of_rows
 from archc.figures.svg import STYLE, element
 from archc.report.rows import NAMES, Line, compared, field, lines, size

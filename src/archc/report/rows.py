@@ -10,8 +10,8 @@ from archc.compiler.ir import analysis
 from archc.compiler.ir.network import Block, Body
 from archc.compiler.language.problems import printable
 from archc.diff.compare import Diff
-from archc.diff.formats import what
 from archc.diff.rows import shown
+from archc.diff.told import what
 from archc.figures.graph import inside, of_rows
 from archc.figures.svg import element
 
