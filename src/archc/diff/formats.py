@@ -8,7 +8,6 @@ from typing import Any
 
 from archc import findings
 from archc.compiler.language.problems import printable
-from archc.diff.drawn import mermaid
 from archc.diff.rows import Figures, RowDiff
 from archc.diff.told import REMOVED, Told, share, what
 from archc.diff.verdicts import VERDICTS, Effect, Finding
@@ -56,6 +55,13 @@ def _markdown(told: Told) -> Iterator[str]:
         yield f"- and {len(rest) - MOST_FINDINGS:,} more"
     if (command := told.command()) is not None:
         yield from ("", f"`{printable(command)}`")
+
+
+def mermaid(told: Told) -> str:
+    """A flowchart of the changed rows."""
+    from archc.diff import drawn  # what prints text draws nothing
+
+    return drawn.mermaid(told)
 
 
 def _md(text: str) -> str:

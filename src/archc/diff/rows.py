@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from archc.compiler.ir.analysis import Layer, body_totals, flatten
-from archc.compiler.ir.network import Call, Network, Row
+from archc.compiler.ir.network import Body, Call, Network, Row
 from archc.compiler.ir.receptive import Field, of_rows
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.problems import Place
@@ -91,16 +91,16 @@ def row_diffs(old: Network, new: Network, pairs: Pairs) -> list[RowDiff]:
     olds, news = _by_name(old), _by_name(new)
     moved = moved_rows(pairs, olds, news)
     sources = _Sources(old, new, pairs)
-    found: list[RowDiff] = []
+    inside, found = _Inside(), list[RowDiff]()
     for name in news:
         if (former := pairs.get(name)) is None:
             found.append(RowDiff(name, new=after[name]))
             continue
         a, b = olds[former], news[name]
         cells = {**_cells(a, b), **sources.change(name)}
-        inside = _inside(a.call, b.call, cells)
+        within = inside.changes(a.call, b.call, cells)
         pair = (before[former], after[name])
-        found.append(RowDiff(name, former, *pair, name in moved, cells, inside))
+        found.append(RowDiff(name, former, *pair, name in moved, cells, within))
     return with_removed(found, before)
 
 
@@ -208,15 +208,35 @@ FOLLOWING = ("filters", "units", "multiplier", "groups", "channels", "size", "si
 """Arguments of ops that follow from the channels and the size of what they take."""
 
 
-def _inside(old: Call, new: Call, cells: Mapping[str, Change]) -> dict[tuple[str, str], Change]:
+class _Inside:
     """What ops within two rows do otherwise, less what follows from the cells and the inputs."""
-    a, b = old.body, new.body
-    if not a.calls and not b.calls:
-        return {}
-    before, after = _ops(old), _ops(new)
-    same = [x.channels for x in a.inputs] == [x.channels for x in b.inputs]
-    same = same and [x.strides for x in a.inputs] == [x.strides for x in b.inputs]
-    alone = same and not cells
+
+    def __init__(self) -> None:
+        self.ops: dict[Body, Ops] = {}
+
+    def changes(
+        self, old: Call, new: Call, cells: Mapping[str, Change]
+    ) -> dict[tuple[str, str], Change]:
+        a, b = old.body, new.body
+        if not a.calls and not b.calls:
+            return {}
+        before, after = self._ops(old), self._ops(new)
+        if before == after:
+            return {}
+        same = [x.channels for x in a.inputs] == [x.channels for x in b.inputs]
+        same = same and [x.strides for x in a.inputs] == [x.strides for x in b.inputs]
+        return _changed(before, after, cells, same and not cells)
+
+    def _ops(self, call: Call) -> Ops:
+        if call.body not in self.ops:
+            self.ops[call.body] = _ops(call)
+        return self.ops[call.body]
+
+
+def _changed(
+    before: Ops, after: Ops, cells: Mapping[str, Change], alone: bool
+) -> dict[tuple[str, str], Change]:
+    """`alone` is whether nothing explains a change but what the ops do."""
     found: dict[tuple[str, str], Change] = {}
     for path in [*after, *(path for path in before if path not in after)]:
         one, other = before.get(path, {}), after.get(path, {})
@@ -237,9 +257,12 @@ def _is_own(argument: str) -> bool:
     return argument in ("padding", "epsilon", "decay", "init", "bias_init", "rate")
 
 
-def _ops(call: Call) -> dict[str, dict[str, str]]:
-    """What every op of a row does, by its path in it: its arguments, the op itself under "", and
-    under "from" what feeds it."""
+Ops = dict[str, dict[str, str]]
+"""What every op of a row does, by its path in it: its arguments, the op itself under "", and under
+"from" what feeds it."""
+
+
+def _ops(call: Call) -> Ops:
     found: list[Layer] = []
     inputs = tuple(-1 - i for i in range(len(call.feeds)))
     result = flatten(call, "", inputs, found)
