@@ -85,6 +85,66 @@ def test_two_networks(tmp_path: Path) -> None:
     assert [1 for a in reader.attributes if a == ("g", "class", "node changed")]
 
 
+def told(text: str) -> list[list[str]]:
+    """The cells of the table of arguments, a line a row, with what is struck out in brackets."""
+    (table,) = re.findall(r'<table class="paper">(.*?)</table>', text, re.DOTALL)
+    struck = re.sub(r"<del>(.*?)</del>", r"[\1]", table)
+    lines = re.findall(r"<tr.*?>(.*?)</tr>", struck, re.DOTALL)
+    cells = (re.findall(r"<t[hd].*?>(.*?)</t[hd]>", line, re.DOTALL) for line in lines)
+    return [[re.sub(r"<.*?>", "", cell).strip() for cell in line] for line in cells]
+
+
+def test_the_table_is_that_of_the_paper() -> None:
+    """Howard et al., Searching for MobileNetV3, Table 1: input, #out, kernel, SE, NL and s; of
+    these the spec gives the expansion as a factor."""
+    head, *lines = told(page(load(SPECS / "mnv3_large.yaml")))
+    columns = "row block input out kernel expand se act stride classes hidden dropout tap"
+    assert head == columns.split()
+    assert lines[0] == [
+        "stem",
+        "conv_bn",
+        "3x224x224",
+        "16",
+        "3",
+        "",
+        "",
+        "hard_swish",
+        "2",
+        *[""] * 4,
+    ]
+    rows = [line for line in lines if line[1] == "inverted_residual"]
+    of = {name: [line[head.index(name)] for line in rows] for name in head}
+    assert " ".join(of["out"]) == "16 24 24 40 40 40 80 80 80 80 112 112 160 160 160"
+    assert " ".join(of["kernel"]) == "3 3 3 5 5 5 3 3 3 3 3 3 5 5 5"
+    assert " ".join(of["se"]) == "- - - 0.25 0.25 0.25 - - - - 0.25 0.25 0.25 0.25 0.25"
+    assert " ".join(of["stride"]) == "1 2 1 2 1 1 2 1 1 1 1 1 2 1 1"
+    assert of["act"] == ["relu"] * 6 + ["hard_swish"] * 9
+    heights = " ".join(x.split("x")[1] for x in of["input"])
+    assert heights == "112 112 56 56 28 28 28 14 14 14 14 14 14 7 7"
+
+
+def test_the_table_shows_what_was_otherwise(tmp_path: Path) -> None:
+    old, new = tmp_path / "old.yaml", tmp_path / "new.yaml"
+    rows = [
+        "{block: conv2d, name: a, filters: 4, kernel: 3, tap: c1}",
+        "{block: batch_norm, name: b}",
+    ]
+    head = "archc: 1\nname: Net\ninput: {channels: 3, height: 8, width: 8}\nnetwork:\n"
+    more = [
+        "{block: conv2d, name: a, filters: 6, kernel: 3}",
+        "{block: add, name: c, from: [-1, a]}",
+    ]
+    for file, each in ((old, rows), (new, more)):
+        file.write_text(head + "".join(f"  - {row}\n" for row in each), encoding="utf-8")
+    main(["report", str(old), str(new), "-o", str(tmp_path / "both.html")])
+    assert told((tmp_path / "both.html").read_text(encoding="utf-8")) == [
+        ["row", "block", "input", "from", "filters", "kernel", "tap"],
+        ["~ a", "conv2d", "3x8x8", "", "[4] 6", "3", "[c1]"],
+        ["- b", "batch_norm", "4x8x8", "", "", "", ""],
+        ["+ c", "add", "6x8x8", "a, a", "", "", ""],
+    ]
+
+
 def test_a_large_one_is_small_enough() -> None:
     start = time.perf_counter()
     text = page(load(SPECS / "nasnet_a_large.yaml"))

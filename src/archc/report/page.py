@@ -22,6 +22,7 @@ from archc.figures.graph import Node, of_rows
 from archc.figures.svg import STYLE, element
 from archc.report.rows import NAMES, Line, compared, field, lines, size
 from archc.report.sources import Listing, listings
+from archc.report.table import Table, of_one, of_two
 
 GENERATOR = '<meta name="generator" content="archc report">'
 """What tells a page that archc wrote."""
@@ -47,7 +48,7 @@ def page(net: Net) -> str:
     anchors = {line.name: line.anchor for line in every}
     view = _view(net, printable(net.spec.name), "row", anchors, frozenset())
     facts = [(name, "", text, "") for name, text in _facts(net)]
-    return _rendered(net, [view], every, facts, {})
+    return _rendered(net, [view], every, of_one(net.network), facts, {})
 
 
 def comparison(before: Side, after: Side, settings: Mapping[str, str]) -> str:
@@ -64,7 +65,7 @@ def comparison(before: Side, after: Side, settings: Mapping[str, str]) -> str:
     pairs = zip(_facts(before.net), _facts(after.net), strict=True)
     numbers = {name: share(was, now) for name, was, now in told.figures()}
     facts = [(name, was, now, numbers.get(name, "")) for (name, was), (_, now) in pairs]
-    return _rendered(after.net, [old, new], every, facts, _verdict(told))
+    return _rendered(after.net, [old, new], every, of_two(diff), facts, _verdict(told))
 
 
 def _of_side(side: Side, prefix: str, anchors: dict[str, str], changed: frozenset[str]) -> View:
@@ -121,6 +122,7 @@ def _rendered(
     net: Net,
     views: list[View],
     every: list[Line],
+    paper: Table,
     facts: list[tuple[str, str, str, str]],
     verdict: dict[str, object],
 ) -> str:
@@ -132,6 +134,7 @@ def _rendered(
         doc=printable(net.network.doc),
         views=views,
         rows=every,
+        paper=paper,
         columns=NAMES,
         facts=facts,
         verdict=verdict,
