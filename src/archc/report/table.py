@@ -65,17 +65,15 @@ def _entries(
         assert figures is not None
         was = before[row.former] if row.old else {}
         now = after[row.name] if row.new else was
-        # Where a row stands elsewhere, what is above it has another name: that is no change of it.
-        same = {FROM} if "from" not in row.cells else {*()}
-        pairs = [(_gone(was, now, column, same), now.get(column, "")) for column in columns]
-        yield Entry(
-            row.name, row.mark, figures.block, pairs if row.old else [("", n) for _, n in pairs]
-        )
+        if FROM not in row.cells:  # of which another name for the same row is no change
+            was = {**was, FROM: now.get(FROM, "")}
+        pairs = [(_gone(was, now, column), now.get(column, "")) for column in columns]
+        yield Entry(row.name, row.mark, figures.block, pairs)
 
 
-def _gone(was: Cells, now: Cells, column: str, same: set[str]) -> str:
+def _gone(was: Cells, now: Cells, column: str) -> str:
     before = was.get(column, "")
-    return before if before != now.get(column, "") and column not in same else ""
+    return "" if before == now.get(column, "") else before
 
 
 def _block(row: Row) -> str:
