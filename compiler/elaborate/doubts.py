@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 
 from archc.compiler.bind.program import Program
 from archc.compiler.bind.rows import RowTemplate
@@ -81,7 +81,6 @@ def _is_off(body: Body, kernel: object) -> bool:
 
 def lost_biases(program: Program, network: Network) -> Iterator[Problem]:
     """Biases that nobody asked for, and that the batch norm above takes off again."""
-    own = program.spec.place.source
     rows = [program.template(row) for row in network.rows]
     calls = [row.call for row in network.rows]
     given = [i for i, row in enumerate(network.rows) if row.output or row.tap]
@@ -89,8 +88,7 @@ def lost_biases(program: Program, network: Network) -> Iterator[Problem]:
         if not _asked(calls[i].body, rows[i].arguments, program):
             yield _lost(rows[i].place, calls[i].name)
     for block, bodies in network.called_blocks.items():
-        if block.place.source is own:
-            yield from _in_block(block, bodies, program)
+        yield from _in_block(block, bodies, program)
 
 
 def _in_block(block: Block, bodies: Sequence[Body], program: Program) -> Iterator[Problem]:
@@ -189,3 +187,12 @@ def _meets_linear(found: Sequence[Layer], index: int) -> bool:
 
 def _weighs(body: Body) -> bool:
     return any(weight.role.endswith("kernel") for weight in body.cost.weights)
+
+
+CHECKS: tuple[Callable[[Program, Network], Iterator[Problem]], ...] = (
+    turned,
+    even_kernels,
+    lost_biases,
+    absent,
+    forgotten,
+)

@@ -347,6 +347,16 @@ def _numbered(program: Program, network: Network) -> Iterator[Problem]:
     yield from program.spec.doubts
 
 
+# ------------------------------------------------------------------ W009 to W012: for nothing
+
+
+def _doubts(program: Program, network: Network) -> Iterator[Problem]:
+    """What the file itself says, and not one that it extends."""
+    found = (problem for check in doubts.CHECKS for problem in check(program, network))
+    source = _own_source(program)
+    yield from (problem for problem in found if problem.place.source is source)
+
+
 CHECKS: tuple[Callable[[Program, Network], Iterator[Problem]], ...] = (
     _unusual,
     _strides_at_each_repeat,
@@ -356,9 +366,5 @@ CHECKS: tuple[Callable[[Program, Network], Iterator[Problem]], ...] = (
     _far_reaching,
     _unread,
     _numbered,
-    doubts.turned,
-    doubts.even_kernels,
-    doubts.lost_biases,
-    doubts.absent,
-    doubts.forgotten,
+    _doubts,
 )
