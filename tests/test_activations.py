@@ -310,6 +310,11 @@ def test_curves(ending: str, tmp_path: Path) -> None:
     starts = {"png": b"\x89PNG", "svg": b"<?xml"}
     assert files[0].read_bytes().startswith(starts[ending])
     assert sorted(tmp_path.iterdir()) == sorted(files)
+    main(["plot", "activations", "-o", str(files[0])])  # which archc wrote
+    files[0].write_text("mine")
+    with pytest.raises(SystemExit) as stopped:
+        main(["plot", "activations", "-o", str(files[0])])
+    assert (stopped.value.code, files[0].read_text()) == (2, "mine")
 
 
 MINE = """\

@@ -9,13 +9,19 @@ from typing import TYPE_CHECKING
 
 import click
 
-from archc.commands import options
+from archc.commands import options, ours
 from archc.commands.curves import curves
 from archc.commands.streams import shown
 from archc.weights.replacing import replacing
 
 if TYPE_CHECKING:
     from archc.figures.graph import Graph
+
+
+MARKS = (b'class="archc"', b"<dc:title>archc</dc:title>", b"Software\0archc", b"%% archc")
+"""What stands in the first lines of the pictures that archc writes."""
+
+forced = click.option("--force", is_flag=True, help="Replace a file that archc did not write, too.")
 
 
 @click.group()
@@ -42,7 +48,8 @@ plot.add_command(curves)
     type=click.Path(),
     help="A file whose blocks are drawn, too. Can be repeated.",
 )
-def activations(out: Path, libraries: Sequence[str]) -> None:
+@forced
+def activations(out: Path, libraries: Sequence[str], force: bool) -> None:
     """Draw the curve of every activation.
 
     A block that stands wherever an activation does is drawn, too: those of blocks/activations.yaml,
@@ -61,7 +68,7 @@ def activations(out: Path, libraries: Sequence[str]) -> None:
         raise click.BadParameter(f"{str(out)!r} ends in neither .png nor .svg.", param_hint="-o")
     every = [SHIPPED, *libraries]
     try:
-        _write(out, lambda temporary: draw(temporary, out.suffix[1:], every))
+        _write(out, lambda temporary: draw(temporary, out.suffix[1:], every), force)
     except NoCurves as error:
         raise click.BadParameter(str(error), param_hint="--use") from None
 
@@ -85,8 +92,15 @@ def activations(out: Path, libraries: Sequence[str]) -> None:
 )
 @options.network
 @options.inference
+@forced
 def model(
-    spec: str, out: Path, inside: str | None, every_row: bool, given: options.Given, inference: bool
+    spec: str,
+    out: Path,
+    inside: str | None,
+    every_row: bool,
+    given: options.Given,
+    inference: bool,
+    force: bool,
 ) -> None:
     """Draw the rows of SPEC, or what is inside of one of them.
 
@@ -109,7 +123,7 @@ def model(
         graph = of_rows(net, not every_row) if inside is None else of_inside(net, inside)
     except NoInside as error:
         raise click.BadParameter(str(error), param_hint="--inside") from None
-    _write(out, partial(FIGURES[out.suffix], graph))
+    _write(out, partial(FIGURES[out.suffix], graph), force)
 
 
 def _svg(graph: Graph, path: Path) -> None:
@@ -138,8 +152,10 @@ FIGURES: Mapping[str, Callable[[Graph, Path], None]] = {
 """What draws a figure into a file, by the ending of its name."""
 
 
-def _write(out: Path, drawing: Callable[[Path], None]) -> None:
+def _write(out: Path, drawing: Callable[[Path], None], force: bool) -> None:
     """Puts a picture in its place in one step, and says where it is."""
+    if not force:
+        ours.refuse_other(out, MARKS)
     try:
         with replacing(out) as temporary:
             drawing(temporary)

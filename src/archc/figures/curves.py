@@ -73,7 +73,7 @@ def draw(path: Path, kind: str, libraries: Sequence[str] = (SHIPPED,)) -> None:
             _draw(panel, x, place)
         for place in axes.flat[len(panels) :]:
             place.set_axis_off()
-        metadata = {"Date": None} if kind == "svg" else {"Software": None}
+        metadata = {"Date": None, "Creator": "archc"} if kind == "svg" else {"Software": "archc"}
         figure.savefig(path, dpi=144, metadata=metadata, format=kind)
         pyplot.close(figure)
 
