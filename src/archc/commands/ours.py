@@ -18,6 +18,11 @@ HEAD = 2**16
 """Bytes of a file that tell."""
 
 
+PICTURES = (b'class="archc"', b"<dc:title>archc</dc:title>", b"Software\0archc", b"%% archc")
+"""What stands in the first lines of the pictures that archc writes."""
+forced = click.option("--force", is_flag=True, help="Replace a file that archc did not write, too.")
+
+
 def wrote(path: Path) -> bool:
     """Whether archc wrote the file at `path`, or there is nothing in it to lose: its header says
     so, or what stands there in a graph. Raises `OSError`."""

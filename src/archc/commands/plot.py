@@ -18,12 +18,6 @@ if TYPE_CHECKING:
     from archc.figures.graph import Graph
 
 
-MARKS = (b'class="archc"', b"<dc:title>archc</dc:title>", b"Software\0archc", b"%% archc")
-"""What stands in the first lines of the pictures that archc writes."""
-
-forced = click.option("--force", is_flag=True, help="Replace a file that archc did not write, too.")
-
-
 @click.group()
 def plot() -> None:
     """Draw pictures. Those that matplotlib draws need it: every .png, activations and curves."""
@@ -48,7 +42,7 @@ plot.add_command(curves)
     type=click.Path(),
     help="A file whose blocks are drawn, too. Can be repeated.",
 )
-@forced
+@ours.forced
 def activations(out: Path, libraries: Sequence[str], force: bool) -> None:
     """Draw the curve of every activation.
 
@@ -92,7 +86,7 @@ def activations(out: Path, libraries: Sequence[str], force: bool) -> None:
 )
 @options.network
 @options.inference
-@forced
+@ours.forced
 def model(
     spec: str,
     out: Path,
@@ -155,7 +149,7 @@ FIGURES: Mapping[str, Callable[[Graph, Path], None]] = {
 def _write(out: Path, drawing: Callable[[Path], None], force: bool) -> None:
     """Puts a picture in its place in one step, and says where it is."""
     if not force:
-        ours.refuse_other(out, MARKS)
+        ours.refuse_other(out, ours.PICTURES)
     try:
         with replacing(out) as temporary:
             drawing(temporary)
