@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
     from pathlib import Path
 
+    from archc.backends.outline import Outline
     from archc.backends.storage import Storage, Stored
 
 GROUP = "archc.backends"
@@ -68,6 +69,11 @@ class Graph:
     """wrote(data) -> whether archc wrote a file, or its textual form, that starts so."""
     read: Callable[[Path], str]
     """read(path) -> the textual form of a file; raises `ValueError` where it is none."""
+    outline: Callable[[Network, GraphOptions], Outline]
+    """outline(network, options) -> what its file would hold."""
+    outline_of: Callable[[Path], Outline]
+    """outline_of(path) -> what a file holds that archc wrote; raises `ValueError` where it is
+    damaged."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

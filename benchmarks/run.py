@@ -153,6 +153,13 @@ def reading() -> Iterator[Row]:
     yield ratio(
         "diff of NASNet-A Large / its summary", compare, summary, "<= 1.3", 15, perf_counter
     )
+    start = _process("-m", "archc", "--version")
+    edited = _process(
+        "-m", "archc", "diff", large, "specs/nasnet_a_mobile.yaml", "--fail-on=nothing"
+    )
+    for what, task, target in (("the same", compare, "<= 1.5"), ("Mobile", edited, "<= 1.8")):
+        said = f"diff of NASNet-A Large and {what} / --version"
+        yield ratio(said, task, start, target, 15, perf_counter)
     times = [seconds(compare, perf_counter) for _ in range(15)]
     detail = f"{min(times):.3f} to {max(times):.3f}"
     yield Row("seconds to compare NASNet-A Large, cold", *middle(times), "<= 0.3", detail)

@@ -17,8 +17,8 @@ import archc
 from archc import Net, backends
 from archc.backends.python.execute import execute
 from archc.cli import main
-from archc.commands.plot import PANELS
 from archc.compiler.language.values import ACTIVATIONS
+from archc.figures.curves import PANELS, POINTS, SHIPPED, blocks
 from archc.live.check import compare
 from archc.live.numeric import deviation, random_batch, random_weights
 
@@ -310,6 +310,83 @@ def test_curves(ending: str, tmp_path: Path) -> None:
     starts = {"png": b"\x89PNG", "svg": b"<?xml"}
     assert files[0].read_bytes().startswith(starts[ending])
     assert sorted(tmp_path.iterdir()) == sorted(files)
+    main(["plot", "activations", "-o", str(files[0])])  # which archc wrote
+    files[0].write_text("mine")
+    with pytest.raises(SystemExit) as stopped:
+        main(["plot", "activations", "-o", str(files[0])])
+    assert (stopped.value.code, files[0].read_text()) == (2, "mine")
+
+
+MINE = """\
+archc: 1
+blocks:
+  slope: {steps: [{out: "prelu(x)"}]}
+  gate:
+    steps:
+      - pool: global_avg_pool2d(x, keepdims=true)
+      - gate: activation(pool, sigmoid)
+      - out: x * gate
+  narrow: {steps: [{out: "conv2d(x, 4, kernel=1)"}]}
+  sized: {params: {kernel: int}, steps: [{out: "max_pool2d(x, kernel=kernel, stride=1)"}]}
+  joined: {inputs: [a, b], steps: [{out: a + b}]}
+"""
+
+
+def test_curves_of_blocks_are_those_of_their_formulas(tmp_path: Path) -> None:
+    x = np.linspace(-8, 8, POINTS)
+    (frelu,) = blocks(SHIPPED, x)
+    assert [*frelu.curves] == ["-4 all around", "0 all around", "4 all around"]
+    for around, y in zip((-4, 0, 4), frelu.curves.values(), strict=True):
+        mean = (x + 8 * around) / 9  # of a window of 3x3, the middle of which is x
+        np.testing.assert_allclose(y, np.maximum(x, mean / np.sqrt(1.001)), rtol=1e-12)
+
+
+def test_blocks_that_stand_for_an_activation_are_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.yaml").write_text(MINE, encoding="utf-8")
+    x = np.linspace(-8, 8, POINTS)
+    slope, gate = blocks("mine.yaml", x)
+    assert [*slope.curves] == ["slope"]  # what stands around does not count
+    np.testing.assert_allclose(slope.curves["slope"], np.where(x > 0, x, 0.25 * x))
+    mean = (x + 48 * 4) / 49
+    np.testing.assert_allclose(gate.curves["4 all around"], x / (1 + np.exp(-mean)))
+    pytest.importorskip("matplotlib")
+    main(["plot", "activations", "-o", "mine.svg", "--use", "mine.yaml"])
+    text = Path("mine.svg").read_text(encoding="utf-8")
+    titles = [line.strip() for line in text.splitlines() if "<!-- " in line]
+    assert [line for line in titles if "as it starts" in line] == [
+        "<!-- frelu: kernels take means, all else as it starts -->",
+        "<!-- gate: kernels take means, all else as it starts -->",
+    ]
+
+
+def test_a_library_without_an_activation_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "some.yaml").write_text(
+        MINE.split("  slope:")[0] + "  narrow:" + MINE.split("  narrow:")[1], encoding="utf-8"
+    )
+    for name, said in (
+        ("nowhere.yaml", "nowhere.yaml:1:1: E001 no such file"),
+        ("some.yaml", "some.yaml: no block of it can stand for an activation"),
+    ):
+        with pytest.raises(SystemExit) as stopped:
+            main(["plot", "activations", "-o", "none.svg", "--use", name])
+        assert stopped.value.code == 2
+        assert said in capsys.readouterr().err
+    assert not Path("none.svg").exists()
+
+
+def test_the_curves_of_the_docs_are_current(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    main(["plot", "activations", "-o", str(tmp_path / "now.svg")])
+    drawn = (tmp_path / "now.svg").read_text(encoding="utf-8")
+    assert "frelu" in drawn
+    assert drawn == (SPECS.parent / "docs/activations.svg").read_text(encoding="utf-8")
 
 
 def test_a_picture_of_another_kind_is_refused(tmp_path: Path) -> None:

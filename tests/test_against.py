@@ -15,7 +15,7 @@ from archc import backends, cli
 from archc.backends import Held
 from archc.backends.storage import WeightsError
 from archc.commands import options
-from archc.live import against, conventions, interpreter, theirs
+from archc.live import against, explaining, explanations, interpreter, theirs
 from archc.live.numeric import random_weights
 from archc.weights import unwrapping
 from archc.weights.rules import known, of_ones_own
@@ -220,7 +220,7 @@ def explained(text: str, spec: str = "net.yaml", rules: str = "rules.yaml") -> l
     found = against.comparison(met, met.network, ours, 1e-4)
     said = [*against.lines(met, found, 1e-4)]
     if found.parted:
-        said += conventions.lines(conventions.explained(met, found, 1e-4))
+        said += explanations.lines(explaining.explained(met, found, 1e-4))
     return [*said, *against.notes(met, not found.parted)]
 
 
@@ -355,7 +355,7 @@ def test_what_leads_further_is_said() -> None:
 
 
 def test_trying_takes_no_longer_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conventions, "SECONDS", 0.0)
+    monkeypatch.setattr(explanations, "SECONDS", 0.0)
     said = explained("my_model.py:Net(eps=1e-5)")
     assert said[1:] == [
         "none of the known conventions explains it; 0 tries, until 0 seconds were over: nothing"

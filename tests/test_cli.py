@@ -45,6 +45,20 @@ def run(capsys, tmp_path, monkeypatch):
     return runner(capsys)
 
 
+@pytest.mark.parametrize("name", ["net.py", "nets/net.onnx", "net.onnxtxt"])
+def test_out_is_a_folder_and_no_file(run, name):
+    folder = Path(name).parent
+    code, out, err = run("build", "good.yaml", "-b", "torch", "--out", name)
+    assert (code, out) == (2, "")
+    assert err.splitlines()[-1] == (
+        f"Error: --out is a folder, and {name} would be a file; `--out {folder}` has archc name the"
+        f" files, and `--stdout > {name}` writes one by your name."
+    )
+    assert not Path(name).exists()
+    Path(name).mkdir(parents=True)
+    assert run("build", "good.yaml", "-b", "torch", "--out", name).code == 0  # a folder it is
+
+
 def test_build_says_what_became_of_each_file(run):
     assert run("build", "good.yaml", "--backend", "torch") == (
         0,

@@ -370,6 +370,53 @@ def test_markdown_is_short_however_much_differs() -> None:
     assert any("more rows" in line for line in lines)
 
 
+def test_a_figure_shows_the_changed_rows_and_where_they_stand(project: Path) -> None:
+    written(
+        project,
+        ("16,      5", "16,      3"),
+        ("  - {block: batch_norm, name: bn}\n", ""),
+        ("  - {block: dense", "  - {block: activation, act: relu}\n  - {block: dense"),
+    )
+    said = run("net.yaml", "-f", "mermaid")
+    assert said.output.splitlines() == [
+        "flowchart TD",
+        '  n0["stem to blocks.2<br>4 rows, the same"]',
+        '  n1["blocks.3<br>changed conv2d<br>kernel #91;5, 5#93; to #91;3, 3#93;'
+        '<br>6,416 to 2,320 parameters<br>16x16x16"]',
+        '  n2["joined<br>the same"]',
+        '  n3["bn<br>removed batch_norm<br>24x16x16"]',
+        '  n4["mean<br>the same"]',
+        '  n5["activation<br>added activation<br>24"]',
+        '  n6["logits<br>the same"]',
+        "  n0 --> n1",
+        "  n1 --> n2",
+        "  n0 --> n2",
+        "  n2 --> n4",
+        "  n4 --> n5",
+        "  n5 --> n6",
+        "  n2 -.-> n3",
+        "  n3 -.-> n4",
+        "  classDef same fill:#ffffff,stroke:#999999,color:#555555,stroke-dasharray: 5 3",
+        "  class n0,n2,n4,n6 same",
+        "  classDef added fill:#d9f0e3,stroke:#1f7a52,color:#222222",
+        "  class n5 added",
+        "  classDef removed fill:#fbdcdc,stroke:#a12a2a,color:#222222",
+        "  class n3 removed",
+        "  classDef changed fill:#fbf3c6,stroke:#857000,color:#222222",
+        "  class n1 changed",
+    ]
+    shown = run("net.yaml", "-f", "markdown").output
+    assert f"```mermaid\n{said.output}```\n" in shown
+    assert run("net.yaml", "net.yaml", "-f", "mermaid").output == ""
+
+
+def test_a_figure_has_one_box_for_rows_that_change_alike() -> None:
+    said = run("specs/resnet50.yaml", "specs/resnet101.yaml", "-f", "mermaid").output
+    assert '"layer3.5 to layer3.21<br>added 17 × bottleneck<br>1024x14x14"' in said
+    far = run("specs/nasnet_a_large.yaml", "specs/efficientnet_b7.yaml", "-f", "markdown").output
+    assert "mermaid" not in far  # a comment has 60 lines at most
+
+
 def test_annotations_and_sarif_stand_at_the_lines(project: Path) -> None:
     written(project, ("16,      5", "16,      3"))
     line = 1 + SPEC.splitlines().index("      - [conv2d,      16,      5,      c2]")

@@ -302,6 +302,28 @@ def test_hover_of_half_a_document_is_of_the_last_that_compiled(editor):
     editor.close(uri)
 
 
+def test_hover_of_many_repeats_shows_the_first_and_the_last(editor):
+    deep = "  - {block: conv_act, name: deep, out: 4, act: relu, repeat: 9}\n"
+    text = TINY.replace("  - {block: global", f"{deep}  - {{block: global")
+    uri = editor.open("tiny.yaml", text)
+    assert editor.diagnostics(uri) == []
+    told = hover(editor, uri, where(text, "name: deep", "conv_act"))
+    assert [f"`deep.{i}`" in told for i in range(9)] == [True, *[False] * 7, True]
+    assert "**9 rows**" in told
+    editor.close(uri)
+
+
+def test_hover_of_a_row_of_another_block_has_no_figures_of_it(editor):
+    uri = editor.open("tiny.yaml", TINY)
+    assert editor.diagnostics(uri) == []
+    half = TINY.replace("conv_act, name: stem", "conv2d, name: stem, kernel: }")
+    editor.edit(uri, half)
+    told = hover(editor, uri, where(half, "name: stem", "conv2d"))
+    assert "**conv2d** (op)" in told
+    assert "MACs" not in told
+    editor.close(uri)
+
+
 # -------------------------------------------------------------------------------------- completion
 
 
@@ -322,6 +344,7 @@ def test_hover_of_half_a_document_is_of_the_last_that_compiled(editor):
         ("  - {block: conv_act, out: ", ["classes", "wide", "round_channels"], ["relu"]),
         ("  - {block: conv_act, out: 3, from: ", ["stem", "side", "pool", "blocks"], ["relu"]),
         ("  - {block: concat, from: [stem, ", ["side", "pool"], ["relu"]),
+        ("  - {block: conv_act, name: own, from: ", ["stem", "side"], ["own"]),
         ("  - columns: [block, ", [], ["conv2d"]),
         ("  - columns: [block, out, act]\n    rows:\n      - [conv_act, 3, ", ["relu"], ["stem"]),
         ("  - columns: [block, out, act]\n    rows:\n      - [", ["conv_act"], ["relu"]),
@@ -369,8 +392,10 @@ def test_completion_in_a_block(editor):
 
 def test_completion_of_files(editor):
     text = "archc: 1\nuse: [mi"
+    (editor.folder / "new.yaml").write_text(text)
     uri = editor.open("new.yaml", text)
     found = labels(editor.at("completion", uri, 1, 8))
+    assert "new.yaml" not in found
     assert "mine.yaml" in found
     assert "blocks/mobilenet.yaml" in found
     editor.close(uri)
@@ -397,6 +422,25 @@ def test_definitions(editor, line, word, target):
     number, column = where(text, at, wanted)
     assert found["uri"] == editor.uri(name)
     assert found["range"]["start"] == {"line": number, "character": column - 1}
+    editor.close(uri)
+
+
+def test_a_block_of_the_file_is_found_while_the_file_is_wrong(editor):
+    own = "blocks:\n  own:\n    params: {out: int}\n    steps: [{y: conv2d(x, out)}]\n"
+    text = (
+        TINY.replace("{block: conv_act, name: stem", "{block: own, name: stem") + own + "wrong:\n"
+    )
+    uri = editor.open("tiny.yaml", text)
+    found = editor.at("definition", uri, *where(text, "name: stem", "own"))
+    assert found["range"]["start"] == {"line": line_of(text, "  own:"), "character": 2}
+    editor.close(uri)
+
+
+def test_a_source_is_a_row_and_not_a_parameter_of_its_name(editor):
+    text = TINY.replace("stem", "wide")
+    uri = editor.open("tiny.yaml", text)
+    found = editor.at("definition", uri, *where(text, "from: wide", "wide}"))
+    assert found["range"]["start"]["line"] == line_of(text, "name: wide")
     editor.close(uri)
 
 
@@ -455,6 +499,26 @@ def test_rename(editor, line, word, new, wanted):
     assert there["start"] == {"line": position[0], "character": position[1] - 1}
     edit = editor.at("rename", uri, *position, newName=new)
     assert applied(TINY, edit, uri) == wanted
+    editor.close(uri)
+
+
+def test_a_rename_of_several_on_a_line(editor):
+    text = TINY.replace("classes * 2", "classes + classes")
+    uri = editor.open("tiny.yaml", text)
+    edit = editor.at("rename", uri, *where(text, "  classes:", "classes"), newName="labels_of_it")
+    wanted = text.replace("classes", "labels_of_it").replace("of labels_of_it", "of classes")
+    assert applied(text, edit, uri) == wanted
+    editor.close(uri)
+
+
+def test_a_rename_that_catches_a_word_is_refused(editor):
+    """Rows that say `relu` would get the parameter's value then: as many numbers, but others."""
+    text = TINY.replace("activation, default: relu", "activation, default: mish")
+    uri = editor.open("tiny.yaml", text)
+    number, character = where(text, "  act: {type", "act")
+    position = {"line": number, "character": character}
+    params = {"textDocument": {"uri": uri}, "position": position, "newName": "relu"}
+    assert "error" in editor.answer("textDocument/rename", params)
     editor.close(uri)
 
 

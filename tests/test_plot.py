@@ -214,6 +214,23 @@ def test_the_same_bytes_each_time(ending: str, tmp_path: Path) -> None:
     assert sorted(tmp_path.iterdir()) == sorted(files)
 
 
+@pytest.mark.parametrize("ending", ["svg", "png", "mmd"])
+def test_a_picture_that_archc_did_not_write_stays(ending: str, tmp_path: Path) -> None:
+    if ending == "png":
+        pytest.importorskip("matplotlib")
+    spec, file = str(SPECS / "mnv3_small.yaml"), tmp_path / f"a.{ending}"
+    file.write_text("mine")
+    said = run(spec, "-o", str(file))
+    assert "exists, and archc did not write it; --force replaces it." in said
+    assert file.read_text() == "mine"
+    main(["plot", "model", spec, "-o", str(file), "--force"])
+    first = file.read_bytes()
+    main(["plot", "model", spec, "-o", str(file)])  # which it did write
+    assert file.read_bytes() == first != b"mine"
+    file.write_text(" \n")
+    main(["plot", "model", spec, "-o", str(file)])  # in which there is nothing to lose
+
+
 def test_mermaid_has_all_boxes_and_lines() -> None:
     graph = of_rows(net("googlenet"))
     lines = text(graph).splitlines()

@@ -14,6 +14,7 @@ import pytest
 from archc import load
 from archc.cli import main
 from archc.report.page import page
+from archc.report.rows import Line, compared, lines
 from archc.report.sources import highlighted, lines_of
 
 SPECS = Path(__file__).parents[1] / "specs"
@@ -83,6 +84,129 @@ def test_two_networks(tmp_path: Path) -> None:
     whole(reader)
     assert "D101 weights lost" in reader.text
     assert [1 for a in reader.attributes if a == ("g", "class", "node changed")]
+
+
+def told(text: str) -> list[list[str]]:
+    """The cells of the table of arguments, a line a row, with what is struck out in brackets."""
+    (table,) = re.findall(r'<table class="paper">(.*?)</table>', text, re.DOTALL)
+    struck = re.sub(r"<del>(.*?)</del>", r"[\1]", table)
+    lines = re.findall(r"<tr.*?>(.*?)</tr>", struck, re.DOTALL)
+    cells = (re.findall(r"<t[hd].*?>(.*?)</t[hd]>", line, re.DOTALL) for line in lines)
+    return [[re.sub(r"<.*?>", "", cell).strip() for cell in line] for line in cells]
+
+
+def test_the_table_is_that_of_the_paper() -> None:
+    """Howard et al., Searching for MobileNetV3, Table 1: input, #out, kernel, SE, NL and s; of
+    these the spec gives the expansion as a factor."""
+    head, *lines = told(page(load(SPECS / "mnv3_large.yaml")))
+    columns = "row block input out kernel expand se act stride classes hidden dropout tap"
+    assert head == columns.split()
+    assert lines[0] == [
+        "stem",
+        "conv_bn",
+        "3x224x224",
+        "16",
+        "3",
+        "",
+        "",
+        "hard_swish",
+        "2",
+        *[""] * 4,
+    ]
+    rows = [line for line in lines if line[1] == "inverted_residual"]
+    of = {name: [line[head.index(name)] for line in rows] for name in head}
+    assert " ".join(of["out"]) == "16 24 24 40 40 40 80 80 80 80 112 112 160 160 160"
+    assert " ".join(of["kernel"]) == "3 3 3 5 5 5 3 3 3 3 3 3 5 5 5"
+    assert " ".join(of["se"]) == "- - - 0.25 0.25 0.25 - - - - 0.25 0.25 0.25 0.25 0.25"
+    assert " ".join(of["stride"]) == "1 2 1 2 1 1 2 1 1 1 1 1 2 1 1"
+    assert of["act"] == ["relu"] * 6 + ["hard_swish"] * 9
+    heights = " ".join(x.split("x")[1] for x in of["input"])
+    assert heights == "112 112 56 56 28 28 28 14 14 14 14 14 14 7 7"
+
+
+def test_the_table_shows_what_was_otherwise(tmp_path: Path) -> None:
+    old, new = tmp_path / "old.yaml", tmp_path / "new.yaml"
+    rows = [
+        "{block: conv2d, name: a, filters: 4, kernel: 3, tap: c1}",
+        "{block: batch_norm, name: b}",
+    ]
+    head = "archc: 1\nname: Net\ninput: {channels: 3, height: 8, width: 8}\nnetwork:\n"
+    more = [
+        "{block: conv2d, name: a, filters: 6, kernel: 3}",
+        "{block: add, name: c, from: [-1, a]}",
+    ]
+    for file, each in ((old, rows), (new, more)):
+        file.write_text(head + "".join(f"  - {row}\n" for row in each), encoding="utf-8")
+    main(["report", str(old), str(new), "-o", str(tmp_path / "both.html")])
+    assert told((tmp_path / "both.html").read_text(encoding="utf-8")) == [
+        ["row", "block", "input", "from", "filters", "kernel", "tap"],
+        ["~ a", "conv2d", "3x8x8", "", "[4] 6", "3", "[c1]"],
+        ["- b", "batch_norm", "4x8x8", "", "", "", ""],
+        ["+ c", "add", "6x8x8", "a, a", "", "", ""],
+    ]
+
+
+def lines_of_two(tmp_path: Path, old: list[str], new: list[str]) -> dict[str, Line]:
+    head = "archc: 1\nname: Net\ninput: {channels: 3, height: 8, width: 8}\nnetwork:\n"
+    nets = []
+    for name, rows in (("old", old), ("new", new)):
+        file = tmp_path / f"{name}.yaml"
+        file.write_text(head + "".join(f"  - {row}\n" for row in rows), encoding="utf-8")
+        nets.append(load(file))
+    return {line.name: line for line in compared(nets[0].diff(nets[1]))}
+
+
+def test_bars_of_two_networks_are_on_one_scale(tmp_path: Path) -> None:
+    first = "{block: conv2d, name: a, filters: 4, kernel: 3, bias: false}"
+    large = "{block: conv2d, name: b, filters: 32, kernel: 1, bias: false}"
+    pool = "{block: global_avg_pool2d, name: pool}"
+    dropped = lines_of_two(tmp_path, [first, large, pool], [first, pool])
+    kept, removed = dropped["a"], dropped["b"]
+    assert [bar.text for bar in kept.bars] == ["108", "6,912", "1 KiB", "3x3"]
+    # 108 of 128 parameters, 6912 of 8192 MACs, 4 of 32 channels, 3 of 8 rows and columns
+    assert [bar.share for bar in kept.bars] == [84.4, 84.4, 12.5, 37.5]
+    assert kept.before == kept.bars
+    assert removed.bars == ()
+    assert [bar.share for bar in removed.before] == [100, 100, 100, 37.5]
+    assert [bar.share for bar in dropped["pool"].bars] == [0, 0, 0.2, 100]  # it sees all
+
+
+def test_equal_rows_have_their_inside_once() -> None:
+    found = {line.name: line for line in lines(load(SPECS / "mnv3_large.yaml"))}
+    assert (found["blocks.4"].alike, found["blocks.5"].alike) == ("", "blocks.4")
+    assert found["blocks.4"].figure
+    assert not found["blocks.5"].figure
+
+
+def test_lines_of_source_lead_to_rows_and_back() -> None:
+    source = "class N:\n  def f(self):\n    self.a = B()\n    self.a = C()\n    x = D(name='c-1')\n"
+    assert lines_of(source, ["a", "c.1"]) == {"a": 3, "c.1": 5}
+
+
+def test_a_string_of_several_lines_has_its_colour_in_each() -> None:
+    pieces = highlighted('def f():\n    x = """one\ntwo\n    three"""\n')
+    assert [[(p.text, p.kind) for p in line][-1] for line in pieces[1:]] == [
+        ('"""one', "s"),
+        ("two", "s"),
+        ('    three"""', "s"),
+    ]
+
+
+def test_a_box_is_marked_if_what_it_stands_for_has_changed(tmp_path: Path) -> None:
+    old = [f"{{block: conv2d, name: {n}, filters: 4, kernel: 3}}" for n in "abc"]
+    new = [*old[:2], old[2].replace("kernel: 3", "kernel: 5")]
+    nets = [lines_of_two(tmp_path, old, new)]
+    assert [line.mark for line in nets[0].values()] == ["", "", "~"]
+    main(
+        [
+            "report",
+            *(str(tmp_path / f"{n}.yaml") for n in ("old", "new")),
+            "-o",
+            str(tmp_path / "b"),
+        ]
+    )
+    graphs = (tmp_path / "b").read_text(encoding="utf-8")
+    assert graphs.count('class="node changed"') == 2  # one in each graph
 
 
 def test_a_large_one_is_small_enough() -> None:

@@ -144,6 +144,19 @@ def test_what_is_parallel_and_alike_is_listed_and_not_guessed(net: Callable[[str
     assert "neither shapes, order nor names" in convs.reason
 
 
+def test_three_that_are_alike_are_one_doubt(net: Callable[[str], Net]) -> None:
+    rows = "".join(f"  - {{block: unit, name: {n}, out: 5, from: stem}}\n" for n in "abc")
+    three = net(
+        f"network:\n  - {{block: unit, name: stem, out: 4}}\n{rows}"
+        "  - {block: concat, name: all, from: [a, b, c]}\n"
+    )
+    new = {layer: f"{c}{c}" for layer, c in zip(layers(three), "klmnopqr", strict=True)}
+    convs, *norms = matched(three, renamed(three, new)).ambiguous
+    assert convs.ours == tuple(f"{n}.conv.weight" for n in "abc")
+    assert len(convs.theirs) == 3
+    assert [len(each.ours) for each in norms] == [3] * 4
+
+
 @pytest.mark.parametrize("swapped", [False, True])
 def test_words_tell_them_apart_in_any_order(net: Callable[[str], Net], swapped: bool) -> None:
     twins = net(TWINS)
@@ -184,6 +197,18 @@ def test_names_against_the_order_are_no_proof_of_either(net: Callable[[str], Net
     same = {layer: layer for layer in layers(chain)}
     found = matched(chain, renamed(chain, same, reversed(layers(chain))))
     assert all(path == name for path, name in found.pairs.items())
+
+
+def test_words_against_the_order_are_a_doubt(net: Callable[[str], Net]) -> None:
+    two = net(CHAIN.split("  - columns")[0] + "  - {block: unit, name: early, out: 4}\n"
+              "  - {block: unit, name: late, out: 4}\n")  # fmt: skip
+    stem, early, late = ([f"{row}.conv", f"{row}.bn"] for row in ("stem", "early", "late"))
+    same = {layer: layer for layer in layers(two)}
+    found = matched(two, renamed(two, same, [*stem, *late, *early]))
+    assert {*found.pairs} == {name for name in shapes(two) if name.startswith("stem.")}
+    assert {path for each in found.ambiguous for path in each.ours} == {*shapes(two)} - {
+        *found.pairs
+    }
 
 
 def test_what_is_left_over_on_either_side(net: Callable[[str], Net]) -> None:

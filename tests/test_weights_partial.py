@@ -13,7 +13,7 @@ import archc
 from archc import Net
 from archc.compiler.ir import analysis
 from archc.live.numeric import random_weights
-from archc.weights import convert, fresh
+from archc.weights import convert, fresh, wrappers
 
 from .running import Run, runner
 from .test_initializers import INITIALIZERS, LARGE, check, moments
@@ -170,6 +170,21 @@ def test_fresh_weights_are_those_that_the_spec_says(init: str, tmp_path: Path) -
 
 def prefixed(prefix: str, net: Net) -> dict[str, Any]:
     return {f"{prefix}{name}": tensor for name, tensor in state(net).items()}
+
+
+def test_what_stands_before_names() -> None:
+    names = ["model._orig_mod.a.w", "model._orig_mod.a.b"]
+    assert [*wrappers.shared(names)] == ["model.", "model._orig_mod.", "model._orig_mod.a."]
+    assert wrappers.known(names) == "model._orig_mod."
+    assert wrappers.known([*names, "model.c"]) == "model."
+    assert wrappers.known([*names, "step"]) == wrappers.known([]) == ""
+    assert wrappers.before_any(["a.w", "z"], names) == "model._orig_mod."
+    assert wrappers.before_any(["w"], names) == "model._orig_mod.a."
+    assert wrappers.before_any(["model._orig_mod.a.w"], names) == ""  # which fits as it is
+    assert wrappers.before_any(["z"], names) == wrappers.before_any(["z"], []) == ""
+    both = ["ema.a.w", "ema.a.b", "a.w", "a.b", "other.a.w", "xa.w", "xa.b"]
+    assert wrappers.before_all(["a.w", "a.b"], both) == ["ema.", ""]
+    assert wrappers.unwrapped("a._orig_mod.w") == "a.w"
 
 
 @pytest.mark.parametrize("prefix", ["module.", "model.", "_orig_mod.", "module._orig_mod."])

@@ -11,25 +11,27 @@ from typing import Any
 from archc.backends import Backend, BackendError, Emitted, Graph, GraphOptions
 from archc.backends.onnx.model import model
 from archc.backends.onnx.ops import OPS
+from archc.backends.outline import Outline
 from archc.compiler.ir.network import Network
 
 
-def _written() -> Any:
+def _part(name: str) -> Any:
+    """A module of this folder that imports onnx."""
     try:
-        return import_module(f"{__name__}.written")
+        return import_module(f"{__name__}.{name}")
     except ModuleNotFoundError as error:
         raise BackendError(f"the backend `onnx` needs onnx: {error}") from error
 
 
 def _text(network: Network, spec: str, options: GraphOptions) -> str:
-    written: str = _written().text(model(network, spec, options))
+    written: str = _part("written").text(model(network, spec, options))
     return written
 
 
 def _files(
     network: Network, spec: str, stem: str, arrays: Mapping[str, Any], options: GraphOptions
 ) -> Iterator[tuple[str, Iterable[bytes]]]:
-    yield from _written().files(model(network, spec, options), stem, arrays)
+    yield from _part("written").files(model(network, spec, options), stem, arrays)
 
 
 def _wrote(data: bytes) -> bool:
@@ -39,8 +41,18 @@ def _wrote(data: bytes) -> bool:
 
 
 def _read(path: Path) -> str:
-    read: str = _written().read(path)
+    read: str = _part("written").read(path)
     return read
+
+
+def _outline(network: Network, options: GraphOptions) -> Outline:
+    outline: Outline = _part("outline").of_network(network, options)
+    return outline
+
+
+def _outline_of(path: Path) -> Outline:
+    outline: Outline = _part("outline").of_file(path)
+    return outline
 
 
 def _emit(network: Network, spec: str) -> Emitted:
@@ -54,5 +66,5 @@ BACKEND = Backend(
     lambda: import_module(f"{__name__}.live").LIVE,
     "onnx",
     lambda: import_module(f"{__name__}.weights").STORAGE,
-    Graph(".onnx", ".onnxtxt", _text, _files, _wrote, _read),
+    Graph(".onnx", ".onnxtxt", _text, _files, _wrote, _read, _outline, _outline_of),
 )

@@ -12,6 +12,7 @@ import onnx
 from onnx import helper
 
 from archc.backends import GraphOptions, Live, fed, shown
+from archc.backends.onnx.flat import Flat
 from archc.backends.onnx.model import model
 from archc.backends.onnx.written import FLOAT, whole
 from archc.backends.storage import Array
@@ -85,7 +86,7 @@ class Graph:
 def exposed(made: onnx.ModelProto, paths: Container[str]) -> onnx.ModelProto:
     """A model without functions, whose bodies stand where they were called, and with an output for
     each node at one of the paths, which is called after it."""
-    flat = _Flat({function.name: function for function in made.functions})
+    flat = Flat({function.name: function for function in made.functions})
     for node in made.graph.node:
         flat.add(node, "", {}, {})
     del made.graph.node[:], made.functions[:]
@@ -95,46 +96,6 @@ def exposed(made: onnx.ModelProto, paths: Container[str]) -> onnx.ModelProto:
             name = f"{SHOWN}{path}"
             made.graph.node.append(helper.make_node("Identity", [value], [name]))
             made.graph.output.append(helper.make_tensor_value_info(name, FLOAT, None))
-    return made
-
-
-@dataclass
-class _Flat:
-    """Nodes of functions at their paths."""
-
-    functions: Mapping[str, onnx.FunctionProto]
-    nodes: list[onnx.NodeProto] = field(default_factory=list)
-    values: dict[str, str] = field(default_factory=dict)
-    """What the value at a path is called."""
-
-    def add(
-        self, node: onnx.NodeProto, at: str, names: Mapping[str, str], given: Mapping[str, Any]
-    ) -> None:
-        """Appends a node of a function at a path, where `names` are those of the function's inputs
-        and of its output outside, and `given` its attributes."""
-        made = onnx.NodeProto(op_type=node.op_type, name=f"{at}{node.name}")
-        made.input.extend(i and names.get(i, f"{at}{i}") for i in node.input)
-        made.output.extend(names.get(o, f"{at}{o}") for o in node.output)
-        attributes = {a.name: _bound(a, given) for a in node.attribute}
-        self.values[made.name] = made.output[0]
-        if not node.domain:
-            made.attribute.extend(attributes.values())
-            self.nodes.append(made)
-            return
-        function = self.functions[node.op_type]
-        outside = dict(zip(function.input, made.input, strict=True))
-        outside |= dict(zip(function.output, made.output, strict=True))
-        for inner in function.node:
-            self.add(inner, f"{made.name}.", outside, attributes)
-
-
-def _bound(attribute: onnx.AttributeProto, given: Mapping[str, Any]) -> onnx.AttributeProto:
-    """An attribute of a node, with the value that the call of the function gives."""
-    if not attribute.ref_attr_name:
-        return attribute
-    made = onnx.AttributeProto()
-    made.CopyFrom(given[attribute.ref_attr_name])
-    made.name = attribute.name
     return made
 
 

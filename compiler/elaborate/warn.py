@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from archc.compiler.bind.program import Program
 from archc.compiler.bind.rows import RowTemplate
+from archc.compiler.elaborate import doubts
 from archc.compiler.ir.catalogue import OPERATORS
 from archc.compiler.ir.network import Block, Body, Network, Parameter, Row
 from archc.compiler.language import expressions as ex
@@ -259,7 +260,8 @@ def _blocks(network: Network) -> Iterable[Block]:
 
 
 def _unread(program: Program, network: Network) -> Iterator[Problem]:
-    """Parameters and `let`s of the file itself that decide nothing."""
+    """Parameters, `let`s and blocks of the file itself that decide nothing."""
+    yield from _uncalled(program)
     spec = program.spec
     rows = [node for template in program.rows for node in _said_by(template)]
     given = [node for own in program.defaults.values() for node in own.values()]
@@ -277,6 +279,30 @@ def _unread(program: Program, network: Network) -> Iterator[Problem]:
             promised = () if block.channels is None else (block.channels,)
             said = (*block.expressions(), *promised)
             yield from _unmentioned(declared, said, _own_source(program), where)
+
+
+def _uncalled(program: Program) -> Iterator[Problem]:
+    """Blocks of a network that nothing calls. One that can stand for an activation may be set."""
+    nodes = [node for template in program.rows for node in _said_by(template)]
+    nodes += [node for own in program.defaults.values() for node in own.values()]
+    nodes += [p.default for p in program.parameters if p.default] + [n for _, n in program.lets]
+    used = {str(word) for node in nodes for word in _words(node)}
+    used |= {template.target.name for template in program.rows}
+    used |= {each.name for block in program.blocks.values() for each in block.names()}
+    for name in program.spec.blocks:
+        block = program.blocks[name]
+        own = name.place.source is _own_source(program) and not program.definitions[name].replace
+        may_be_set = len(block.inputs) == 1 and not any(p.required for p in block.parameters)
+        if own and name not in used and not may_be_set:
+            hint = "use it, or remove it; a library keeps blocks for other files"
+            yield _warning("W007", f"nothing uses the block `{name}`", name.place, hint)
+
+
+def _words(node: Node) -> Iterator[object]:
+    """What words in an expression stand for."""
+    for each in ex.walk(node):
+        value = each.value if isinstance(each, ex.Literal) else None
+        yield value.name if isinstance(value, ex.Definition) else value
 
 
 def _own_source(program: Program) -> Source:
@@ -321,6 +347,16 @@ def _numbered(program: Program, network: Network) -> Iterator[Problem]:
     yield from program.spec.doubts
 
 
+# ------------------------------------------------------------------ W009 to W012: for nothing
+
+
+def _doubts(program: Program, network: Network) -> Iterator[Problem]:
+    """What the file itself says, and not one that it extends."""
+    found = (problem for check in doubts.CHECKS for problem in check(program, network))
+    source = _own_source(program)
+    yield from (problem for problem in found if problem.place.source is source)
+
+
 CHECKS: tuple[Callable[[Program, Network], Iterator[Problem]], ...] = (
     _unusual,
     _strides_at_each_repeat,
@@ -330,4 +366,5 @@ CHECKS: tuple[Callable[[Program, Network], Iterator[Problem]], ...] = (
     _far_reaching,
     _unread,
     _numbered,
+    _doubts,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from weakref import WeakKeyDictionary
 
 from archc.compiler.ir.network import Block, Body, Call, Cost, Network, Tensor, Weight
 
@@ -95,16 +96,26 @@ def row_of(path: str, rows: Container[str]) -> str:
 
 def layers(network: Network) -> list[Layer]:
     """Every op of the network in order of evaluation."""
-    return _layers(network)[0]
+    return [*_layers(network)[0]]
 
 
 def results(network: Network) -> list[int]:
     """For each row the index of the layer that gives its output; below 0 are the inputs."""
-    return _layers(network)[1]
+    return [*_layers(network)[1]]
+
+
+_known: WeakKeyDictionary[Network, tuple[list[Layer], list[int]]] = WeakKeyDictionary()
+"""Of networks that are in use: one is asked for its layers by each count of them."""
 
 
 def _layers(network: Network) -> tuple[list[Layer], list[int]]:
     """Every op, and for each row the number of the one that gives its output."""
+    if network not in _known:
+        _known[network] = _found(network)
+    return _known[network]
+
+
+def _found(network: Network) -> tuple[list[Layer], list[int]]:
     found: list[Layer] = []
     outputs: list[int] = []
     for row in network.rows:

@@ -83,6 +83,10 @@ CODES = {
     "W004": "a feature map of one cell with half of the network to come",
     "W005": "a feature map of very many channels",
     "W006": "an activation under `defaults` that reaches steps of a library's blocks",
-    "W007": "a parameter or `let` on which nothing depends",
+    "W007": "a parameter, `let` or block on which nothing depends",
     "W008": "a row that a change knows by its number alone",
+    "W009": "an even kernel that keeps the map's size, and so moves it by half a pixel",
+    "W010": "a bias that nobody asked for, before a batch norm, which takes it off again",
+    "W011": "a row that no model has, whatever the settings",
+    "W012": "a row without the activation that its like have, before another linear layer",
 }

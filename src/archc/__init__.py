@@ -11,19 +11,22 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from archc.api import Layer, Net, Params, load
+    from archc.api import Input, Layer, Net, Output, Params, Tap, load
     from archc.backends import BackendError, OtherBackend
     from archc.compiler.language.problems import Place, Problem, SpecError
 
 __all__ = [
     "BackendError",
+    "Input",
     "Layer",
     "Net",
     "OtherBackend",
+    "Output",
     "Params",
     "Place",
     "Problem",
     "SpecError",
+    "Tap",
     "load",
 ]
 

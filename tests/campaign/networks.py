@@ -188,6 +188,14 @@ def _warns(path: Path, number: int, emitted: Path) -> Iterator[str]:
         "W002": lambda text, name: ".1" in "".join(layer.path for layer in layers),
         "W004": lambda text, name: 2 * len(lost) >= len(windows),
         "W005": lambda text, name: max(x.channels for x in every) > 8192,
+        "W009": lambda text, name: any(_is_even(body) for body in windows),
+        "W010": lambda text, name: any(
+            each.path.endswith(name) and each.call.body.arguments.get("bias") for each in layers
+        ),
+        "W011": lambda text, name: re.search(r"repeat: 0|when: false", text) is not None,
+        "W012": lambda text, name: (
+            not any(each.path.startswith(f"{name}.") and each.op == "activation" for each in layers)
+        ),
         "W007": lambda text, name: not re.search(rf"\b{name}\b(?!:|=[^=])", text),
     }
     for warning in net.warnings:
@@ -195,6 +203,12 @@ def _warns(path: Path, number: int, emitted: Path) -> Iterator[str]:
         text = _without_what_nothing_reads(path, net)
         if warning.code not in true or not true[warning.code](text, name):
             yield f"{warning.place}: {warning.code} {warning.message}"
+
+
+def _is_even(body: Body) -> bool:
+    """Whether a window pads one side of a map more than the other, and strides nowhere."""
+    x, y = body.inputs[0].shape[1:], body.output.shape[1:]
+    return x == y and any(side % 2 == 0 for side in body.arguments["kernel"])
 
 
 def _without_what_nothing_reads(path: Path, net: Net) -> str:

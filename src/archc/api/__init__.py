@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
 from archc import backends
 from archc.backends import Emitted, Live, Name, SourceFile
@@ -24,6 +24,10 @@ from archc.compiler.spec import given, reader
 from archc.compiler.spec.folders import named
 
 if TYPE_CHECKING:
+    import keras
+    import torch
+
+    from archc.backends.onnx.live import Graph
     from archc.compiler.elaborate.inference import Fold
     from archc.compiler.elaborate.merging import Merge
     from archc.compiler.elaborate.preceding import Lead
@@ -291,11 +295,31 @@ class Net:
     def _file(self, backend: str, emitted: Emitted) -> SourceFile:
         return SourceFile(backends.source_name(self.stem, backend), emitted.text)
 
-    def build(self, backend: Name, height: int | None = None, width: int | None = None) -> Any:
-        """A live model with fresh weights, in evaluation mode, made by running `source(backend)`;
-        for "onnx", what runs the graph.
+    @overload
+    def build(
+        self, backend: Literal["torch"], height: int | None = None, width: int | None = None
+    ) -> torch.nn.Module: ...
 
-        `height` and `width` in pixels default to the declared input's; only Keras asks for them.
+    @overload
+    def build(
+        self, backend: Literal["keras"], height: int | None = None, width: int | None = None
+    ) -> keras.Model: ...
+
+    @overload
+    def build(
+        self, backend: Literal["onnx"], height: int | None = None, width: int | None = None
+    ) -> Graph: ...
+
+    @overload
+    def build(self, backend: Name, height: int | None = None, width: int | None = None) -> Any: ...
+
+    def build(self, backend: Name, height: int | None = None, width: int | None = None) -> Any:
+        """A live model with fresh weights, made by running `source(backend)`; for "onnx", what runs
+        the graph.
+
+        A PyTorch module is in evaluation mode; `.train()` it before it is trained. A Keras model is
+        in the mode of each call, as any is. `height` and `width` in pixels default to the declared
+        input's; only Keras asks for them.
         Raises `BackendError` where there is no such backend or its framework is not installed.
         """
         live, size = self.live(backend), self.network.input

@@ -128,6 +128,11 @@ def build(
         raise click.UsageError("--check and --stdout cannot be combined.")
     if options.STDIN in specs and not to_stdout:
         raise click.UsageError("What standard input gives has no name for a file; use --stdout.")
+    if out is not None and out.suffix in _endings() and not out.is_dir():
+        raise click.UsageError(
+            f"--out is a folder, and {shown(out)} would be a file; `--out {shown(out.parent)}` has"
+            f" archc name the files, and `--stdout > {shown(out)}` writes one by your name."
+        )
     project = projects.find()
     jobs, given = options.jobs_of(specs, project), given.within(project)
     asked = _Asked(backend, project, choices, to_stdout, recipes, given.include)
@@ -154,6 +159,12 @@ def build(
         _check(into, files, gone, loaded)
     else:
         _build(into, files, gone, loaded, force)
+
+
+def _endings() -> set[str]:
+    """Of files that are written."""
+    graphs = [graph for name in backends.names() if (graph := backends.get(name).graph)]
+    return {".py", *(end for graph in graphs for end in (graph.ending, graph.text_ending))}
 
 
 def _check(out: Path, files: Sequence[_File], gone: Sequence[Path], loaded: options.Loaded) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from archc.commands import ours
 from archc.commands.streams import shown
 from archc.weights.replacing import replacing
 
@@ -25,7 +26,8 @@ Curves = Mapping[str, Sequence[float]]
     required=True,
     help="The file to write, a .png or an .svg.",
 )
-def curves(logs: Sequence[Path], out: Path) -> None:
+@ours.forced
+def curves(logs: Sequence[Path], out: Path, force: bool) -> None:
     """Draw what each LOG says of its epochs: the loss, and the accuracy of validation.
 
     A LOG is the log.csv that a script of archc build --recipe writes, or the folder that it is in.
@@ -38,6 +40,8 @@ def curves(logs: Sequence[Path], out: Path) -> None:
         raise click.BadParameter(f"{str(out)!r} ends in neither .png nor .svg.", param_hint="-o")
     files = [path / "log.csv" if path.is_dir() else path for path in logs]
     runs = [(path.parent.name or path.stem, read(path)) for path in files]
+    if not force:
+        ours.refuse_other(out, ours.PICTURES)
     try:
         with replacing(out) as temporary:
             draw(runs, temporary, out.suffix[1:])
@@ -82,6 +86,6 @@ def draw(runs: Sequence[tuple[str, Curves]], path: Path, kind: str) -> None:
             panel.xaxis.set_major_locator(MaxNLocator(integer=True))
             panel.spines[["top", "right"]].set_visible(False)
         panels[0].legend(frameon=False)
-        metadata = {"Date": None} if kind == "svg" else {"Software": None}
+        metadata = {"Date": None, "Creator": "archc"} if kind == "svg" else {"Software": "archc"}
         figure.savefig(path, dpi=144, metadata=metadata, format=kind)
         pyplot.close(figure)

@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from archc.commands import options
+from archc.commands import options, ours
 from archc.commands.curves import curves
 from archc.commands.streams import shown
 from archc.weights.replacing import replacing
 
 if TYPE_CHECKING:
     from archc.figures.graph import Graph
-
-PANELS = (
-    ("relu", "relu6", "leaky_relu", "elu"),
-    ("swish", "hard_swish", "mish", "softplus"),
-    ("gelu", "gelu_tanh", "quick_gelu"),
-    ("sigmoid", "hard_sigmoid", "tanh", "hard_tanh"),
-)
-"""Which curves stand together."""
-
-STYLES = (("#0072b2", "-"), ("#d55e00", "--"), ("#009e73", "-."), ("#555555", ":"))
-"""Colours that a colour-blind reader tells apart, and dashes for where curves meet."""
 
 
 @click.group()
@@ -45,16 +34,37 @@ plot.add_command(curves)
     required=True,
     help="The file to write, a .png or an .svg.",
 )
-def activations(out: Path) -> None:
+@click.option(
+    "--use",
+    "libraries",
+    metavar="LIBRARY",
+    multiple=True,
+    type=click.Path(),
+    help="A file whose blocks are drawn, too. Can be repeated.",
+)
+@ours.forced
+def activations(out: Path, libraries: Sequence[str], force: bool) -> None:
     """Draw the curve of every activation.
 
+    A block that stands wherever an activation does is drawn, too: those of blocks/activations.yaml,
+    and of each LIBRARY. What it gives for x may depend on the values around x: there is a curve for
+    each of three. Its kernels take the mean of what they see, and its other weights are as they
+    start.
+
     \b
-    Example:
+    Examples:
       archc plot activations -o activations.svg
+      archc plot activations -o mine.png --use my_activations.yaml
     """
+    from archc.figures.curves import SHIPPED, NoCurves, draw
+
     if out.suffix not in (".png", ".svg"):
         raise click.BadParameter(f"{str(out)!r} ends in neither .png nor .svg.", param_hint="-o")
-    _write(out, lambda temporary: draw(temporary, out.suffix[1:]))
+    every = [SHIPPED, *libraries]
+    try:
+        _write(out, lambda temporary: draw(temporary, out.suffix[1:], every), force)
+    except NoCurves as error:
+        raise click.BadParameter(str(error), param_hint="--use") from None
 
 
 @plot.command()
@@ -76,8 +86,15 @@ def activations(out: Path) -> None:
 )
 @options.network
 @options.inference
+@ours.forced
 def model(
-    spec: str, out: Path, inside: str | None, every_row: bool, given: options.Given, inference: bool
+    spec: str,
+    out: Path,
+    inside: str | None,
+    every_row: bool,
+    given: options.Given,
+    inference: bool,
+    force: bool,
 ) -> None:
     """Draw the rows of SPEC, or what is inside of one of them.
 
@@ -100,7 +117,7 @@ def model(
         graph = of_rows(net, not every_row) if inside is None else of_inside(net, inside)
     except NoInside as error:
         raise click.BadParameter(str(error), param_hint="--inside") from None
-    _write(out, partial(FIGURES[out.suffix], graph))
+    _write(out, partial(FIGURES[out.suffix], graph), force)
 
 
 def _svg(graph: Graph, path: Path) -> None:
@@ -129,8 +146,10 @@ FIGURES: Mapping[str, Callable[[Graph, Path], None]] = {
 """What draws a figure into a file, by the ending of its name."""
 
 
-def _write(out: Path, drawing: Callable[[Path], None]) -> None:
+def _write(out: Path, drawing: Callable[[Path], None], force: bool) -> None:
     """Puts a picture in its place in one step, and says where it is."""
+    if not force:
+        ours.refuse_other(out, ours.PICTURES)
     try:
         with replacing(out) as temporary:
             drawing(temporary)
@@ -138,32 +157,3 @@ def _write(out: Path, drawing: Callable[[Path], None]) -> None:
         message = f"{error.name} is not installed; it comes with archc's extra `plot`."
         raise click.ClickException(message) from None
     click.echo(shown(out))
-
-
-def draw(path: Path, kind: str) -> None:
-    """Draws the curves into `path`, a file of the given kind: "png" or "svg".
-
-    Raises `ModuleNotFoundError` without matplotlib or NumPy.
-    """
-    import matplotlib
-    import numpy as np
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    from archc.live.interpreter import ACTIVATIONS
-
-    x = np.linspace(-8, 8, 801)
-    # Nothing in the file says when it was made: the same curves give the same bytes.
-    with pyplot.rc_context({"svg.hashsalt": "archc", "font.size": 9}):
-        figure, axes = pyplot.subplots(2, 2, figsize=(9, 6.5), layout="constrained")
-        for panel, names in zip(axes.flat, PANELS, strict=True):
-            for name, (colour, dashes) in zip(names, STYLES, strict=False):
-                panel.plot(x, ACTIVATIONS[name](x), dashes, color=colour, label=name, linewidth=1.8)
-            panel.axhline(0, color="#bbbbbb", linewidth=0.8, zorder=0)
-            panel.axvline(0, color="#bbbbbb", linewidth=0.8, zorder=0)
-            panel.legend(frameon=False, loc="upper left")
-            panel.spines[["top", "right"]].set_visible(False)
-        metadata = {"Date": None} if kind == "svg" else {"Software": None}
-        figure.savefig(path, dpi=144, metadata=metadata, format=kind)
-        pyplot.close(figure)

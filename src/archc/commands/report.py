@@ -7,12 +7,9 @@ from pathlib import Path
 import click
 
 from archc.api import Net
-from archc.commands import options
+from archc.commands import options, ours
 from archc.commands.streams import shown
-from archc.weights.replacing import regular, replacing
-
-HEAD = 4096
-"""Bytes of a file that tell whether archc wrote it."""
+from archc.weights.replacing import replacing
 
 
 @click.command()
@@ -43,9 +40,10 @@ def report(
     """
     text, net = _one(spec, given) if other is None else _two(spec, other, given)
     path = Path(f"{net.stem}.html") if out is None else out
-    if not force and regular(path) and not wrote(path):
-        said = f"{shown(path)} exists, and archc did not write it; --force replaces it."
-        raise click.UsageError(said)
+    if not force:
+        from archc.report.page import GENERATOR
+
+        ours.refuse_other(path, [GENERATOR.encode()])
     with replacing(path) as temporary:
         temporary.write_bytes(text.encode("utf-8"))
     click.echo(shown(path))
@@ -60,19 +58,7 @@ def _one(spec: str, given: options.Given) -> tuple[str, Net]:
 
 def _two(old: str, new: str, given: options.Given) -> tuple[str, Net]:
     from archc.commands.diff import sides
-    from archc.diff.compare import compare
-    from archc.diff.formats import Told
     from archc.report.page import comparison
 
     before, after = sides([old, new], given)
-    told = Told(before, after, compare(before.net, after.net), given.settings)
-    return comparison(told), after.net
-
-
-def wrote(path: Path) -> bool:
-    """Whether archc wrote the page at `path`, or there is nothing in it. Raises `OSError`."""
-    from archc.report.page import GENERATOR
-
-    with path.open("rb") as file:
-        head = file.read(HEAD)
-    return not head.strip() or GENERATOR.encode() in head
+    return comparison(before, after, given.settings), after.net

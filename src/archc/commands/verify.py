@@ -142,7 +142,7 @@ def _against(
     rules: Sequence[Path],
     given: options.Given,
 ) -> int:
-    from archc.live import against, conventions, theirs
+    from archc.live import against, explaining, explanations, theirs
     from archc.weights import importing
     from archc.weights.rules import of_ones_own
 
@@ -161,14 +161,12 @@ def _against(
         found = against.compared(met, own.tolerance, step)
         step("conventions")
         why = (
-            conventions.explained(met, found, own.tolerance, given.include)
-            if found.parted
-            else None
+            explaining.explained(met, found, own.tolerance, given.include) if found.parted else None
         )
     _print_table(against.verdicts(met, found), own.tolerance)
     for line in against.lines(met, found, own.tolerance):
         say(line)
-    for line in conventions.lines(why) if why else ():
+    for line in explanations.lines(why) if why else ():
         say(line)
     for line in against.notes(met, not found.parted):
         say(line)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from archc.api import Net, dims
+from archc.api import Net
 from archc.compiler.ir.analysis import layers
 from archc.compiler.ir.network import Input, Network, Parameter, Tensor
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.values import show
 from archc.diff.pairing import Pairs, pairs
-from archc.diff.rows import Change, RowDiff, row_diffs
-from archc.diff.tensors import by_row, counterparts
+from archc.diff.rows import Change, RowDiff, row_diffs, shown
+from archc.diff.tensors import ByRow, by_row, surviving
 from archc.diff.verdicts import Effect, Finding
 
 
@@ -38,11 +38,9 @@ class Tensors:
 
 
 @dataclass(frozen=True, slots=True)
-class Diff:
-    """What differs between two networks."""
+class Difference:
+    """What differs between two networks, whatever they are read from."""
 
-    old: Net
-    new: Net
     rows: list[RowDiff]
     """Of both, in the order of the new one."""
     findings: list[Finding]
@@ -54,16 +52,29 @@ class Diff:
         return max((finding.effect for finding in self.findings), default=Effect.NOTHING)
 
 
+@dataclass(frozen=True, slots=True)
+class Diff(Difference):
+    """What differs between two networks of specs."""
+
+    old: Net
+    new: Net
+
+
 def compare(old: Net, new: Net) -> Diff:
     """What differs between two networks, as a reader of the second one would say it."""
     a, b = old.network, new.network
     paired = pairs(a, b)
     rows = row_diffs(a, b, paired)
-    kept = _Kept(a, b, paired)
-    findings = [*_rows(rows, kept), *_inside(rows, kept), *_callers(a, b, paired), *kept.findings()]
+    kept = Kept(by_row(a), by_row(b), paired)
+    findings = [
+        *of_rows(rows, kept),
+        *_inside(rows, kept),
+        *_callers(a, b, paired),
+        *kept.findings(),
+    ]
     if not findings and _all(a) != _all(b):
         findings = [Finding("D401", Effect.WEIGHTS_COMPATIBLE, "the networks differ otherwise")]
-    return Diff(old, new, rows, findings, kept.tensors)
+    return Diff(rows, findings, kept.tensors, old, new)
 
 
 def _all(network: Network) -> str:
@@ -84,12 +95,12 @@ def _all(network: Network) -> str:
 # ---------------------------------------------------------------------------------------- weights
 
 
-class _Kept:
+class Kept:
     """What of a checkpoint survives, by row."""
 
-    def __init__(self, old: Network, new: Network, paired: Pairs) -> None:
-        self.old, self.new = by_row(old), by_row(new)
-        self.found = counterparts(old, new, paired)
+    def __init__(self, old: ByRow, new: ByRow, paired: Pairs) -> None:
+        self.old, self.new = old, new
+        self.found = surviving(old, new, paired)
         self.taken = {*self.found.values()}
         moved = sum(name != former for name, former in self.found.items())
         before, after = (sum(map(len, side.values())) for side in (self.old, self.new))
@@ -132,7 +143,8 @@ def _count(number: int, what: str) -> str:
 # ------------------------------------------------------------------------------------------- rows
 
 
-def _rows(rows: list[RowDiff], kept: _Kept) -> Iterator[Finding]:
+def of_rows(rows: list[RowDiff], kept: Kept) -> Iterator[Finding]:
+    """What lines of rows say."""
     for row in rows:
         figures = row.new or row.old
         assert figures is not None
@@ -143,7 +155,7 @@ def _rows(rows: list[RowDiff], kept: _Kept) -> Iterator[Finding]:
 def _said_of(row: RowDiff) -> Iterator[tuple[str, str]]:
     a, b = row.old, row.new
     if a is None and b is not None:
-        yield "D101", f"`{row.name}` is added: {b.block}, which gives {dims(b.output)}"
+        yield "D101", f"`{row.name}` is added: {b.block}, which gives {shown(b.output)}"
     elif b is None and a is not None:
         yield "D102", f"`{row.name}` is removed: {a.block}"
     if a is None or b is None:
@@ -163,7 +175,7 @@ def changes(cells: Mapping[str, Change]) -> str:
     return ", ".join(f"{key} {was or '~'} -> {now or '~'}" for key, (was, now) in cells.items())
 
 
-def _inside(rows: list[RowDiff], kept: _Kept) -> Iterator[Finding]:
+def _inside(rows: list[RowDiff], kept: Kept) -> Iterator[Finding]:
     """One finding for each thing that ops do otherwise, in however many rows."""
     found: dict[tuple[str, str, Change], list[tuple[RowDiff, str]]] = {}
     for row in rows:

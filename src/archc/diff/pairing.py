@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 
 from archc.compiler.ir.network import Network, Row
@@ -16,7 +17,41 @@ MOST_PAIRS = 2**18
 """Of rows that differ on both sides; more are not compared one by one."""
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a row is paired by."""
+
+    name: str
+    block: str
+    """Rows of different ones are never each other's."""
+    given: Mapping[str, str]
+    """What it says of itself, and nothing that follows from what it takes."""
+    key: str = field(init=False)
+    """What equal rows have in common."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", f"{self.block} {self.given}")
+
+    @property
+    def table(self) -> str:
+        """What rows are paired within: their table, or their own name."""
+        head, _, last = self.name.rpartition(".")
+        return f"{head}." if last.isdecimal() else self.name
+
+
 def pairs(old: Network, new: Network) -> dict[str, str]:
+    """The old row of each new one that has one, by name."""
+    return paired([*map(_known, old.rows)], [*map(_known, new.rows)])
+
+
+def _known(row: Row) -> Known:
+    body = row.call.body
+    names = [parameter.name for parameter in body.target.parameters]
+    given = {"tap": str(row.tap), **{name: str(body.arguments.get(name)) for name in names}}
+    return Known(row.call.name, body.target.name, given)
+
+
+def paired(old: Sequence[Known], new: Sequence[Known]) -> dict[str, str]:
     """The old row of each new one that has one, by name.
 
     Rows of a name of their own are those of that name. Those that their table numbers are paired
@@ -28,21 +63,21 @@ def pairs(old: Network, new: Network) -> dict[str, str]:
     for table in after.keys() & before.keys():
         found.update(_aligned(before[table], after[table]))
     taken = {*found.values()}
-    rest = [row for row in old.rows if row.call.name not in taken]
-    left = [row for row in new.rows if row.call.name not in found]
+    rest = [row for row in old if row.name not in taken]
+    left = [row for row in new if row.name not in found]
     found.update(_moved(rest, left))
     taken = {*found.values()}
-    rest = [row for row in rest if row.call.name not in taken and table_of(row) not in after]
-    left = [row for row in left if row.call.name not in found and table_of(row) not in before]
+    rest = [row for row in rest if row.name not in taken and row.table not in after]
+    left = [row for row in left if row.name not in found and row.table not in before]
     found.update(_alike(rest, left))
     return found
 
 
-def moved(found: Pairs, old: Network, new: Network) -> set[str]:
+def moved(found: Pairs, old: Iterable[str], new: Iterable[str]) -> set[str]:
     """The new rows that stand elsewhere among those that both networks have: the fewest whose move
     explains the order."""
-    order = {row.call.name: i for i, row in enumerate(old.rows)}
-    names = [row.call.name for row in new.rows if row.call.name in found]
+    order = {name: i for i, name in enumerate(old)}
+    names = [name for name in new if name in found]
     places = [order[found[name]] for name in names]
     kept = _longest_rising(places)
     return {name for name, place in zip(names, places, strict=True) if place not in kept}
@@ -63,39 +98,35 @@ def _longest_rising(places: Sequence[int]) -> set[int]:
     return kept
 
 
-def table_of(row: Row) -> str:
-    """What rows are paired within: their table, or their own name."""
-    head, _, last = row.call.name.rpartition(".")
-    return f"{head}." if last.isdecimal() else row.call.name
-
-
-def _tables(network: Network) -> dict[str, list[Row]]:
-    found: dict[str, list[Row]] = {}
-    for row in network.rows:
-        found.setdefault(table_of(row), []).append(row)
+def _tables(rows: Sequence[Known]) -> dict[str, list[Known]]:
+    found: dict[str, list[Known]] = {}
+    for row in rows:
+        found.setdefault(row.table, []).append(row)
     return found
 
 
-def _aligned(old: Sequence[Row], new: Sequence[Row]) -> Iterator[tuple[str, str]]:
-    matcher = SequenceMatcher(None, [*map(_key, old)], [*map(_key, new)], autojunk=False)
+def _aligned(old: Sequence[Known], new: Sequence[Known]) -> Iterator[tuple[str, str]]:
+    matcher = SequenceMatcher(
+        None, [row.key for row in old], [row.key for row in new], autojunk=False
+    )
     for _, i, j, k, m in matcher.get_opcodes():
         if j - i == m - k:
-            yield from ((b.call.name, a.call.name) for a, b in zip(old[i:j], new[k:m], strict=True))
+            yield from ((b.name, a.name) for a, b in zip(old[i:j], new[k:m], strict=True))
         else:
             yield from _alike(old[i:j], new[k:m])
 
 
-def _moved(old: Sequence[Row], new: Sequence[Row]) -> Iterator[tuple[str, str]]:
+def _moved(old: Sequence[Known], new: Sequence[Known]) -> Iterator[tuple[str, str]]:
     """Equal rows, wherever they stand."""
     waiting: dict[str, list[str]] = {}
     for row in reversed(old):
-        waiting.setdefault(_key(row), []).append(row.call.name)
+        waiting.setdefault(row.key, []).append(row.name)
     for row in new:
-        if names := waiting.get(_key(row)):
-            yield row.call.name, names.pop()
+        if names := waiting.get(row.key):
+            yield row.name, names.pop()
 
 
-def _alike(old: Sequence[Row], new: Sequence[Row]) -> Iterator[tuple[str, str]]:
+def _alike(old: Sequence[Known], new: Sequence[Known]) -> Iterator[tuple[str, str]]:
     """Rows in order, so that they are as alike as can be; only calls of the same block are. A row
     that could as well be another's is nobody's."""
     if not 0 < len(old) * len(new) <= MOST_PAIRS:
@@ -113,7 +144,7 @@ def _alike(old: Sequence[Row], new: Sequence[Row]) -> Iterator[tuple[str, str]]:
     of_old, of_new = Counter(i for i, _ in could), Counter(k for _, k in could)
     for i, k in could:
         if of_old[i] == of_new[k] == 1:
-            yield new[k].call.name, old[i].call.name
+            yield new[k].name, old[i].name
 
 
 def _sums(alike: Sequence[Sequence[int]]) -> list[list[int]]:
@@ -129,21 +160,9 @@ def _sums(alike: Sequence[Sequence[int]]) -> list[list[int]]:
     return found
 
 
-def _likeness(a: Row, b: Row) -> int:
+def _likeness(a: Known, b: Known) -> int:
     """0 for calls of different blocks; else between 1,000 and 2,000, for equal ones."""
-    if a.call.body.target.name != b.call.body.target.name:
+    if a.block != b.block:
         return 0
-    one, other = _given(a), _given(b)
-    same = sum(one[name] == other.get(name) for name in one)
-    return 1000 + 1000 * same // max(len(one), len(other), 1)
-
-
-def _key(row: Row) -> str:
-    return f"{row.call.body.target.name} {_given(row)}"
-
-
-def _given(row: Row) -> dict[str, str]:
-    """What a row says of itself, and nothing that follows from what it takes."""
-    body = row.call.body
-    names = [parameter.name for parameter in body.target.parameters]
-    return {"tap": str(row.tap), **{name: str(body.arguments.get(name)) for name in names}}
+    same = sum(value == b.given.get(name) for name, value in a.given.items())
+    return 1000 + 1000 * same // max(len(a.given), len(b.given), 1)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from archc.compiler.ir.analysis import Layer, body_totals, flatten
-from archc.compiler.ir.network import Call, Network, Row
+from archc.compiler.ir.network import Body, Call, Network, Row
 from archc.compiler.ir.receptive import Field, of_rows
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.problems import Place
@@ -14,6 +14,7 @@ from archc.compiler.language.values import show
 from archc.diff.pairing import Pairs
 from archc.diff.pairing import moved as moved_rows
 
+Shape = tuple[int | str | None, ...]
 Change = tuple[str, str]
 """What it was and what it is; empty where it is not there."""
 
@@ -23,14 +24,18 @@ class Figures:
     """What a row gives and costs, at the declared input and batch 1."""
 
     block: str
-    output: tuple[int, ...]
+    output: Shape
     """(channels, height, width), or (features,)."""
     params: int
     """Trainable ones."""
-    macs: int
-    field: Field
-    """Rows and columns of the input that its output sees; None for all."""
-    place: Place
+    macs: int | None = None
+    """None where what it was read from does not say."""
+    field: Field | tuple[()] = ()
+    """Rows and columns of the input that its output sees; None for all, () where what it was read
+    from does not say."""
+    place: Place | None = None
+    feeds: tuple[str, ...] = ()
+    """Names of the rows and inputs that it takes."""
 
     @property
     def costs(self) -> tuple[object, ...]:
@@ -83,38 +88,42 @@ def row_diffs(old: Network, new: Network, pairs: Pairs) -> list[RowDiff]:
     """Every row of both networks, as a reader of the new one meets them: a removed row stands below
     the one that it followed."""
     before, after = _figures(old), _figures(new)
-    moved = moved_rows(pairs, old, new)
     olds, news = _by_name(old), _by_name(new)
+    moved = moved_rows(pairs, olds, news)
     sources = _Sources(old, new, pairs)
-    found: list[RowDiff] = []
+    inside, found = _Inside(), list[RowDiff]()
     for name in news:
         if (former := pairs.get(name)) is None:
             found.append(RowDiff(name, new=after[name]))
             continue
         a, b = olds[former], news[name]
         cells = {**_cells(a, b), **sources.change(name)}
-        inside = _inside(a.call, b.call, cells)
+        within = inside.changes(a.call, b.call, cells)
         pair = (before[former], after[name])
-        found.append(RowDiff(name, former, *pair, name in moved, cells, inside))
-    return _with_removed(found, old, before)
+        found.append(RowDiff(name, former, *pair, name in moved, cells, within))
+    return with_removed(found, before)
+
+
+def shown(shape: Shape) -> str:
+    """`16x112x112`, `3 x height x width`; with `?` for a size that is not known."""
+    between = " x " if any(isinstance(side, str) for side in shape) else "x"
+    return between.join("?" if side is None else str(side) for side in shape)
 
 
 def _by_name(network: Network) -> dict[str, Row]:
     return {row.call.name: row for row in network.rows}
 
 
-def _with_removed(
-    found: list[RowDiff], old: Network, figures: Mapping[str, Figures]
-) -> list[RowDiff]:
-    """The rows of both, the removed ones below those that they followed."""
+def with_removed(found: list[RowDiff], old: Mapping[str, Figures]) -> list[RowDiff]:
+    """The rows of both, with those removed of the old ones below those that they followed."""
     there = {row.former for row in found if row.former}
     below: dict[str, list[RowDiff]] = {}
     last = ""
-    for name in (row.call.name for row in old.rows):
+    for name, figures in old.items():
         if name in there:
             last = name
         else:
-            below.setdefault(last, []).append(RowDiff(name, name, old=figures[name]))
+            below.setdefault(last, []).append(RowDiff(name, name, old=figures))
     every = below.pop("", [])
     for row in found:
         every += [row, *below.pop(row.former, [])] if row.former else [row]
@@ -122,12 +131,13 @@ def _with_removed(
 
 
 def _figures(network: Network) -> dict[str, Figures]:
-    found, fields = {}, of_rows(network)
+    found, fields, feeds = {}, of_rows(network), _feeds(network)
     for row, seen in zip(network.rows, fields, strict=True):
         body = row.call.body
         cost = body_totals(body)
-        figures = (body.target.name, body.output.shape, cost.trainable, cost.macs, seen, row.place)
-        found[row.call.name] = Figures(*figures)
+        name, given = row.call.name, body.output.shape
+        figures = (body.target.name, given, cost.trainable, cost.macs, seen, row.place)
+        found[name] = Figures(*figures, tuple(source for source, _ in feeds[name]))
     return found
 
 
@@ -198,15 +208,35 @@ FOLLOWING = ("filters", "units", "multiplier", "groups", "channels", "size", "si
 """Arguments of ops that follow from the channels and the size of what they take."""
 
 
-def _inside(old: Call, new: Call, cells: Mapping[str, Change]) -> dict[tuple[str, str], Change]:
+class _Inside:
     """What ops within two rows do otherwise, less what follows from the cells and the inputs."""
-    a, b = old.body, new.body
-    if not a.calls and not b.calls:
-        return {}
-    before, after = _ops(old), _ops(new)
-    same = [x.channels for x in a.inputs] == [x.channels for x in b.inputs]
-    same = same and [x.strides for x in a.inputs] == [x.strides for x in b.inputs]
-    alone = same and not cells
+
+    def __init__(self) -> None:
+        self.ops: dict[Body, Ops] = {}
+
+    def changes(
+        self, old: Call, new: Call, cells: Mapping[str, Change]
+    ) -> dict[tuple[str, str], Change]:
+        a, b = old.body, new.body
+        if not a.calls and not b.calls:
+            return {}
+        before, after = self._ops(old), self._ops(new)
+        if before == after:
+            return {}
+        same = [x.channels for x in a.inputs] == [x.channels for x in b.inputs]
+        same = same and [x.strides for x in a.inputs] == [x.strides for x in b.inputs]
+        return _changed(before, after, cells, same and not cells)
+
+    def _ops(self, call: Call) -> Ops:
+        if call.body not in self.ops:
+            self.ops[call.body] = _ops(call)
+        return self.ops[call.body]
+
+
+def _changed(
+    before: Ops, after: Ops, cells: Mapping[str, Change], alone: bool
+) -> dict[tuple[str, str], Change]:
+    """`alone` is whether nothing explains a change but what the ops do."""
     found: dict[tuple[str, str], Change] = {}
     for path in [*after, *(path for path in before if path not in after)]:
         one, other = before.get(path, {}), after.get(path, {})
@@ -227,9 +257,12 @@ def _is_own(argument: str) -> bool:
     return argument in ("padding", "epsilon", "decay", "init", "bias_init", "rate")
 
 
-def _ops(call: Call) -> dict[str, dict[str, str]]:
-    """What every op of a row does, by its path in it: its arguments, the op itself under "", and
-    under "from" what feeds it."""
+Ops = dict[str, dict[str, str]]
+"""What every op of a row does, by its path in it: its arguments, the op itself under "", and under
+"from" what feeds it."""
+
+
+def _ops(call: Call) -> Ops:
     found: list[Layer] = []
     inputs = tuple(-1 - i for i in range(len(call.feeds)))
     result = flatten(call, "", inputs, found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -20,21 +20,50 @@ SPECS = ":(top,glob)**/*.y*ml"
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
-    """One of the two networks, by the name that the user knows it by."""
+class Named:
+    """One of two things that are compared, by the name that the user knows it by."""
 
     name: str
+
+    def figures(self) -> Iterator[tuple[str, int]]:
+        """What it comes to, as far as that is known."""
+        yield from ()
+
+    def file(self, place: Place) -> str:
+        """The file of a place, as the user would name it."""
+        return place.source.name
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a spec that a command line can name."""
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Side(Named):
+    """A network of a spec."""
+
     net: Net
     folder: str = ""
     """Where the files of its revision were; empty where they are the user's own."""
 
+    def figures(self) -> Iterator[tuple[str, int]]:
+        yield "parameters", self.net.params.trainable
+        yield "MACs", self.net.macs
+        yield "bytes of activations at once", self.net.memory.peak
+
+    @property
+    def is_file(self) -> bool:
+        return not self.folder
+
     def file(self, place: Place) -> str:
-        """The file of a place, as the user would name it."""
         found = _renamed(place, self.folder, self.name.partition(":")[0]) if self.folder else place
         return found.source.name
 
 
-def side(name: str, settings: Mapping[str, object], include: Sequence[Path]) -> Side:
+def side(
+    name: str, settings: Mapping[str, object], include: Sequence[Path], inference: bool = False
+) -> Side:
     """A network by a path, or by `REV:path` as git names files.
 
     Raises `SpecError` where the spec is wrong, and `click.UsageError` where git has no such
@@ -42,12 +71,12 @@ def side(name: str, settings: Mapping[str, object], include: Sequence[Path]) -> 
     """
     revision, colon, path = name.partition(":")
     if not colon or Path(name).exists():
-        return Side(name, load_with(name, settings, include))
+        return Side(name, load_with(name, settings, include, inference))
     with TemporaryDirectory() as temporary:
         folder = str(Path(temporary).resolve())
         file = _checked_out(revision, path, Path(folder))
         try:
-            return Side(name, load_with(file, settings, include), folder)
+            return Side(name, load_with(file, settings, include, inference), folder)
         except SpecError as error:
             problems = [_elsewhere(problem, folder, revision) for problem in error.problems]
             raise SpecError(problems, error.more) from None

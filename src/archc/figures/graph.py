@@ -152,19 +152,20 @@ def arguments(call: Call) -> Iterator[str]:
     names = [parameter.name for parameter in call.body.target.parameters]
     order = [name for name in FIRST if name in names] + [n for n in names if n not in FIRST]
     for name in order:
-        value = _single(given.get(name))
+        value = single(given.get(name))
         if value == PLAIN.get(name) or value is None or isinstance(value, bool):
             continue
         if name in FIRST or name == "act" or isinstance(value, int):
-            yield f"{name} {_shown(value)}"
+            yield f"{name} {shown(value)}"
 
 
-def _single(value: object) -> object:
+def single(value: object) -> object:
     """A pair of equal numbers as one of them."""
     return value[0] if isinstance(value, tuple) and len({*value}) == 1 else value
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """An argument's value, short and on one line."""
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, tuple) and all(isinstance(each, int) for each in value):

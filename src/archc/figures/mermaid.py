@@ -17,6 +17,7 @@ def text(graph: Graph) -> str:
 
 def _lines(graph: Graph) -> Iterator[str]:
     yield "flowchart TD"
+    yield "  %% archc"
     for i, node in enumerate(graph.nodes):
         start, end = ('(["', '"])') if node.kind in (GIVEN, RETURNED) else ('["', '"]')
         yield f"  n{i}{start}{_label(node)}{end}"

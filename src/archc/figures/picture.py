@@ -36,7 +36,7 @@ def draw(graph: Graph, path: File) -> None:
             _edge(axes, piece)
         for box in found.boxes:
             _box(axes, box)
-        drawn.savefig(path, dpi=DOTS * scale, metadata={"Software": None}, format="png")
+        drawn.savefig(path, dpi=DOTS * scale, metadata={"Software": "archc"}, format="png")
         pyplot.close(drawn)
 
 

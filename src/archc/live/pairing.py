@@ -16,8 +16,8 @@ from archc.compiler.ir.network import Network
 from archc.compiler.language.problems import SpecError, printable, quote
 from archc.live.numeric import results
 from archc.live.theirs import Description, Theirs
-from archc.weights import importing
-from archc.weights.fit import SHOWN, counted, fits, lines, misfits, shared_prefix
+from archc.weights import importing, wrappers
+from archc.weights.fit import SHOWN, counted, fits, lines, misfits
 from archc.weights.matching import Matching, flow, match
 from archc.weights.rules import ZooModel
 from archc.weights.settings import settings_of
@@ -179,7 +179,7 @@ def _named(
         storage = backends.get(found.framework).storage()
         wanted = {tensor.name: tensor for tensor in tensors(net.network, storage)}
         named = {each.name: each for each in found.tensors}
-    before = shared_prefix(wanted, _stored(named))
+    before = wrappers.before_any(wanted, _stored(named))
     return wanted, {name.removeprefix(before): each for name, each in named.items()}
 
 

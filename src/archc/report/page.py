@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -15,12 +15,14 @@ from markupsafe import Markup
 from archc.api import Net, dims
 from archc.compiler.language.problems import printable
 from archc.compiler.language.values import show
-from archc.diff.formats import Told, share
+from archc.diff.compare import compare
 from archc.diff.sides import Side
+from archc.diff.told import Told, share
 from archc.figures.graph import Node, of_rows
 from archc.figures.svg import STYLE, element
 from archc.report.rows import NAMES, Line, compared, field, lines, size
 from archc.report.sources import Listing, listings
+from archc.report.table import Table, of_one, of_two
 
 GENERATOR = '<meta name="generator" content="archc report">'
 """What tells a page that archc wrote."""
@@ -46,23 +48,24 @@ def page(net: Net) -> str:
     anchors = {line.name: line.anchor for line in every}
     view = _view(net, printable(net.spec.name), "row", anchors, frozenset())
     facts = [(name, "", text, "") for name, text in _facts(net)]
-    return _rendered(net, [view], every, facts, {})
+    return _rendered(net, [view], every, of_one(net.network), facts, {})
 
 
-def comparison(told: Told) -> str:
+def comparison(before: Side, after: Side, settings: Mapping[str, str]) -> str:
     """The page of two networks."""
-    every = compared(told.diff)
+    diff = compare(before.net, after.net)
+    told, every = Told(before, after, diff, settings), compared(diff)
     changed = frozenset(line.name for line in every if line.mark)
     news = {line.name: line.anchor for line in every if line.anchor.startswith("row")}
     olds = {row.former: news[row.name] for row in told.diff.rows if row.former and row.new}
     olds |= {line.name: line.anchor for line in every if line.anchor.startswith("old")}
     changed_before = {row.former for row in told.diff.rows if row.mark and row.former}
-    old = _of_side(told.old, "old", olds, frozenset(changed_before))
-    new = _of_side(told.new, "row", news, changed)
-    pairs = zip(_facts(told.old.net), _facts(told.new.net), strict=True)
+    old = _of_side(before, "old", olds, frozenset(changed_before))
+    new = _of_side(after, "row", news, changed)
+    pairs = zip(_facts(before.net), _facts(after.net), strict=True)
     numbers = {name: share(was, now) for name, was, now in told.figures()}
     facts = [(name, was, now, numbers.get(name, "")) for (name, was), (_, now) in pairs]
-    return _rendered(told.new.net, [old, new], every, facts, _verdict(told))
+    return _rendered(after.net, [old, new], every, of_two(diff), facts, _verdict(told))
 
 
 def _of_side(side: Side, prefix: str, anchors: dict[str, str], changed: frozenset[str]) -> View:
@@ -119,6 +122,7 @@ def _rendered(
     net: Net,
     views: list[View],
     every: list[Line],
+    paper: Table,
     facts: list[tuple[str, str, str, str]],
     verdict: dict[str, object],
 ) -> str:
@@ -130,6 +134,7 @@ def _rendered(
         doc=printable(net.network.doc),
         views=views,
         rows=every,
+        paper=paper,
         columns=NAMES,
         facts=facts,
         verdict=verdict,

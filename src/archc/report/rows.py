@@ -10,7 +10,8 @@ from archc.compiler.ir import analysis
 from archc.compiler.ir.network import Block, Body
 from archc.compiler.language.problems import printable
 from archc.diff.compare import Diff
-from archc.diff.formats import what
+from archc.diff.rows import shown
+from archc.diff.told import what
 from archc.figures.graph import inside, of_rows
 from archc.figures.svg import element
 
@@ -79,7 +80,7 @@ def compared(diff: Diff) -> list[Line]:
         line = own.line(row.name if row.new else row.former)
         before = olds.bars(row.former) if row.old else ()
         old = row.old is not None and row.new is not None and row.old.output != row.new.output
-        shapes = f"{dims(row.old.output)} \N{RIGHTWARDS ARROW} " if old and row.old else ""
+        shapes = f"{shown(row.old.output)} \N{RIGHTWARDS ARROW} " if old and row.old else ""
         told = replace(line, mark=row.mark, what=printable(said), before=before)
         bars = line.bars if row.new else ()
         found.append(replace(told, output=shapes + line.output, bars=bars))

@@ -10,12 +10,9 @@ from archc import backends
 from archc.api import Net
 from archc.backends.storage import BYTES, DTYPE, Arrays, Storage, WeightsError, shown, tensors
 from archc.compiler.language.problems import quote
-from archc.weights import files, writing
+from archc.weights import files, wrappers, writing
 from archc.weights.fit import left_out
 from archc.weights.matching import Matching, flow, match
-
-WRAPPERS = ("module.", "model.", "_orig_mod.", "ema_model.", "ema.")
-"""What training puts before all names."""
 
 
 @dataclass(frozen=True)
@@ -79,12 +76,7 @@ def _framework(storage: Storage) -> backends.Name:
 
 def _unwrapped(arrays: Arrays) -> tuple[Arrays, str]:
     """The arrays without what a wrapper put before all of their names, and that."""
-    prefix = ""
-    while arrays:
-        more = next((w for w in WRAPPERS if all(n.startswith(prefix + w) for n in arrays)), None)
-        if more is None:
-            break
-        prefix += more
+    prefix = wrappers.known(arrays)
     return {name.removeprefix(prefix): array for name, array in arrays.items()}, prefix
 
 

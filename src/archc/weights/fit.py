@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import takewhile
 from math import prod
 
 from archc.api import dims
 from archc.backends.storage import DTYPE, Arrays, Shape, Tensor, WeightsError
 from archc.compiler.language.problems import printable, quote
+from archc.weights import wrappers
 
 SHOWN = 20
 """Most tensors that a message lists of each kind."""
@@ -79,7 +79,7 @@ def match(
     `WeightsError` unless names, shapes and types of both sides agree: of a `partial` match only
     where nothing does, or types do not.
     """
-    prefix = shared_prefix(wanted, found)
+    prefix = wrappers.before_any(wanted, found)
     found = {name.removeprefix(prefix): array for name, array in found.items()}
     wrong = misfits(wanted, found)
     fitting = {n: found[n] for n, t in wanted.items() if n in found and fits(t, found[n].shape)}
@@ -106,20 +106,6 @@ def _origin(wanted: Iterable[str], found: Arrays, origins: Mapping[str, str]) ->
 def counted(wrong: Misfits) -> str:
     """`3 missing, 1 surplus`."""
     return ", ".join(f"{len(names):,} {kind}" for kind, names in wrong.items() if names)
-
-
-def shared_prefix(wanted: Iterable[str], found: Arrays) -> str:
-    """What a wrapper put before all names of a file: `module.`, `model._orig_mod.`; or nothing."""
-    known = {*wanted}
-    if not found or known & found.keys():
-        return ""
-    columns = zip(*(name.split(".")[:-1] for name in found), strict=False)
-    prefix = ""
-    for column in takewhile(lambda column: len({*column}) == 1, columns):
-        prefix += f"{column[0]}."
-        if any(name.removeprefix(prefix) in known for name in found):
-            return prefix
-    return ""
 
 
 def misfits(wanted: Mapping[str, Tensor], found: Arrays) -> Misfits:

@@ -14,11 +14,9 @@ from archc import backends
 from archc.backends import Held
 from archc.backends.storage import DTYPE, Array, Arrays, Format, Opened, Stored, WeightsError, shown
 from archc.compiler.language.problems import printable, quote
-from archc.weights import files
+from archc.weights import files, wrappers
 from archc.weights.fit import show
 
-COMPILED = "_orig_mod"
-"""What `torch.compile` puts into names."""
 WIDENED = ("float16", "bfloat16", "float64")
 """Types of numbers that become float32 ones, with a remark."""
 
@@ -49,7 +47,7 @@ def read(
         raise Misfit(f"{shown(path)}: a model of `{framework}` has no such files")
     need = 4 * sum(int(np.prod(each.shape)) for each in known.values())
     with _opened(path, format, need, key) as (opened, before):
-        found = {_plain(name): array for name, array in opened.arrays.items()}
+        found = {wrappers.unwrapped(name): array for name, array in opened.arrays.items()}
         found |= dict(_numbered(known.values(), found))
         prefix, said = _prefix(path, {*wanted}, found, before)
         own = {n.removeprefix(prefix): a for n, a in found.items() if n.startswith(prefix)}
@@ -72,10 +70,6 @@ def _opened(path: Path, format: Format, need: int, key: str | None) -> Iterator[
             yield opened, f"{key}."
 
 
-def _plain(name: str) -> str:
-    return ".".join(part for part in name.split(".") if part != COMPILED)
-
-
 def _numbered(held: Iterable[Held], found: Arrays) -> Iterator[tuple[str, Stored]]:
     """The arrays that Keras's files only number, by their names in the model."""
     for layer, group in groupby(held, lambda each: each.layer):
@@ -88,10 +82,7 @@ def _numbered(held: Iterable[Held], found: Arrays) -> Iterator[tuple[str, Stored
 def _prefix(path: Path, wanted: set[str], found: Arrays, before: str) -> tuple[str, list[str]]:
     """What stands before the names of the one set of them that is whole, or that begins so; and
     what there is to say of that."""
-    probe = max(wanted, key=len)
-    ends = (name.removesuffix(probe) for name in found if name.endswith(probe))
-    whole = [p for p in ends if p == "" or p.endswith(".")]
-    whole = [p for p in whole if all(f"{p}{name}" in found for name in wanted)]
+    whole = wrappers.before_all(wanted, found)
     chosen = [p for p in whole if p.startswith(before)] if before else whole
     if not chosen and before:
         raise WeightsError(f"{shown(path)}: it has no weights under {quote(before[:-1])}")
