@@ -68,7 +68,7 @@ def diff(
     before, after = sides([old, new], given)
     told = Told(before, after, compare(before.net, after.net), given.settings)
     if format == "text":
-        _print(told)
+        show(told)
     else:
         click.echo(FORMATS[format](told).encode("utf-8"), nl=False)
     found = {finding.effect for finding in told.diff.findings}
@@ -89,7 +89,7 @@ def sides(names: Sequence[str], given: options.Given) -> list[Side]:
     return found
 
 
-def _print(told: Told) -> None:
+def show(told: Told) -> None:
     """For a person at a terminal; nothing where nothing differs."""
     if told.diff.effect is Effect.NOTHING:
         return

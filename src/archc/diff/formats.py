@@ -46,7 +46,9 @@ class Told:
     def command(self) -> str | None:
         """What carries a checkpoint over to a file of the new spec, where that is of use."""
         tensors = self.diff.tensors
-        if self.new.folder or not tensors.kept or not tensors.move + tensors.lost + tensors.fresh:
+        differ = tensors.move + tensors.lost + tensors.fresh
+        gone = self.new.folder or self.old.name == self.new.name
+        if gone or not tensors.kept or not differ:
             return None
         settings = "".join(f" --set {name}={text}" for name, text in self.settings.items())
         specs = f"--spec {self.new.name} --from-spec {self.old.name}{settings}"
