@@ -38,6 +38,7 @@ network:
   - {block: unit, name: last, out: 8}
 """
 PROJECT = 'specs = ["specs/*.yaml"]\nbackends = ["torch"]\n'
+PAGE = (Path(__file__).parents[1] / "docs" / "diff.md").read_text(encoding="utf-8")
 PATIENCE = 60
 """Seconds to wait for a line, on a machine with other things to do."""
 
@@ -152,6 +153,22 @@ def test_specs_and_settings_that_come_and_go(watching: Watching) -> None:
     replace("archc.toml", "backend ", "backends ")
     os.remove("specs/other.yaml")
     watching.until("other_torch.py: archc wrote this, and nothing in the project gives it")
+
+
+def test_the_page_shows_what_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    runner(capsys)("init")
+    watching = Watching()
+    begun = watching.until("Ctrl-C")
+    with Path("specs/my_net.yaml").open("a") as file:
+        file.write("change: [{at: blocks.0, was: {kernel: 3}, set: {kernel: 5}}]\n")
+    told = watching.until("my_net_torch.py: changed")
+    shown = re.search(r"\$ archc watch\n(.*?)\n```", PAGE, re.DOTALL)
+    assert shown is not None
+    assert [begun[-1], *told] == shown[1].splitlines()
+    watching.end()
 
 
 def test_many_networks_have_a_line_each(folder: Path) -> None:
