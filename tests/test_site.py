@@ -1,0 +1,113 @@
+"""The site: it is built, asks nobody for anything, and has a true page for each code."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from html.parser import HTMLParser
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import yaml
+
+from archc.compiler.language.codes import CODES
+from archc.compiler.pipeline import compile_network
+
+ROOT = Path(__file__).parents[1]
+SOURCE = "https://github.com/YOU/archc"
+"""Whoever owns a copy writes their name there, everywhere at once."""
+
+
+def pages() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("docs_pages", ROOT / "docs" / "pages.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+PAGES = pages()
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+class Asked(HTMLParser):
+    """What a page loads when it is opened."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        said = dict(attrs)
+        loads = tag != "link" or said.get("rel") in ("stylesheet", "preload", "icon", "preconnect")
+        names = {"script": "src", "img": "src", "iframe": "src", "link": "href"}
+        if tag in names and loads:
+            self.found.append(said.get(names[tag]) or "")
+
+
+def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:
+    every = sorted(site.rglob("*.html"))
+    assert len(every) > 30 + len(CODES)
+    for path in every:
+        asked = Asked()
+        asked.feed(path.read_text(encoding="utf-8"))
+        assert asked.found
+        assert not [url for url in asked.found if re.match(r"([a-z]+:)?//", url)], path
+
+
+def test_codes_lead_to_their_pages(site: Path) -> None:
+    listed = (site / "language" / "problems" / "index.html").read_text(encoding="utf-8")
+    for code in CODES:
+        assert (site / "problems" / code / "index.html").is_file()
+        if code[0] in "EW":
+            assert f'href="../../problems/{code}/"' in listed
+    assert 'href="../problems/P001/"' in (site / "project" / "index.html").read_text()
+    assert 'href="../problems/R001/"' in (site / "weights" / "index.html").read_text()
+    assert f"{SOURCE}/blob/main/specs/resnet50.yaml" in (site / "networks/index.html").read_text()
+
+
+def test_every_code_is_written_about() -> None:
+    assert list(PAGES.said()) == sorted(CODES, key=lambda code: ("EPRW".index(code[0]), code))
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_an_example_shows_its_code_and_is_mended(code: str, tmp_path: Path) -> None:
+    files, messages, repair = PAGES.example(code)
+    assert re.search(rf"^\S+:\d+:\d+: (?:warning: )?{code} ", messages, re.MULTILINE)
+    own = PAGES.said()[code]
+    if "files" in own and repair:
+        broken = {
+            name: text.replace(old, new)
+            for name, text in files.items()
+            for old, new in repair.items()
+        }
+        assert code not in PAGES.told(broken, own["run"], code).partition("\n")[2]
+        if code[0] == "E":
+            (tmp_path / "net.yaml").write_text(broken["net.yaml"])
+            compile_network(tmp_path / "net.yaml")
+
+
+def test_the_repository_has_one_address() -> None:
+    urls = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]
+    assert urls["Source"] == SOURCE
+    assert all(url.startswith(SOURCE) for url in urls.values())
+    said = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
+    assert said["extra"]["source"] == SOURCE
+    text = (ROOT / "docs" / "ci.md").read_text(encoding="utf-8")
+    assert f"repo: {SOURCE} " in text
+    assert f"uses: {SOURCE.removeprefix('https://github.com/')}@" in text
