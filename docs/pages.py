@@ -91,7 +91,7 @@ def example(code: str) -> tuple[dict[str, str], str, Mapping[str, str]]:
     text = (folder / f"{name}.yaml").read_text(encoding="utf-8")
     beside = {used: (folder / used).read_text(encoding="utf-8") for used in _used(text, folder)}
     messages = (folder / f"{name}.txt").read_text(encoding="utf-8")
-    fix = repairs().get(name, {}) if folder == FIXTURES[0] else {}
+    fix = repairs().get(name, {}) if folder == FIXTURES[0] else own.get("repair", {})
     return {f"{name}.yaml": text, **beside}, of_code(messages, code), fix
 
 
