@@ -136,7 +136,8 @@ def mended(files: Mapping[str, str], repair: Mapping[str, str]) -> str:
 def _diff(files: Mapping[str, str], repair: Mapping[str, str]) -> str:
     before = next(text for text in files.values() if next(iter(repair)) in text)
     lines = before.splitlines(keepends=True), mended(files, repair).splitlines(keepends=True)
-    return "".join([*difflib.unified_diff(*lines, n=0)][3:]).replace("@@\n", "")
+    changed = [*difflib.unified_diff(*lines, n=0)][2:]
+    return "".join(line for line in changed if not line.startswith("@@"))
 
 
 # ---------------------------------------------------------------------------------- of MkDocs
