@@ -24,13 +24,15 @@ from archc.compiler.language.codes import CODES
 
 ROOT = Path(__file__).parents[1]
 TESTS = ROOT / "tests"
-FIXTURES = (TESTS / "problems", TESTS / "warnings")
+FIXTURES = {"E": TESTS / "problems", "T": TESTS / "recipes", "W": TESTS / "warnings"}
+"""By the letter of a code."""
 MOST = 2
 """Messages of an example that a page shows; a fixture may have many."""
 KINDS = {
     "E": "A problem of a spec.",
     "P": "A problem of [a project's file](../project.md).",
     "R": "A problem of [rules for weights](../weights.md#rules-of-your-own).",
+    "T": "A problem of a recipe of training.",
     "W": "A [warning](../language/problems.md#warnings): what is meant can stay, with"
     " `# archc: allow {code}` at the end of its line. `--strict` makes it an error.",
 }
@@ -87,11 +89,11 @@ def example(code: str) -> tuple[dict[str, str], str, Mapping[str, str]]:
     if "files" in own:
         return own["files"], told(own["files"], own["run"], code), own.get("repair", {})
     name = own["fixture"]
-    folder = next(folder for folder in FIXTURES if (folder / f"{name}.yaml").exists())
+    folder = FIXTURES[code[0]]
     text = (folder / f"{name}.yaml").read_text(encoding="utf-8")
     beside = {used: (folder / used).read_text(encoding="utf-8") for used in _used(text, folder)}
     messages = (folder / f"{name}.txt").read_text(encoding="utf-8")
-    fix = repairs().get(name, {}) if folder == FIXTURES[0] else own.get("repair", {})
+    fix = repairs().get(name, {}) if code[0] == "E" else own.get("repair", {})
     return {f"{name}.yaml": text, **beside}, of_code(messages, code), fix
 
 
@@ -146,7 +148,7 @@ OUTSIDE = re.compile(
     r"\]\(\.\./((?:README|action|backends|compiler|generated|specs|src|tests)\b[^)]*)\)"
 )
 """Links from the pages here to what is no page."""
-TABLED = re.compile(r"^\| `([EPRW]\d{3})` \|", re.MULTILINE)
+TABLED = re.compile(r"^\| `([EPRTW]\d{3})` \|", re.MULTILINE)
 
 
 def on_files(files: Any, config: Any) -> Any:

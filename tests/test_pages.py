@@ -1,4 +1,4 @@
-"""The tutorial and the recipes, followed word by word in an empty folder."""
+"""The tutorial and the cookbook, followed word by word in an empty folder."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from .pages import Reader, commands, pattern, plain
 
-FOLLOWED = ("tutorial.md", "recipes.md", "checking.md")
+FOLLOWED = ("tutorial.md", "cookbook.md", "checking.md")
 
 
 @pytest.mark.slow

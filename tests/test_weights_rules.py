@@ -163,7 +163,8 @@ def test_a_clone_has_the_rules_that_are_installed(run: Run, net: Net) -> None:
     assert run(*IMPORT, *OWN)[0] == 0
     path = Path("weights/timm_nasnet.yaml")
     path.write_text(path.read_text() + "# mine\n")
-    assert "E015 there are rules for `timm:nasnetalarge` already" in run(*IMPORT, *OWN, "--force")[2]
+    said = "E015 there are rules for `timm:nasnetalarge` already"
+    assert said in run(*IMPORT, *OWN, "--force")[2]
 
 
 def test_names_that_are_exchanged(run: Run, net: Net) -> None:
