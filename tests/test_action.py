@@ -211,8 +211,11 @@ def test_workflows_of_the_pages_and_of_init_are_some(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "ci.md").read_text(encoding="utf-8")
     (workflow,) = re.findall(r"^```yaml\n(# \.github.*?)^```$", page, re.DOTALL | re.MULTILINE)
     (tmp_path / "page.yml").write_text(workflow)
-    subprocess.run([BIN / "archc", "init", tmp_path], check=True, capture_output=True)
-    files = [tmp_path / "page.yml", tmp_path / ".github/workflows/archc.yml"]
+    files = [tmp_path / "page.yml"]
+    for name, more in {"plain": [], "action": ["--action", "me/archc@main"]}.items():
+        command = [BIN / "archc", "init", tmp_path / name, *more]
+        subprocess.run(command, check=True, capture_output=True)
+        files.append(tmp_path / name / ".github/workflows/archc.yml")
     command = [BIN / "check-jsonschema", "--builtin-schema", "vendor.github-workflows", *files]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
