@@ -185,6 +185,7 @@ def test_many_networks_have_a_line_each(folder: Path) -> None:
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, 143)])
 def test_it_ends_without_a_word(watching: Watching, number: int, code: int) -> None:
     watching.until("Ctrl-C")
+    time.sleep(0.5)  # so that it waits, and a library hears of the signal first
     assert watching.end(number) == code
     assert watching.lines.empty()
 
