@@ -32,7 +32,7 @@ KINDS = {
     "E": "A problem of a spec.",
     "P": "A problem of [a project's file](../project.md).",
     "R": "A problem of [rules for weights](../weights.md#rules-of-your-own).",
-    "T": "A problem of a recipe of training.",
+    "T": "A problem of [a recipe of training](../training.md).",
     "W": "A [warning](../language/problems.md#warnings): what is meant can stay, with"
     " `# archc: allow {code}` at the end of its line. `--strict` makes it an error.",
 }

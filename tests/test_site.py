@@ -79,6 +79,7 @@ def test_codes_lead_to_their_pages(site: Path) -> None:
         if code[0] in "EW":
             assert f'href="../../problems/{code}/"' in listed
     assert 'href="../problems/P001/"' in (site / "project" / "index.html").read_text()
+    assert 'href="../problems/T001/"' in (site / "training" / "index.html").read_text()
     assert 'href="../problems/R001/"' in (site / "weights" / "index.html").read_text()
     assert f"{SOURCE}/blob/main/specs/resnet50.yaml" in (site / "networks/index.html").read_text()
 
