@@ -35,6 +35,8 @@ class Outline:
     `macs`."""
     options: GraphOptions
     """How it was written."""
+    static: bool
+    """Whether for one size alone."""
     inputs: Mapping[str, Shape]
     outputs: Mapping[str, Shape]
     rows: Mapping[str, OutlineRow]

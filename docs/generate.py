@@ -1,7 +1,8 @@
-"""Writes the generated parts of language.md: `python docs/generate.py`, or `--check` to compare.
+"""Writes the generated parts of the language's pages: `python docs/generate.py`, or `--check` to
+compare.
 
 What stands between `<!-- generated: NAME -->` and `<!-- end -->` comes from the function NAME here,
-and that takes it from the compiler. The rest of the page is written by hand.
+and that takes it from the compiler. The rest of the pages is written by hand.
 """
 
 from __future__ import annotations
@@ -41,9 +42,15 @@ from archc.compiler.printed import schema
 from archc.compiler.printed.resolve import resolve
 from archc.compiler.spec import changes, kinds, load, models, reader, rows
 
-PAGE = Path(__file__).with_name("language.md")
+DOCS = Path(__file__).parent
 FIRST = "tiny.yaml"
-"""The example that the page shows the layers of, and breaks."""
+"""The example that the pages show the layers of, and break."""
+
+
+def pages(docs: Path) -> dict[Path, str]:
+    """The language's pages and their texts, in order."""
+    paths = (docs / "language.md", *sorted((docs / "language").glob("*.md")))
+    return {path: path.read_text(encoding="utf-8") for path in paths}
 
 
 def examples(page: str) -> dict[str, str]:
@@ -206,12 +213,16 @@ def _codes(letter: str) -> dict[str, str]:
 
 
 def ops(page: str) -> str:
-    return "\n\n".join("\n\n".join(op_parts(op)) for op in CATALOGUE.values())
+    """Every op, and the traps that the table below tells of it."""
+    told = page.partition("\n## Traps\n")[2].partition("\n## ")[0]
+    cells = re.findall(r"^\| ([^|]*) \|", told, re.MULTILINE)
+    traps = {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
+    return "\n\n".join("\n\n".join(op_parts(op, op.name in traps)) for op in CATALOGUE.values())
 
 
-def op_parts(op: Op) -> Iterator[str]:
+def op_parts(op: Op, traps: bool) -> Iterator[str]:
     tensors = "x1, x2, ..." if op.variadic else ", ".join(op.inputs)
-    yield f"### {op.name}"
+    yield f"## {op.name}"
     yield f"`{', '.join([f'{op.name}({tensors}', *op.parameter])})`"
     yield op.doc
     if op.parameters:
@@ -221,6 +232,8 @@ def op_parts(op: Op) -> Iterator[str]:
     weights = ", ".join(weight_names(op))
     if weights:
         yield f"Weights: {weights}."
+    if traps:
+        yield "Frameworks disagree about it: see its [traps](#traps)."
 
 
 def argument(parameter: Parameter) -> tuple[str, ...]:
@@ -275,24 +288,26 @@ SECTIONS = {
 _MARKED = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
-def generated(page: str) -> str:
-    """The page with its generated parts up to date."""
+def generated(page: str, whole: str) -> str:
+    """A page with its generated parts up to date; examples are those of the `whole`."""
 
     def section(match: re.Match[str]) -> str:
-        return f"{match[1]}\n{SECTIONS[match[2]](page)}\n\n{match[3]}"
+        return f"{match[1]}\n{SECTIONS[match[2]](whole)}\n\n{match[3]}"
 
     return _MARKED.sub(section, page)
 
 
 def main(arguments: list[str]) -> int:
-    old = PAGE.read_text(encoding="utf-8")
-    new = generated(old)
-    if arguments == ["--check"]:
-        before, after = old.splitlines(keepends=True), new.splitlines(keepends=True)
-        sys.stdout.writelines(difflib.unified_diff(before, after, PAGE.name, "generated"))
-        return int(old != new)
-    PAGE.write_text(new, encoding="utf-8")
-    return 0
+    old = pages(DOCS)
+    whole = "\n".join(old.values())
+    new = {path: generated(text, whole) for path, text in old.items()}
+    for path, text in new.items():
+        if arguments == ["--check"]:
+            before, after = old[path].splitlines(keepends=True), text.splitlines(keepends=True)
+            sys.stdout.writelines(difflib.unified_diff(before, after, path.name, "generated"))
+        elif text != old[path]:
+            path.write_text(text, encoding="utf-8")
+    return int(arguments == ["--check"] and old != new)
 
 
 if __name__ == "__main__":

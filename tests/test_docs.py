@@ -1,7 +1,8 @@
-"""The reference page is current, and what it shows is true."""
+"""The pages of the language are current, what they show is true, and links lead somewhere."""
 
 import importlib.util
 import re
+import shutil
 from pathlib import Path
 from types import ModuleType
 
@@ -11,8 +12,8 @@ from archc.compiler.bind.program import bind
 from archc.compiler.language.expressions import FUNCTIONS
 from archc.compiler.pipeline import check_interfaces, compile_network, load, run
 
-DOCS = Path(__file__).parents[1] / "docs"
-PAGE = (DOCS / "language.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
 
 
 def generator() -> ModuleType:
@@ -25,6 +26,8 @@ def generator() -> ModuleType:
 
 
 GENERATOR = generator()
+PAGES: dict[Path, str] = GENERATOR.pages(DOCS)
+PAGE = "\n".join(PAGES.values())
 EXAMPLES: dict[str, str] = GENERATOR.examples(PAGE)
 REST = {
     "archc": "1",
@@ -32,7 +35,7 @@ REST = {
     "use": "[blocks/mobilenet.yaml]",
     "input": "{channels: 3, height: 32, width: 32}",
 }
-"""What the page leaves out of an example that shows some keys alone."""
+"""What the pages leave out of an example that shows some keys alone."""
 
 
 def complete(text: str) -> str:
@@ -49,21 +52,28 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_generated_parts_are_current() -> None:
-    assert GENERATOR.generated(PAGE) == PAGE, "run `python docs/generate.py`"
-    assert set(re.findall(r"generated: ([a-z-]+)", PAGE)) == set(GENERATOR.SECTIONS)
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_the_generated_parts_are_current(path: Path) -> None:
+    assert GENERATOR.generated(PAGES[path], PAGE) == PAGES[path], "run `python docs/generate.py`"
+
+
+def test_every_generated_part_stands_once() -> None:
+    assert sorted(re.findall(r"generated: ([a-z-]+)", PAGE)) == sorted(GENERATOR.SECTIONS)
 
 
 def test_check_says_what_is_out_of_date(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    page = tmp_path / "language.md"
-    page.write_text(PAGE.replace("max(x, 0)", "x"), encoding="utf-8")
-    monkeypatch.setattr(GENERATOR, "PAGE", page)
+    docs = tmp_path / "docs"
+    shutil.copytree(DOCS, docs)
+    page = docs / "language" / "activations.md"
+    text = page.read_text(encoding="utf-8")
+    page.write_text(text.replace("max(x, 0)", "x", 1), encoding="utf-8")
+    monkeypatch.setattr(GENERATOR, "DOCS", docs)
     assert GENERATOR.main(["--check"]) == 1
     assert "+| `relu` | max(x, 0) |" in capsys.readouterr().out
     assert GENERATOR.main([]) == 0
-    assert page.read_text(encoding="utf-8") == PAGE
+    assert page.read_text(encoding="utf-8") == text
     assert GENERATOR.main(["--check"]) == 0
 
 
@@ -83,7 +93,28 @@ def test_every_function_is_described() -> None:
     assert set(re.findall(r"`([a-z_]+)\([^`]*\)`", PAGE)) >= set(FUNCTIONS)
 
 
-def test_links_within_the_page_lead_somewhere() -> None:
-    headings = re.findall(r"^#+ (.*)$", PAGE, re.MULTILINE)
-    anchors = {re.sub(r"[^a-z0-9 _-]", "", head.lower()).replace(" ", "-") for head in headings}
-    assert set(re.findall(r"\]\(#([^)]*)\)", PAGE)) <= anchors
+# -------------------------------------------------------------------------------------------- links
+
+EVERY = [*ROOT.glob("*.md"), *DOCS.rglob("*.md")]
+
+
+def prose(path: Path) -> str:
+    """A page without what stands in fences."""
+    return re.sub(r"^```.*?^```$", "", path.read_text(encoding="utf-8"), flags=re.M | re.S)
+
+
+def anchors(path: Path) -> set[str]:
+    """What its headings are called in addresses, by GitHub and on the site."""
+    heads = re.findall(r"^#+ (.*)$", prose(path), re.MULTILINE)
+    return {re.sub(r"[^a-z0-9 _-]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize("path", EVERY, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(path: Path) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)\)", prose(path)):
+        if re.match(r"[a-z]+:", link):
+            continue
+        name, _, anchor = link.partition("#")
+        target = path.parent / name if name else path
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link

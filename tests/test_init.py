@@ -70,6 +70,14 @@ def test_what_init_writes_for_others_is_theirs(run: Run) -> None:
     assert not files.search("src/specs/a.py")
 
 
+def test_the_workflow_may_use_the_action(run: Run) -> None:
+    run("init", "new", "--action", "me/archc@v0.1.0")
+    workflow = yaml.safe_load(Path("new/.github/workflows/archc.yml").read_text())
+    *_, step = workflow["jobs"]["archc"]["steps"]
+    assert step == {"uses": "me/archc@v0.1.0"}
+    assert workflow["permissions"] == {"contents": "read", "pull-requests": "write"}
+
+
 def test_init_replaces_nothing(run: Run) -> None:
     Path("archc.toml").write_text("")
     assert "archc.toml describes a project already." in run("init").err
@@ -95,6 +103,8 @@ def test_init_replaces_nothing(run: Run) -> None:
         (["--name", "../x"], "'../x' is no name such as my_net"),
         (["--name", "true"], "`True` is a reserved word"),
         (["-b", "jax"], "'jax' is not one of"),
+        (["--action", "archc"], "'archc' is not of the form OWNER/REPO@REF."),
+        (["--action", "me/archc@v1\n      - run: x"], "is not of the form OWNER/REPO@REF."),
     ],
 )
 def test_init_refuses(run: Run, arguments: list[str], said: str) -> None:

@@ -204,6 +204,14 @@ def test_diagnostics_follow_the_text_in_the_editor(editor):
     editor.close(uri)
 
 
+def test_nothing_is_said_of_yaml_that_is_no_spec(editor):
+    text = "services:\n  a: &x {image: b}\n  c: *x\n"
+    uri = editor.open("compose.yaml", text)
+    assert editor.diagnostics(uri) == []
+    editor.edit(uri, "archc: 1\n" + text)
+    assert editor.diagnostics(uri)[0]["code"] == "E006"
+
+
 def test_warnings_are_shown_as_such(editor):
     text = TINY.replace("out: 16, act", "out: 9000, act")
     uri = editor.open("tiny.yaml", text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import archc
 from archc import Net
 from archc.compiler.language.codes import CODES
 from archc.compiler.language.problems import SpecError, render
+from archc.compiler.spec.folders import SHIPPED
 from archc.live.numeric import random_weights
 from archc.weights import rulefile, rules
 
@@ -153,6 +155,16 @@ def test_a_folder_of_rules(top: str, run: Run, net: Net, monkeypatch: pytest.Mon
     assert run(*IMPORT)[0] == 0
     (folder / "mine.yaml").write_text(RULES.replace("names:", "nmaes:"))
     assert "E010 unknown key `nmaes`" in run(*IMPORT, "--force")[2]
+
+
+def test_a_clone_has_the_rules_that_are_installed(run: Run, net: Net) -> None:
+    """Copies of those that come with archc are those; one that is edited is another's."""
+    shutil.copytree(SHIPPED / "weights", "weights")
+    assert run(*IMPORT, *OWN)[0] == 0
+    path = Path("weights/timm_nasnet.yaml")
+    path.write_text(path.read_text() + "# mine\n")
+    said = "E015 there are rules for `timm:nasnetalarge` already"
+    assert said in run(*IMPORT, *OWN, "--force")[2]
 
 
 def test_names_that_are_exchanged(run: Run, net: Net) -> None:

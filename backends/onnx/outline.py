@@ -63,12 +63,15 @@ def _check(made: onnx.ModelProto, weights: Iterable[str]) -> None:
         sizes[function.name] = count, depth
 
 
+def _static(made: onnx.ModelProto) -> bool:
+    sides = [side for each in made.graph.input for side in _shape(each)]
+    return all(isinstance(side, int) for side in sides)
+
+
 def _options(made: onnx.ModelProto) -> GraphOptions:
     notes = _notes(made)
-    sides = [side for each in made.graph.input for side in _shape(each)]
     opset = next(each.version for each in made.opset_import if not each.domain)
-    static = all(isinstance(side, int) for side in sides)
-    return GraphOptions(static, notes.get("layout", "nchw"), opset)
+    return GraphOptions(notes.get("layout", "nchw"), opset)
 
 
 def _notes(made: onnx.ModelProto) -> dict[str, str]:
@@ -86,9 +89,8 @@ def _outline(
 ) -> Outline:
     graph = made.graph
     inputs, outputs = ({e.name: _shape(e) for e in part} for part in (graph.input, graph.output))
-    return Outline(
-        graph.name, _notes(made), options, inputs, outputs, dict(_rows(made, weights)), weights
-    )
+    rows, notes = dict(_rows(made, weights)), _notes(made)
+    return Outline(graph.name, notes, options, _static(made), inputs, outputs, rows, weights)
 
 
 def _rows(

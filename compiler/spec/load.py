@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -58,6 +59,15 @@ def load(given: Path | Source, include: Iterable[Path] = ()) -> tuple[Files | No
     return Files(spec, libraries, blocks), [*loader.problems, *problems]
 
 
+def reached(path: Path, include: Iterable[Path] = ()) -> set[Path]:
+    """Every file that decides what the spec at `path` means: itself and what it uses or extends,
+    whether or not it is there and sound; and where else such a file would be looked for first."""
+    loader = _Loader(Folders(path, include), path)
+    with suppress(Enough):
+        loader.file(path, Path(os.path.realpath(path)), ())
+    return {*loader.specs, *loader.sought}
+
+
 LARGE = 2**16
 """Characters of files that are read anew each time, as they would fill the memory."""
 
@@ -104,6 +114,8 @@ class _Loader(Reporter):
         self.specs: dict[Path, Spec | None] = {}
         self.links: dict[Path, list[Path]] = {}
         """The files that a file uses or extends."""
+        self.sought: set[Path] = set()
+        """Where files are looked for before the shipped specs are."""
 
     def file(
         self, path: Path, key: Path, users: tuple[Path, ...], link: _Link | None = None
@@ -128,6 +140,7 @@ class _Loader(Reporter):
 
     def linked(self, name: Scalar, verb: str, user: Path, users: tuple[Path, ...]) -> Spec | None:
         found = find(name, user)
+        self.sought.add(Path(os.path.abspath(user.parent / name)))
         key = Path(os.path.realpath(found))
         self.links.setdefault(users[-1], []).append(key)
         return self.file(found, key, users, _Link(name, verb))

@@ -12,9 +12,7 @@ from importlib import import_module
 
 import click
 
-from archc.backends import BackendError, WeightsError
 from archc.commands import options, streams
-from archc.compiler.language.problems import SpecError, printable
 
 ALIKE = (
     "build",
@@ -28,6 +26,7 @@ ALIKE = (
     "show",
     "summary",
     "verify",
+    "watch",
     "weights",
 )
 MODULES = {**{name: name for name in ALIKE}, "resolve": "printed", "schema": "printed"}
@@ -82,13 +81,8 @@ def _run(arguments: Sequence[str] | None) -> int:
         finally:
             sys.stdout.flush()
         return 0
-    except SpecError as error:
-        options.complain(error)
-    except (BackendError, WeightsError) as error:
-        click.echo(f"archc: {streams.safe(str(error))}", err=True)
-    except click.ClickException as error:
-        vars(error).update(message=printable(error.message))
-        error.show()
+    except options.TOLD as error:
+        options.tell(error)
     except (click.Abort, KeyboardInterrupt):
         click.echo("archc: interrupted", err=True)
         return 130
@@ -97,7 +91,6 @@ def _run(arguments: Sequence[str] | None) -> int:
         streams.abandon()
         return 1
     except OSError as error:
-        place = f"{printable(str(error.filename))}: " if error.filename else ""
-        click.echo(f"archc: {place}{error.strerror or error}", err=True)
+        options.tell(error)
         streams.abandon()
     return 2

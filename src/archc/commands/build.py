@@ -26,7 +26,7 @@ from archc.weights.replacing import regular, replacing
 
 
 @dataclass(frozen=True, slots=True)
-class _File:
+class File:
     """One file that is to be: a text, or a graph with its weights."""
 
     net: Net
@@ -40,7 +40,7 @@ class _File:
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class Asked:
     """What a command line and the project's file say of all files alike."""
 
     backends: list[Name] | None
@@ -135,26 +135,26 @@ def build(
         )
     project = projects.find()
     jobs, given = options.jobs_of(specs, project), given.within(project)
-    asked = _Asked(backend, project, choices, to_stdout, recipes, given.include)
+    asked = Asked(backend, project, choices, to_stdout, recipes, given.include)
     choices.require({each for job in jobs for each in asked.backends_of(job)}, len(jobs), to_stdout)
     loaded = options.Loaded(jobs, given, options.is_strict(strict, project), inference, static)
     loaded.settle(asked.backends_of)
     if to_stdout:
         loaded.require()
-        for file in _files(loaded, asked):
+        for file in files_of(loaded, asked):
             click.echo(file.text.encode("utf-8"), nl=False)
         return
     if not loaded.nets:
         loaded.require()
     loaded.say()
     files, into = (
-        [*_files(loaded, asked)],
+        [*files_of(loaded, asked)],
         out or (project.output if project else Path(projects.OUTPUT)),
     )
-    _refuse_clashes(files)
+    refuse_clashes(files)
     for file in files:
-        _refuse_place(into, file.name)
-    gone = [] if specs or project is None or out else [*_orphans(project, files)]
+        refuse_place(into, file.name)
+    gone = [] if specs or project is None or out else [*orphans(project, files)]
     if check:
         _check(into, files, gone, loaded)
     else:
@@ -167,35 +167,35 @@ def _endings() -> set[str]:
     return {".py", *(end for graph in graphs for end in (graph.ending, graph.text_ending))}
 
 
-def _check(out: Path, files: Sequence[_File], gone: Sequence[Path], loaded: options.Loaded) -> None:
+def _check(out: Path, files: Sequence[File], gone: Sequence[Path], loaded: options.Loaded) -> None:
     """Shows what is stale, and exits."""
     stale = [_diff(out / file.name, file) for file in files].count(True)
     if stale:
         click.echo(f"archc: {_counted(stale)} not as the spec has it: run `archc build`", err=True)
-    _say_gone(gone)
-    _say_failed(loaded)
+    say_gone(gone)
+    say_failed(loaded)
     sys.exit(2 if loaded.failed else 1 if stale or gone else 0)
 
 
 def _build(
     out: Path,
-    files: Sequence[_File],
+    files: Sequence[File],
     gone: Sequence[Path],
     loaded: options.Loaded,
     force: bool,
 ) -> None:
     """Writes the files, and exits where one of the specs is wrong."""
     if not force:
-        _refuse_others([out / file.name for file in files])
+        refuse_others([out / file.name for file in files])
     for file in files:
-        _write(out / file.name, file)
-    _say_gone(gone)
-    _say_failed(loaded)
+        say_written(out / file.name, file, write(out / file.name, file))
+    say_gone(gone)
+    say_failed(loaded)
     if loaded.failed:
         sys.exit(2)
 
 
-def _files(loaded: options.Loaded, asked: _Asked) -> Iterator[_File]:
+def files_of(loaded: options.Loaded, asked: Asked) -> Iterator[File]:
     for job, net in loaded.nets:
         for name in asked.backends_of(job):
             stem = _stem(job, net, name)
@@ -211,13 +211,13 @@ def _stem(job: Job, net: Net, name: Name) -> str:
     return (job.name or backends.stem(net.spec.name)) + suffix
 
 
-def _file(net: Net, name: Name, stem: str, asked: _Asked) -> _File:
+def _file(net: Net, name: Name, stem: str, asked: Asked) -> File:
     choices, graph, spec = asked.choices, backends.get(name).graph, file_name(net.spec)
     if graph is None:
-        return _File(net, asked.name(stem, name), net.source(name))
+        return File(net, asked.name(stem, name), net.source(name))
     found = graph.text(net.network, spec, choices.options)
     if asked.as_text or choices.text:
-        return _File(net, stem + graph.text_ending, found)
+        return File(net, stem + graph.text_ending, found)
     graphs.say_compiled_in(net)
     arrays = partial(graphs.arrays_of, net, choices.weights, net.settings)
 
@@ -225,10 +225,10 @@ def _file(net: Net, name: Name, stem: str, asked: _Asked) -> _File:
         return graph.files(net.network, spec, stem, arrays(), choices.options)
 
     of = f"weights of {shown(choices.weights)}" if choices.weights else "fresh weights"
-    return _File(net, stem + graph.ending, found, graph, files, of)
+    return File(net, stem + graph.ending, found, graph, files, of)
 
 
-def _scripts(net: Net, name: Name, stem: str, asked: _Asked) -> Iterator[_File]:
+def _scripts(net: Net, name: Name, stem: str, asked: Asked) -> Iterator[File]:
     """The scripts that train a network as the recipes say. Raises `SpecError`."""
     if not asked.recipes:
         return
@@ -237,10 +237,10 @@ def _scripts(net: Net, name: Name, stem: str, asked: _Asked) -> Iterator[_File]:
     module = asked.name(stem, name).removesuffix(".py")
     for recipe in asked.recipes:
         training = training_of(net, recipe, asked.include)
-        yield _File(net, *astuple(script(net, training, name, stem, module)))
+        yield File(net, *astuple(script(net, training, name, stem, module)))
 
 
-def _orphans(project: Project, files: Sequence[_File]) -> Iterator[Path]:
+def orphans(project: Project, files: Sequence[File]) -> Iterator[Path]:
     """What archc wrote where the project's files are, and the project does not give any more."""
     return ours.orphans(project.output, project.gives() | {file.name for file in files})
 
@@ -249,20 +249,20 @@ def _counted(files: int) -> str:
     return "1 file is" if files == 1 else f"{files:,} files are"
 
 
-def _say_gone(gone: Sequence[Path]) -> None:
+def say_gone(gone: Sequence[Path]) -> None:
     for path in gone:
         said = "archc wrote this, and nothing in the project gives it; delete it"
         click.echo(f"{shown(path)}: {said}", err=True)
 
 
-def _say_failed(loaded: options.Loaded) -> None:
+def say_failed(loaded: options.Loaded) -> None:
     """Says which specs are wrong, after what became of the others."""
     for job in loaded.failed:
         spec = printable(job.name or str(job.spec))
         click.echo(f"archc: {spec} is wrong, and its files are left as they were", err=True)
 
 
-def _refuse_others(paths: Sequence[Path]) -> None:
+def refuse_others(paths: Sequence[Path]) -> None:
     """Refuses to replace what archc did not write."""
     for path in paths:
         if regular(path) and not ours.wrote(path):
@@ -271,8 +271,8 @@ def _refuse_others(paths: Sequence[Path]) -> None:
             )
 
 
-def _refuse_clashes(files: Sequence[_File]) -> None:
-    names: dict[str, _File] = {}
+def refuse_clashes(files: Sequence[File]) -> None:
+    names: dict[str, File] = {}
     for file in files:
         first = names.setdefault(file.name, file)
         if first.net.spec != file.net.spec:
@@ -287,7 +287,7 @@ LONGEST_NAME = 255
 """Bytes of a file's name, on every system that archc runs on."""
 
 
-def _refuse_place(out: Path, name: str) -> None:
+def refuse_place(out: Path, name: str) -> None:
     """Refuses what cannot be written, and what would show or replace a file elsewhere."""
     length = len(os.fsencode(name))
     if length > LONGEST_NAME:
@@ -307,7 +307,7 @@ def _read(path: Path) -> bytes | None:
     return path.read_bytes() if regular(path) else None
 
 
-def _diff(path: Path, file: _File) -> bool:
+def _diff(path: Path, file: File) -> bool:
     """Prints how the file differs from what would be written; whether it does."""
     if file.graph is None:
         old = _read(path)
@@ -330,15 +330,17 @@ def _coloured(line: str) -> str:
     return click.style(line, fg=foreground) if foreground else line
 
 
-def _write(path: Path, file: _File) -> None:
-    """Replaces the file in one step, and says what became of it."""
+def write(path: Path, file: File) -> str:
+    """Replaces the file in one step. What became of it: created, changed or unchanged."""
     if file.graph is not None:
-        fate = graphs.write(path, file.files())
-    else:
-        old, new = _read(path), file.text.encode("utf-8")
-        fate = "unchanged" if old == new else "created" if old is None else "changed"
-        if old != new:
-            with replacing(path) as temporary:
-                temporary.write_bytes(new)
+        return graphs.write(path, file.files())
+    old, new = _read(path), file.text.encode("utf-8")
+    if old != new:
+        with replacing(path) as temporary:
+            temporary.write_bytes(new)
+    return "unchanged" if old == new else "created" if old is None else "changed"
+
+
+def say_written(path: Path, file: File, fate: str) -> None:
     said = [f"{file.net.params.trainable:,} parameters", f"{file.net.macs:,} MACs", file.of]
     click.echo(f"{shown(path)}: {fate}, {', '.join(filter(None, said))}")

@@ -85,7 +85,7 @@ def diff(
         old, new = f"HEAD:{old}", old
     told = _told([old, new], given, inference)
     if format == "text":
-        _print(told)
+        show(told)
     else:
         click.echo(FORMATS[format](told).encode("utf-8"), nl=False)
     found = {finding.effect for finding in told.diff.findings}
@@ -129,7 +129,7 @@ def sides(names: Sequence[str], given: options.Given, inference: bool = False) -
     return found
 
 
-def _print(told: Told) -> None:
+def show(told: Told) -> None:
     """For a person at a terminal; nothing where nothing differs."""
     if told.diff.effect is Effect.NOTHING:
         return

@@ -64,6 +64,24 @@ jobs:
       - run: archc build --check
 """
 
+WORKFLOW_OF_ACTION = """\
+name: archc
+
+on: [push, pull_request]
+
+permissions:
+  contents: read
+  pull-requests: write # for the comment
+
+jobs:
+  archc:
+    runs-on: ubuntu-latest
+    steps:
+      - uses: actions/checkout@v4
+      # It brings its own archc: only the version that you build with writes the same bytes.
+      - uses: {action}
+"""
+
 HOOK = """\
 repos:
   - repo: local
@@ -92,7 +110,12 @@ repos:
     "--name", default="my_net", show_default=True, help="What the new spec's file is called."
 )
 @options.backend(every=backends.sources, default="all", help="What to write for.")
-def init(folder: Path, base: str, name: str, backend: list[Name]) -> None:
+@click.option(
+    "--action",
+    metavar="OWNER/REPO@REF",
+    help="Where GitHub finds archc's action: the workflow uses it, and comments pull requests.",
+)
+def init(folder: Path, base: str, name: str, backend: list[Name], action: str | None) -> None:
     """Begin a project in FOLDER: here, if none is named.
 
     Written are archc.toml, a spec that extends a shipped one (see archc list), a workflow for CI
@@ -103,10 +126,12 @@ def init(folder: Path, base: str, name: str, backend: list[Name]) -> None:
     Examples:
       archc init
       archc init my_project --extends resnet50 -b torch
+      archc init --action me/archc@v0.1.0
     """
     _refuse_twice(folder)
     _refuse_name(name)
-    for path, text in _files(_base(base), name, backend).items():
+    _refuse_action(action)
+    for path, text in _files(_base(base), name, backend, action).items():
         _write(folder / path, text)
     click.echo("next: `archc build` writes the source, for you to commit", err=True)
 
@@ -129,6 +154,13 @@ def _refuse_name(name: str) -> None:
         raise click.BadParameter(f"{invalid.message}.", param_hint="--name") from None
 
 
+def _refuse_action(action: str | None) -> None:
+    """Refuses what GitHub does not take for an action of some repository."""
+    if action is not None and not re.fullmatch(r"[\w.-]+/[\w.-]+(/[\w./-]+)?@[\w./-]+", action):
+        message = f"{action!r} is not of the form OWNER/REPO@REF."
+        raise click.BadParameter(message, param_hint="--action")
+
+
 def _model(name: str) -> str:
     """`my_net` -> `MyNet`."""
     return "".join(part[:1].upper() + part[1:] for part in name.split("_"))
@@ -142,7 +174,7 @@ def _base(name: str) -> Net:
     return load(SHIPPED / f"{stem}.yaml")
 
 
-def _files(base: Net, name: str, names: list[Name]) -> Mapping[str, str]:
+def _files(base: Net, name: str, names: list[Name], action: str | None) -> Mapping[str, str]:
     """What is written, by path from the project's folder."""
     known = {parameter.name for parameter in base.program.parameters}
     settings = "set: {classes: 10}\n" if "classes" in known else ""
@@ -156,11 +188,12 @@ def _files(base: Net, name: str, names: list[Name]) -> Mapping[str, str]:
         "setting": setting,
         "backends": ", ".join(f'"{each}"' for each in names),
         "distribution": f"{DISTRIBUTION}=={version(DISTRIBUTION)}",
+        "action": action,
     }
     files = {
         projects.OWN: PROJECT,
         f"specs/{name}.yaml": SPEC,
-        ".github/workflows/archc.yml": WORKFLOW,
+        ".github/workflows/archc.yml": WORKFLOW if action is None else WORKFLOW_OF_ACTION,
         HOOKS: HOOK,
     }
     return {path: text.format(**said) for path, text in files.items()}

@@ -15,9 +15,9 @@ from click.shell_completion import CompletionItem
 
 from archc import backends
 from archc.api import Net, load_with
-from archc.backends import Name, OtherBackend
+from archc.backends import BackendError, Name, OtherBackend, WeightsError
 from archc.commands import streams
-from archc.compiler.language.problems import Problem, Source, SpecError, render
+from archc.compiler.language.problems import Problem, Source, SpecError, printable, render
 from archc.compiler.pipeline import is_library
 from archc.compiler.spec import reader
 from archc.jobs import Job
@@ -293,6 +293,24 @@ def complain(error: SpecError) -> None:
         click.echo(f"{styled}\n{excerpt}" if excerpt else styled, err=True, color=streams.colour())
     for line in error.rest():
         click.echo(line, err=True)
+
+
+TOLD = (SpecError, BackendError, WeightsError, click.ClickException)
+"""What commands raise of what a user can mend."""
+
+
+def tell(error: Exception) -> None:
+    """Prints one of `TOLD`, or an `OSError`, on stderr."""
+    if isinstance(error, SpecError):
+        complain(error)
+    elif isinstance(error, click.ClickException):
+        vars(error).update(message=printable(error.message))
+        error.show()
+    elif isinstance(error, OSError):
+        place = f"{printable(str(error.filename))}: " if error.filename else ""
+        click.echo(f"archc: {place}{error.strerror or error}", err=True)
+    else:
+        click.echo(f"archc: {streams.safe(str(error))}", err=True)
 
 
 @contextmanager

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 """Signals that ask a process to end."""
+_ended: list[int] = []
+"""Those of them that have come."""
 
 
 def prepare() -> None:
@@ -60,6 +62,7 @@ def cleaning_up() -> Iterator[None]:
     # Where somebody said otherwise, as `nohup` does, that counts.
     ours = [number for number in ENDING if signal.getsignal(number) is signal.SIG_DFL]
     before = {number: signal.signal(number, _end) for number in ours}
+    _ended.clear()
     try:
         yield
     finally:
@@ -70,7 +73,14 @@ def cleaning_up() -> Iterator[None]:
 def _end(number: int, _: object) -> None:
     for other in ENDING:
         signal.signal(other, signal.SIG_IGN)  # once is enough
+    _ended.append(number)
     sys.exit(128 + number)
+
+
+def end_if_asked() -> None:
+    """Ends the process where a signal asked for it, and a library has taken that for Ctrl-C."""
+    if _ended:
+        sys.exit(128 + _ended[0])
 
 
 def safe(text: str) -> str:

@@ -78,7 +78,8 @@ def _outline(side: Named, like: File) -> Outline:
     if isinstance(side, File):
         return side.outline
     assert isinstance(side, Side)
-    return like.graph.outline(side.net.network, like.outline.options)
+    net = side.net.for_one_size() if like.outline.static else side.net
+    return like.graph.outline(net.network, like.outline.options)
 
 
 def compare(old: Outline, new: Outline) -> Difference:

@@ -50,7 +50,7 @@ class Told:
         tensors = self.diff.tensors
         from_spec = isinstance(self.old, Side) and self.new.is_file
         differ = tensors.move + tensors.lost + tensors.fresh
-        if not (from_spec and tensors.kept and differ):
+        if not (from_spec and tensors.kept and differ) or self.old.name == self.new.name:
             return None
         settings = "".join(f" --set {name}={text}" for name, text in self.settings.items())
         specs = f"--spec {self.new.name} --from-spec {self.old.name}{settings}"

@@ -18,6 +18,7 @@ from pygls.lsp.server import LanguageServer
 
 from archc.api import dims
 from archc.compiler.language.problems import Place, Problem, Source
+from archc.compiler.spec import reader
 from archc.compiler.spec.reader import Scalar
 from archc.lsp import completion, hover, names, roles
 from archc.lsp.documents import Document, Documents
@@ -83,8 +84,9 @@ class Server(LanguageServer):
             self.publish(uri, self.by_file(document))
 
     def by_file(self, document: Document) -> dict[str, list[types.Diagnostic]]:
+        """What is wrong, by file. An editor may send all its YAML: of what is no spec, nothing."""
         found: dict[str, list[types.Diagnostic]] = defaultdict(list)
-        for problem in document.now.problems:
+        for problem in document.now.problems if reader.is_spec(document.text) else ():
             found[self.uri_of(problem.place.source)].append(self.diagnostic(problem))
         return found
 

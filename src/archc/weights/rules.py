@@ -214,7 +214,7 @@ def _beside(spec: Path) -> Iterator[Path]:
     roots = [root for root in Folders(spec).roots() if not root.is_relative_to(SHIPPED)]
     for folder in dict.fromkeys(root / FOLDER for root in roots):
         for path in sorted(folder.glob("*.yaml")):
-            if path.is_file() and _is_rules(path):
+            if path.is_file() and _is_rules(path) and not _is_a_copy(path):
                 yield path
 
 
@@ -222,6 +222,12 @@ def _is_rules(path: Path) -> bool:
     """Whether a file calls itself one of rules; a spec or what is no spec may lie beside them."""
     node, _ = reader.read(reader.read_source(path))
     return isinstance(node, reader.Mapping) and {"archc", "sources"} <= {*node}
+
+
+def _is_a_copy(path: Path) -> bool:
+    """Whether a file is one of those that come with archc, as in a clone that is not installed."""
+    shipped = SHIPPED / FOLDER / path.name
+    return shipped.is_file() and shipped.read_bytes() == path.read_bytes()
 
 
 def _twice(rules: Rules, name: str, other: ZooModel) -> Problem:
