@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from archc.backends.python.printing import listed
-from archc.backends.python.training import Script, literal, macro, printed, steps, wrapped
+from archc.backends.python.training import (
+    OPTIMIZERS,
+    Script,
+    literal,
+    macro,
+    printed,
+    steps,
+    wrapped,
+)
 from archc.compiler.recipe.recipe import (
     Adam,
     Cosine,
@@ -96,7 +104,6 @@ class KerasScript(Script):
 
     @property
     def optimizer_call(self) -> str:
-        names = {Sgd: "SGD", RmsProp: "RMSprop", Adam: "Adam"}
         rate = "rate" if self.schedule_call else str(self.schedule.rate)
         arguments: dict[str, object] = {"learning_rate": rate}
         if self.coupled:
@@ -110,8 +117,8 @@ class KerasScript(Script):
         said = [f"{name}={value}" for name, value in arguments.items() if value]
         prefix = "keras.optimizers." if self.same else ""
         spares = self.skips and not self.coupled
-        opening = f"{'optimizer =' if spares else 'return'} {prefix}{names[type(self.optimizer)]}("
-        return listed(said, opening, ")", 4)
+        name = prefix + OPTIMIZERS[type(self.optimizer)][0]
+        return listed(said, f"{'optimizer =' if spares else 'return'} {name}(", ")", 4)
 
     @property
     def schedule_call(self) -> str:

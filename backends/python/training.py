@@ -3,6 +3,7 @@ them."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -22,6 +23,7 @@ from archc.compiler.recipe.recipe import (
     CrossEntropy,
     Duration,
     Exponential,
+    Optimizer,
     Recipe,
     RmsProp,
     Schedule,
@@ -32,6 +34,14 @@ from archc.compiler.recipe.recipe import (
 
 SHARED = Path(__file__).parent
 TEMPLATE = "training.py.jinja"
+
+
+OPTIMIZERS: Mapping[type[Optimizer], tuple[str, str]] = {
+    Sgd: ("SGD", "Gradient descent"),
+    RmsProp: ("RMSprop", "RMSprop"),
+    Adam: ("Adam", "Adam"),
+}
+"""What frameworks call the class of each, and how a docstring begins."""
 
 
 @dataclass(frozen=True)
@@ -229,8 +239,7 @@ class Script:
 
     @property
     def optimizer_words(self) -> str:
-        optimizer = self.recipe.optimizer
-        name = {Sgd: "Gradient descent", RmsProp: "RMSprop", Adam: "Adam"}[type(optimizer)]
+        name = OPTIMIZERS[type(self.recipe.optimizer)][1]
         decay = self.decay
         if decay is None:
             return f"{name}."
@@ -342,7 +351,5 @@ def _environment(folder: Path) -> Environment:
 
 def _spaced(text: str) -> str:
     """The text with two empty lines between what stands at the margin, as macros leave more."""
-    import re
-
     text = re.sub(r"\n{3,}(?=\S)", "\n\n\n", text)
     return re.sub(r"\n{2,}(?=import |from )", "\n\n", text).rstrip("\n") + "\n"

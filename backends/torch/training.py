@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from archc.backends.python.printing import listed
-from archc.backends.python.training import Script, literal, macro, printed, steps
+from archc.backends.python.training import OPTIMIZERS, Script, literal, macro, printed, steps
 from archc.compiler.recipe.recipe import (
     Adam,
     Cosine,
@@ -111,10 +111,9 @@ class TorchScript(Script):
     @property
     def class_name(self) -> str:
         """Of the optimizer."""
-        names = {Sgd: "SGD", RmsProp: "RMSprop", Adam: "Adam"}
         decoupled = self.decay is not None and not self.decay.coupled
         adamw = isinstance(self.optimizer, Adam) and decoupled
-        return "AdamW" if adamw else names[type(self.optimizer)]
+        return "AdamW" if adamw else OPTIMIZERS[type(self.optimizer)][0]
 
     @property
     def same(self) -> bool:
