@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,8 @@ from archc.backends.python.printing import listed
 from archc.backends.python.training import (
     OPTIMIZERS,
     Script,
+    Spelled,
     literal,
-    macro,
     printed,
     steps,
     wrapped,
@@ -24,22 +24,19 @@ from archc.compiler.recipe.recipe import (
     Duration,
     Exponential,
     MultiStep,
-    Optimizer,
     Polynomial,
     RmsProp,
     Schedule,
     Sgd,
 )
 
-FOLDER = Path(__file__).parent
-
 
 def script(facts: Mapping[str, Any]) -> str:
     """The text of the script of a network and a recipe."""
-    return printed(FOLDER, KerasScript(title="Keras", channels_last=True, **facts))
+    return printed(KerasScript(**facts))
 
 
-_SAME: Mapping[type[Optimizer], Callable[[Any], bool]] = {
+_SAME: Spelled[bool] = {
     Sgd: lambda o: not o.momentum or o.learning_rate_in == "momentum",
     RmsProp: lambda o: (
         o.epsilon_added == "inside_root"
@@ -56,7 +53,7 @@ def _rmsprop(o: RmsProp) -> dict[str, object]:
     return {**own, "centered": o.centered}
 
 
-_ARGUMENTS: Mapping[type[Optimizer], Callable[[Any], dict[str, object]]] = {
+_ARGUMENTS: Spelled[dict[str, object]] = {
     Sgd: lambda o: {"momentum": o.momentum, "nesterov": o.nesterov},
     RmsProp: _rmsprop,
     Adam: lambda o: {"beta_1": o.beta1, "beta_2": o.beta2, "epsilon": o.epsilon},
@@ -68,9 +65,9 @@ _ARGUMENTS: Mapping[type[Optimizer], Callable[[Any], dict[str, object]]] = {
 class KerasScript(Script):
     """The facts of a script for Keras."""
 
-    @property
-    def optimizer(self) -> Optimizer:
-        return self.recipe.optimizer
+    FOLDER = Path(__file__).parent
+    SAME, ARGUMENTS = _SAME, _ARGUMENTS
+    title, channels_last = "Keras", True
 
     @property
     def coupled(self) -> bool:
@@ -93,14 +90,7 @@ class KerasScript(Script):
 
     @property
     def same(self) -> bool:
-        return not self.coupled and _SAME[type(self.optimizer)](self.optimizer)
-
-    @property
-    def own_optimizer(self) -> str:
-        """The class of one that Keras does not have."""
-        if self.same:
-            return ""
-        return macro(FOLDER, "optimizers.py.jinja", type(self.optimizer).__name__.lower(), self)
+        return not self.coupled and super().same
 
     @property
     def optimizer_call(self) -> str:
@@ -109,7 +99,7 @@ class KerasScript(Script):
         if self.coupled:
             arguments["decayed"] = "decayed" if self.skips else "model.trainable_variables"
         if self.same:
-            arguments |= _ARGUMENTS[type(self.optimizer)](self.optimizer)
+            arguments |= self.own_arguments
         if self.decay and not self.coupled:
             arguments["weight_decay"] = "WEIGHT_DECAY"
         if (clip := self.recipe.clip) is not None:

@@ -12,7 +12,7 @@ from functools import cache
 from itertools import groupby
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from archc.backends.python.model import (
     Assign,
@@ -34,21 +34,22 @@ LONGEST = 120
 
 def print_module(module: Module, folder: Path) -> str:
     """The text of a module, by `template.py.jinja` of a backend's folder."""
-    return _template(folder).render(module=module)
+    return environment(folder).get_template("template.py.jinja").render(module=module)
 
 
 @cache
-def _template(folder: Path) -> Template:
-    environment = Environment(
-        loader=FileSystemLoader(folder),
+def environment(*folders: Path) -> Environment:
+    """What renders the templates of these folders."""
+    found = Environment(
+        loader=FileSystemLoader(folders),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
         autoescape=False,
     )
-    environment.filters |= {"code": code, "doc": doc, "listed": listed}
-    return environment.get_template("template.py.jinja")
+    found.filters |= {"code": code, "doc": doc, "listed": listed}
+    return found
 
 
 def doc(text: str, indent: int = 0) -> str:

@@ -4,16 +4,16 @@ them."""
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 
-from archc.backends.python.printing import doc, listed
+from archc.backends.python.printing import environment, listed
 from archc.backends.python.text import WIDTH, plain
 from archc.compiler.ir.analysis import layers
 from archc.compiler.language.values import show
@@ -44,13 +44,26 @@ OPTIMIZERS: Mapping[type[Optimizer], tuple[str, str]] = {
 """What frameworks call the class of each, and how a docstring begins."""
 
 
+T = TypeVar("T")
+Spelled = Mapping[type[Optimizer], Callable[[Any], T]]
+"""What a framework has for an optimizer, by its kind."""
+
+
 @dataclass(frozen=True)
 class Script:
     """The facts of one script, but for what a framework adds."""
 
-    training: Training
-    title: str
+    FOLDER: ClassVar[Path]
+    """Of the backend's templates."""
+    SAME: ClassVar[Spelled[bool]]
+    """Whether the framework's own optimizer means the same."""
+    ARGUMENTS: ClassVar[Spelled[dict[str, object]]]
+    """Those of the framework's own optimizer."""
+    title: ClassVar[str]
     """The framework's."""
+    channels_last: ClassVar[bool] = False
+
+    training: Training
     module: str
     """The generated network's."""
     model: str
@@ -59,11 +72,32 @@ class Script:
     """The script's file, without its ending."""
     spec: str
     """The file of the spec."""
-    channels_last: bool = False
 
     @property
     def recipe(self) -> Recipe:
         return self.training.recipe
+
+    @property
+    def optimizer(self) -> Optimizer:
+        return self.recipe.optimizer
+
+    @property
+    def same(self) -> bool:
+        """Whether the framework has the very optimizer."""
+        return self.SAME[type(self.optimizer)](self.optimizer)
+
+    @property
+    def own_optimizer(self) -> str:
+        """The class of one that the framework does not have."""
+        if self.same:
+            return ""
+        module: Any = _environment(self.FOLDER).get_template("optimizers.py.jinja").module
+        return str(getattr(module, type(self.optimizer).__name__.lower())(self)).strip("\n")
+
+    @property
+    def own_arguments(self) -> dict[str, object]:
+        """What the framework's own optimizer is given."""
+        return self.ARGUMENTS[type(self.optimizer)](self.optimizer)
 
     @property
     def schedule(self) -> Schedule:
@@ -322,31 +356,17 @@ def lasting(duration: Duration, of: str, within: bool = False) -> str:
     return f"({share})" if within else share
 
 
-def printed(folder: Path, script: Script) -> str:
-    """The script's text, by a backend's template."""
-    text = _environment(folder).get_template(TEMPLATE).render(t=script)
-    return _spaced(text)
-
-
-def macro(folder: Path, template: str, name: str, script: Script) -> str:
-    """What a macro of a backend's template prints of a script."""
-    module: Any = _environment(folder).get_template(template).module
-    return str(getattr(module, name)(script)).strip("\n")
+def printed(script: Script) -> str:
+    """The script's text, by its backend's template."""
+    return _spaced(_environment(script.FOLDER).get_template(TEMPLATE).render(t=script))
 
 
 @cache
 def _environment(folder: Path) -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader([folder, SHARED]),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,
-    )
-    environment.filters |= {"doc": doc, "listed": listed, "wrapped": wrapped}
-    environment.filters |= {"lasting": lasting, "between": between, "negated": negated}
-    return environment
+    found = environment(folder, SHARED).overlay()
+    found.filters = {**found.filters, "wrapped": wrapped, "lasting": lasting}
+    found.filters |= {"between": between, "negated": negated}
+    return found
 
 
 def _spaced(text: str) -> str:

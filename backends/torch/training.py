@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from archc.backends.python.printing import listed
-from archc.backends.python.training import OPTIMIZERS, Script, literal, macro, printed, steps
+from archc.backends.python.training import OPTIMIZERS, Script, Spelled, literal, printed, steps
 from archc.compiler.recipe.recipe import (
     Adam,
     Cosine,
@@ -16,19 +16,16 @@ from archc.compiler.recipe.recipe import (
     Exponential,
     MultiStep,
     OneCycle,
-    Optimizer,
     Polynomial,
     RmsProp,
     Schedule,
     Sgd,
 )
 
-FOLDER = Path(__file__).parent
-
 
 def script(facts: Mapping[str, Any]) -> str:
     """The text of the script of a network and a recipe."""
-    return printed(FOLDER, TorchScript(title="PyTorch", **facts))
+    return printed(TorchScript(**facts))
 
 
 def _same_sgd(o: Sgd) -> bool:
@@ -44,7 +41,7 @@ def _same_adam(o: Adam) -> bool:
     return o.epsilon_added == "after_correction"
 
 
-_SAME: Mapping[type[Optimizer], Callable[[Any], bool]] = {
+_SAME: Spelled[bool] = {
     Sgd: _same_sgd,
     RmsProp: _same_rmsprop,
     Adam: _same_adam,
@@ -66,7 +63,7 @@ def _adam(o: Adam) -> dict[str, object]:
     return {"betas": (o.beta1, o.beta2), **epsilon}
 
 
-_ARGUMENTS: Mapping[type[Optimizer], Callable[[Any], dict[str, object]]] = {
+_ARGUMENTS: Spelled[dict[str, object]] = {
     Sgd: _sgd,
     RmsProp: _rmsprop,
     Adam: _adam,
@@ -78,9 +75,9 @@ _ARGUMENTS: Mapping[type[Optimizer], Callable[[Any], dict[str, object]]] = {
 class TorchScript(Script):
     """The facts of a script for PyTorch."""
 
-    @property
-    def optimizer(self) -> Optimizer:
-        return self.recipe.optimizer
+    FOLDER = Path(__file__).parent
+    SAME, ARGUMENTS = _SAME, _ARGUMENTS
+    title = "PyTorch"
 
     @property
     def decay_key(self) -> str:
@@ -116,21 +113,10 @@ class TorchScript(Script):
         return "AdamW" if adamw else OPTIMIZERS[type(self.optimizer)][0]
 
     @property
-    def same(self) -> bool:
-        return _SAME[type(self.optimizer)](self.optimizer)
-
-    @property
-    def own_optimizer(self) -> str:
-        """The class of one that PyTorch does not have."""
-        if self.same:
-            return ""
-        return macro(FOLDER, "optimizers.py.jinja", type(self.optimizer).__name__.lower(), self)
-
-    @property
     def optimizer_call(self) -> str:
         arguments: dict[str, object] = {"lr": self.schedule.rate}
         if self.same or isinstance(self.optimizer, Adam):
-            arguments |= _ARGUMENTS[type(self.optimizer)](self.optimizer)
+            arguments |= self.own_arguments
             if self.decay_key == "weight_decay" and not self.skips:
                 arguments["weight_decay"] = "WEIGHT_DECAY"
             elif self.class_name == "AdamW":
