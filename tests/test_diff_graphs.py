@@ -37,7 +37,7 @@ network:
     set: {out: round_channels(out * alpha)}
   - {block: pooled_classifier, name: classifier, classes: classes, dropout: 0.2}
 """
-STATIC = GraphOptions(static=True, layout="nhwc", opset=18)
+STATIC = GraphOptions(layout="nhwc", opset=18)
 
 
 @pytest.fixture
@@ -225,7 +225,10 @@ def test_without_onnx(folder: Path) -> None:
 def test_a_network_and_its_file_are_the_same_outline(spec: str, tmp_path: Path) -> None:
     options = ["--static", "--opset", "18", "--layout", "nhwc"]
     assert exit_code("build", spec, "-b", "onnx", "-o", str(tmp_path), *options) == 0
-    ours, theirs = of_network(archc.load(spec).network, STATIC), of_file(tmp_path / f"{spec}.onnx")
+    ours, theirs = (
+        of_network(archc.load(spec).for_one_size().network, STATIC),
+        of_file(tmp_path / f"{spec}.onnx"),
+    )
     assert ours.options == theirs.options
     assert (ours.rows, ours.weights) == (theirs.rows, theirs.weights)
     assert len(ours.rows) > 10

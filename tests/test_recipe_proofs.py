@@ -31,6 +31,9 @@ NETWORKS = ("tiny", "lenet_cifar", "mobilenet_v1_cifar")
 
 @pytest.fixture
 def tiny(tmp_path: Path) -> archc.Net:
+    import keras
+
+    keras.layers.Dense(1)  # from here on Keras has a policy, of float32, for all layers
     path = tmp_path / "tiny.yaml"
     path.write_text(NETWORK)
     return archc.load(path)

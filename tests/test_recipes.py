@@ -181,9 +181,10 @@ def test_scripts_are_as_ruff_and_mypy_have_them(tiny: Path, tmp_path: Path) -> N
     folder = tmp_path / "out"
     folder.mkdir()
     scripts = [str(path) for path in _scripts(tiny, folder)]
-    rules = ("ruff", "check", "--no-cache", "--select", "E,F,I,UP,D417")
-    for command in (rules, ("ruff", "format", "--check", "--no-cache")):
-        run = subprocess.run([*command, *scripts], capture_output=True, text=True, cwd=folder)
+    rules = ("check", "--no-cache", "--select", "E,F,I,UP,D417")
+    for command in (rules, ("format", "--check", "--no-cache")):
+        ruff = [sys.executable, "-m", "ruff", *command, *scripts]
+        run = subprocess.run(ruff, capture_output=True, text=True, cwd=folder)
         assert run.returncode == 0, run.stdout
     typed = [sys.executable, "-m", "mypy", "--ignore-missing-imports", *scripts[::3]]
     run = subprocess.run(typed, capture_output=True, text=True, cwd=folder)

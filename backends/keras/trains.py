@@ -21,12 +21,14 @@ from archc.backends.storage import Array
 @contextmanager
 def double() -> Iterator[None]:
     """Meanwhile models are made in float64."""
-    before = keras.config.floatx()
+    before, policy = keras.config.floatx(), keras.config.dtype_policy()
     keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")  # which remembers what it was when it was first asked
     try:
         yield
     finally:
         keras.config.set_floatx(before)
+        keras.config.set_dtype_policy(policy)
 
 
 def train(

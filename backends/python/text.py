@@ -59,7 +59,8 @@ class Choice(Text):
 
     def __str__(self) -> str:
         condition = f"({self.condition})" if " if " in self.condition else self.condition
-        return f"{self.then} if {condition} else {self.otherwise}"
+        then = f"({self.then})" if isinstance(self.then, Choice) else self.then
+        return f"{then} if {condition} else {self.otherwise}"
 
 
 def apply(callee: str, *arguments: Argument, **named: Expression) -> Apply:
