@@ -192,7 +192,7 @@ def _warns(path: Path, number: int, emitted: Path) -> Iterator[str]:
         "W010": lambda text, name: any(
             each.path.endswith(name) and each.call.body.arguments.get("bias") for each in layers
         ),
-        "W011": lambda text, name: re.search(r"repeat: 0|when: false", text) is not None,
+        "W011": lambda text, name: re.search(r"repeat: '?0|when: '?false", text) is not None,
         "W012": lambda text, name: (
             not any(each.path.startswith(f"{name}.") and each.op == "activation" for each in layers)
         ),
