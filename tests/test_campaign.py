@@ -1,4 +1,4 @@
-"""A short run of every campaign, nearly all with fresh seeds. `python -m tests.campaign` makes long ones."""
+"""A short run of every campaign, most with fresh seeds. `python -m tests.campaign` makes long ones."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ COUNTS: dict[str, int] = {
 
 
 SEEDS = {"networks": 5500}
-"""Of campaigns that still find what is known and not mended: about one network in a hundred, such as
-seeds 323884014 (Keras, a convolution of oneDNN's), 4276 (ONNX, a map that is flattened at another
-size) and 880044 (differences that rounding decides). Others are drawn anew."""
+"""Of campaigns that still find what is known and not mended: about one network in a hundred, such
+as seeds 323884014 (Keras, a convolution of oneDNN's), 4276 (ONNX, a map that is flattened at
+another size) and 880044 (differences that rounding decides). Others are drawn anew."""
 
 
 @pytest.mark.parametrize("name", NAMES)
