@@ -1,4 +1,4 @@
-"""A short run of every campaign, most with fresh seeds. `python -m tests.campaign` makes long ones."""
+"""A short run of every campaign. `python -m tests.campaign` makes long ones."""
 
 from __future__ import annotations
 
