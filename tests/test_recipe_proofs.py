@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -351,3 +353,16 @@ def test_learning_rates_of_epochs_are_those_of_timm() -> None:
         theirs.step(epoch)
         ours = learning_rate(schedule, 600, epoch * 7 + 3, 7)
         assert ours == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-12), epoch
+
+
+def test_what_is_not_installed_is_said() -> None:
+    code = (
+        "import sys\n"
+        "sys.modules |= dict.fromkeys(['numpy', 'torch', 'keras', 'tensorflow'])\n"
+        "from archc import cli\n"
+        "cli.main(['check', 'lenet_cifar', '--recipe', 'lenet'])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("archc: the backend `keras` needs ")
+    assert "Traceback" not in done.stderr

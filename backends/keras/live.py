@@ -64,13 +64,14 @@ def _making(constructor: Callable[..., Any], error: Exception) -> str:
     return path(["", *(name for name in ours if isinstance(name, str))][-1])
 
 
-def _variables(model: Any) -> layers.Variables:
+def variables(model: Any) -> layers.Variables:
+    """The model's variables by canonical name, each with its place."""
     return layers.variables(((path(layer.name), layer) for layer in model.layers), SLOTS)
 
 
 def arrays(model: Any) -> dict[str, Array]:
     """Every parameter and running average by canonical name, in PyTorch's layout."""
-    return layers.restored(_variables(model), _numpy)
+    return layers.restored(variables(model), _numpy)
 
 
 def _numpy(value: Any) -> Array:
@@ -80,7 +81,7 @@ def _numpy(value: Any) -> Array:
 
 def load(model: Any, weights: Mapping[str, Array]) -> None:
     """Copies the arrays into the model. Raises `ValueError` unless names and shapes match."""
-    layers.fill(_variables(model), weights, lambda variable, array: variable.assign(array))
+    layers.fill(variables(model), weights, lambda variable, array: variable.assign(array))
 
 
 def outputs(

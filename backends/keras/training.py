@@ -136,11 +136,6 @@ class KerasScript(Script):
         return not isinstance(loss, CrossEntropy) or bool(loss.smoothing) or bool(self.mixup)
 
     @property
-    def class_count(self) -> str:
-        """How many classes the model tells apart, as it says itself."""
-        return "training.model.outputs[-1].shape[-1]"
-
-    @property
     def loss_call(self) -> str:
         """A statement of the loss, of that of each output where there are several."""
         loss = self.recipe.loss

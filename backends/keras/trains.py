@@ -11,9 +11,7 @@ import keras
 import numpy as np
 
 from archc.backends import Trained
-from archc.backends.keras.live import arrays
-from archc.backends.keras.names import path
-from archc.backends.keras.weights import SLOTS
+from archc.backends.keras.live import arrays, variables
 from archc.backends.python import layers
 from archc.backends.storage import Array
 
@@ -73,8 +71,8 @@ def _listen(optimizer: Any, gradients: dict[str, Any]) -> None:
     apply = optimizer.apply
 
     def listening(grads: Sequence[Any], trainable_variables: Any = None) -> Any:
-        variables = trainable_variables or optimizer._trainable_variables
-        for variable, gradient in zip(variables, grads, strict=True):
+        trained = trainable_variables or optimizer._trainable_variables
+        for variable, gradient in zip(trained, grads, strict=True):
             gradients[variable.path] = keras.ops.convert_to_numpy(gradient)
         return apply(grads, trainable_variables)
 
@@ -83,6 +81,5 @@ def _listen(optimizer: Any, gradients: dict[str, Any]) -> None:
 
 def _canonical(model: Any, gradients: dict[str, Any]) -> dict[str, Array]:
     """Gradients by canonical name, in PyTorch's layout."""
-    variables = layers.variables(((path(layer.name), layer) for layer in model.layers), SLOTS)
-    known = {name: item for name, item in variables.items() if item[0].path in gradients}
+    known = {name: item for name, item in variables(model).items() if item[0].path in gradients}
     return layers.restored(known, lambda variable: np.asarray(gradients[variable.path]))

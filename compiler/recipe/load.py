@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -36,15 +35,6 @@ def named(recipe: str | os.PathLike[str]) -> Path:
     found = RECIPES / f"{path.name.removesuffix('.yaml')}.yaml"
     known = path.parent == Path() and found.is_file() and not os.path.lexists(path)
     return found if known else path
-
-
-def is_recipe(path: Path) -> bool:
-    """Whether the file at a path calls itself a recipe; not where it cannot be read."""
-    try:
-        text = reader.read_source(path).text
-    except SpecError:
-        return False
-    return re.search("^recipe *:", text, re.MULTILINE) is not None
 
 
 def load_spec(path: Path, include: Iterable[Path] = ()) -> RecipeSpec:

@@ -161,6 +161,15 @@ def is_spec(text: str) -> bool:
     return isinstance(node, Mapping) and "archc" in node
 
 
+def is_recipe(path: Path) -> bool:
+    """Whether the file at a path calls itself a recipe of training; not where it cannot be read."""
+    try:
+        text = read_source(path).text
+    except SpecError:
+        return False
+    return re.search("^recipe *:", text, re.MULTILINE) is not None
+
+
 def read(source: Source) -> tuple[Node | None, list[Problem]]:
     """The root node of the only document in `source`, and what is wrong with it as YAML."""
     control = _CONTROL.search(source.text)

@@ -18,8 +18,7 @@ from archc.commands.listed import FORMATS
 from archc.commands.streams import safe, shown
 from archc.compiler.language.problems import Problem, Source, SpecError
 from archc.compiler.pipeline import check_library
-from archc.compiler.recipe.load import is_recipe
-from archc.compiler.recipe.resolve import load as load_recipe
+from archc.compiler.spec import reader
 from archc.compiler.spec.folders import named
 from archc.jobs import Job
 
@@ -109,11 +108,13 @@ def _part(
 ) -> bool:
     """Whether backends train a network otherwise than a recipe says, and where. Says so. Raises
     `SpecError`."""
-    from archc.training.proof import prove
     from archc.training.script import training_of, writers
 
     trainings = [(net, training_of(net, each, given.include)) for net in nets for each in recipes]
     wanted, failed = named or writers(), False
+    _require(nets[:1], wanted)
+    from archc.training.proof import prove
+
     for net, training in trainings:
         title = f"{shown(net.spec)} with {shown(training.file)}"
         with options.working(f"{net.spec.name}: ") as step:
@@ -151,7 +152,9 @@ def _library(job: Job, given: options.Given) -> dict[Path, str]:
     `SpecError`."""
     if isinstance(job.spec, Source) or not (path := named(job.spec)).is_file():
         return {}
-    if is_recipe(path):
+    if reader.is_recipe(path):
+        from archc.compiler.recipe.resolve import load as load_recipe  # few files are recipes
+
         load_recipe(path, given.include)
         return {path: "a recipe"}
     program = check_library(path, given.include)
@@ -166,9 +169,15 @@ def _joined(names: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
+def _require(nets: Sequence[Net], wanted: Sequence[Name]) -> None:
+    """Says what is not installed before anything else asks for it. Raises `BackendError`."""
+    for net in nets:
+        for name in wanted:
+            net.live(name)
+
+
 def _report_of(net: Net, wanted: list[Name], numeric: bool) -> Report:
-    for name in wanted:
-        net.live(name)  # says what is not installed before anything else asks for it
+    _require([net], wanted)
     from archc.live.check import compare
 
     with options.working(f"{net.spec.name}: ") as step:

@@ -30,6 +30,7 @@ from archc.compiler.elaborate.sizes import at_size
 from archc.compiler.ir.network import Network
 from archc.compiler.language.problems import Invalid
 from archc.compiler.recipe.fit import Training
+from archc.compiler.recipe.recipe import Mixup
 from archc.live.numeric import settled_weights
 from archc.training.definitions import Average, Update, learning_rate
 from archc.training.script import script
@@ -96,7 +97,7 @@ def _batches(network: Network, training: Training) -> Iterator[tuple[Array, Arra
     for _ in range(STEPS):
         images = random.standard_normal((BATCH, *network.input.shape))
         labels: Array = random.integers(0, classes, BATCH)
-        if any(type(each).__name__ == "Mixup" for each in training.recipe.augment):
+        if any(isinstance(each, Mixup) for each in training.recipe.augment):
             share, other = random.uniform(), random.permutation(BATCH)
             shares = np.eye(classes)[labels]
             labels = share * shares + (1 - share) * shares[other]
@@ -120,8 +121,6 @@ def _run(
     with trains.double():
         height, width = network.input.height or 1, network.input.width or 1
         model = live.build(constructor, network, height, width)
-        model = model.double() if hasattr(model, "double") else model
-
         live.load(model, _arrays(starts[0]))
 
         def before(step: int) -> None:
