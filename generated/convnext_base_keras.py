@@ -178,6 +178,7 @@ def ConvNeXtBase(
     classes: int = 1000,
     include_top: bool = True,
     classifier_activation: str | Callable[..., keras.KerasTensor] | None = None,
+    drop_path_rate: float = 0.5,
     features_only: bool = False,
     input_shape: tuple[int | None, ...] = (224, 224, 3),
 ) -> keras.Model:
@@ -189,6 +190,8 @@ def ConvNeXtBase(
         include_top: whether the classifier is there
         classifier_activation: what the logits go through: a name, a layer or a
             function of tensors
+        drop_path_rate: probability of leaving a branch out at the end; it grows
+            with depth
         features_only: whether to return feature maps by name instead
         input_shape: (height, width, channels); height and width may be None
 
@@ -203,54 +206,54 @@ def ConvNeXtBase(
     features = {}
     x = conv_norm(inputs, 128, kernel=4, name="stem")  # 56x56x128
     # fmt: off
-    x = convnext_block(x, name="stage1-0")  # 56x56x128
-    x = convnext_block(x, 0.0143, name="stage1-1")  # 56x56x128
-    x = convnext_block(x, 0.0286, name="stage1-2")  # 56x56x128
+    x = convnext_block(x, drop_path_rate * 0 / 35, name="stage1-0")  # 56x56x128
+    x = convnext_block(x, drop_path_rate * 1 / 35, name="stage1-1")  # 56x56x128
+    x = convnext_block(x, drop_path_rate * 2 / 35, name="stage1-2")  # 56x56x128
     features["c2"] = x
     # fmt: on
     x = norm_conv(x, 256, name="down2")  # 28x28x256
     # fmt: off
-    x = convnext_block(x, 0.0429, name="stage2-0")  # 28x28x256
-    x = convnext_block(x, 0.0571, name="stage2-1")  # 28x28x256
-    x = convnext_block(x, 0.0714, name="stage2-2")  # 28x28x256
+    x = convnext_block(x, drop_path_rate * 3 / 35, name="stage2-0")  # 28x28x256
+    x = convnext_block(x, drop_path_rate * 4 / 35, name="stage2-1")  # 28x28x256
+    x = convnext_block(x, drop_path_rate * 5 / 35, name="stage2-2")  # 28x28x256
     features["c3"] = x
     # fmt: on
     x = norm_conv(x, 512, name="down3")  # 14x14x512
     # fmt: off
-    x = convnext_block(x, 0.0857, name="stage3-0")  # 14x14x512
-    x = convnext_block(x, 0.1, name="stage3-1")  # 14x14x512
-    x = convnext_block(x, 0.1143, name="stage3-2")  # 14x14x512
-    x = convnext_block(x, 0.1286, name="stage3-3")  # 14x14x512
-    x = convnext_block(x, 0.1429, name="stage3-4")  # 14x14x512
-    x = convnext_block(x, 0.1571, name="stage3-5")  # 14x14x512
-    x = convnext_block(x, 0.1714, name="stage3-6")  # 14x14x512
-    x = convnext_block(x, 0.1857, name="stage3-7")  # 14x14x512
-    x = convnext_block(x, 0.2, name="stage3-8")  # 14x14x512
-    x = convnext_block(x, 0.2143, name="stage3-9")  # 14x14x512
-    x = convnext_block(x, 0.2286, name="stage3-10")  # 14x14x512
-    x = convnext_block(x, 0.2429, name="stage3-11")  # 14x14x512
-    x = convnext_block(x, 0.2571, name="stage3-12")  # 14x14x512
-    x = convnext_block(x, 0.2714, name="stage3-13")  # 14x14x512
-    x = convnext_block(x, 0.2857, name="stage3-14")  # 14x14x512
-    x = convnext_block(x, 0.3, name="stage3-15")  # 14x14x512
-    x = convnext_block(x, 0.3143, name="stage3-16")  # 14x14x512
-    x = convnext_block(x, 0.3286, name="stage3-17")  # 14x14x512
-    x = convnext_block(x, 0.3429, name="stage3-18")  # 14x14x512
-    x = convnext_block(x, 0.3571, name="stage3-19")  # 14x14x512
-    x = convnext_block(x, 0.3714, name="stage3-20")  # 14x14x512
-    x = convnext_block(x, 0.3857, name="stage3-21")  # 14x14x512
-    x = convnext_block(x, 0.4, name="stage3-22")  # 14x14x512
-    x = convnext_block(x, 0.4143, name="stage3-23")  # 14x14x512
-    x = convnext_block(x, 0.4286, name="stage3-24")  # 14x14x512
-    x = convnext_block(x, 0.4429, name="stage3-25")  # 14x14x512
-    x = convnext_block(x, 0.4571, name="stage3-26")  # 14x14x512
+    x = convnext_block(x, drop_path_rate * 6 / 35, name="stage3-0")  # 14x14x512
+    x = convnext_block(x, drop_path_rate * 7 / 35, name="stage3-1")  # 14x14x512
+    x = convnext_block(x, drop_path_rate * 8 / 35, name="stage3-2")  # 14x14x512
+    x = convnext_block(x, drop_path_rate * 9 / 35, name="stage3-3")  # 14x14x512
+    x = convnext_block(x, drop_path_rate * 10 / 35, name="stage3-4")  # 14x14x512
+    x = convnext_block(x, drop_path_rate * 11 / 35, name="stage3-5")  # 14x14x512
+    x = convnext_block(x, drop_path_rate * 12 / 35, name="stage3-6")  # 14x14x512
+    x = convnext_block(x, drop_path_rate * 13 / 35, name="stage3-7")  # 14x14x512
+    x = convnext_block(x, drop_path_rate * 14 / 35, name="stage3-8")  # 14x14x512
+    x = convnext_block(x, drop_path_rate * 15 / 35, name="stage3-9")  # 14x14x512
+    x = convnext_block(x, drop_path_rate * 16 / 35, name="stage3-10")  # 14x14x512
+    x = convnext_block(x, drop_path_rate * 17 / 35, name="stage3-11")  # 14x14x512
+    x = convnext_block(x, drop_path_rate * 18 / 35, name="stage3-12")  # 14x14x512
+    x = convnext_block(x, drop_path_rate * 19 / 35, name="stage3-13")  # 14x14x512
+    x = convnext_block(x, drop_path_rate * 20 / 35, name="stage3-14")  # 14x14x512
+    x = convnext_block(x, drop_path_rate * 21 / 35, name="stage3-15")  # 14x14x512
+    x = convnext_block(x, drop_path_rate * 22 / 35, name="stage3-16")  # 14x14x512
+    x = convnext_block(x, drop_path_rate * 23 / 35, name="stage3-17")  # 14x14x512
+    x = convnext_block(x, drop_path_rate * 24 / 35, name="stage3-18")  # 14x14x512
+    x = convnext_block(x, drop_path_rate * 25 / 35, name="stage3-19")  # 14x14x512
+    x = convnext_block(x, drop_path_rate * 26 / 35, name="stage3-20")  # 14x14x512
+    x = convnext_block(x, drop_path_rate * 27 / 35, name="stage3-21")  # 14x14x512
+    x = convnext_block(x, drop_path_rate * 28 / 35, name="stage3-22")  # 14x14x512
+    x = convnext_block(x, drop_path_rate * 29 / 35, name="stage3-23")  # 14x14x512
+    x = convnext_block(x, drop_path_rate * 30 / 35, name="stage3-24")  # 14x14x512
+    x = convnext_block(x, drop_path_rate * 31 / 35, name="stage3-25")  # 14x14x512
+    x = convnext_block(x, drop_path_rate * 32 / 35, name="stage3-26")  # 14x14x512
     features["c4"] = x
     # fmt: on
     x = norm_conv(x, 1024, name="down4")  # 7x7x1024
     # fmt: off
-    x = convnext_block(x, 0.4714, name="stage4-0")  # 7x7x1024
-    x = convnext_block(x, 0.4857, name="stage4-1")  # 7x7x1024
-    x = convnext_block(x, 0.5, name="stage4-2")  # 7x7x1024
+    x = convnext_block(x, drop_path_rate * 33 / 35, name="stage4-0")  # 7x7x1024
+    x = convnext_block(x, drop_path_rate * 34 / 35, name="stage4-1")  # 7x7x1024
+    x = convnext_block(x, drop_path_rate * 35 / 35, name="stage4-2")  # 7x7x1024
     features["c5"] = x
     # fmt: on
     if features_only:

@@ -162,6 +162,8 @@ class ConvNeXtBase(nn.Module):
         include_top: whether the classifier is there
         classifier_activation: what the logits go through: a module, or what makes
             one
+        drop_path_rate: probability of leaving a branch out at the end; it grows
+            with depth
     """
 
     def __init__(
@@ -169,62 +171,63 @@ class ConvNeXtBase(nn.Module):
         classes: int = 1000,
         include_top: bool = True,
         classifier_activation: nn.Module | Callable[..., nn.Module] | None = None,
+        drop_path_rate: float = 0.5,
     ) -> None:
         super().__init__()
         self.stem = ConvNorm(3, 128, kernel=4)  # 128x56x56
         # fmt: off
         self.stage1 = nn.Sequential(
-            ConvnextBlock(128),  # 128x56x56
-            ConvnextBlock(128, 0.0143),  # 128x56x56
-            ConvnextBlock(128, 0.0286),  # c2: 128x56x56
+            ConvnextBlock(128, drop_path_rate * 0 / 35),  # 128x56x56
+            ConvnextBlock(128, drop_path_rate * 1 / 35),  # 128x56x56
+            ConvnextBlock(128, drop_path_rate * 2 / 35),  # c2: 128x56x56
         )
         # fmt: on
         self.down2 = NormConv(128, 256)  # 256x28x28
         # fmt: off
         self.stage2 = nn.Sequential(
-            ConvnextBlock(256, 0.0429),  # 256x28x28
-            ConvnextBlock(256, 0.0571),  # 256x28x28
-            ConvnextBlock(256, 0.0714),  # c3: 256x28x28
+            ConvnextBlock(256, drop_path_rate * 3 / 35),  # 256x28x28
+            ConvnextBlock(256, drop_path_rate * 4 / 35),  # 256x28x28
+            ConvnextBlock(256, drop_path_rate * 5 / 35),  # c3: 256x28x28
         )
         # fmt: on
         self.down3 = NormConv(256, 512)  # 512x14x14
         # fmt: off
         self.stage3 = nn.Sequential(
-            ConvnextBlock(512, 0.0857),  # 512x14x14
-            ConvnextBlock(512, 0.1),  # 512x14x14
-            ConvnextBlock(512, 0.1143),  # 512x14x14
-            ConvnextBlock(512, 0.1286),  # 512x14x14
-            ConvnextBlock(512, 0.1429),  # 512x14x14
-            ConvnextBlock(512, 0.1571),  # 512x14x14
-            ConvnextBlock(512, 0.1714),  # 512x14x14
-            ConvnextBlock(512, 0.1857),  # 512x14x14
-            ConvnextBlock(512, 0.2),  # 512x14x14
-            ConvnextBlock(512, 0.2143),  # 512x14x14
-            ConvnextBlock(512, 0.2286),  # 512x14x14
-            ConvnextBlock(512, 0.2429),  # 512x14x14
-            ConvnextBlock(512, 0.2571),  # 512x14x14
-            ConvnextBlock(512, 0.2714),  # 512x14x14
-            ConvnextBlock(512, 0.2857),  # 512x14x14
-            ConvnextBlock(512, 0.3),  # 512x14x14
-            ConvnextBlock(512, 0.3143),  # 512x14x14
-            ConvnextBlock(512, 0.3286),  # 512x14x14
-            ConvnextBlock(512, 0.3429),  # 512x14x14
-            ConvnextBlock(512, 0.3571),  # 512x14x14
-            ConvnextBlock(512, 0.3714),  # 512x14x14
-            ConvnextBlock(512, 0.3857),  # 512x14x14
-            ConvnextBlock(512, 0.4),  # 512x14x14
-            ConvnextBlock(512, 0.4143),  # 512x14x14
-            ConvnextBlock(512, 0.4286),  # 512x14x14
-            ConvnextBlock(512, 0.4429),  # 512x14x14
-            ConvnextBlock(512, 0.4571),  # c4: 512x14x14
+            ConvnextBlock(512, drop_path_rate * 6 / 35),  # 512x14x14
+            ConvnextBlock(512, drop_path_rate * 7 / 35),  # 512x14x14
+            ConvnextBlock(512, drop_path_rate * 8 / 35),  # 512x14x14
+            ConvnextBlock(512, drop_path_rate * 9 / 35),  # 512x14x14
+            ConvnextBlock(512, drop_path_rate * 10 / 35),  # 512x14x14
+            ConvnextBlock(512, drop_path_rate * 11 / 35),  # 512x14x14
+            ConvnextBlock(512, drop_path_rate * 12 / 35),  # 512x14x14
+            ConvnextBlock(512, drop_path_rate * 13 / 35),  # 512x14x14
+            ConvnextBlock(512, drop_path_rate * 14 / 35),  # 512x14x14
+            ConvnextBlock(512, drop_path_rate * 15 / 35),  # 512x14x14
+            ConvnextBlock(512, drop_path_rate * 16 / 35),  # 512x14x14
+            ConvnextBlock(512, drop_path_rate * 17 / 35),  # 512x14x14
+            ConvnextBlock(512, drop_path_rate * 18 / 35),  # 512x14x14
+            ConvnextBlock(512, drop_path_rate * 19 / 35),  # 512x14x14
+            ConvnextBlock(512, drop_path_rate * 20 / 35),  # 512x14x14
+            ConvnextBlock(512, drop_path_rate * 21 / 35),  # 512x14x14
+            ConvnextBlock(512, drop_path_rate * 22 / 35),  # 512x14x14
+            ConvnextBlock(512, drop_path_rate * 23 / 35),  # 512x14x14
+            ConvnextBlock(512, drop_path_rate * 24 / 35),  # 512x14x14
+            ConvnextBlock(512, drop_path_rate * 25 / 35),  # 512x14x14
+            ConvnextBlock(512, drop_path_rate * 26 / 35),  # 512x14x14
+            ConvnextBlock(512, drop_path_rate * 27 / 35),  # 512x14x14
+            ConvnextBlock(512, drop_path_rate * 28 / 35),  # 512x14x14
+            ConvnextBlock(512, drop_path_rate * 29 / 35),  # 512x14x14
+            ConvnextBlock(512, drop_path_rate * 30 / 35),  # 512x14x14
+            ConvnextBlock(512, drop_path_rate * 31 / 35),  # 512x14x14
+            ConvnextBlock(512, drop_path_rate * 32 / 35),  # c4: 512x14x14
         )
         # fmt: on
         self.down4 = NormConv(512, 1024)  # 1024x7x7
         # fmt: off
         self.stage4 = nn.Sequential(
-            ConvnextBlock(1024, 0.4714),  # 1024x7x7
-            ConvnextBlock(1024, 0.4857),  # 1024x7x7
-            ConvnextBlock(1024, 0.5),  # c5: 1024x7x7
+            ConvnextBlock(1024, drop_path_rate * 33 / 35),  # 1024x7x7
+            ConvnextBlock(1024, drop_path_rate * 34 / 35),  # 1024x7x7
+            ConvnextBlock(1024, drop_path_rate * 35 / 35),  # c5: 1024x7x7
         )
         # fmt: on
         self.include_top = include_top

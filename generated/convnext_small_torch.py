@@ -162,6 +162,8 @@ class ConvNeXtSmall(nn.Module):
         include_top: whether the classifier is there
         classifier_activation: what the logits go through: a module, or what makes
             one
+        drop_path_rate: probability of leaving a branch out at the end; it grows
+            with depth
     """
 
     def __init__(
@@ -169,62 +171,63 @@ class ConvNeXtSmall(nn.Module):
         classes: int = 1000,
         include_top: bool = True,
         classifier_activation: nn.Module | Callable[..., nn.Module] | None = None,
+        drop_path_rate: float = 0.4,
     ) -> None:
         super().__init__()
         self.stem = ConvNorm(3, 96, kernel=4)  # 96x56x56
         # fmt: off
         self.stage1 = nn.Sequential(
-            ConvnextBlock(96),  # 96x56x56
-            ConvnextBlock(96, 0.0114),  # 96x56x56
-            ConvnextBlock(96, 0.0229),  # c2: 96x56x56
+            ConvnextBlock(96, drop_path_rate * 0 / 35),  # 96x56x56
+            ConvnextBlock(96, drop_path_rate * 1 / 35),  # 96x56x56
+            ConvnextBlock(96, drop_path_rate * 2 / 35),  # c2: 96x56x56
         )
         # fmt: on
         self.down2 = NormConv(96, 192)  # 192x28x28
         # fmt: off
         self.stage2 = nn.Sequential(
-            ConvnextBlock(192, 0.0343),  # 192x28x28
-            ConvnextBlock(192, 0.0457),  # 192x28x28
-            ConvnextBlock(192, 0.0571),  # c3: 192x28x28
+            ConvnextBlock(192, drop_path_rate * 3 / 35),  # 192x28x28
+            ConvnextBlock(192, drop_path_rate * 4 / 35),  # 192x28x28
+            ConvnextBlock(192, drop_path_rate * 5 / 35),  # c3: 192x28x28
         )
         # fmt: on
         self.down3 = NormConv(192, 384)  # 384x14x14
         # fmt: off
         self.stage3 = nn.Sequential(
-            ConvnextBlock(384, 0.0686),  # 384x14x14
-            ConvnextBlock(384, 0.08),  # 384x14x14
-            ConvnextBlock(384, 0.0914),  # 384x14x14
-            ConvnextBlock(384, 0.1029),  # 384x14x14
-            ConvnextBlock(384, 0.1143),  # 384x14x14
-            ConvnextBlock(384, 0.1257),  # 384x14x14
-            ConvnextBlock(384, 0.1371),  # 384x14x14
-            ConvnextBlock(384, 0.1486),  # 384x14x14
-            ConvnextBlock(384, 0.16),  # 384x14x14
-            ConvnextBlock(384, 0.1714),  # 384x14x14
-            ConvnextBlock(384, 0.1829),  # 384x14x14
-            ConvnextBlock(384, 0.1943),  # 384x14x14
-            ConvnextBlock(384, 0.2057),  # 384x14x14
-            ConvnextBlock(384, 0.2171),  # 384x14x14
-            ConvnextBlock(384, 0.2286),  # 384x14x14
-            ConvnextBlock(384, 0.24),  # 384x14x14
-            ConvnextBlock(384, 0.2514),  # 384x14x14
-            ConvnextBlock(384, 0.2629),  # 384x14x14
-            ConvnextBlock(384, 0.2743),  # 384x14x14
-            ConvnextBlock(384, 0.2857),  # 384x14x14
-            ConvnextBlock(384, 0.2971),  # 384x14x14
-            ConvnextBlock(384, 0.3086),  # 384x14x14
-            ConvnextBlock(384, 0.32),  # 384x14x14
-            ConvnextBlock(384, 0.3314),  # 384x14x14
-            ConvnextBlock(384, 0.3429),  # 384x14x14
-            ConvnextBlock(384, 0.3543),  # 384x14x14
-            ConvnextBlock(384, 0.3657),  # c4: 384x14x14
+            ConvnextBlock(384, drop_path_rate * 6 / 35),  # 384x14x14
+            ConvnextBlock(384, drop_path_rate * 7 / 35),  # 384x14x14
+            ConvnextBlock(384, drop_path_rate * 8 / 35),  # 384x14x14
+            ConvnextBlock(384, drop_path_rate * 9 / 35),  # 384x14x14
+            ConvnextBlock(384, drop_path_rate * 10 / 35),  # 384x14x14
+            ConvnextBlock(384, drop_path_rate * 11 / 35),  # 384x14x14
+            ConvnextBlock(384, drop_path_rate * 12 / 35),  # 384x14x14
+            ConvnextBlock(384, drop_path_rate * 13 / 35),  # 384x14x14
+            ConvnextBlock(384, drop_path_rate * 14 / 35),  # 384x14x14
+            ConvnextBlock(384, drop_path_rate * 15 / 35),  # 384x14x14
+            ConvnextBlock(384, drop_path_rate * 16 / 35),  # 384x14x14
+            ConvnextBlock(384, drop_path_rate * 17 / 35),  # 384x14x14
+            ConvnextBlock(384, drop_path_rate * 18 / 35),  # 384x14x14
+            ConvnextBlock(384, drop_path_rate * 19 / 35),  # 384x14x14
+            ConvnextBlock(384, drop_path_rate * 20 / 35),  # 384x14x14
+            ConvnextBlock(384, drop_path_rate * 21 / 35),  # 384x14x14
+            ConvnextBlock(384, drop_path_rate * 22 / 35),  # 384x14x14
+            ConvnextBlock(384, drop_path_rate * 23 / 35),  # 384x14x14
+            ConvnextBlock(384, drop_path_rate * 24 / 35),  # 384x14x14
+            ConvnextBlock(384, drop_path_rate * 25 / 35),  # 384x14x14
+            ConvnextBlock(384, drop_path_rate * 26 / 35),  # 384x14x14
+            ConvnextBlock(384, drop_path_rate * 27 / 35),  # 384x14x14
+            ConvnextBlock(384, drop_path_rate * 28 / 35),  # 384x14x14
+            ConvnextBlock(384, drop_path_rate * 29 / 35),  # 384x14x14
+            ConvnextBlock(384, drop_path_rate * 30 / 35),  # 384x14x14
+            ConvnextBlock(384, drop_path_rate * 31 / 35),  # 384x14x14
+            ConvnextBlock(384, drop_path_rate * 32 / 35),  # c4: 384x14x14
         )
         # fmt: on
         self.down4 = NormConv(384, 768)  # 768x7x7
         # fmt: off
         self.stage4 = nn.Sequential(
-            ConvnextBlock(768, 0.3771),  # 768x7x7
-            ConvnextBlock(768, 0.3886),  # 768x7x7
-            ConvnextBlock(768, 0.4),  # c5: 768x7x7
+            ConvnextBlock(768, drop_path_rate * 33 / 35),  # 768x7x7
+            ConvnextBlock(768, drop_path_rate * 34 / 35),  # 768x7x7
+            ConvnextBlock(768, drop_path_rate * 35 / 35),  # c5: 768x7x7
         )
         # fmt: on
         self.include_top = include_top

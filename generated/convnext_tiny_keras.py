@@ -178,6 +178,7 @@ def ConvNeXtTiny(
     classes: int = 1000,
     include_top: bool = True,
     classifier_activation: str | Callable[..., keras.KerasTensor] | None = None,
+    drop_path_rate: float = 0.1,
     features_only: bool = False,
     input_shape: tuple[int | None, ...] = (224, 224, 3),
 ) -> keras.Model:
@@ -189,6 +190,8 @@ def ConvNeXtTiny(
         include_top: whether the classifier is there
         classifier_activation: what the logits go through: a name, a layer or a
             function of tensors
+        drop_path_rate: probability of leaving a branch out at the end; it grows
+            with depth
         features_only: whether to return feature maps by name instead
         input_shape: (height, width, channels); height and width may be None
 
@@ -203,36 +206,36 @@ def ConvNeXtTiny(
     features = {}
     x = conv_norm(inputs, 96, kernel=4, name="stem")  # 56x56x96
     # fmt: off
-    x = convnext_block(x, name="stage1-0")  # 56x56x96
-    x = convnext_block(x, 0.0059, name="stage1-1")  # 56x56x96
-    x = convnext_block(x, 0.0118, name="stage1-2")  # 56x56x96
+    x = convnext_block(x, drop_path_rate * 0 / 17, name="stage1-0")  # 56x56x96
+    x = convnext_block(x, drop_path_rate * 1 / 17, name="stage1-1")  # 56x56x96
+    x = convnext_block(x, drop_path_rate * 2 / 17, name="stage1-2")  # 56x56x96
     features["c2"] = x
     # fmt: on
     x = norm_conv(x, 192, name="down2")  # 28x28x192
     # fmt: off
-    x = convnext_block(x, 0.0176, name="stage2-0")  # 28x28x192
-    x = convnext_block(x, 0.0235, name="stage2-1")  # 28x28x192
-    x = convnext_block(x, 0.0294, name="stage2-2")  # 28x28x192
+    x = convnext_block(x, drop_path_rate * 3 / 17, name="stage2-0")  # 28x28x192
+    x = convnext_block(x, drop_path_rate * 4 / 17, name="stage2-1")  # 28x28x192
+    x = convnext_block(x, drop_path_rate * 5 / 17, name="stage2-2")  # 28x28x192
     features["c3"] = x
     # fmt: on
     x = norm_conv(x, 384, name="down3")  # 14x14x384
     # fmt: off
-    x = convnext_block(x, 0.0353, name="stage3-0")  # 14x14x384
-    x = convnext_block(x, 0.0412, name="stage3-1")  # 14x14x384
-    x = convnext_block(x, 0.0471, name="stage3-2")  # 14x14x384
-    x = convnext_block(x, 0.0529, name="stage3-3")  # 14x14x384
-    x = convnext_block(x, 0.0588, name="stage3-4")  # 14x14x384
-    x = convnext_block(x, 0.0647, name="stage3-5")  # 14x14x384
-    x = convnext_block(x, 0.0706, name="stage3-6")  # 14x14x384
-    x = convnext_block(x, 0.0765, name="stage3-7")  # 14x14x384
-    x = convnext_block(x, 0.0824, name="stage3-8")  # 14x14x384
+    x = convnext_block(x, drop_path_rate * 6 / 17, name="stage3-0")  # 14x14x384
+    x = convnext_block(x, drop_path_rate * 7 / 17, name="stage3-1")  # 14x14x384
+    x = convnext_block(x, drop_path_rate * 8 / 17, name="stage3-2")  # 14x14x384
+    x = convnext_block(x, drop_path_rate * 9 / 17, name="stage3-3")  # 14x14x384
+    x = convnext_block(x, drop_path_rate * 10 / 17, name="stage3-4")  # 14x14x384
+    x = convnext_block(x, drop_path_rate * 11 / 17, name="stage3-5")  # 14x14x384
+    x = convnext_block(x, drop_path_rate * 12 / 17, name="stage3-6")  # 14x14x384
+    x = convnext_block(x, drop_path_rate * 13 / 17, name="stage3-7")  # 14x14x384
+    x = convnext_block(x, drop_path_rate * 14 / 17, name="stage3-8")  # 14x14x384
     features["c4"] = x
     # fmt: on
     x = norm_conv(x, 768, name="down4")  # 7x7x768
     # fmt: off
-    x = convnext_block(x, 0.0882, name="stage4-0")  # 7x7x768
-    x = convnext_block(x, 0.0941, name="stage4-1")  # 7x7x768
-    x = convnext_block(x, 0.1, name="stage4-2")  # 7x7x768
+    x = convnext_block(x, drop_path_rate * 15 / 17, name="stage4-0")  # 7x7x768
+    x = convnext_block(x, drop_path_rate * 16 / 17, name="stage4-1")  # 7x7x768
+    x = convnext_block(x, drop_path_rate * 17 / 17, name="stage4-2")  # 7x7x768
     features["c5"] = x
     # fmt: on
     if features_only:

@@ -162,6 +162,8 @@ class ConvNeXtTiny(nn.Module):
         include_top: whether the classifier is there
         classifier_activation: what the logits go through: a module, or what makes
             one
+        drop_path_rate: probability of leaving a branch out at the end; it grows
+            with depth
     """
 
     def __init__(
@@ -169,44 +171,45 @@ class ConvNeXtTiny(nn.Module):
         classes: int = 1000,
         include_top: bool = True,
         classifier_activation: nn.Module | Callable[..., nn.Module] | None = None,
+        drop_path_rate: float = 0.1,
     ) -> None:
         super().__init__()
         self.stem = ConvNorm(3, 96, kernel=4)  # 96x56x56
         # fmt: off
         self.stage1 = nn.Sequential(
-            ConvnextBlock(96),  # 96x56x56
-            ConvnextBlock(96, 0.0059),  # 96x56x56
-            ConvnextBlock(96, 0.0118),  # c2: 96x56x56
+            ConvnextBlock(96, drop_path_rate * 0 / 17),  # 96x56x56
+            ConvnextBlock(96, drop_path_rate * 1 / 17),  # 96x56x56
+            ConvnextBlock(96, drop_path_rate * 2 / 17),  # c2: 96x56x56
         )
         # fmt: on
         self.down2 = NormConv(96, 192)  # 192x28x28
         # fmt: off
         self.stage2 = nn.Sequential(
-            ConvnextBlock(192, 0.0176),  # 192x28x28
-            ConvnextBlock(192, 0.0235),  # 192x28x28
-            ConvnextBlock(192, 0.0294),  # c3: 192x28x28
+            ConvnextBlock(192, drop_path_rate * 3 / 17),  # 192x28x28
+            ConvnextBlock(192, drop_path_rate * 4 / 17),  # 192x28x28
+            ConvnextBlock(192, drop_path_rate * 5 / 17),  # c3: 192x28x28
         )
         # fmt: on
         self.down3 = NormConv(192, 384)  # 384x14x14
         # fmt: off
         self.stage3 = nn.Sequential(
-            ConvnextBlock(384, 0.0353),  # 384x14x14
-            ConvnextBlock(384, 0.0412),  # 384x14x14
-            ConvnextBlock(384, 0.0471),  # 384x14x14
-            ConvnextBlock(384, 0.0529),  # 384x14x14
-            ConvnextBlock(384, 0.0588),  # 384x14x14
-            ConvnextBlock(384, 0.0647),  # 384x14x14
-            ConvnextBlock(384, 0.0706),  # 384x14x14
-            ConvnextBlock(384, 0.0765),  # 384x14x14
-            ConvnextBlock(384, 0.0824),  # c4: 384x14x14
+            ConvnextBlock(384, drop_path_rate * 6 / 17),  # 384x14x14
+            ConvnextBlock(384, drop_path_rate * 7 / 17),  # 384x14x14
+            ConvnextBlock(384, drop_path_rate * 8 / 17),  # 384x14x14
+            ConvnextBlock(384, drop_path_rate * 9 / 17),  # 384x14x14
+            ConvnextBlock(384, drop_path_rate * 10 / 17),  # 384x14x14
+            ConvnextBlock(384, drop_path_rate * 11 / 17),  # 384x14x14
+            ConvnextBlock(384, drop_path_rate * 12 / 17),  # 384x14x14
+            ConvnextBlock(384, drop_path_rate * 13 / 17),  # 384x14x14
+            ConvnextBlock(384, drop_path_rate * 14 / 17),  # c4: 384x14x14
         )
         # fmt: on
         self.down4 = NormConv(384, 768)  # 768x7x7
         # fmt: off
         self.stage4 = nn.Sequential(
-            ConvnextBlock(768, 0.0882),  # 768x7x7
-            ConvnextBlock(768, 0.0941),  # 768x7x7
-            ConvnextBlock(768, 0.1),  # c5: 768x7x7
+            ConvnextBlock(768, drop_path_rate * 15 / 17),  # 768x7x7
+            ConvnextBlock(768, drop_path_rate * 16 / 17),  # 768x7x7
+            ConvnextBlock(768, drop_path_rate * 17 / 17),  # c5: 768x7x7
         )
         # fmt: on
         self.include_top = include_top

@@ -176,6 +176,7 @@ def EfficientNetB0(
     dropout: float = 0.2,
     include_top: bool = True,
     classifier_activation: str | Callable[..., keras.KerasTensor] | None = None,
+    drop_path_rate: float = 0.2,
     features_only: bool = False,
     input_shape: tuple[int | None, ...] = (224, 224, 3),
 ) -> keras.Model:
@@ -188,6 +189,8 @@ def EfficientNetB0(
         include_top: whether the classifier is there
         classifier_activation: what the logits go through: a name, a layer or a
             function of tensors
+        drop_path_rate: probability of leaving a branch out at the end; it grows
+            with depth
         features_only: whether to return feature maps by name instead
         input_shape: (height, width, channels); height and width may be None
 
@@ -203,26 +206,37 @@ def EfficientNetB0(
     features = {}
     x = conv_bn(inputs, 32, kernel=3, stride=2, act="swish", name="stem")  # 112x112x32
     # fmt: off
-    x = mbconv(x, 16, hidden=32, reduced=8, kernel=3, name="stage1-0")  # 112x112x16
+    x = mbconv(x, 16, hidden=32, reduced=8, kernel=3, drop_path=drop_path_rate * 0 / 16, name="stage1-0")  # 112x112x16
     features["c1"] = x
-    x = mbconv(x, 24, hidden=96, reduced=4, kernel=3, stride=2, drop_path=0.0125, name="stage2-0")  # 56x56x24
-    x = mbconv(x, 24, hidden=144, reduced=6, kernel=3, drop_path=0.025, name="stage2-1")  # 56x56x24
+    # 56x56x24
+    x = mbconv(x, 24, hidden=96, reduced=4, kernel=3, stride=2, drop_path=drop_path_rate * 1 / 16, name="stage2-0")
+    x = mbconv(x, 24, hidden=144, reduced=6, kernel=3, drop_path=drop_path_rate * 2 / 16, name="stage2-1")  # 56x56x24
     features["c2"] = x
-    x = mbconv(x, 40, hidden=144, reduced=6, kernel=5, stride=2, drop_path=0.0375, name="stage3-0")  # 28x28x40
-    x = mbconv(x, 40, hidden=240, reduced=10, kernel=5, drop_path=0.05, name="stage3-1")  # 28x28x40
+    # 28x28x40
+    x = mbconv(x, 40, hidden=144, reduced=6, kernel=5, stride=2, drop_path=drop_path_rate * 3 / 16, name="stage3-0")
+    x = mbconv(x, 40, hidden=240, reduced=10, kernel=5, drop_path=drop_path_rate * 4 / 16, name="stage3-1")  # 28x28x40
     features["c3"] = x
-    x = mbconv(x, 80, hidden=240, reduced=10, kernel=3, stride=2, drop_path=0.0625, name="stage4-0")  # 14x14x80
-    x = mbconv(x, 80, hidden=480, reduced=20, kernel=3, drop_path=0.075, name="stage4-1")  # 14x14x80
-    x = mbconv(x, 80, hidden=480, reduced=20, kernel=3, drop_path=0.0875, name="stage4-2")  # 14x14x80
-    x = mbconv(x, 112, hidden=480, reduced=20, kernel=5, drop_path=0.1, name="stage5-0")  # 14x14x112
-    x = mbconv(x, 112, hidden=672, reduced=28, kernel=5, drop_path=0.1125, name="stage5-1")  # 14x14x112
-    x = mbconv(x, 112, hidden=672, reduced=28, kernel=5, drop_path=0.125, name="stage5-2")  # 14x14x112
+    # 14x14x80
+    x = mbconv(x, 80, hidden=240, reduced=10, kernel=3, stride=2, drop_path=drop_path_rate * 5 / 16, name="stage4-0")
+    x = mbconv(x, 80, hidden=480, reduced=20, kernel=3, drop_path=drop_path_rate * 6 / 16, name="stage4-1")  # 14x14x80
+    x = mbconv(x, 80, hidden=480, reduced=20, kernel=3, drop_path=drop_path_rate * 7 / 16, name="stage4-2")  # 14x14x80
+    # 14x14x112
+    x = mbconv(x, 112, hidden=480, reduced=20, kernel=5, drop_path=drop_path_rate * 8 / 16, name="stage5-0")
+    # 14x14x112
+    x = mbconv(x, 112, hidden=672, reduced=28, kernel=5, drop_path=drop_path_rate * 9 / 16, name="stage5-1")
+    # 14x14x112
+    x = mbconv(x, 112, hidden=672, reduced=28, kernel=5, drop_path=drop_path_rate * 10 / 16, name="stage5-2")
     features["c4"] = x
-    x = mbconv(x, 192, hidden=672, reduced=28, kernel=5, stride=2, drop_path=0.1375, name="stage6-0")  # 7x7x192
-    x = mbconv(x, 192, hidden=1152, reduced=48, kernel=5, drop_path=0.15, name="stage6-1")  # 7x7x192
-    x = mbconv(x, 192, hidden=1152, reduced=48, kernel=5, drop_path=0.1625, name="stage6-2")  # 7x7x192
-    x = mbconv(x, 192, hidden=1152, reduced=48, kernel=5, drop_path=0.175, name="stage6-3")  # 7x7x192
-    x = mbconv(x, 320, hidden=1152, reduced=48, kernel=3, drop_path=0.1875, name="stage7-0")  # 7x7x320
+    # 7x7x192
+    x = mbconv(x, 192, hidden=672, reduced=28, kernel=5, stride=2, drop_path=drop_path_rate * 11 / 16, name="stage6-0")
+    # 7x7x192
+    x = mbconv(x, 192, hidden=1152, reduced=48, kernel=5, drop_path=drop_path_rate * 12 / 16, name="stage6-1")
+    # 7x7x192
+    x = mbconv(x, 192, hidden=1152, reduced=48, kernel=5, drop_path=drop_path_rate * 13 / 16, name="stage6-2")
+    # 7x7x192
+    x = mbconv(x, 192, hidden=1152, reduced=48, kernel=5, drop_path=drop_path_rate * 14 / 16, name="stage6-3")
+    # 7x7x320
+    x = mbconv(x, 320, hidden=1152, reduced=48, kernel=3, drop_path=drop_path_rate * 15 / 16, name="stage7-0")
     # fmt: on
     x = conv_bn(x, 1280, act="swish", name="head")  # 7x7x1280
     features["c5"] = x

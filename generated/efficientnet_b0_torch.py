@@ -254,6 +254,8 @@ class EfficientNetB0(nn.Module):
         include_top: whether the classifier is there
         classifier_activation: what the logits go through: a module, or what makes
             one
+        drop_path_rate: probability of leaving a branch out at the end; it grows
+            with depth
     """
 
     def __init__(
@@ -262,39 +264,40 @@ class EfficientNetB0(nn.Module):
         dropout: float = 0.2,
         include_top: bool = True,
         classifier_activation: nn.Module | Callable[..., nn.Module] | None = None,
+        drop_path_rate: float = 0.2,
     ) -> None:
         super().__init__()
         self.stem = ConvBn(3, 32, kernel=3, stride=2, act=nn.SiLU)  # 32x112x112
         # fmt: off
         self.stage1 = nn.Sequential(
-            Mbconv(32, 16, hidden=32, reduced=8, kernel=3),  # c1: 16x112x112
+            Mbconv(32, 16, hidden=32, reduced=8, kernel=3, drop_path=drop_path_rate * 0 / 16),  # c1: 16x112x112
         )
         self.stage2 = nn.Sequential(
-            Mbconv(16, 24, hidden=96, reduced=4, kernel=3, stride=2, drop_path=0.0125),  # 24x56x56
-            Mbconv(24, 24, hidden=144, reduced=6, kernel=3, drop_path=0.025),  # c2: 24x56x56
+            Mbconv(16, 24, hidden=96, reduced=4, kernel=3, stride=2, drop_path=drop_path_rate * 1 / 16),  # 24x56x56
+            Mbconv(24, 24, hidden=144, reduced=6, kernel=3, drop_path=drop_path_rate * 2 / 16),  # c2: 24x56x56
         )
         self.stage3 = nn.Sequential(
-            Mbconv(24, 40, hidden=144, reduced=6, kernel=5, stride=2, drop_path=0.0375),  # 40x28x28
-            Mbconv(40, 40, hidden=240, reduced=10, kernel=5, drop_path=0.05),  # c3: 40x28x28
+            Mbconv(24, 40, hidden=144, reduced=6, kernel=5, stride=2, drop_path=drop_path_rate * 3 / 16),  # 40x28x28
+            Mbconv(40, 40, hidden=240, reduced=10, kernel=5, drop_path=drop_path_rate * 4 / 16),  # c3: 40x28x28
         )
         self.stage4 = nn.Sequential(
-            Mbconv(40, 80, hidden=240, reduced=10, kernel=3, stride=2, drop_path=0.0625),  # 80x14x14
-            Mbconv(80, 80, hidden=480, reduced=20, kernel=3, drop_path=0.075),  # 80x14x14
-            Mbconv(80, 80, hidden=480, reduced=20, kernel=3, drop_path=0.0875),  # 80x14x14
+            Mbconv(40, 80, hidden=240, reduced=10, kernel=3, stride=2, drop_path=drop_path_rate * 5 / 16),  # 80x14x14
+            Mbconv(80, 80, hidden=480, reduced=20, kernel=3, drop_path=drop_path_rate * 6 / 16),  # 80x14x14
+            Mbconv(80, 80, hidden=480, reduced=20, kernel=3, drop_path=drop_path_rate * 7 / 16),  # 80x14x14
         )
         self.stage5 = nn.Sequential(
-            Mbconv(80, 112, hidden=480, reduced=20, kernel=5, drop_path=0.1),  # 112x14x14
-            Mbconv(112, 112, hidden=672, reduced=28, kernel=5, drop_path=0.1125),  # 112x14x14
-            Mbconv(112, 112, hidden=672, reduced=28, kernel=5, drop_path=0.125),  # c4: 112x14x14
+            Mbconv(80, 112, hidden=480, reduced=20, kernel=5, drop_path=drop_path_rate * 8 / 16),  # 112x14x14
+            Mbconv(112, 112, hidden=672, reduced=28, kernel=5, drop_path=drop_path_rate * 9 / 16),  # 112x14x14
+            Mbconv(112, 112, hidden=672, reduced=28, kernel=5, drop_path=drop_path_rate * 10 / 16),  # c4: 112x14x14
         )
         self.stage6 = nn.Sequential(
-            Mbconv(112, 192, hidden=672, reduced=28, kernel=5, stride=2, drop_path=0.1375),  # 192x7x7
-            Mbconv(192, 192, hidden=1152, reduced=48, kernel=5, drop_path=0.15),  # 192x7x7
-            Mbconv(192, 192, hidden=1152, reduced=48, kernel=5, drop_path=0.1625),  # 192x7x7
-            Mbconv(192, 192, hidden=1152, reduced=48, kernel=5, drop_path=0.175),  # 192x7x7
+            Mbconv(112, 192, hidden=672, reduced=28, kernel=5, stride=2, drop_path=drop_path_rate * 11 / 16),  # 192x7x7
+            Mbconv(192, 192, hidden=1152, reduced=48, kernel=5, drop_path=drop_path_rate * 12 / 16),  # 192x7x7
+            Mbconv(192, 192, hidden=1152, reduced=48, kernel=5, drop_path=drop_path_rate * 13 / 16),  # 192x7x7
+            Mbconv(192, 192, hidden=1152, reduced=48, kernel=5, drop_path=drop_path_rate * 14 / 16),  # 192x7x7
         )
         self.stage7 = nn.Sequential(
-            Mbconv(192, 320, hidden=1152, reduced=48, kernel=3, drop_path=0.1875),  # 320x7x7
+            Mbconv(192, 320, hidden=1152, reduced=48, kernel=3, drop_path=drop_path_rate * 15 / 16),  # 320x7x7
         )
         # fmt: on
         self.head = ConvBn(320, 1280, act=nn.SiLU)  # 1280x7x7

@@ -176,6 +176,7 @@ def EfficientNetB1(
     dropout: float = 0.2,
     include_top: bool = True,
     classifier_activation: str | Callable[..., keras.KerasTensor] | None = None,
+    drop_path_rate: float = 0.2,
     features_only: bool = False,
     input_shape: tuple[int | None, ...] = (240, 240, 3),
 ) -> keras.Model:
@@ -189,6 +190,8 @@ def EfficientNetB1(
         include_top: whether the classifier is there
         classifier_activation: what the logits go through: a name, a layer or a
             function of tensors
+        drop_path_rate: probability of leaving a branch out at the end; it grows
+            with depth
         features_only: whether to return feature maps by name instead
         input_shape: (height, width, channels); height and width may be None
 
@@ -204,33 +207,47 @@ def EfficientNetB1(
     features = {}
     x = conv_bn(inputs, 32, kernel=3, stride=2, act="swish", name="stem")  # 120x120x32
     # fmt: off
-    x = mbconv(x, 16, hidden=32, reduced=8, kernel=3, name="stage1-0")  # 120x120x16
-    x = mbconv(x, 16, hidden=16, reduced=4, kernel=3, drop_path=0.0087, name="stage1-1")  # 120x120x16
+    x = mbconv(x, 16, hidden=32, reduced=8, kernel=3, drop_path=drop_path_rate * 0 / 23, name="stage1-0")  # 120x120x16
+    x = mbconv(x, 16, hidden=16, reduced=4, kernel=3, drop_path=drop_path_rate * 1 / 23, name="stage1-1")  # 120x120x16
     features["c1"] = x
-    x = mbconv(x, 24, hidden=96, reduced=4, kernel=3, stride=2, drop_path=0.0174, name="stage2-0")  # 60x60x24
-    x = mbconv(x, 24, hidden=144, reduced=6, kernel=3, drop_path=0.0261, name="stage2-1")  # 60x60x24
-    x = mbconv(x, 24, hidden=144, reduced=6, kernel=3, drop_path=0.0348, name="stage2-2")  # 60x60x24
+    # 60x60x24
+    x = mbconv(x, 24, hidden=96, reduced=4, kernel=3, stride=2, drop_path=drop_path_rate * 2 / 23, name="stage2-0")
+    x = mbconv(x, 24, hidden=144, reduced=6, kernel=3, drop_path=drop_path_rate * 3 / 23, name="stage2-1")  # 60x60x24
+    x = mbconv(x, 24, hidden=144, reduced=6, kernel=3, drop_path=drop_path_rate * 4 / 23, name="stage2-2")  # 60x60x24
     features["c2"] = x
-    x = mbconv(x, 40, hidden=144, reduced=6, kernel=5, stride=2, drop_path=0.0435, name="stage3-0")  # 30x30x40
-    x = mbconv(x, 40, hidden=240, reduced=10, kernel=5, drop_path=0.0522, name="stage3-1")  # 30x30x40
-    x = mbconv(x, 40, hidden=240, reduced=10, kernel=5, drop_path=0.0609, name="stage3-2")  # 30x30x40
+    # 30x30x40
+    x = mbconv(x, 40, hidden=144, reduced=6, kernel=5, stride=2, drop_path=drop_path_rate * 5 / 23, name="stage3-0")
+    x = mbconv(x, 40, hidden=240, reduced=10, kernel=5, drop_path=drop_path_rate * 6 / 23, name="stage3-1")  # 30x30x40
+    x = mbconv(x, 40, hidden=240, reduced=10, kernel=5, drop_path=drop_path_rate * 7 / 23, name="stage3-2")  # 30x30x40
     features["c3"] = x
-    x = mbconv(x, 80, hidden=240, reduced=10, kernel=3, stride=2, drop_path=0.0696, name="stage4-0")  # 15x15x80
-    x = mbconv(x, 80, hidden=480, reduced=20, kernel=3, drop_path=0.0783, name="stage4-1")  # 15x15x80
-    x = mbconv(x, 80, hidden=480, reduced=20, kernel=3, drop_path=0.087, name="stage4-2")  # 15x15x80
-    x = mbconv(x, 80, hidden=480, reduced=20, kernel=3, drop_path=0.0957, name="stage4-3")  # 15x15x80
-    x = mbconv(x, 112, hidden=480, reduced=20, kernel=5, drop_path=0.1043, name="stage5-0")  # 15x15x112
-    x = mbconv(x, 112, hidden=672, reduced=28, kernel=5, drop_path=0.113, name="stage5-1")  # 15x15x112
-    x = mbconv(x, 112, hidden=672, reduced=28, kernel=5, drop_path=0.1217, name="stage5-2")  # 15x15x112
-    x = mbconv(x, 112, hidden=672, reduced=28, kernel=5, drop_path=0.1304, name="stage5-3")  # 15x15x112
+    # 15x15x80
+    x = mbconv(x, 80, hidden=240, reduced=10, kernel=3, stride=2, drop_path=drop_path_rate * 8 / 23, name="stage4-0")
+    x = mbconv(x, 80, hidden=480, reduced=20, kernel=3, drop_path=drop_path_rate * 9 / 23, name="stage4-1")  # 15x15x80
+    x = mbconv(x, 80, hidden=480, reduced=20, kernel=3, drop_path=drop_path_rate * 10 / 23, name="stage4-2")  # 15x15x80
+    x = mbconv(x, 80, hidden=480, reduced=20, kernel=3, drop_path=drop_path_rate * 11 / 23, name="stage4-3")  # 15x15x80
+    # 15x15x112
+    x = mbconv(x, 112, hidden=480, reduced=20, kernel=5, drop_path=drop_path_rate * 12 / 23, name="stage5-0")
+    # 15x15x112
+    x = mbconv(x, 112, hidden=672, reduced=28, kernel=5, drop_path=drop_path_rate * 13 / 23, name="stage5-1")
+    # 15x15x112
+    x = mbconv(x, 112, hidden=672, reduced=28, kernel=5, drop_path=drop_path_rate * 14 / 23, name="stage5-2")
+    # 15x15x112
+    x = mbconv(x, 112, hidden=672, reduced=28, kernel=5, drop_path=drop_path_rate * 15 / 23, name="stage5-3")
     features["c4"] = x
-    x = mbconv(x, 192, hidden=672, reduced=28, kernel=5, stride=2, drop_path=0.1391, name="stage6-0")  # 8x8x192
-    x = mbconv(x, 192, hidden=1152, reduced=48, kernel=5, drop_path=0.1478, name="stage6-1")  # 8x8x192
-    x = mbconv(x, 192, hidden=1152, reduced=48, kernel=5, drop_path=0.1565, name="stage6-2")  # 8x8x192
-    x = mbconv(x, 192, hidden=1152, reduced=48, kernel=5, drop_path=0.1652, name="stage6-3")  # 8x8x192
-    x = mbconv(x, 192, hidden=1152, reduced=48, kernel=5, drop_path=0.1739, name="stage6-4")  # 8x8x192
-    x = mbconv(x, 320, hidden=1152, reduced=48, kernel=3, drop_path=0.1826, name="stage7-0")  # 8x8x320
-    x = mbconv(x, 320, hidden=1920, reduced=80, kernel=3, drop_path=0.1913, name="stage7-1")  # 8x8x320
+    # 8x8x192
+    x = mbconv(x, 192, hidden=672, reduced=28, kernel=5, stride=2, drop_path=drop_path_rate * 16 / 23, name="stage6-0")
+    # 8x8x192
+    x = mbconv(x, 192, hidden=1152, reduced=48, kernel=5, drop_path=drop_path_rate * 17 / 23, name="stage6-1")
+    # 8x8x192
+    x = mbconv(x, 192, hidden=1152, reduced=48, kernel=5, drop_path=drop_path_rate * 18 / 23, name="stage6-2")
+    # 8x8x192
+    x = mbconv(x, 192, hidden=1152, reduced=48, kernel=5, drop_path=drop_path_rate * 19 / 23, name="stage6-3")
+    # 8x8x192
+    x = mbconv(x, 192, hidden=1152, reduced=48, kernel=5, drop_path=drop_path_rate * 20 / 23, name="stage6-4")
+    # 8x8x320
+    x = mbconv(x, 320, hidden=1152, reduced=48, kernel=3, drop_path=drop_path_rate * 21 / 23, name="stage7-0")
+    # 8x8x320
+    x = mbconv(x, 320, hidden=1920, reduced=80, kernel=3, drop_path=drop_path_rate * 22 / 23, name="stage7-1")
     # fmt: on
     x = conv_bn(x, 1280, act="swish", name="head")  # 8x8x1280
     features["c5"] = x

@@ -255,6 +255,8 @@ class EfficientNetB1(nn.Module):
         include_top: whether the classifier is there
         classifier_activation: what the logits go through: a module, or what makes
             one
+        drop_path_rate: probability of leaving a branch out at the end; it grows
+            with depth
     """
 
     def __init__(
@@ -263,46 +265,47 @@ class EfficientNetB1(nn.Module):
         dropout: float = 0.2,
         include_top: bool = True,
         classifier_activation: nn.Module | Callable[..., nn.Module] | None = None,
+        drop_path_rate: float = 0.2,
     ) -> None:
         super().__init__()
         self.stem = ConvBn(3, 32, kernel=3, stride=2, act=nn.SiLU)  # 32x120x120
         # fmt: off
         self.stage1 = nn.Sequential(
-            Mbconv(32, 16, hidden=32, reduced=8, kernel=3),  # 16x120x120
-            Mbconv(16, 16, hidden=16, reduced=4, kernel=3, drop_path=0.0087),  # c1: 16x120x120
+            Mbconv(32, 16, hidden=32, reduced=8, kernel=3, drop_path=drop_path_rate * 0 / 23),  # 16x120x120
+            Mbconv(16, 16, hidden=16, reduced=4, kernel=3, drop_path=drop_path_rate * 1 / 23),  # c1: 16x120x120
         )
         self.stage2 = nn.Sequential(
-            Mbconv(16, 24, hidden=96, reduced=4, kernel=3, stride=2, drop_path=0.0174),  # 24x60x60
-            Mbconv(24, 24, hidden=144, reduced=6, kernel=3, drop_path=0.0261),  # 24x60x60
-            Mbconv(24, 24, hidden=144, reduced=6, kernel=3, drop_path=0.0348),  # c2: 24x60x60
+            Mbconv(16, 24, hidden=96, reduced=4, kernel=3, stride=2, drop_path=drop_path_rate * 2 / 23),  # 24x60x60
+            Mbconv(24, 24, hidden=144, reduced=6, kernel=3, drop_path=drop_path_rate * 3 / 23),  # 24x60x60
+            Mbconv(24, 24, hidden=144, reduced=6, kernel=3, drop_path=drop_path_rate * 4 / 23),  # c2: 24x60x60
         )
         self.stage3 = nn.Sequential(
-            Mbconv(24, 40, hidden=144, reduced=6, kernel=5, stride=2, drop_path=0.0435),  # 40x30x30
-            Mbconv(40, 40, hidden=240, reduced=10, kernel=5, drop_path=0.0522),  # 40x30x30
-            Mbconv(40, 40, hidden=240, reduced=10, kernel=5, drop_path=0.0609),  # c3: 40x30x30
+            Mbconv(24, 40, hidden=144, reduced=6, kernel=5, stride=2, drop_path=drop_path_rate * 5 / 23),  # 40x30x30
+            Mbconv(40, 40, hidden=240, reduced=10, kernel=5, drop_path=drop_path_rate * 6 / 23),  # 40x30x30
+            Mbconv(40, 40, hidden=240, reduced=10, kernel=5, drop_path=drop_path_rate * 7 / 23),  # c3: 40x30x30
         )
         self.stage4 = nn.Sequential(
-            Mbconv(40, 80, hidden=240, reduced=10, kernel=3, stride=2, drop_path=0.0696),  # 80x15x15
-            Mbconv(80, 80, hidden=480, reduced=20, kernel=3, drop_path=0.0783),  # 80x15x15
-            Mbconv(80, 80, hidden=480, reduced=20, kernel=3, drop_path=0.087),  # 80x15x15
-            Mbconv(80, 80, hidden=480, reduced=20, kernel=3, drop_path=0.0957),  # 80x15x15
+            Mbconv(40, 80, hidden=240, reduced=10, kernel=3, stride=2, drop_path=drop_path_rate * 8 / 23),  # 80x15x15
+            Mbconv(80, 80, hidden=480, reduced=20, kernel=3, drop_path=drop_path_rate * 9 / 23),  # 80x15x15
+            Mbconv(80, 80, hidden=480, reduced=20, kernel=3, drop_path=drop_path_rate * 10 / 23),  # 80x15x15
+            Mbconv(80, 80, hidden=480, reduced=20, kernel=3, drop_path=drop_path_rate * 11 / 23),  # 80x15x15
         )
         self.stage5 = nn.Sequential(
-            Mbconv(80, 112, hidden=480, reduced=20, kernel=5, drop_path=0.1043),  # 112x15x15
-            Mbconv(112, 112, hidden=672, reduced=28, kernel=5, drop_path=0.113),  # 112x15x15
-            Mbconv(112, 112, hidden=672, reduced=28, kernel=5, drop_path=0.1217),  # 112x15x15
-            Mbconv(112, 112, hidden=672, reduced=28, kernel=5, drop_path=0.1304),  # c4: 112x15x15
+            Mbconv(80, 112, hidden=480, reduced=20, kernel=5, drop_path=drop_path_rate * 12 / 23),  # 112x15x15
+            Mbconv(112, 112, hidden=672, reduced=28, kernel=5, drop_path=drop_path_rate * 13 / 23),  # 112x15x15
+            Mbconv(112, 112, hidden=672, reduced=28, kernel=5, drop_path=drop_path_rate * 14 / 23),  # 112x15x15
+            Mbconv(112, 112, hidden=672, reduced=28, kernel=5, drop_path=drop_path_rate * 15 / 23),  # c4: 112x15x15
         )
         self.stage6 = nn.Sequential(
-            Mbconv(112, 192, hidden=672, reduced=28, kernel=5, stride=2, drop_path=0.1391),  # 192x8x8
-            Mbconv(192, 192, hidden=1152, reduced=48, kernel=5, drop_path=0.1478),  # 192x8x8
-            Mbconv(192, 192, hidden=1152, reduced=48, kernel=5, drop_path=0.1565),  # 192x8x8
-            Mbconv(192, 192, hidden=1152, reduced=48, kernel=5, drop_path=0.1652),  # 192x8x8
-            Mbconv(192, 192, hidden=1152, reduced=48, kernel=5, drop_path=0.1739),  # 192x8x8
+            Mbconv(112, 192, hidden=672, reduced=28, kernel=5, stride=2, drop_path=drop_path_rate * 16 / 23),  # 192x8x8
+            Mbconv(192, 192, hidden=1152, reduced=48, kernel=5, drop_path=drop_path_rate * 17 / 23),  # 192x8x8
+            Mbconv(192, 192, hidden=1152, reduced=48, kernel=5, drop_path=drop_path_rate * 18 / 23),  # 192x8x8
+            Mbconv(192, 192, hidden=1152, reduced=48, kernel=5, drop_path=drop_path_rate * 19 / 23),  # 192x8x8
+            Mbconv(192, 192, hidden=1152, reduced=48, kernel=5, drop_path=drop_path_rate * 20 / 23),  # 192x8x8
         )
         self.stage7 = nn.Sequential(
-            Mbconv(192, 320, hidden=1152, reduced=48, kernel=3, drop_path=0.1826),  # 320x8x8
-            Mbconv(320, 320, hidden=1920, reduced=80, kernel=3, drop_path=0.1913),  # 320x8x8
+            Mbconv(192, 320, hidden=1152, reduced=48, kernel=3, drop_path=drop_path_rate * 21 / 23),  # 320x8x8
+            Mbconv(320, 320, hidden=1920, reduced=80, kernel=3, drop_path=drop_path_rate * 22 / 23),  # 320x8x8
         )
         # fmt: on
         self.head = ConvBn(320, 1280, act=nn.SiLU)  # 1280x8x8

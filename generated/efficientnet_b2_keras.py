@@ -176,6 +176,7 @@ def EfficientNetB2(
     dropout: float = 0.3,
     include_top: bool = True,
     classifier_activation: str | Callable[..., keras.KerasTensor] | None = None,
+    drop_path_rate: float = 0.2,
     features_only: bool = False,
     input_shape: tuple[int | None, ...] = (260, 260, 3),
 ) -> keras.Model:
@@ -189,6 +190,8 @@ def EfficientNetB2(
         include_top: whether the classifier is there
         classifier_activation: what the logits go through: a name, a layer or a
             function of tensors
+        drop_path_rate: probability of leaving a branch out at the end; it grows
+            with depth
         features_only: whether to return feature maps by name instead
         input_shape: (height, width, channels); height and width may be None
 
@@ -204,33 +207,47 @@ def EfficientNetB2(
     features = {}
     x = conv_bn(inputs, 32, kernel=3, stride=2, act="swish", name="stem")  # 130x130x32
     # fmt: off
-    x = mbconv(x, 16, hidden=32, reduced=8, kernel=3, name="stage1-0")  # 130x130x16
-    x = mbconv(x, 16, hidden=16, reduced=4, kernel=3, drop_path=0.0087, name="stage1-1")  # 130x130x16
+    x = mbconv(x, 16, hidden=32, reduced=8, kernel=3, drop_path=drop_path_rate * 0 / 23, name="stage1-0")  # 130x130x16
+    x = mbconv(x, 16, hidden=16, reduced=4, kernel=3, drop_path=drop_path_rate * 1 / 23, name="stage1-1")  # 130x130x16
     features["c1"] = x
-    x = mbconv(x, 24, hidden=96, reduced=4, kernel=3, stride=2, drop_path=0.0174, name="stage2-0")  # 65x65x24
-    x = mbconv(x, 24, hidden=144, reduced=6, kernel=3, drop_path=0.0261, name="stage2-1")  # 65x65x24
-    x = mbconv(x, 24, hidden=144, reduced=6, kernel=3, drop_path=0.0348, name="stage2-2")  # 65x65x24
+    # 65x65x24
+    x = mbconv(x, 24, hidden=96, reduced=4, kernel=3, stride=2, drop_path=drop_path_rate * 2 / 23, name="stage2-0")
+    x = mbconv(x, 24, hidden=144, reduced=6, kernel=3, drop_path=drop_path_rate * 3 / 23, name="stage2-1")  # 65x65x24
+    x = mbconv(x, 24, hidden=144, reduced=6, kernel=3, drop_path=drop_path_rate * 4 / 23, name="stage2-2")  # 65x65x24
     features["c2"] = x
-    x = mbconv(x, 48, hidden=144, reduced=6, kernel=5, stride=2, drop_path=0.0435, name="stage3-0")  # 33x33x48
-    x = mbconv(x, 48, hidden=288, reduced=12, kernel=5, drop_path=0.0522, name="stage3-1")  # 33x33x48
-    x = mbconv(x, 48, hidden=288, reduced=12, kernel=5, drop_path=0.0609, name="stage3-2")  # 33x33x48
+    # 33x33x48
+    x = mbconv(x, 48, hidden=144, reduced=6, kernel=5, stride=2, drop_path=drop_path_rate * 5 / 23, name="stage3-0")
+    x = mbconv(x, 48, hidden=288, reduced=12, kernel=5, drop_path=drop_path_rate * 6 / 23, name="stage3-1")  # 33x33x48
+    x = mbconv(x, 48, hidden=288, reduced=12, kernel=5, drop_path=drop_path_rate * 7 / 23, name="stage3-2")  # 33x33x48
     features["c3"] = x
-    x = mbconv(x, 88, hidden=288, reduced=12, kernel=3, stride=2, drop_path=0.0696, name="stage4-0")  # 17x17x88
-    x = mbconv(x, 88, hidden=528, reduced=22, kernel=3, drop_path=0.0783, name="stage4-1")  # 17x17x88
-    x = mbconv(x, 88, hidden=528, reduced=22, kernel=3, drop_path=0.087, name="stage4-2")  # 17x17x88
-    x = mbconv(x, 88, hidden=528, reduced=22, kernel=3, drop_path=0.0957, name="stage4-3")  # 17x17x88
-    x = mbconv(x, 120, hidden=528, reduced=22, kernel=5, drop_path=0.1043, name="stage5-0")  # 17x17x120
-    x = mbconv(x, 120, hidden=720, reduced=30, kernel=5, drop_path=0.113, name="stage5-1")  # 17x17x120
-    x = mbconv(x, 120, hidden=720, reduced=30, kernel=5, drop_path=0.1217, name="stage5-2")  # 17x17x120
-    x = mbconv(x, 120, hidden=720, reduced=30, kernel=5, drop_path=0.1304, name="stage5-3")  # 17x17x120
+    # 17x17x88
+    x = mbconv(x, 88, hidden=288, reduced=12, kernel=3, stride=2, drop_path=drop_path_rate * 8 / 23, name="stage4-0")
+    x = mbconv(x, 88, hidden=528, reduced=22, kernel=3, drop_path=drop_path_rate * 9 / 23, name="stage4-1")  # 17x17x88
+    x = mbconv(x, 88, hidden=528, reduced=22, kernel=3, drop_path=drop_path_rate * 10 / 23, name="stage4-2")  # 17x17x88
+    x = mbconv(x, 88, hidden=528, reduced=22, kernel=3, drop_path=drop_path_rate * 11 / 23, name="stage4-3")  # 17x17x88
+    # 17x17x120
+    x = mbconv(x, 120, hidden=528, reduced=22, kernel=5, drop_path=drop_path_rate * 12 / 23, name="stage5-0")
+    # 17x17x120
+    x = mbconv(x, 120, hidden=720, reduced=30, kernel=5, drop_path=drop_path_rate * 13 / 23, name="stage5-1")
+    # 17x17x120
+    x = mbconv(x, 120, hidden=720, reduced=30, kernel=5, drop_path=drop_path_rate * 14 / 23, name="stage5-2")
+    # 17x17x120
+    x = mbconv(x, 120, hidden=720, reduced=30, kernel=5, drop_path=drop_path_rate * 15 / 23, name="stage5-3")
     features["c4"] = x
-    x = mbconv(x, 208, hidden=720, reduced=30, kernel=5, stride=2, drop_path=0.1391, name="stage6-0")  # 9x9x208
-    x = mbconv(x, 208, hidden=1248, reduced=52, kernel=5, drop_path=0.1478, name="stage6-1")  # 9x9x208
-    x = mbconv(x, 208, hidden=1248, reduced=52, kernel=5, drop_path=0.1565, name="stage6-2")  # 9x9x208
-    x = mbconv(x, 208, hidden=1248, reduced=52, kernel=5, drop_path=0.1652, name="stage6-3")  # 9x9x208
-    x = mbconv(x, 208, hidden=1248, reduced=52, kernel=5, drop_path=0.1739, name="stage6-4")  # 9x9x208
-    x = mbconv(x, 352, hidden=1248, reduced=52, kernel=3, drop_path=0.1826, name="stage7-0")  # 9x9x352
-    x = mbconv(x, 352, hidden=2112, reduced=88, kernel=3, drop_path=0.1913, name="stage7-1")  # 9x9x352
+    # 9x9x208
+    x = mbconv(x, 208, hidden=720, reduced=30, kernel=5, stride=2, drop_path=drop_path_rate * 16 / 23, name="stage6-0")
+    # 9x9x208
+    x = mbconv(x, 208, hidden=1248, reduced=52, kernel=5, drop_path=drop_path_rate * 17 / 23, name="stage6-1")
+    # 9x9x208
+    x = mbconv(x, 208, hidden=1248, reduced=52, kernel=5, drop_path=drop_path_rate * 18 / 23, name="stage6-2")
+    # 9x9x208
+    x = mbconv(x, 208, hidden=1248, reduced=52, kernel=5, drop_path=drop_path_rate * 19 / 23, name="stage6-3")
+    # 9x9x208
+    x = mbconv(x, 208, hidden=1248, reduced=52, kernel=5, drop_path=drop_path_rate * 20 / 23, name="stage6-4")
+    # 9x9x352
+    x = mbconv(x, 352, hidden=1248, reduced=52, kernel=3, drop_path=drop_path_rate * 21 / 23, name="stage7-0")
+    # 9x9x352
+    x = mbconv(x, 352, hidden=2112, reduced=88, kernel=3, drop_path=drop_path_rate * 22 / 23, name="stage7-1")
     # fmt: on
     x = conv_bn(x, 1408, act="swish", name="head")  # 9x9x1408
     features["c5"] = x

@@ -255,6 +255,8 @@ class EfficientNetB2(nn.Module):
         include_top: whether the classifier is there
         classifier_activation: what the logits go through: a module, or what makes
             one
+        drop_path_rate: probability of leaving a branch out at the end; it grows
+            with depth
     """
 
     def __init__(
@@ -263,46 +265,47 @@ class EfficientNetB2(nn.Module):
         dropout: float = 0.3,
         include_top: bool = True,
         classifier_activation: nn.Module | Callable[..., nn.Module] | None = None,
+        drop_path_rate: float = 0.2,
     ) -> None:
         super().__init__()
         self.stem = ConvBn(3, 32, kernel=3, stride=2, act=nn.SiLU)  # 32x130x130
         # fmt: off
         self.stage1 = nn.Sequential(
-            Mbconv(32, 16, hidden=32, reduced=8, kernel=3),  # 16x130x130
-            Mbconv(16, 16, hidden=16, reduced=4, kernel=3, drop_path=0.0087),  # c1: 16x130x130
+            Mbconv(32, 16, hidden=32, reduced=8, kernel=3, drop_path=drop_path_rate * 0 / 23),  # 16x130x130
+            Mbconv(16, 16, hidden=16, reduced=4, kernel=3, drop_path=drop_path_rate * 1 / 23),  # c1: 16x130x130
         )
         self.stage2 = nn.Sequential(
-            Mbconv(16, 24, hidden=96, reduced=4, kernel=3, stride=2, drop_path=0.0174),  # 24x65x65
-            Mbconv(24, 24, hidden=144, reduced=6, kernel=3, drop_path=0.0261),  # 24x65x65
-            Mbconv(24, 24, hidden=144, reduced=6, kernel=3, drop_path=0.0348),  # c2: 24x65x65
+            Mbconv(16, 24, hidden=96, reduced=4, kernel=3, stride=2, drop_path=drop_path_rate * 2 / 23),  # 24x65x65
+            Mbconv(24, 24, hidden=144, reduced=6, kernel=3, drop_path=drop_path_rate * 3 / 23),  # 24x65x65
+            Mbconv(24, 24, hidden=144, reduced=6, kernel=3, drop_path=drop_path_rate * 4 / 23),  # c2: 24x65x65
         )
         self.stage3 = nn.Sequential(
-            Mbconv(24, 48, hidden=144, reduced=6, kernel=5, stride=2, drop_path=0.0435),  # 48x33x33
-            Mbconv(48, 48, hidden=288, reduced=12, kernel=5, drop_path=0.0522),  # 48x33x33
-            Mbconv(48, 48, hidden=288, reduced=12, kernel=5, drop_path=0.0609),  # c3: 48x33x33
+            Mbconv(24, 48, hidden=144, reduced=6, kernel=5, stride=2, drop_path=drop_path_rate * 5 / 23),  # 48x33x33
+            Mbconv(48, 48, hidden=288, reduced=12, kernel=5, drop_path=drop_path_rate * 6 / 23),  # 48x33x33
+            Mbconv(48, 48, hidden=288, reduced=12, kernel=5, drop_path=drop_path_rate * 7 / 23),  # c3: 48x33x33
         )
         self.stage4 = nn.Sequential(
-            Mbconv(48, 88, hidden=288, reduced=12, kernel=3, stride=2, drop_path=0.0696),  # 88x17x17
-            Mbconv(88, 88, hidden=528, reduced=22, kernel=3, drop_path=0.0783),  # 88x17x17
-            Mbconv(88, 88, hidden=528, reduced=22, kernel=3, drop_path=0.087),  # 88x17x17
-            Mbconv(88, 88, hidden=528, reduced=22, kernel=3, drop_path=0.0957),  # 88x17x17
+            Mbconv(48, 88, hidden=288, reduced=12, kernel=3, stride=2, drop_path=drop_path_rate * 8 / 23),  # 88x17x17
+            Mbconv(88, 88, hidden=528, reduced=22, kernel=3, drop_path=drop_path_rate * 9 / 23),  # 88x17x17
+            Mbconv(88, 88, hidden=528, reduced=22, kernel=3, drop_path=drop_path_rate * 10 / 23),  # 88x17x17
+            Mbconv(88, 88, hidden=528, reduced=22, kernel=3, drop_path=drop_path_rate * 11 / 23),  # 88x17x17
         )
         self.stage5 = nn.Sequential(
-            Mbconv(88, 120, hidden=528, reduced=22, kernel=5, drop_path=0.1043),  # 120x17x17
-            Mbconv(120, 120, hidden=720, reduced=30, kernel=5, drop_path=0.113),  # 120x17x17
-            Mbconv(120, 120, hidden=720, reduced=30, kernel=5, drop_path=0.1217),  # 120x17x17
-            Mbconv(120, 120, hidden=720, reduced=30, kernel=5, drop_path=0.1304),  # c4: 120x17x17
+            Mbconv(88, 120, hidden=528, reduced=22, kernel=5, drop_path=drop_path_rate * 12 / 23),  # 120x17x17
+            Mbconv(120, 120, hidden=720, reduced=30, kernel=5, drop_path=drop_path_rate * 13 / 23),  # 120x17x17
+            Mbconv(120, 120, hidden=720, reduced=30, kernel=5, drop_path=drop_path_rate * 14 / 23),  # 120x17x17
+            Mbconv(120, 120, hidden=720, reduced=30, kernel=5, drop_path=drop_path_rate * 15 / 23),  # c4: 120x17x17
         )
         self.stage6 = nn.Sequential(
-            Mbconv(120, 208, hidden=720, reduced=30, kernel=5, stride=2, drop_path=0.1391),  # 208x9x9
-            Mbconv(208, 208, hidden=1248, reduced=52, kernel=5, drop_path=0.1478),  # 208x9x9
-            Mbconv(208, 208, hidden=1248, reduced=52, kernel=5, drop_path=0.1565),  # 208x9x9
-            Mbconv(208, 208, hidden=1248, reduced=52, kernel=5, drop_path=0.1652),  # 208x9x9
-            Mbconv(208, 208, hidden=1248, reduced=52, kernel=5, drop_path=0.1739),  # 208x9x9
+            Mbconv(120, 208, hidden=720, reduced=30, kernel=5, stride=2, drop_path=drop_path_rate * 16 / 23),  # 208x9x9
+            Mbconv(208, 208, hidden=1248, reduced=52, kernel=5, drop_path=drop_path_rate * 17 / 23),  # 208x9x9
+            Mbconv(208, 208, hidden=1248, reduced=52, kernel=5, drop_path=drop_path_rate * 18 / 23),  # 208x9x9
+            Mbconv(208, 208, hidden=1248, reduced=52, kernel=5, drop_path=drop_path_rate * 19 / 23),  # 208x9x9
+            Mbconv(208, 208, hidden=1248, reduced=52, kernel=5, drop_path=drop_path_rate * 20 / 23),  # 208x9x9
         )
         self.stage7 = nn.Sequential(
-            Mbconv(208, 352, hidden=1248, reduced=52, kernel=3, drop_path=0.1826),  # 352x9x9
-            Mbconv(352, 352, hidden=2112, reduced=88, kernel=3, drop_path=0.1913),  # 352x9x9
+            Mbconv(208, 352, hidden=1248, reduced=52, kernel=3, drop_path=drop_path_rate * 21 / 23),  # 352x9x9
+            Mbconv(352, 352, hidden=2112, reduced=88, kernel=3, drop_path=drop_path_rate * 22 / 23),  # 352x9x9
         )
         # fmt: on
         self.head = ConvBn(352, 1408, act=nn.SiLU)  # 1408x9x9

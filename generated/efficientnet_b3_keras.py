@@ -176,6 +176,7 @@ def EfficientNetB3(
     dropout: float = 0.3,
     include_top: bool = True,
     classifier_activation: str | Callable[..., keras.KerasTensor] | None = None,
+    drop_path_rate: float = 0.2,
     features_only: bool = False,
     input_shape: tuple[int | None, ...] = (300, 300, 3),
 ) -> keras.Model:
@@ -189,6 +190,8 @@ def EfficientNetB3(
         include_top: whether the classifier is there
         classifier_activation: what the logits go through: a name, a layer or a
             function of tensors
+        drop_path_rate: probability of leaving a branch out at the end; it grows
+            with depth
         features_only: whether to return feature maps by name instead
         input_shape: (height, width, channels); height and width may be None
 
@@ -204,36 +207,52 @@ def EfficientNetB3(
     features = {}
     x = conv_bn(inputs, 40, kernel=3, stride=2, act="swish", name="stem")  # 150x150x40
     # fmt: off
-    x = mbconv(x, 24, hidden=40, reduced=10, kernel=3, name="stage1-0")  # 150x150x24
-    x = mbconv(x, 24, hidden=24, reduced=6, kernel=3, drop_path=0.0077, name="stage1-1")  # 150x150x24
+    x = mbconv(x, 24, hidden=40, reduced=10, kernel=3, drop_path=drop_path_rate * 0 / 26, name="stage1-0")  # 150x150x24
+    x = mbconv(x, 24, hidden=24, reduced=6, kernel=3, drop_path=drop_path_rate * 1 / 26, name="stage1-1")  # 150x150x24
     features["c1"] = x
-    x = mbconv(x, 32, hidden=144, reduced=6, kernel=3, stride=2, drop_path=0.0154, name="stage2-0")  # 75x75x32
-    x = mbconv(x, 32, hidden=192, reduced=8, kernel=3, drop_path=0.0231, name="stage2-1")  # 75x75x32
-    x = mbconv(x, 32, hidden=192, reduced=8, kernel=3, drop_path=0.0308, name="stage2-2")  # 75x75x32
+    # 75x75x32
+    x = mbconv(x, 32, hidden=144, reduced=6, kernel=3, stride=2, drop_path=drop_path_rate * 2 / 26, name="stage2-0")
+    x = mbconv(x, 32, hidden=192, reduced=8, kernel=3, drop_path=drop_path_rate * 3 / 26, name="stage2-1")  # 75x75x32
+    x = mbconv(x, 32, hidden=192, reduced=8, kernel=3, drop_path=drop_path_rate * 4 / 26, name="stage2-2")  # 75x75x32
     features["c2"] = x
-    x = mbconv(x, 48, hidden=192, reduced=8, kernel=5, stride=2, drop_path=0.0385, name="stage3-0")  # 38x38x48
-    x = mbconv(x, 48, hidden=288, reduced=12, kernel=5, drop_path=0.0462, name="stage3-1")  # 38x38x48
-    x = mbconv(x, 48, hidden=288, reduced=12, kernel=5, drop_path=0.0538, name="stage3-2")  # 38x38x48
+    # 38x38x48
+    x = mbconv(x, 48, hidden=192, reduced=8, kernel=5, stride=2, drop_path=drop_path_rate * 5 / 26, name="stage3-0")
+    x = mbconv(x, 48, hidden=288, reduced=12, kernel=5, drop_path=drop_path_rate * 6 / 26, name="stage3-1")  # 38x38x48
+    x = mbconv(x, 48, hidden=288, reduced=12, kernel=5, drop_path=drop_path_rate * 7 / 26, name="stage3-2")  # 38x38x48
     features["c3"] = x
-    x = mbconv(x, 96, hidden=288, reduced=12, kernel=3, stride=2, drop_path=0.0615, name="stage4-0")  # 19x19x96
-    x = mbconv(x, 96, hidden=576, reduced=24, kernel=3, drop_path=0.0692, name="stage4-1")  # 19x19x96
-    x = mbconv(x, 96, hidden=576, reduced=24, kernel=3, drop_path=0.0769, name="stage4-2")  # 19x19x96
-    x = mbconv(x, 96, hidden=576, reduced=24, kernel=3, drop_path=0.0846, name="stage4-3")  # 19x19x96
-    x = mbconv(x, 96, hidden=576, reduced=24, kernel=3, drop_path=0.0923, name="stage4-4")  # 19x19x96
-    x = mbconv(x, 136, hidden=576, reduced=24, kernel=5, drop_path=0.1, name="stage5-0")  # 19x19x136
-    x = mbconv(x, 136, hidden=816, reduced=34, kernel=5, drop_path=0.1077, name="stage5-1")  # 19x19x136
-    x = mbconv(x, 136, hidden=816, reduced=34, kernel=5, drop_path=0.1154, name="stage5-2")  # 19x19x136
-    x = mbconv(x, 136, hidden=816, reduced=34, kernel=5, drop_path=0.1231, name="stage5-3")  # 19x19x136
-    x = mbconv(x, 136, hidden=816, reduced=34, kernel=5, drop_path=0.1308, name="stage5-4")  # 19x19x136
+    # 19x19x96
+    x = mbconv(x, 96, hidden=288, reduced=12, kernel=3, stride=2, drop_path=drop_path_rate * 8 / 26, name="stage4-0")
+    x = mbconv(x, 96, hidden=576, reduced=24, kernel=3, drop_path=drop_path_rate * 9 / 26, name="stage4-1")  # 19x19x96
+    x = mbconv(x, 96, hidden=576, reduced=24, kernel=3, drop_path=drop_path_rate * 10 / 26, name="stage4-2")  # 19x19x96
+    x = mbconv(x, 96, hidden=576, reduced=24, kernel=3, drop_path=drop_path_rate * 11 / 26, name="stage4-3")  # 19x19x96
+    x = mbconv(x, 96, hidden=576, reduced=24, kernel=3, drop_path=drop_path_rate * 12 / 26, name="stage4-4")  # 19x19x96
+    # 19x19x136
+    x = mbconv(x, 136, hidden=576, reduced=24, kernel=5, drop_path=drop_path_rate * 13 / 26, name="stage5-0")
+    # 19x19x136
+    x = mbconv(x, 136, hidden=816, reduced=34, kernel=5, drop_path=drop_path_rate * 14 / 26, name="stage5-1")
+    # 19x19x136
+    x = mbconv(x, 136, hidden=816, reduced=34, kernel=5, drop_path=drop_path_rate * 15 / 26, name="stage5-2")
+    # 19x19x136
+    x = mbconv(x, 136, hidden=816, reduced=34, kernel=5, drop_path=drop_path_rate * 16 / 26, name="stage5-3")
+    # 19x19x136
+    x = mbconv(x, 136, hidden=816, reduced=34, kernel=5, drop_path=drop_path_rate * 17 / 26, name="stage5-4")
     features["c4"] = x
-    x = mbconv(x, 232, hidden=816, reduced=34, kernel=5, stride=2, drop_path=0.1385, name="stage6-0")  # 10x10x232
-    x = mbconv(x, 232, hidden=1392, reduced=58, kernel=5, drop_path=0.1462, name="stage6-1")  # 10x10x232
-    x = mbconv(x, 232, hidden=1392, reduced=58, kernel=5, drop_path=0.1538, name="stage6-2")  # 10x10x232
-    x = mbconv(x, 232, hidden=1392, reduced=58, kernel=5, drop_path=0.1615, name="stage6-3")  # 10x10x232
-    x = mbconv(x, 232, hidden=1392, reduced=58, kernel=5, drop_path=0.1692, name="stage6-4")  # 10x10x232
-    x = mbconv(x, 232, hidden=1392, reduced=58, kernel=5, drop_path=0.1769, name="stage6-5")  # 10x10x232
-    x = mbconv(x, 384, hidden=1392, reduced=58, kernel=3, drop_path=0.1846, name="stage7-0")  # 10x10x384
-    x = mbconv(x, 384, hidden=2304, reduced=96, kernel=3, drop_path=0.1923, name="stage7-1")  # 10x10x384
+    # 10x10x232
+    x = mbconv(x, 232, hidden=816, reduced=34, kernel=5, stride=2, drop_path=drop_path_rate * 18 / 26, name="stage6-0")
+    # 10x10x232
+    x = mbconv(x, 232, hidden=1392, reduced=58, kernel=5, drop_path=drop_path_rate * 19 / 26, name="stage6-1")
+    # 10x10x232
+    x = mbconv(x, 232, hidden=1392, reduced=58, kernel=5, drop_path=drop_path_rate * 20 / 26, name="stage6-2")
+    # 10x10x232
+    x = mbconv(x, 232, hidden=1392, reduced=58, kernel=5, drop_path=drop_path_rate * 21 / 26, name="stage6-3")
+    # 10x10x232
+    x = mbconv(x, 232, hidden=1392, reduced=58, kernel=5, drop_path=drop_path_rate * 22 / 26, name="stage6-4")
+    # 10x10x232
+    x = mbconv(x, 232, hidden=1392, reduced=58, kernel=5, drop_path=drop_path_rate * 23 / 26, name="stage6-5")
+    # 10x10x384
+    x = mbconv(x, 384, hidden=1392, reduced=58, kernel=3, drop_path=drop_path_rate * 24 / 26, name="stage7-0")
+    # 10x10x384
+    x = mbconv(x, 384, hidden=2304, reduced=96, kernel=3, drop_path=drop_path_rate * 25 / 26, name="stage7-1")
     # fmt: on
     x = conv_bn(x, 1536, act="swish", name="head")  # 10x10x1536
     features["c5"] = x

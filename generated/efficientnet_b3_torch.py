@@ -255,6 +255,8 @@ class EfficientNetB3(nn.Module):
         include_top: whether the classifier is there
         classifier_activation: what the logits go through: a module, or what makes
             one
+        drop_path_rate: probability of leaving a branch out at the end; it grows
+            with depth
     """
 
     def __init__(
@@ -263,49 +265,51 @@ class EfficientNetB3(nn.Module):
         dropout: float = 0.3,
         include_top: bool = True,
         classifier_activation: nn.Module | Callable[..., nn.Module] | None = None,
+        drop_path_rate: float = 0.2,
     ) -> None:
         super().__init__()
         self.stem = ConvBn(3, 40, kernel=3, stride=2, act=nn.SiLU)  # 40x150x150
         # fmt: off
         self.stage1 = nn.Sequential(
-            Mbconv(40, 24, hidden=40, reduced=10, kernel=3),  # 24x150x150
-            Mbconv(24, 24, hidden=24, reduced=6, kernel=3, drop_path=0.0077),  # c1: 24x150x150
+            Mbconv(40, 24, hidden=40, reduced=10, kernel=3, drop_path=drop_path_rate * 0 / 26),  # 24x150x150
+            Mbconv(24, 24, hidden=24, reduced=6, kernel=3, drop_path=drop_path_rate * 1 / 26),  # c1: 24x150x150
         )
         self.stage2 = nn.Sequential(
-            Mbconv(24, 32, hidden=144, reduced=6, kernel=3, stride=2, drop_path=0.0154),  # 32x75x75
-            Mbconv(32, 32, hidden=192, reduced=8, kernel=3, drop_path=0.0231),  # 32x75x75
-            Mbconv(32, 32, hidden=192, reduced=8, kernel=3, drop_path=0.0308),  # c2: 32x75x75
+            Mbconv(24, 32, hidden=144, reduced=6, kernel=3, stride=2, drop_path=drop_path_rate * 2 / 26),  # 32x75x75
+            Mbconv(32, 32, hidden=192, reduced=8, kernel=3, drop_path=drop_path_rate * 3 / 26),  # 32x75x75
+            Mbconv(32, 32, hidden=192, reduced=8, kernel=3, drop_path=drop_path_rate * 4 / 26),  # c2: 32x75x75
         )
         self.stage3 = nn.Sequential(
-            Mbconv(32, 48, hidden=192, reduced=8, kernel=5, stride=2, drop_path=0.0385),  # 48x38x38
-            Mbconv(48, 48, hidden=288, reduced=12, kernel=5, drop_path=0.0462),  # 48x38x38
-            Mbconv(48, 48, hidden=288, reduced=12, kernel=5, drop_path=0.0538),  # c3: 48x38x38
+            Mbconv(32, 48, hidden=192, reduced=8, kernel=5, stride=2, drop_path=drop_path_rate * 5 / 26),  # 48x38x38
+            Mbconv(48, 48, hidden=288, reduced=12, kernel=5, drop_path=drop_path_rate * 6 / 26),  # 48x38x38
+            Mbconv(48, 48, hidden=288, reduced=12, kernel=5, drop_path=drop_path_rate * 7 / 26),  # c3: 48x38x38
         )
         self.stage4 = nn.Sequential(
-            Mbconv(48, 96, hidden=288, reduced=12, kernel=3, stride=2, drop_path=0.0615),  # 96x19x19
-            Mbconv(96, 96, hidden=576, reduced=24, kernel=3, drop_path=0.0692),  # 96x19x19
-            Mbconv(96, 96, hidden=576, reduced=24, kernel=3, drop_path=0.0769),  # 96x19x19
-            Mbconv(96, 96, hidden=576, reduced=24, kernel=3, drop_path=0.0846),  # 96x19x19
-            Mbconv(96, 96, hidden=576, reduced=24, kernel=3, drop_path=0.0923),  # 96x19x19
+            Mbconv(48, 96, hidden=288, reduced=12, kernel=3, stride=2, drop_path=drop_path_rate * 8 / 26),  # 96x19x19
+            Mbconv(96, 96, hidden=576, reduced=24, kernel=3, drop_path=drop_path_rate * 9 / 26),  # 96x19x19
+            Mbconv(96, 96, hidden=576, reduced=24, kernel=3, drop_path=drop_path_rate * 10 / 26),  # 96x19x19
+            Mbconv(96, 96, hidden=576, reduced=24, kernel=3, drop_path=drop_path_rate * 11 / 26),  # 96x19x19
+            Mbconv(96, 96, hidden=576, reduced=24, kernel=3, drop_path=drop_path_rate * 12 / 26),  # 96x19x19
         )
         self.stage5 = nn.Sequential(
-            Mbconv(96, 136, hidden=576, reduced=24, kernel=5, drop_path=0.1),  # 136x19x19
-            Mbconv(136, 136, hidden=816, reduced=34, kernel=5, drop_path=0.1077),  # 136x19x19
-            Mbconv(136, 136, hidden=816, reduced=34, kernel=5, drop_path=0.1154),  # 136x19x19
-            Mbconv(136, 136, hidden=816, reduced=34, kernel=5, drop_path=0.1231),  # 136x19x19
-            Mbconv(136, 136, hidden=816, reduced=34, kernel=5, drop_path=0.1308),  # c4: 136x19x19
+            Mbconv(96, 136, hidden=576, reduced=24, kernel=5, drop_path=drop_path_rate * 13 / 26),  # 136x19x19
+            Mbconv(136, 136, hidden=816, reduced=34, kernel=5, drop_path=drop_path_rate * 14 / 26),  # 136x19x19
+            Mbconv(136, 136, hidden=816, reduced=34, kernel=5, drop_path=drop_path_rate * 15 / 26),  # 136x19x19
+            Mbconv(136, 136, hidden=816, reduced=34, kernel=5, drop_path=drop_path_rate * 16 / 26),  # 136x19x19
+            Mbconv(136, 136, hidden=816, reduced=34, kernel=5, drop_path=drop_path_rate * 17 / 26),  # c4: 136x19x19
         )
         self.stage6 = nn.Sequential(
-            Mbconv(136, 232, hidden=816, reduced=34, kernel=5, stride=2, drop_path=0.1385),  # 232x10x10
-            Mbconv(232, 232, hidden=1392, reduced=58, kernel=5, drop_path=0.1462),  # 232x10x10
-            Mbconv(232, 232, hidden=1392, reduced=58, kernel=5, drop_path=0.1538),  # 232x10x10
-            Mbconv(232, 232, hidden=1392, reduced=58, kernel=5, drop_path=0.1615),  # 232x10x10
-            Mbconv(232, 232, hidden=1392, reduced=58, kernel=5, drop_path=0.1692),  # 232x10x10
-            Mbconv(232, 232, hidden=1392, reduced=58, kernel=5, drop_path=0.1769),  # 232x10x10
+            # 232x10x10
+            Mbconv(136, 232, hidden=816, reduced=34, kernel=5, stride=2, drop_path=drop_path_rate * 18 / 26),
+            Mbconv(232, 232, hidden=1392, reduced=58, kernel=5, drop_path=drop_path_rate * 19 / 26),  # 232x10x10
+            Mbconv(232, 232, hidden=1392, reduced=58, kernel=5, drop_path=drop_path_rate * 20 / 26),  # 232x10x10
+            Mbconv(232, 232, hidden=1392, reduced=58, kernel=5, drop_path=drop_path_rate * 21 / 26),  # 232x10x10
+            Mbconv(232, 232, hidden=1392, reduced=58, kernel=5, drop_path=drop_path_rate * 22 / 26),  # 232x10x10
+            Mbconv(232, 232, hidden=1392, reduced=58, kernel=5, drop_path=drop_path_rate * 23 / 26),  # 232x10x10
         )
         self.stage7 = nn.Sequential(
-            Mbconv(232, 384, hidden=1392, reduced=58, kernel=3, drop_path=0.1846),  # 384x10x10
-            Mbconv(384, 384, hidden=2304, reduced=96, kernel=3, drop_path=0.1923),  # 384x10x10
+            Mbconv(232, 384, hidden=1392, reduced=58, kernel=3, drop_path=drop_path_rate * 24 / 26),  # 384x10x10
+            Mbconv(384, 384, hidden=2304, reduced=96, kernel=3, drop_path=drop_path_rate * 25 / 26),  # 384x10x10
         )
         # fmt: on
         self.head = ConvBn(384, 1536, act=nn.SiLU)  # 1536x10x10

@@ -176,6 +176,7 @@ def EfficientNetB4(
     dropout: float = 0.4,
     include_top: bool = True,
     classifier_activation: str | Callable[..., keras.KerasTensor] | None = None,
+    drop_path_rate: float = 0.2,
     features_only: bool = False,
     input_shape: tuple[int | None, ...] = (380, 380, 3),
 ) -> keras.Model:
@@ -189,6 +190,8 @@ def EfficientNetB4(
         include_top: whether the classifier is there
         classifier_activation: what the logits go through: a name, a layer or a
             function of tensors
+        drop_path_rate: probability of leaving a branch out at the end; it grows
+            with depth
         features_only: whether to return feature maps by name instead
         input_shape: (height, width, channels); height and width may be None
 
@@ -204,42 +207,66 @@ def EfficientNetB4(
     features = {}
     x = conv_bn(inputs, 48, kernel=3, stride=2, act="swish", name="stem")  # 190x190x48
     # fmt: off
-    x = mbconv(x, 24, hidden=48, reduced=12, kernel=3, name="stage1-0")  # 190x190x24
-    x = mbconv(x, 24, hidden=24, reduced=6, kernel=3, drop_path=0.0063, name="stage1-1")  # 190x190x24
+    x = mbconv(x, 24, hidden=48, reduced=12, kernel=3, drop_path=drop_path_rate * 0 / 32, name="stage1-0")  # 190x190x24
+    x = mbconv(x, 24, hidden=24, reduced=6, kernel=3, drop_path=drop_path_rate * 1 / 32, name="stage1-1")  # 190x190x24
     features["c1"] = x
-    x = mbconv(x, 32, hidden=144, reduced=6, kernel=3, stride=2, drop_path=0.0125, name="stage2-0")  # 95x95x32
-    x = mbconv(x, 32, hidden=192, reduced=8, kernel=3, drop_path=0.0188, name="stage2-1")  # 95x95x32
-    x = mbconv(x, 32, hidden=192, reduced=8, kernel=3, drop_path=0.025, name="stage2-2")  # 95x95x32
-    x = mbconv(x, 32, hidden=192, reduced=8, kernel=3, drop_path=0.0312, name="stage2-3")  # 95x95x32
+    # 95x95x32
+    x = mbconv(x, 32, hidden=144, reduced=6, kernel=3, stride=2, drop_path=drop_path_rate * 2 / 32, name="stage2-0")
+    x = mbconv(x, 32, hidden=192, reduced=8, kernel=3, drop_path=drop_path_rate * 3 / 32, name="stage2-1")  # 95x95x32
+    x = mbconv(x, 32, hidden=192, reduced=8, kernel=3, drop_path=drop_path_rate * 4 / 32, name="stage2-2")  # 95x95x32
+    x = mbconv(x, 32, hidden=192, reduced=8, kernel=3, drop_path=drop_path_rate * 5 / 32, name="stage2-3")  # 95x95x32
     features["c2"] = x
-    x = mbconv(x, 56, hidden=192, reduced=8, kernel=5, stride=2, drop_path=0.0375, name="stage3-0")  # 48x48x56
-    x = mbconv(x, 56, hidden=336, reduced=14, kernel=5, drop_path=0.0438, name="stage3-1")  # 48x48x56
-    x = mbconv(x, 56, hidden=336, reduced=14, kernel=5, drop_path=0.05, name="stage3-2")  # 48x48x56
-    x = mbconv(x, 56, hidden=336, reduced=14, kernel=5, drop_path=0.0563, name="stage3-3")  # 48x48x56
+    # 48x48x56
+    x = mbconv(x, 56, hidden=192, reduced=8, kernel=5, stride=2, drop_path=drop_path_rate * 6 / 32, name="stage3-0")
+    x = mbconv(x, 56, hidden=336, reduced=14, kernel=5, drop_path=drop_path_rate * 7 / 32, name="stage3-1")  # 48x48x56
+    x = mbconv(x, 56, hidden=336, reduced=14, kernel=5, drop_path=drop_path_rate * 8 / 32, name="stage3-2")  # 48x48x56
+    x = mbconv(x, 56, hidden=336, reduced=14, kernel=5, drop_path=drop_path_rate * 9 / 32, name="stage3-3")  # 48x48x56
     features["c3"] = x
-    x = mbconv(x, 112, hidden=336, reduced=14, kernel=3, stride=2, drop_path=0.0625, name="stage4-0")  # 24x24x112
-    x = mbconv(x, 112, hidden=672, reduced=28, kernel=3, drop_path=0.0688, name="stage4-1")  # 24x24x112
-    x = mbconv(x, 112, hidden=672, reduced=28, kernel=3, drop_path=0.075, name="stage4-2")  # 24x24x112
-    x = mbconv(x, 112, hidden=672, reduced=28, kernel=3, drop_path=0.0813, name="stage4-3")  # 24x24x112
-    x = mbconv(x, 112, hidden=672, reduced=28, kernel=3, drop_path=0.0875, name="stage4-4")  # 24x24x112
-    x = mbconv(x, 112, hidden=672, reduced=28, kernel=3, drop_path=0.0938, name="stage4-5")  # 24x24x112
-    x = mbconv(x, 160, hidden=672, reduced=28, kernel=5, drop_path=0.1, name="stage5-0")  # 24x24x160
-    x = mbconv(x, 160, hidden=960, reduced=40, kernel=5, drop_path=0.1063, name="stage5-1")  # 24x24x160
-    x = mbconv(x, 160, hidden=960, reduced=40, kernel=5, drop_path=0.1125, name="stage5-2")  # 24x24x160
-    x = mbconv(x, 160, hidden=960, reduced=40, kernel=5, drop_path=0.1188, name="stage5-3")  # 24x24x160
-    x = mbconv(x, 160, hidden=960, reduced=40, kernel=5, drop_path=0.125, name="stage5-4")  # 24x24x160
-    x = mbconv(x, 160, hidden=960, reduced=40, kernel=5, drop_path=0.1313, name="stage5-5")  # 24x24x160
+    # 24x24x112
+    x = mbconv(x, 112, hidden=336, reduced=14, kernel=3, stride=2, drop_path=drop_path_rate * 10 / 32, name="stage4-0")
+    # 24x24x112
+    x = mbconv(x, 112, hidden=672, reduced=28, kernel=3, drop_path=drop_path_rate * 11 / 32, name="stage4-1")
+    # 24x24x112
+    x = mbconv(x, 112, hidden=672, reduced=28, kernel=3, drop_path=drop_path_rate * 12 / 32, name="stage4-2")
+    # 24x24x112
+    x = mbconv(x, 112, hidden=672, reduced=28, kernel=3, drop_path=drop_path_rate * 13 / 32, name="stage4-3")
+    # 24x24x112
+    x = mbconv(x, 112, hidden=672, reduced=28, kernel=3, drop_path=drop_path_rate * 14 / 32, name="stage4-4")
+    # 24x24x112
+    x = mbconv(x, 112, hidden=672, reduced=28, kernel=3, drop_path=drop_path_rate * 15 / 32, name="stage4-5")
+    # 24x24x160
+    x = mbconv(x, 160, hidden=672, reduced=28, kernel=5, drop_path=drop_path_rate * 16 / 32, name="stage5-0")
+    # 24x24x160
+    x = mbconv(x, 160, hidden=960, reduced=40, kernel=5, drop_path=drop_path_rate * 17 / 32, name="stage5-1")
+    # 24x24x160
+    x = mbconv(x, 160, hidden=960, reduced=40, kernel=5, drop_path=drop_path_rate * 18 / 32, name="stage5-2")
+    # 24x24x160
+    x = mbconv(x, 160, hidden=960, reduced=40, kernel=5, drop_path=drop_path_rate * 19 / 32, name="stage5-3")
+    # 24x24x160
+    x = mbconv(x, 160, hidden=960, reduced=40, kernel=5, drop_path=drop_path_rate * 20 / 32, name="stage5-4")
+    # 24x24x160
+    x = mbconv(x, 160, hidden=960, reduced=40, kernel=5, drop_path=drop_path_rate * 21 / 32, name="stage5-5")
     features["c4"] = x
-    x = mbconv(x, 272, hidden=960, reduced=40, kernel=5, stride=2, drop_path=0.1375, name="stage6-0")  # 12x12x272
-    x = mbconv(x, 272, hidden=1632, reduced=68, kernel=5, drop_path=0.1438, name="stage6-1")  # 12x12x272
-    x = mbconv(x, 272, hidden=1632, reduced=68, kernel=5, drop_path=0.15, name="stage6-2")  # 12x12x272
-    x = mbconv(x, 272, hidden=1632, reduced=68, kernel=5, drop_path=0.1562, name="stage6-3")  # 12x12x272
-    x = mbconv(x, 272, hidden=1632, reduced=68, kernel=5, drop_path=0.1625, name="stage6-4")  # 12x12x272
-    x = mbconv(x, 272, hidden=1632, reduced=68, kernel=5, drop_path=0.1688, name="stage6-5")  # 12x12x272
-    x = mbconv(x, 272, hidden=1632, reduced=68, kernel=5, drop_path=0.175, name="stage6-6")  # 12x12x272
-    x = mbconv(x, 272, hidden=1632, reduced=68, kernel=5, drop_path=0.1813, name="stage6-7")  # 12x12x272
-    x = mbconv(x, 448, hidden=1632, reduced=68, kernel=3, drop_path=0.1875, name="stage7-0")  # 12x12x448
-    x = mbconv(x, 448, hidden=2688, reduced=112, kernel=3, drop_path=0.1938, name="stage7-1")  # 12x12x448
+    # 12x12x272
+    x = mbconv(x, 272, hidden=960, reduced=40, kernel=5, stride=2, drop_path=drop_path_rate * 22 / 32, name="stage6-0")
+    # 12x12x272
+    x = mbconv(x, 272, hidden=1632, reduced=68, kernel=5, drop_path=drop_path_rate * 23 / 32, name="stage6-1")
+    # 12x12x272
+    x = mbconv(x, 272, hidden=1632, reduced=68, kernel=5, drop_path=drop_path_rate * 24 / 32, name="stage6-2")
+    # 12x12x272
+    x = mbconv(x, 272, hidden=1632, reduced=68, kernel=5, drop_path=drop_path_rate * 25 / 32, name="stage6-3")
+    # 12x12x272
+    x = mbconv(x, 272, hidden=1632, reduced=68, kernel=5, drop_path=drop_path_rate * 26 / 32, name="stage6-4")
+    # 12x12x272
+    x = mbconv(x, 272, hidden=1632, reduced=68, kernel=5, drop_path=drop_path_rate * 27 / 32, name="stage6-5")
+    # 12x12x272
+    x = mbconv(x, 272, hidden=1632, reduced=68, kernel=5, drop_path=drop_path_rate * 28 / 32, name="stage6-6")
+    # 12x12x272
+    x = mbconv(x, 272, hidden=1632, reduced=68, kernel=5, drop_path=drop_path_rate * 29 / 32, name="stage6-7")
+    # 12x12x448
+    x = mbconv(x, 448, hidden=1632, reduced=68, kernel=3, drop_path=drop_path_rate * 30 / 32, name="stage7-0")
+    # 12x12x448
+    x = mbconv(x, 448, hidden=2688, reduced=112, kernel=3, drop_path=drop_path_rate * 31 / 32, name="stage7-1")
     # fmt: on
     x = conv_bn(x, 1792, act="swish", name="head")  # 12x12x1792
     features["c5"] = x

@@ -255,6 +255,8 @@ class EfficientNetB4(nn.Module):
         include_top: whether the classifier is there
         classifier_activation: what the logits go through: a module, or what makes
             one
+        drop_path_rate: probability of leaving a branch out at the end; it grows
+            with depth
     """
 
     def __init__(
@@ -263,55 +265,58 @@ class EfficientNetB4(nn.Module):
         dropout: float = 0.4,
         include_top: bool = True,
         classifier_activation: nn.Module | Callable[..., nn.Module] | None = None,
+        drop_path_rate: float = 0.2,
     ) -> None:
         super().__init__()
         self.stem = ConvBn(3, 48, kernel=3, stride=2, act=nn.SiLU)  # 48x190x190
         # fmt: off
         self.stage1 = nn.Sequential(
-            Mbconv(48, 24, hidden=48, reduced=12, kernel=3),  # 24x190x190
-            Mbconv(24, 24, hidden=24, reduced=6, kernel=3, drop_path=0.0063),  # c1: 24x190x190
+            Mbconv(48, 24, hidden=48, reduced=12, kernel=3, drop_path=drop_path_rate * 0 / 32),  # 24x190x190
+            Mbconv(24, 24, hidden=24, reduced=6, kernel=3, drop_path=drop_path_rate * 1 / 32),  # c1: 24x190x190
         )
         self.stage2 = nn.Sequential(
-            Mbconv(24, 32, hidden=144, reduced=6, kernel=3, stride=2, drop_path=0.0125),  # 32x95x95
-            Mbconv(32, 32, hidden=192, reduced=8, kernel=3, drop_path=0.0188),  # 32x95x95
-            Mbconv(32, 32, hidden=192, reduced=8, kernel=3, drop_path=0.025),  # 32x95x95
-            Mbconv(32, 32, hidden=192, reduced=8, kernel=3, drop_path=0.0312),  # c2: 32x95x95
+            Mbconv(24, 32, hidden=144, reduced=6, kernel=3, stride=2, drop_path=drop_path_rate * 2 / 32),  # 32x95x95
+            Mbconv(32, 32, hidden=192, reduced=8, kernel=3, drop_path=drop_path_rate * 3 / 32),  # 32x95x95
+            Mbconv(32, 32, hidden=192, reduced=8, kernel=3, drop_path=drop_path_rate * 4 / 32),  # 32x95x95
+            Mbconv(32, 32, hidden=192, reduced=8, kernel=3, drop_path=drop_path_rate * 5 / 32),  # c2: 32x95x95
         )
         self.stage3 = nn.Sequential(
-            Mbconv(32, 56, hidden=192, reduced=8, kernel=5, stride=2, drop_path=0.0375),  # 56x48x48
-            Mbconv(56, 56, hidden=336, reduced=14, kernel=5, drop_path=0.0438),  # 56x48x48
-            Mbconv(56, 56, hidden=336, reduced=14, kernel=5, drop_path=0.05),  # 56x48x48
-            Mbconv(56, 56, hidden=336, reduced=14, kernel=5, drop_path=0.0563),  # c3: 56x48x48
+            Mbconv(32, 56, hidden=192, reduced=8, kernel=5, stride=2, drop_path=drop_path_rate * 6 / 32),  # 56x48x48
+            Mbconv(56, 56, hidden=336, reduced=14, kernel=5, drop_path=drop_path_rate * 7 / 32),  # 56x48x48
+            Mbconv(56, 56, hidden=336, reduced=14, kernel=5, drop_path=drop_path_rate * 8 / 32),  # 56x48x48
+            Mbconv(56, 56, hidden=336, reduced=14, kernel=5, drop_path=drop_path_rate * 9 / 32),  # c3: 56x48x48
         )
         self.stage4 = nn.Sequential(
-            Mbconv(56, 112, hidden=336, reduced=14, kernel=3, stride=2, drop_path=0.0625),  # 112x24x24
-            Mbconv(112, 112, hidden=672, reduced=28, kernel=3, drop_path=0.0688),  # 112x24x24
-            Mbconv(112, 112, hidden=672, reduced=28, kernel=3, drop_path=0.075),  # 112x24x24
-            Mbconv(112, 112, hidden=672, reduced=28, kernel=3, drop_path=0.0813),  # 112x24x24
-            Mbconv(112, 112, hidden=672, reduced=28, kernel=3, drop_path=0.0875),  # 112x24x24
-            Mbconv(112, 112, hidden=672, reduced=28, kernel=3, drop_path=0.0938),  # 112x24x24
+            # 112x24x24
+            Mbconv(56, 112, hidden=336, reduced=14, kernel=3, stride=2, drop_path=drop_path_rate * 10 / 32),
+            Mbconv(112, 112, hidden=672, reduced=28, kernel=3, drop_path=drop_path_rate * 11 / 32),  # 112x24x24
+            Mbconv(112, 112, hidden=672, reduced=28, kernel=3, drop_path=drop_path_rate * 12 / 32),  # 112x24x24
+            Mbconv(112, 112, hidden=672, reduced=28, kernel=3, drop_path=drop_path_rate * 13 / 32),  # 112x24x24
+            Mbconv(112, 112, hidden=672, reduced=28, kernel=3, drop_path=drop_path_rate * 14 / 32),  # 112x24x24
+            Mbconv(112, 112, hidden=672, reduced=28, kernel=3, drop_path=drop_path_rate * 15 / 32),  # 112x24x24
         )
         self.stage5 = nn.Sequential(
-            Mbconv(112, 160, hidden=672, reduced=28, kernel=5, drop_path=0.1),  # 160x24x24
-            Mbconv(160, 160, hidden=960, reduced=40, kernel=5, drop_path=0.1063),  # 160x24x24
-            Mbconv(160, 160, hidden=960, reduced=40, kernel=5, drop_path=0.1125),  # 160x24x24
-            Mbconv(160, 160, hidden=960, reduced=40, kernel=5, drop_path=0.1188),  # 160x24x24
-            Mbconv(160, 160, hidden=960, reduced=40, kernel=5, drop_path=0.125),  # 160x24x24
-            Mbconv(160, 160, hidden=960, reduced=40, kernel=5, drop_path=0.1313),  # c4: 160x24x24
+            Mbconv(112, 160, hidden=672, reduced=28, kernel=5, drop_path=drop_path_rate * 16 / 32),  # 160x24x24
+            Mbconv(160, 160, hidden=960, reduced=40, kernel=5, drop_path=drop_path_rate * 17 / 32),  # 160x24x24
+            Mbconv(160, 160, hidden=960, reduced=40, kernel=5, drop_path=drop_path_rate * 18 / 32),  # 160x24x24
+            Mbconv(160, 160, hidden=960, reduced=40, kernel=5, drop_path=drop_path_rate * 19 / 32),  # 160x24x24
+            Mbconv(160, 160, hidden=960, reduced=40, kernel=5, drop_path=drop_path_rate * 20 / 32),  # 160x24x24
+            Mbconv(160, 160, hidden=960, reduced=40, kernel=5, drop_path=drop_path_rate * 21 / 32),  # c4: 160x24x24
         )
         self.stage6 = nn.Sequential(
-            Mbconv(160, 272, hidden=960, reduced=40, kernel=5, stride=2, drop_path=0.1375),  # 272x12x12
-            Mbconv(272, 272, hidden=1632, reduced=68, kernel=5, drop_path=0.1438),  # 272x12x12
-            Mbconv(272, 272, hidden=1632, reduced=68, kernel=5, drop_path=0.15),  # 272x12x12
-            Mbconv(272, 272, hidden=1632, reduced=68, kernel=5, drop_path=0.1562),  # 272x12x12
-            Mbconv(272, 272, hidden=1632, reduced=68, kernel=5, drop_path=0.1625),  # 272x12x12
-            Mbconv(272, 272, hidden=1632, reduced=68, kernel=5, drop_path=0.1688),  # 272x12x12
-            Mbconv(272, 272, hidden=1632, reduced=68, kernel=5, drop_path=0.175),  # 272x12x12
-            Mbconv(272, 272, hidden=1632, reduced=68, kernel=5, drop_path=0.1813),  # 272x12x12
+            # 272x12x12
+            Mbconv(160, 272, hidden=960, reduced=40, kernel=5, stride=2, drop_path=drop_path_rate * 22 / 32),
+            Mbconv(272, 272, hidden=1632, reduced=68, kernel=5, drop_path=drop_path_rate * 23 / 32),  # 272x12x12
+            Mbconv(272, 272, hidden=1632, reduced=68, kernel=5, drop_path=drop_path_rate * 24 / 32),  # 272x12x12
+            Mbconv(272, 272, hidden=1632, reduced=68, kernel=5, drop_path=drop_path_rate * 25 / 32),  # 272x12x12
+            Mbconv(272, 272, hidden=1632, reduced=68, kernel=5, drop_path=drop_path_rate * 26 / 32),  # 272x12x12
+            Mbconv(272, 272, hidden=1632, reduced=68, kernel=5, drop_path=drop_path_rate * 27 / 32),  # 272x12x12
+            Mbconv(272, 272, hidden=1632, reduced=68, kernel=5, drop_path=drop_path_rate * 28 / 32),  # 272x12x12
+            Mbconv(272, 272, hidden=1632, reduced=68, kernel=5, drop_path=drop_path_rate * 29 / 32),  # 272x12x12
         )
         self.stage7 = nn.Sequential(
-            Mbconv(272, 448, hidden=1632, reduced=68, kernel=3, drop_path=0.1875),  # 448x12x12
-            Mbconv(448, 448, hidden=2688, reduced=112, kernel=3, drop_path=0.1938),  # 448x12x12
+            Mbconv(272, 448, hidden=1632, reduced=68, kernel=3, drop_path=drop_path_rate * 30 / 32),  # 448x12x12
+            Mbconv(448, 448, hidden=2688, reduced=112, kernel=3, drop_path=drop_path_rate * 31 / 32),  # 448x12x12
         )
         # fmt: on
         self.head = ConvBn(448, 1792, act=nn.SiLU)  # 1792x12x12

@@ -176,6 +176,7 @@ def EfficientNetB5(
     dropout: float = 0.4,
     include_top: bool = True,
     classifier_activation: str | Callable[..., keras.KerasTensor] | None = None,
+    drop_path_rate: float = 0.2,
     features_only: bool = False,
     input_shape: tuple[int | None, ...] = (456, 456, 3),
 ) -> keras.Model:
@@ -189,6 +190,8 @@ def EfficientNetB5(
         include_top: whether the classifier is there
         classifier_activation: what the logits go through: a name, a layer or a
             function of tensors
+        drop_path_rate: probability of leaving a branch out at the end; it grows
+            with depth
         features_only: whether to return feature maps by name instead
         input_shape: (height, width, channels); height and width may be None
 
@@ -204,49 +207,81 @@ def EfficientNetB5(
     features = {}
     x = conv_bn(inputs, 48, kernel=3, stride=2, act="swish", name="stem")  # 228x228x48
     # fmt: off
-    x = mbconv(x, 24, hidden=48, reduced=12, kernel=3, name="stage1-0")  # 228x228x24
-    x = mbconv(x, 24, hidden=24, reduced=6, kernel=3, drop_path=0.0051, name="stage1-1")  # 228x228x24
-    x = mbconv(x, 24, hidden=24, reduced=6, kernel=3, drop_path=0.0103, name="stage1-2")  # 228x228x24
+    x = mbconv(x, 24, hidden=48, reduced=12, kernel=3, drop_path=drop_path_rate * 0 / 39, name="stage1-0")  # 228x228x24
+    x = mbconv(x, 24, hidden=24, reduced=6, kernel=3, drop_path=drop_path_rate * 1 / 39, name="stage1-1")  # 228x228x24
+    x = mbconv(x, 24, hidden=24, reduced=6, kernel=3, drop_path=drop_path_rate * 2 / 39, name="stage1-2")  # 228x228x24
     features["c1"] = x
-    x = mbconv(x, 40, hidden=144, reduced=6, kernel=3, stride=2, drop_path=0.0154, name="stage2-0")  # 114x114x40
-    x = mbconv(x, 40, hidden=240, reduced=10, kernel=3, drop_path=0.0205, name="stage2-1")  # 114x114x40
-    x = mbconv(x, 40, hidden=240, reduced=10, kernel=3, drop_path=0.0256, name="stage2-2")  # 114x114x40
-    x = mbconv(x, 40, hidden=240, reduced=10, kernel=3, drop_path=0.0308, name="stage2-3")  # 114x114x40
-    x = mbconv(x, 40, hidden=240, reduced=10, kernel=3, drop_path=0.0359, name="stage2-4")  # 114x114x40
+    # 114x114x40
+    x = mbconv(x, 40, hidden=144, reduced=6, kernel=3, stride=2, drop_path=drop_path_rate * 3 / 39, name="stage2-0")
+    # 114x114x40
+    x = mbconv(x, 40, hidden=240, reduced=10, kernel=3, drop_path=drop_path_rate * 4 / 39, name="stage2-1")
+    # 114x114x40
+    x = mbconv(x, 40, hidden=240, reduced=10, kernel=3, drop_path=drop_path_rate * 5 / 39, name="stage2-2")
+    # 114x114x40
+    x = mbconv(x, 40, hidden=240, reduced=10, kernel=3, drop_path=drop_path_rate * 6 / 39, name="stage2-3")
+    # 114x114x40
+    x = mbconv(x, 40, hidden=240, reduced=10, kernel=3, drop_path=drop_path_rate * 7 / 39, name="stage2-4")
     features["c2"] = x
-    x = mbconv(x, 64, hidden=240, reduced=10, kernel=5, stride=2, drop_path=0.041, name="stage3-0")  # 57x57x64
-    x = mbconv(x, 64, hidden=384, reduced=16, kernel=5, drop_path=0.0462, name="stage3-1")  # 57x57x64
-    x = mbconv(x, 64, hidden=384, reduced=16, kernel=5, drop_path=0.0513, name="stage3-2")  # 57x57x64
-    x = mbconv(x, 64, hidden=384, reduced=16, kernel=5, drop_path=0.0564, name="stage3-3")  # 57x57x64
-    x = mbconv(x, 64, hidden=384, reduced=16, kernel=5, drop_path=0.0615, name="stage3-4")  # 57x57x64
+    # 57x57x64
+    x = mbconv(x, 64, hidden=240, reduced=10, kernel=5, stride=2, drop_path=drop_path_rate * 8 / 39, name="stage3-0")
+    x = mbconv(x, 64, hidden=384, reduced=16, kernel=5, drop_path=drop_path_rate * 9 / 39, name="stage3-1")  # 57x57x64
+    x = mbconv(x, 64, hidden=384, reduced=16, kernel=5, drop_path=drop_path_rate * 10 / 39, name="stage3-2")  # 57x57x64
+    x = mbconv(x, 64, hidden=384, reduced=16, kernel=5, drop_path=drop_path_rate * 11 / 39, name="stage3-3")  # 57x57x64
+    x = mbconv(x, 64, hidden=384, reduced=16, kernel=5, drop_path=drop_path_rate * 12 / 39, name="stage3-4")  # 57x57x64
     features["c3"] = x
-    x = mbconv(x, 128, hidden=384, reduced=16, kernel=3, stride=2, drop_path=0.0667, name="stage4-0")  # 29x29x128
-    x = mbconv(x, 128, hidden=768, reduced=32, kernel=3, drop_path=0.0718, name="stage4-1")  # 29x29x128
-    x = mbconv(x, 128, hidden=768, reduced=32, kernel=3, drop_path=0.0769, name="stage4-2")  # 29x29x128
-    x = mbconv(x, 128, hidden=768, reduced=32, kernel=3, drop_path=0.0821, name="stage4-3")  # 29x29x128
-    x = mbconv(x, 128, hidden=768, reduced=32, kernel=3, drop_path=0.0872, name="stage4-4")  # 29x29x128
-    x = mbconv(x, 128, hidden=768, reduced=32, kernel=3, drop_path=0.0923, name="stage4-5")  # 29x29x128
-    x = mbconv(x, 128, hidden=768, reduced=32, kernel=3, drop_path=0.0974, name="stage4-6")  # 29x29x128
-    x = mbconv(x, 176, hidden=768, reduced=32, kernel=5, drop_path=0.1026, name="stage5-0")  # 29x29x176
-    x = mbconv(x, 176, hidden=1056, reduced=44, kernel=5, drop_path=0.1077, name="stage5-1")  # 29x29x176
-    x = mbconv(x, 176, hidden=1056, reduced=44, kernel=5, drop_path=0.1128, name="stage5-2")  # 29x29x176
-    x = mbconv(x, 176, hidden=1056, reduced=44, kernel=5, drop_path=0.1179, name="stage5-3")  # 29x29x176
-    x = mbconv(x, 176, hidden=1056, reduced=44, kernel=5, drop_path=0.1231, name="stage5-4")  # 29x29x176
-    x = mbconv(x, 176, hidden=1056, reduced=44, kernel=5, drop_path=0.1282, name="stage5-5")  # 29x29x176
-    x = mbconv(x, 176, hidden=1056, reduced=44, kernel=5, drop_path=0.1333, name="stage5-6")  # 29x29x176
+    # 29x29x128
+    x = mbconv(x, 128, hidden=384, reduced=16, kernel=3, stride=2, drop_path=drop_path_rate * 13 / 39, name="stage4-0")
+    # 29x29x128
+    x = mbconv(x, 128, hidden=768, reduced=32, kernel=3, drop_path=drop_path_rate * 14 / 39, name="stage4-1")
+    # 29x29x128
+    x = mbconv(x, 128, hidden=768, reduced=32, kernel=3, drop_path=drop_path_rate * 15 / 39, name="stage4-2")
+    # 29x29x128
+    x = mbconv(x, 128, hidden=768, reduced=32, kernel=3, drop_path=drop_path_rate * 16 / 39, name="stage4-3")
+    # 29x29x128
+    x = mbconv(x, 128, hidden=768, reduced=32, kernel=3, drop_path=drop_path_rate * 17 / 39, name="stage4-4")
+    # 29x29x128
+    x = mbconv(x, 128, hidden=768, reduced=32, kernel=3, drop_path=drop_path_rate * 18 / 39, name="stage4-5")
+    # 29x29x128
+    x = mbconv(x, 128, hidden=768, reduced=32, kernel=3, drop_path=drop_path_rate * 19 / 39, name="stage4-6")
+    # 29x29x176
+    x = mbconv(x, 176, hidden=768, reduced=32, kernel=5, drop_path=drop_path_rate * 20 / 39, name="stage5-0")
+    # 29x29x176
+    x = mbconv(x, 176, hidden=1056, reduced=44, kernel=5, drop_path=drop_path_rate * 21 / 39, name="stage5-1")
+    # 29x29x176
+    x = mbconv(x, 176, hidden=1056, reduced=44, kernel=5, drop_path=drop_path_rate * 22 / 39, name="stage5-2")
+    # 29x29x176
+    x = mbconv(x, 176, hidden=1056, reduced=44, kernel=5, drop_path=drop_path_rate * 23 / 39, name="stage5-3")
+    # 29x29x176
+    x = mbconv(x, 176, hidden=1056, reduced=44, kernel=5, drop_path=drop_path_rate * 24 / 39, name="stage5-4")
+    # 29x29x176
+    x = mbconv(x, 176, hidden=1056, reduced=44, kernel=5, drop_path=drop_path_rate * 25 / 39, name="stage5-5")
+    # 29x29x176
+    x = mbconv(x, 176, hidden=1056, reduced=44, kernel=5, drop_path=drop_path_rate * 26 / 39, name="stage5-6")
     features["c4"] = x
-    x = mbconv(x, 304, hidden=1056, reduced=44, kernel=5, stride=2, drop_path=0.1385, name="stage6-0")  # 15x15x304
-    x = mbconv(x, 304, hidden=1824, reduced=76, kernel=5, drop_path=0.1436, name="stage6-1")  # 15x15x304
-    x = mbconv(x, 304, hidden=1824, reduced=76, kernel=5, drop_path=0.1487, name="stage6-2")  # 15x15x304
-    x = mbconv(x, 304, hidden=1824, reduced=76, kernel=5, drop_path=0.1538, name="stage6-3")  # 15x15x304
-    x = mbconv(x, 304, hidden=1824, reduced=76, kernel=5, drop_path=0.159, name="stage6-4")  # 15x15x304
-    x = mbconv(x, 304, hidden=1824, reduced=76, kernel=5, drop_path=0.1641, name="stage6-5")  # 15x15x304
-    x = mbconv(x, 304, hidden=1824, reduced=76, kernel=5, drop_path=0.1692, name="stage6-6")  # 15x15x304
-    x = mbconv(x, 304, hidden=1824, reduced=76, kernel=5, drop_path=0.1744, name="stage6-7")  # 15x15x304
-    x = mbconv(x, 304, hidden=1824, reduced=76, kernel=5, drop_path=0.1795, name="stage6-8")  # 15x15x304
-    x = mbconv(x, 512, hidden=1824, reduced=76, kernel=3, drop_path=0.1846, name="stage7-0")  # 15x15x512
-    x = mbconv(x, 512, hidden=3072, reduced=128, kernel=3, drop_path=0.1897, name="stage7-1")  # 15x15x512
-    x = mbconv(x, 512, hidden=3072, reduced=128, kernel=3, drop_path=0.1949, name="stage7-2")  # 15x15x512
+    # 15x15x304
+    x = mbconv(x, 304, hidden=1056, reduced=44, kernel=5, stride=2, drop_path=drop_path_rate * 27 / 39, name="stage6-0")
+    # 15x15x304
+    x = mbconv(x, 304, hidden=1824, reduced=76, kernel=5, drop_path=drop_path_rate * 28 / 39, name="stage6-1")
+    # 15x15x304
+    x = mbconv(x, 304, hidden=1824, reduced=76, kernel=5, drop_path=drop_path_rate * 29 / 39, name="stage6-2")
+    # 15x15x304
+    x = mbconv(x, 304, hidden=1824, reduced=76, kernel=5, drop_path=drop_path_rate * 30 / 39, name="stage6-3")
+    # 15x15x304
+    x = mbconv(x, 304, hidden=1824, reduced=76, kernel=5, drop_path=drop_path_rate * 31 / 39, name="stage6-4")
+    # 15x15x304
+    x = mbconv(x, 304, hidden=1824, reduced=76, kernel=5, drop_path=drop_path_rate * 32 / 39, name="stage6-5")
+    # 15x15x304
+    x = mbconv(x, 304, hidden=1824, reduced=76, kernel=5, drop_path=drop_path_rate * 33 / 39, name="stage6-6")
+    # 15x15x304
+    x = mbconv(x, 304, hidden=1824, reduced=76, kernel=5, drop_path=drop_path_rate * 34 / 39, name="stage6-7")
+    # 15x15x304
+    x = mbconv(x, 304, hidden=1824, reduced=76, kernel=5, drop_path=drop_path_rate * 35 / 39, name="stage6-8")
+    # 15x15x512
+    x = mbconv(x, 512, hidden=1824, reduced=76, kernel=3, drop_path=drop_path_rate * 36 / 39, name="stage7-0")
+    # 15x15x512
+    x = mbconv(x, 512, hidden=3072, reduced=128, kernel=3, drop_path=drop_path_rate * 37 / 39, name="stage7-1")
+    # 15x15x512
+    x = mbconv(x, 512, hidden=3072, reduced=128, kernel=3, drop_path=drop_path_rate * 38 / 39, name="stage7-2")
     # fmt: on
     x = conv_bn(x, 2048, act="swish", name="head")  # 15x15x2048
     features["c5"] = x

@@ -255,6 +255,8 @@ class EfficientNetB5(nn.Module):
         include_top: whether the classifier is there
         classifier_activation: what the logits go through: a module, or what makes
             one
+        drop_path_rate: probability of leaving a branch out at the end; it grows
+            with depth
     """
 
     def __init__(
@@ -263,62 +265,65 @@ class EfficientNetB5(nn.Module):
         dropout: float = 0.4,
         include_top: bool = True,
         classifier_activation: nn.Module | Callable[..., nn.Module] | None = None,
+        drop_path_rate: float = 0.2,
     ) -> None:
         super().__init__()
         self.stem = ConvBn(3, 48, kernel=3, stride=2, act=nn.SiLU)  # 48x228x228
         # fmt: off
         self.stage1 = nn.Sequential(
-            Mbconv(48, 24, hidden=48, reduced=12, kernel=3),  # 24x228x228
-            Mbconv(24, 24, hidden=24, reduced=6, kernel=3, drop_path=0.0051),  # 24x228x228
-            Mbconv(24, 24, hidden=24, reduced=6, kernel=3, drop_path=0.0103),  # c1: 24x228x228
+            Mbconv(48, 24, hidden=48, reduced=12, kernel=3, drop_path=drop_path_rate * 0 / 39),  # 24x228x228
+            Mbconv(24, 24, hidden=24, reduced=6, kernel=3, drop_path=drop_path_rate * 1 / 39),  # 24x228x228
+            Mbconv(24, 24, hidden=24, reduced=6, kernel=3, drop_path=drop_path_rate * 2 / 39),  # c1: 24x228x228
         )
         self.stage2 = nn.Sequential(
-            Mbconv(24, 40, hidden=144, reduced=6, kernel=3, stride=2, drop_path=0.0154),  # 40x114x114
-            Mbconv(40, 40, hidden=240, reduced=10, kernel=3, drop_path=0.0205),  # 40x114x114
-            Mbconv(40, 40, hidden=240, reduced=10, kernel=3, drop_path=0.0256),  # 40x114x114
-            Mbconv(40, 40, hidden=240, reduced=10, kernel=3, drop_path=0.0308),  # 40x114x114
-            Mbconv(40, 40, hidden=240, reduced=10, kernel=3, drop_path=0.0359),  # c2: 40x114x114
+            Mbconv(24, 40, hidden=144, reduced=6, kernel=3, stride=2, drop_path=drop_path_rate * 3 / 39),  # 40x114x114
+            Mbconv(40, 40, hidden=240, reduced=10, kernel=3, drop_path=drop_path_rate * 4 / 39),  # 40x114x114
+            Mbconv(40, 40, hidden=240, reduced=10, kernel=3, drop_path=drop_path_rate * 5 / 39),  # 40x114x114
+            Mbconv(40, 40, hidden=240, reduced=10, kernel=3, drop_path=drop_path_rate * 6 / 39),  # 40x114x114
+            Mbconv(40, 40, hidden=240, reduced=10, kernel=3, drop_path=drop_path_rate * 7 / 39),  # c2: 40x114x114
         )
         self.stage3 = nn.Sequential(
-            Mbconv(40, 64, hidden=240, reduced=10, kernel=5, stride=2, drop_path=0.041),  # 64x57x57
-            Mbconv(64, 64, hidden=384, reduced=16, kernel=5, drop_path=0.0462),  # 64x57x57
-            Mbconv(64, 64, hidden=384, reduced=16, kernel=5, drop_path=0.0513),  # 64x57x57
-            Mbconv(64, 64, hidden=384, reduced=16, kernel=5, drop_path=0.0564),  # 64x57x57
-            Mbconv(64, 64, hidden=384, reduced=16, kernel=5, drop_path=0.0615),  # c3: 64x57x57
+            Mbconv(40, 64, hidden=240, reduced=10, kernel=5, stride=2, drop_path=drop_path_rate * 8 / 39),  # 64x57x57
+            Mbconv(64, 64, hidden=384, reduced=16, kernel=5, drop_path=drop_path_rate * 9 / 39),  # 64x57x57
+            Mbconv(64, 64, hidden=384, reduced=16, kernel=5, drop_path=drop_path_rate * 10 / 39),  # 64x57x57
+            Mbconv(64, 64, hidden=384, reduced=16, kernel=5, drop_path=drop_path_rate * 11 / 39),  # 64x57x57
+            Mbconv(64, 64, hidden=384, reduced=16, kernel=5, drop_path=drop_path_rate * 12 / 39),  # c3: 64x57x57
         )
         self.stage4 = nn.Sequential(
-            Mbconv(64, 128, hidden=384, reduced=16, kernel=3, stride=2, drop_path=0.0667),  # 128x29x29
-            Mbconv(128, 128, hidden=768, reduced=32, kernel=3, drop_path=0.0718),  # 128x29x29
-            Mbconv(128, 128, hidden=768, reduced=32, kernel=3, drop_path=0.0769),  # 128x29x29
-            Mbconv(128, 128, hidden=768, reduced=32, kernel=3, drop_path=0.0821),  # 128x29x29
-            Mbconv(128, 128, hidden=768, reduced=32, kernel=3, drop_path=0.0872),  # 128x29x29
-            Mbconv(128, 128, hidden=768, reduced=32, kernel=3, drop_path=0.0923),  # 128x29x29
-            Mbconv(128, 128, hidden=768, reduced=32, kernel=3, drop_path=0.0974),  # 128x29x29
+            # 128x29x29
+            Mbconv(64, 128, hidden=384, reduced=16, kernel=3, stride=2, drop_path=drop_path_rate * 13 / 39),
+            Mbconv(128, 128, hidden=768, reduced=32, kernel=3, drop_path=drop_path_rate * 14 / 39),  # 128x29x29
+            Mbconv(128, 128, hidden=768, reduced=32, kernel=3, drop_path=drop_path_rate * 15 / 39),  # 128x29x29
+            Mbconv(128, 128, hidden=768, reduced=32, kernel=3, drop_path=drop_path_rate * 16 / 39),  # 128x29x29
+            Mbconv(128, 128, hidden=768, reduced=32, kernel=3, drop_path=drop_path_rate * 17 / 39),  # 128x29x29
+            Mbconv(128, 128, hidden=768, reduced=32, kernel=3, drop_path=drop_path_rate * 18 / 39),  # 128x29x29
+            Mbconv(128, 128, hidden=768, reduced=32, kernel=3, drop_path=drop_path_rate * 19 / 39),  # 128x29x29
         )
         self.stage5 = nn.Sequential(
-            Mbconv(128, 176, hidden=768, reduced=32, kernel=5, drop_path=0.1026),  # 176x29x29
-            Mbconv(176, 176, hidden=1056, reduced=44, kernel=5, drop_path=0.1077),  # 176x29x29
-            Mbconv(176, 176, hidden=1056, reduced=44, kernel=5, drop_path=0.1128),  # 176x29x29
-            Mbconv(176, 176, hidden=1056, reduced=44, kernel=5, drop_path=0.1179),  # 176x29x29
-            Mbconv(176, 176, hidden=1056, reduced=44, kernel=5, drop_path=0.1231),  # 176x29x29
-            Mbconv(176, 176, hidden=1056, reduced=44, kernel=5, drop_path=0.1282),  # 176x29x29
-            Mbconv(176, 176, hidden=1056, reduced=44, kernel=5, drop_path=0.1333),  # c4: 176x29x29
+            Mbconv(128, 176, hidden=768, reduced=32, kernel=5, drop_path=drop_path_rate * 20 / 39),  # 176x29x29
+            Mbconv(176, 176, hidden=1056, reduced=44, kernel=5, drop_path=drop_path_rate * 21 / 39),  # 176x29x29
+            Mbconv(176, 176, hidden=1056, reduced=44, kernel=5, drop_path=drop_path_rate * 22 / 39),  # 176x29x29
+            Mbconv(176, 176, hidden=1056, reduced=44, kernel=5, drop_path=drop_path_rate * 23 / 39),  # 176x29x29
+            Mbconv(176, 176, hidden=1056, reduced=44, kernel=5, drop_path=drop_path_rate * 24 / 39),  # 176x29x29
+            Mbconv(176, 176, hidden=1056, reduced=44, kernel=5, drop_path=drop_path_rate * 25 / 39),  # 176x29x29
+            Mbconv(176, 176, hidden=1056, reduced=44, kernel=5, drop_path=drop_path_rate * 26 / 39),  # c4: 176x29x29
         )
         self.stage6 = nn.Sequential(
-            Mbconv(176, 304, hidden=1056, reduced=44, kernel=5, stride=2, drop_path=0.1385),  # 304x15x15
-            Mbconv(304, 304, hidden=1824, reduced=76, kernel=5, drop_path=0.1436),  # 304x15x15
-            Mbconv(304, 304, hidden=1824, reduced=76, kernel=5, drop_path=0.1487),  # 304x15x15
-            Mbconv(304, 304, hidden=1824, reduced=76, kernel=5, drop_path=0.1538),  # 304x15x15
-            Mbconv(304, 304, hidden=1824, reduced=76, kernel=5, drop_path=0.159),  # 304x15x15
-            Mbconv(304, 304, hidden=1824, reduced=76, kernel=5, drop_path=0.1641),  # 304x15x15
-            Mbconv(304, 304, hidden=1824, reduced=76, kernel=5, drop_path=0.1692),  # 304x15x15
-            Mbconv(304, 304, hidden=1824, reduced=76, kernel=5, drop_path=0.1744),  # 304x15x15
-            Mbconv(304, 304, hidden=1824, reduced=76, kernel=5, drop_path=0.1795),  # 304x15x15
+            # 304x15x15
+            Mbconv(176, 304, hidden=1056, reduced=44, kernel=5, stride=2, drop_path=drop_path_rate * 27 / 39),
+            Mbconv(304, 304, hidden=1824, reduced=76, kernel=5, drop_path=drop_path_rate * 28 / 39),  # 304x15x15
+            Mbconv(304, 304, hidden=1824, reduced=76, kernel=5, drop_path=drop_path_rate * 29 / 39),  # 304x15x15
+            Mbconv(304, 304, hidden=1824, reduced=76, kernel=5, drop_path=drop_path_rate * 30 / 39),  # 304x15x15
+            Mbconv(304, 304, hidden=1824, reduced=76, kernel=5, drop_path=drop_path_rate * 31 / 39),  # 304x15x15
+            Mbconv(304, 304, hidden=1824, reduced=76, kernel=5, drop_path=drop_path_rate * 32 / 39),  # 304x15x15
+            Mbconv(304, 304, hidden=1824, reduced=76, kernel=5, drop_path=drop_path_rate * 33 / 39),  # 304x15x15
+            Mbconv(304, 304, hidden=1824, reduced=76, kernel=5, drop_path=drop_path_rate * 34 / 39),  # 304x15x15
+            Mbconv(304, 304, hidden=1824, reduced=76, kernel=5, drop_path=drop_path_rate * 35 / 39),  # 304x15x15
         )
         self.stage7 = nn.Sequential(
-            Mbconv(304, 512, hidden=1824, reduced=76, kernel=3, drop_path=0.1846),  # 512x15x15
-            Mbconv(512, 512, hidden=3072, reduced=128, kernel=3, drop_path=0.1897),  # 512x15x15
-            Mbconv(512, 512, hidden=3072, reduced=128, kernel=3, drop_path=0.1949),  # 512x15x15
+            Mbconv(304, 512, hidden=1824, reduced=76, kernel=3, drop_path=drop_path_rate * 36 / 39),  # 512x15x15
+            Mbconv(512, 512, hidden=3072, reduced=128, kernel=3, drop_path=drop_path_rate * 37 / 39),  # 512x15x15
+            Mbconv(512, 512, hidden=3072, reduced=128, kernel=3, drop_path=drop_path_rate * 38 / 39),  # 512x15x15
         )
         # fmt: on
         self.head = ConvBn(512, 2048, act=nn.SiLU)  # 2048x15x15

@@ -176,6 +176,7 @@ def EfficientNetB6(
     dropout: float = 0.5,
     include_top: bool = True,
     classifier_activation: str | Callable[..., keras.KerasTensor] | None = None,
+    drop_path_rate: float = 0.2,
     features_only: bool = False,
     input_shape: tuple[int | None, ...] = (528, 528, 3),
 ) -> keras.Model:
@@ -189,6 +190,8 @@ def EfficientNetB6(
         include_top: whether the classifier is there
         classifier_activation: what the logits go through: a name, a layer or a
             function of tensors
+        drop_path_rate: probability of leaving a branch out at the end; it grows
+            with depth
         features_only: whether to return feature maps by name instead
         input_shape: (height, width, channels); height and width may be None
 
@@ -204,55 +207,92 @@ def EfficientNetB6(
     features = {}
     x = conv_bn(inputs, 56, kernel=3, stride=2, act="swish", name="stem")  # 264x264x56
     # fmt: off
-    x = mbconv(x, 32, hidden=56, reduced=14, kernel=3, name="stage1-0")  # 264x264x32
-    x = mbconv(x, 32, hidden=32, reduced=8, kernel=3, drop_path=0.0044, name="stage1-1")  # 264x264x32
-    x = mbconv(x, 32, hidden=32, reduced=8, kernel=3, drop_path=0.0089, name="stage1-2")  # 264x264x32
+    x = mbconv(x, 32, hidden=56, reduced=14, kernel=3, drop_path=drop_path_rate * 0 / 45, name="stage1-0")  # 264x264x32
+    x = mbconv(x, 32, hidden=32, reduced=8, kernel=3, drop_path=drop_path_rate * 1 / 45, name="stage1-1")  # 264x264x32
+    x = mbconv(x, 32, hidden=32, reduced=8, kernel=3, drop_path=drop_path_rate * 2 / 45, name="stage1-2")  # 264x264x32
     features["c1"] = x
-    x = mbconv(x, 40, hidden=192, reduced=8, kernel=3, stride=2, drop_path=0.0133, name="stage2-0")  # 132x132x40
-    x = mbconv(x, 40, hidden=240, reduced=10, kernel=3, drop_path=0.0178, name="stage2-1")  # 132x132x40
-    x = mbconv(x, 40, hidden=240, reduced=10, kernel=3, drop_path=0.0222, name="stage2-2")  # 132x132x40
-    x = mbconv(x, 40, hidden=240, reduced=10, kernel=3, drop_path=0.0267, name="stage2-3")  # 132x132x40
-    x = mbconv(x, 40, hidden=240, reduced=10, kernel=3, drop_path=0.0311, name="stage2-4")  # 132x132x40
-    x = mbconv(x, 40, hidden=240, reduced=10, kernel=3, drop_path=0.0356, name="stage2-5")  # 132x132x40
+    # 132x132x40
+    x = mbconv(x, 40, hidden=192, reduced=8, kernel=3, stride=2, drop_path=drop_path_rate * 3 / 45, name="stage2-0")
+    # 132x132x40
+    x = mbconv(x, 40, hidden=240, reduced=10, kernel=3, drop_path=drop_path_rate * 4 / 45, name="stage2-1")
+    # 132x132x40
+    x = mbconv(x, 40, hidden=240, reduced=10, kernel=3, drop_path=drop_path_rate * 5 / 45, name="stage2-2")
+    # 132x132x40
+    x = mbconv(x, 40, hidden=240, reduced=10, kernel=3, drop_path=drop_path_rate * 6 / 45, name="stage2-3")
+    # 132x132x40
+    x = mbconv(x, 40, hidden=240, reduced=10, kernel=3, drop_path=drop_path_rate * 7 / 45, name="stage2-4")
+    # 132x132x40
+    x = mbconv(x, 40, hidden=240, reduced=10, kernel=3, drop_path=drop_path_rate * 8 / 45, name="stage2-5")
     features["c2"] = x
-    x = mbconv(x, 72, hidden=240, reduced=10, kernel=5, stride=2, drop_path=0.04, name="stage3-0")  # 66x66x72
-    x = mbconv(x, 72, hidden=432, reduced=18, kernel=5, drop_path=0.0444, name="stage3-1")  # 66x66x72
-    x = mbconv(x, 72, hidden=432, reduced=18, kernel=5, drop_path=0.0489, name="stage3-2")  # 66x66x72
-    x = mbconv(x, 72, hidden=432, reduced=18, kernel=5, drop_path=0.0533, name="stage3-3")  # 66x66x72
-    x = mbconv(x, 72, hidden=432, reduced=18, kernel=5, drop_path=0.0578, name="stage3-4")  # 66x66x72
-    x = mbconv(x, 72, hidden=432, reduced=18, kernel=5, drop_path=0.0622, name="stage3-5")  # 66x66x72
+    # 66x66x72
+    x = mbconv(x, 72, hidden=240, reduced=10, kernel=5, stride=2, drop_path=drop_path_rate * 9 / 45, name="stage3-0")
+    x = mbconv(x, 72, hidden=432, reduced=18, kernel=5, drop_path=drop_path_rate * 10 / 45, name="stage3-1")  # 66x66x72
+    x = mbconv(x, 72, hidden=432, reduced=18, kernel=5, drop_path=drop_path_rate * 11 / 45, name="stage3-2")  # 66x66x72
+    x = mbconv(x, 72, hidden=432, reduced=18, kernel=5, drop_path=drop_path_rate * 12 / 45, name="stage3-3")  # 66x66x72
+    x = mbconv(x, 72, hidden=432, reduced=18, kernel=5, drop_path=drop_path_rate * 13 / 45, name="stage3-4")  # 66x66x72
+    x = mbconv(x, 72, hidden=432, reduced=18, kernel=5, drop_path=drop_path_rate * 14 / 45, name="stage3-5")  # 66x66x72
     features["c3"] = x
-    x = mbconv(x, 144, hidden=432, reduced=18, kernel=3, stride=2, drop_path=0.0667, name="stage4-0")  # 33x33x144
-    x = mbconv(x, 144, hidden=864, reduced=36, kernel=3, drop_path=0.0711, name="stage4-1")  # 33x33x144
-    x = mbconv(x, 144, hidden=864, reduced=36, kernel=3, drop_path=0.0756, name="stage4-2")  # 33x33x144
-    x = mbconv(x, 144, hidden=864, reduced=36, kernel=3, drop_path=0.08, name="stage4-3")  # 33x33x144
-    x = mbconv(x, 144, hidden=864, reduced=36, kernel=3, drop_path=0.0844, name="stage4-4")  # 33x33x144
-    x = mbconv(x, 144, hidden=864, reduced=36, kernel=3, drop_path=0.0889, name="stage4-5")  # 33x33x144
-    x = mbconv(x, 144, hidden=864, reduced=36, kernel=3, drop_path=0.0933, name="stage4-6")  # 33x33x144
-    x = mbconv(x, 144, hidden=864, reduced=36, kernel=3, drop_path=0.0978, name="stage4-7")  # 33x33x144
-    x = mbconv(x, 200, hidden=864, reduced=36, kernel=5, drop_path=0.1022, name="stage5-0")  # 33x33x200
-    x = mbconv(x, 200, hidden=1200, reduced=50, kernel=5, drop_path=0.1067, name="stage5-1")  # 33x33x200
-    x = mbconv(x, 200, hidden=1200, reduced=50, kernel=5, drop_path=0.1111, name="stage5-2")  # 33x33x200
-    x = mbconv(x, 200, hidden=1200, reduced=50, kernel=5, drop_path=0.1156, name="stage5-3")  # 33x33x200
-    x = mbconv(x, 200, hidden=1200, reduced=50, kernel=5, drop_path=0.12, name="stage5-4")  # 33x33x200
-    x = mbconv(x, 200, hidden=1200, reduced=50, kernel=5, drop_path=0.1244, name="stage5-5")  # 33x33x200
-    x = mbconv(x, 200, hidden=1200, reduced=50, kernel=5, drop_path=0.1289, name="stage5-6")  # 33x33x200
-    x = mbconv(x, 200, hidden=1200, reduced=50, kernel=5, drop_path=0.1333, name="stage5-7")  # 33x33x200
+    # 33x33x144
+    x = mbconv(x, 144, hidden=432, reduced=18, kernel=3, stride=2, drop_path=drop_path_rate * 15 / 45, name="stage4-0")
+    # 33x33x144
+    x = mbconv(x, 144, hidden=864, reduced=36, kernel=3, drop_path=drop_path_rate * 16 / 45, name="stage4-1")
+    # 33x33x144
+    x = mbconv(x, 144, hidden=864, reduced=36, kernel=3, drop_path=drop_path_rate * 17 / 45, name="stage4-2")
+    # 33x33x144
+    x = mbconv(x, 144, hidden=864, reduced=36, kernel=3, drop_path=drop_path_rate * 18 / 45, name="stage4-3")
+    # 33x33x144
+    x = mbconv(x, 144, hidden=864, reduced=36, kernel=3, drop_path=drop_path_rate * 19 / 45, name="stage4-4")
+    # 33x33x144
+    x = mbconv(x, 144, hidden=864, reduced=36, kernel=3, drop_path=drop_path_rate * 20 / 45, name="stage4-5")
+    # 33x33x144
+    x = mbconv(x, 144, hidden=864, reduced=36, kernel=3, drop_path=drop_path_rate * 21 / 45, name="stage4-6")
+    # 33x33x144
+    x = mbconv(x, 144, hidden=864, reduced=36, kernel=3, drop_path=drop_path_rate * 22 / 45, name="stage4-7")
+    # 33x33x200
+    x = mbconv(x, 200, hidden=864, reduced=36, kernel=5, drop_path=drop_path_rate * 23 / 45, name="stage5-0")
+    # 33x33x200
+    x = mbconv(x, 200, hidden=1200, reduced=50, kernel=5, drop_path=drop_path_rate * 24 / 45, name="stage5-1")
+    # 33x33x200
+    x = mbconv(x, 200, hidden=1200, reduced=50, kernel=5, drop_path=drop_path_rate * 25 / 45, name="stage5-2")
+    # 33x33x200
+    x = mbconv(x, 200, hidden=1200, reduced=50, kernel=5, drop_path=drop_path_rate * 26 / 45, name="stage5-3")
+    # 33x33x200
+    x = mbconv(x, 200, hidden=1200, reduced=50, kernel=5, drop_path=drop_path_rate * 27 / 45, name="stage5-4")
+    # 33x33x200
+    x = mbconv(x, 200, hidden=1200, reduced=50, kernel=5, drop_path=drop_path_rate * 28 / 45, name="stage5-5")
+    # 33x33x200
+    x = mbconv(x, 200, hidden=1200, reduced=50, kernel=5, drop_path=drop_path_rate * 29 / 45, name="stage5-6")
+    # 33x33x200
+    x = mbconv(x, 200, hidden=1200, reduced=50, kernel=5, drop_path=drop_path_rate * 30 / 45, name="stage5-7")
     features["c4"] = x
-    x = mbconv(x, 344, hidden=1200, reduced=50, kernel=5, stride=2, drop_path=0.1378, name="stage6-0")  # 17x17x344
-    x = mbconv(x, 344, hidden=2064, reduced=86, kernel=5, drop_path=0.1422, name="stage6-1")  # 17x17x344
-    x = mbconv(x, 344, hidden=2064, reduced=86, kernel=5, drop_path=0.1467, name="stage6-2")  # 17x17x344
-    x = mbconv(x, 344, hidden=2064, reduced=86, kernel=5, drop_path=0.1511, name="stage6-3")  # 17x17x344
-    x = mbconv(x, 344, hidden=2064, reduced=86, kernel=5, drop_path=0.1556, name="stage6-4")  # 17x17x344
-    x = mbconv(x, 344, hidden=2064, reduced=86, kernel=5, drop_path=0.16, name="stage6-5")  # 17x17x344
-    x = mbconv(x, 344, hidden=2064, reduced=86, kernel=5, drop_path=0.1644, name="stage6-6")  # 17x17x344
-    x = mbconv(x, 344, hidden=2064, reduced=86, kernel=5, drop_path=0.1689, name="stage6-7")  # 17x17x344
-    x = mbconv(x, 344, hidden=2064, reduced=86, kernel=5, drop_path=0.1733, name="stage6-8")  # 17x17x344
-    x = mbconv(x, 344, hidden=2064, reduced=86, kernel=5, drop_path=0.1778, name="stage6-9")  # 17x17x344
-    x = mbconv(x, 344, hidden=2064, reduced=86, kernel=5, drop_path=0.1822, name="stage6-10")  # 17x17x344
-    x = mbconv(x, 576, hidden=2064, reduced=86, kernel=3, drop_path=0.1867, name="stage7-0")  # 17x17x576
-    x = mbconv(x, 576, hidden=3456, reduced=144, kernel=3, drop_path=0.1911, name="stage7-1")  # 17x17x576
-    x = mbconv(x, 576, hidden=3456, reduced=144, kernel=3, drop_path=0.1956, name="stage7-2")  # 17x17x576
+    # 17x17x344
+    x = mbconv(x, 344, hidden=1200, reduced=50, kernel=5, stride=2, drop_path=drop_path_rate * 31 / 45, name="stage6-0")
+    # 17x17x344
+    x = mbconv(x, 344, hidden=2064, reduced=86, kernel=5, drop_path=drop_path_rate * 32 / 45, name="stage6-1")
+    # 17x17x344
+    x = mbconv(x, 344, hidden=2064, reduced=86, kernel=5, drop_path=drop_path_rate * 33 / 45, name="stage6-2")
+    # 17x17x344
+    x = mbconv(x, 344, hidden=2064, reduced=86, kernel=5, drop_path=drop_path_rate * 34 / 45, name="stage6-3")
+    # 17x17x344
+    x = mbconv(x, 344, hidden=2064, reduced=86, kernel=5, drop_path=drop_path_rate * 35 / 45, name="stage6-4")
+    # 17x17x344
+    x = mbconv(x, 344, hidden=2064, reduced=86, kernel=5, drop_path=drop_path_rate * 36 / 45, name="stage6-5")
+    # 17x17x344
+    x = mbconv(x, 344, hidden=2064, reduced=86, kernel=5, drop_path=drop_path_rate * 37 / 45, name="stage6-6")
+    # 17x17x344
+    x = mbconv(x, 344, hidden=2064, reduced=86, kernel=5, drop_path=drop_path_rate * 38 / 45, name="stage6-7")
+    # 17x17x344
+    x = mbconv(x, 344, hidden=2064, reduced=86, kernel=5, drop_path=drop_path_rate * 39 / 45, name="stage6-8")
+    # 17x17x344
+    x = mbconv(x, 344, hidden=2064, reduced=86, kernel=5, drop_path=drop_path_rate * 40 / 45, name="stage6-9")
+    # 17x17x344
+    x = mbconv(x, 344, hidden=2064, reduced=86, kernel=5, drop_path=drop_path_rate * 41 / 45, name="stage6-10")
+    # 17x17x576
+    x = mbconv(x, 576, hidden=2064, reduced=86, kernel=3, drop_path=drop_path_rate * 42 / 45, name="stage7-0")
+    # 17x17x576
+    x = mbconv(x, 576, hidden=3456, reduced=144, kernel=3, drop_path=drop_path_rate * 43 / 45, name="stage7-1")
+    # 17x17x576
+    x = mbconv(x, 576, hidden=3456, reduced=144, kernel=3, drop_path=drop_path_rate * 44 / 45, name="stage7-2")
     # fmt: on
     x = conv_bn(x, 2304, act="swish", name="head")  # 17x17x2304
     features["c5"] = x

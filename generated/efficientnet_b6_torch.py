@@ -255,6 +255,8 @@ class EfficientNetB6(nn.Module):
         include_top: whether the classifier is there
         classifier_activation: what the logits go through: a module, or what makes
             one
+        drop_path_rate: probability of leaving a branch out at the end; it grows
+            with depth
     """
 
     def __init__(
@@ -263,68 +265,71 @@ class EfficientNetB6(nn.Module):
         dropout: float = 0.5,
         include_top: bool = True,
         classifier_activation: nn.Module | Callable[..., nn.Module] | None = None,
+        drop_path_rate: float = 0.2,
     ) -> None:
         super().__init__()
         self.stem = ConvBn(3, 56, kernel=3, stride=2, act=nn.SiLU)  # 56x264x264
         # fmt: off
         self.stage1 = nn.Sequential(
-            Mbconv(56, 32, hidden=56, reduced=14, kernel=3),  # 32x264x264
-            Mbconv(32, 32, hidden=32, reduced=8, kernel=3, drop_path=0.0044),  # 32x264x264
-            Mbconv(32, 32, hidden=32, reduced=8, kernel=3, drop_path=0.0089),  # c1: 32x264x264
+            Mbconv(56, 32, hidden=56, reduced=14, kernel=3, drop_path=drop_path_rate * 0 / 45),  # 32x264x264
+            Mbconv(32, 32, hidden=32, reduced=8, kernel=3, drop_path=drop_path_rate * 1 / 45),  # 32x264x264
+            Mbconv(32, 32, hidden=32, reduced=8, kernel=3, drop_path=drop_path_rate * 2 / 45),  # c1: 32x264x264
         )
         self.stage2 = nn.Sequential(
-            Mbconv(32, 40, hidden=192, reduced=8, kernel=3, stride=2, drop_path=0.0133),  # 40x132x132
-            Mbconv(40, 40, hidden=240, reduced=10, kernel=3, drop_path=0.0178),  # 40x132x132
-            Mbconv(40, 40, hidden=240, reduced=10, kernel=3, drop_path=0.0222),  # 40x132x132
-            Mbconv(40, 40, hidden=240, reduced=10, kernel=3, drop_path=0.0267),  # 40x132x132
-            Mbconv(40, 40, hidden=240, reduced=10, kernel=3, drop_path=0.0311),  # 40x132x132
-            Mbconv(40, 40, hidden=240, reduced=10, kernel=3, drop_path=0.0356),  # c2: 40x132x132
+            Mbconv(32, 40, hidden=192, reduced=8, kernel=3, stride=2, drop_path=drop_path_rate * 3 / 45),  # 40x132x132
+            Mbconv(40, 40, hidden=240, reduced=10, kernel=3, drop_path=drop_path_rate * 4 / 45),  # 40x132x132
+            Mbconv(40, 40, hidden=240, reduced=10, kernel=3, drop_path=drop_path_rate * 5 / 45),  # 40x132x132
+            Mbconv(40, 40, hidden=240, reduced=10, kernel=3, drop_path=drop_path_rate * 6 / 45),  # 40x132x132
+            Mbconv(40, 40, hidden=240, reduced=10, kernel=3, drop_path=drop_path_rate * 7 / 45),  # 40x132x132
+            Mbconv(40, 40, hidden=240, reduced=10, kernel=3, drop_path=drop_path_rate * 8 / 45),  # c2: 40x132x132
         )
         self.stage3 = nn.Sequential(
-            Mbconv(40, 72, hidden=240, reduced=10, kernel=5, stride=2, drop_path=0.04),  # 72x66x66
-            Mbconv(72, 72, hidden=432, reduced=18, kernel=5, drop_path=0.0444),  # 72x66x66
-            Mbconv(72, 72, hidden=432, reduced=18, kernel=5, drop_path=0.0489),  # 72x66x66
-            Mbconv(72, 72, hidden=432, reduced=18, kernel=5, drop_path=0.0533),  # 72x66x66
-            Mbconv(72, 72, hidden=432, reduced=18, kernel=5, drop_path=0.0578),  # 72x66x66
-            Mbconv(72, 72, hidden=432, reduced=18, kernel=5, drop_path=0.0622),  # c3: 72x66x66
+            Mbconv(40, 72, hidden=240, reduced=10, kernel=5, stride=2, drop_path=drop_path_rate * 9 / 45),  # 72x66x66
+            Mbconv(72, 72, hidden=432, reduced=18, kernel=5, drop_path=drop_path_rate * 10 / 45),  # 72x66x66
+            Mbconv(72, 72, hidden=432, reduced=18, kernel=5, drop_path=drop_path_rate * 11 / 45),  # 72x66x66
+            Mbconv(72, 72, hidden=432, reduced=18, kernel=5, drop_path=drop_path_rate * 12 / 45),  # 72x66x66
+            Mbconv(72, 72, hidden=432, reduced=18, kernel=5, drop_path=drop_path_rate * 13 / 45),  # 72x66x66
+            Mbconv(72, 72, hidden=432, reduced=18, kernel=5, drop_path=drop_path_rate * 14 / 45),  # c3: 72x66x66
         )
         self.stage4 = nn.Sequential(
-            Mbconv(72, 144, hidden=432, reduced=18, kernel=3, stride=2, drop_path=0.0667),  # 144x33x33
-            Mbconv(144, 144, hidden=864, reduced=36, kernel=3, drop_path=0.0711),  # 144x33x33
-            Mbconv(144, 144, hidden=864, reduced=36, kernel=3, drop_path=0.0756),  # 144x33x33
-            Mbconv(144, 144, hidden=864, reduced=36, kernel=3, drop_path=0.08),  # 144x33x33
-            Mbconv(144, 144, hidden=864, reduced=36, kernel=3, drop_path=0.0844),  # 144x33x33
-            Mbconv(144, 144, hidden=864, reduced=36, kernel=3, drop_path=0.0889),  # 144x33x33
-            Mbconv(144, 144, hidden=864, reduced=36, kernel=3, drop_path=0.0933),  # 144x33x33
-            Mbconv(144, 144, hidden=864, reduced=36, kernel=3, drop_path=0.0978),  # 144x33x33
+            # 144x33x33
+            Mbconv(72, 144, hidden=432, reduced=18, kernel=3, stride=2, drop_path=drop_path_rate * 15 / 45),
+            Mbconv(144, 144, hidden=864, reduced=36, kernel=3, drop_path=drop_path_rate * 16 / 45),  # 144x33x33
+            Mbconv(144, 144, hidden=864, reduced=36, kernel=3, drop_path=drop_path_rate * 17 / 45),  # 144x33x33
+            Mbconv(144, 144, hidden=864, reduced=36, kernel=3, drop_path=drop_path_rate * 18 / 45),  # 144x33x33
+            Mbconv(144, 144, hidden=864, reduced=36, kernel=3, drop_path=drop_path_rate * 19 / 45),  # 144x33x33
+            Mbconv(144, 144, hidden=864, reduced=36, kernel=3, drop_path=drop_path_rate * 20 / 45),  # 144x33x33
+            Mbconv(144, 144, hidden=864, reduced=36, kernel=3, drop_path=drop_path_rate * 21 / 45),  # 144x33x33
+            Mbconv(144, 144, hidden=864, reduced=36, kernel=3, drop_path=drop_path_rate * 22 / 45),  # 144x33x33
         )
         self.stage5 = nn.Sequential(
-            Mbconv(144, 200, hidden=864, reduced=36, kernel=5, drop_path=0.1022),  # 200x33x33
-            Mbconv(200, 200, hidden=1200, reduced=50, kernel=5, drop_path=0.1067),  # 200x33x33
-            Mbconv(200, 200, hidden=1200, reduced=50, kernel=5, drop_path=0.1111),  # 200x33x33
-            Mbconv(200, 200, hidden=1200, reduced=50, kernel=5, drop_path=0.1156),  # 200x33x33
-            Mbconv(200, 200, hidden=1200, reduced=50, kernel=5, drop_path=0.12),  # 200x33x33
-            Mbconv(200, 200, hidden=1200, reduced=50, kernel=5, drop_path=0.1244),  # 200x33x33
-            Mbconv(200, 200, hidden=1200, reduced=50, kernel=5, drop_path=0.1289),  # 200x33x33
-            Mbconv(200, 200, hidden=1200, reduced=50, kernel=5, drop_path=0.1333),  # c4: 200x33x33
+            Mbconv(144, 200, hidden=864, reduced=36, kernel=5, drop_path=drop_path_rate * 23 / 45),  # 200x33x33
+            Mbconv(200, 200, hidden=1200, reduced=50, kernel=5, drop_path=drop_path_rate * 24 / 45),  # 200x33x33
+            Mbconv(200, 200, hidden=1200, reduced=50, kernel=5, drop_path=drop_path_rate * 25 / 45),  # 200x33x33
+            Mbconv(200, 200, hidden=1200, reduced=50, kernel=5, drop_path=drop_path_rate * 26 / 45),  # 200x33x33
+            Mbconv(200, 200, hidden=1200, reduced=50, kernel=5, drop_path=drop_path_rate * 27 / 45),  # 200x33x33
+            Mbconv(200, 200, hidden=1200, reduced=50, kernel=5, drop_path=drop_path_rate * 28 / 45),  # 200x33x33
+            Mbconv(200, 200, hidden=1200, reduced=50, kernel=5, drop_path=drop_path_rate * 29 / 45),  # 200x33x33
+            Mbconv(200, 200, hidden=1200, reduced=50, kernel=5, drop_path=drop_path_rate * 30 / 45),  # c4: 200x33x33
         )
         self.stage6 = nn.Sequential(
-            Mbconv(200, 344, hidden=1200, reduced=50, kernel=5, stride=2, drop_path=0.1378),  # 344x17x17
-            Mbconv(344, 344, hidden=2064, reduced=86, kernel=5, drop_path=0.1422),  # 344x17x17
-            Mbconv(344, 344, hidden=2064, reduced=86, kernel=5, drop_path=0.1467),  # 344x17x17
-            Mbconv(344, 344, hidden=2064, reduced=86, kernel=5, drop_path=0.1511),  # 344x17x17
-            Mbconv(344, 344, hidden=2064, reduced=86, kernel=5, drop_path=0.1556),  # 344x17x17
-            Mbconv(344, 344, hidden=2064, reduced=86, kernel=5, drop_path=0.16),  # 344x17x17
-            Mbconv(344, 344, hidden=2064, reduced=86, kernel=5, drop_path=0.1644),  # 344x17x17
-            Mbconv(344, 344, hidden=2064, reduced=86, kernel=5, drop_path=0.1689),  # 344x17x17
-            Mbconv(344, 344, hidden=2064, reduced=86, kernel=5, drop_path=0.1733),  # 344x17x17
-            Mbconv(344, 344, hidden=2064, reduced=86, kernel=5, drop_path=0.1778),  # 344x17x17
-            Mbconv(344, 344, hidden=2064, reduced=86, kernel=5, drop_path=0.1822),  # 344x17x17
+            # 344x17x17
+            Mbconv(200, 344, hidden=1200, reduced=50, kernel=5, stride=2, drop_path=drop_path_rate * 31 / 45),
+            Mbconv(344, 344, hidden=2064, reduced=86, kernel=5, drop_path=drop_path_rate * 32 / 45),  # 344x17x17
+            Mbconv(344, 344, hidden=2064, reduced=86, kernel=5, drop_path=drop_path_rate * 33 / 45),  # 344x17x17
+            Mbconv(344, 344, hidden=2064, reduced=86, kernel=5, drop_path=drop_path_rate * 34 / 45),  # 344x17x17
+            Mbconv(344, 344, hidden=2064, reduced=86, kernel=5, drop_path=drop_path_rate * 35 / 45),  # 344x17x17
+            Mbconv(344, 344, hidden=2064, reduced=86, kernel=5, drop_path=drop_path_rate * 36 / 45),  # 344x17x17
+            Mbconv(344, 344, hidden=2064, reduced=86, kernel=5, drop_path=drop_path_rate * 37 / 45),  # 344x17x17
+            Mbconv(344, 344, hidden=2064, reduced=86, kernel=5, drop_path=drop_path_rate * 38 / 45),  # 344x17x17
+            Mbconv(344, 344, hidden=2064, reduced=86, kernel=5, drop_path=drop_path_rate * 39 / 45),  # 344x17x17
+            Mbconv(344, 344, hidden=2064, reduced=86, kernel=5, drop_path=drop_path_rate * 40 / 45),  # 344x17x17
+            Mbconv(344, 344, hidden=2064, reduced=86, kernel=5, drop_path=drop_path_rate * 41 / 45),  # 344x17x17
         )
         self.stage7 = nn.Sequential(
-            Mbconv(344, 576, hidden=2064, reduced=86, kernel=3, drop_path=0.1867),  # 576x17x17
-            Mbconv(576, 576, hidden=3456, reduced=144, kernel=3, drop_path=0.1911),  # 576x17x17
-            Mbconv(576, 576, hidden=3456, reduced=144, kernel=3, drop_path=0.1956),  # 576x17x17
+            Mbconv(344, 576, hidden=2064, reduced=86, kernel=3, drop_path=drop_path_rate * 42 / 45),  # 576x17x17
+            Mbconv(576, 576, hidden=3456, reduced=144, kernel=3, drop_path=drop_path_rate * 43 / 45),  # 576x17x17
+            Mbconv(576, 576, hidden=3456, reduced=144, kernel=3, drop_path=drop_path_rate * 44 / 45),  # 576x17x17
         )
         # fmt: on
         self.head = ConvBn(576, 2304, act=nn.SiLU)  # 2304x17x17

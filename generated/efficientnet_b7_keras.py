@@ -176,6 +176,7 @@ def EfficientNetB7(
     dropout: float = 0.5,
     include_top: bool = True,
     classifier_activation: str | Callable[..., keras.KerasTensor] | None = None,
+    drop_path_rate: float = 0.2,
     features_only: bool = False,
     input_shape: tuple[int | None, ...] = (600, 600, 3),
 ) -> keras.Model:
@@ -189,6 +190,8 @@ def EfficientNetB7(
         include_top: whether the classifier is there
         classifier_activation: what the logits go through: a name, a layer or a
             function of tensors
+        drop_path_rate: probability of leaving a branch out at the end; it grows
+            with depth
         features_only: whether to return feature maps by name instead
         input_shape: (height, width, channels); height and width may be None
 
@@ -204,65 +207,110 @@ def EfficientNetB7(
     features = {}
     x = conv_bn(inputs, 64, kernel=3, stride=2, act="swish", name="stem")  # 300x300x64
     # fmt: off
-    x = mbconv(x, 32, hidden=64, reduced=16, kernel=3, name="stage1-0")  # 300x300x32
-    x = mbconv(x, 32, hidden=32, reduced=8, kernel=3, drop_path=0.0036, name="stage1-1")  # 300x300x32
-    x = mbconv(x, 32, hidden=32, reduced=8, kernel=3, drop_path=0.0073, name="stage1-2")  # 300x300x32
-    x = mbconv(x, 32, hidden=32, reduced=8, kernel=3, drop_path=0.0109, name="stage1-3")  # 300x300x32
+    x = mbconv(x, 32, hidden=64, reduced=16, kernel=3, drop_path=drop_path_rate * 0 / 55, name="stage1-0")  # 300x300x32
+    x = mbconv(x, 32, hidden=32, reduced=8, kernel=3, drop_path=drop_path_rate * 1 / 55, name="stage1-1")  # 300x300x32
+    x = mbconv(x, 32, hidden=32, reduced=8, kernel=3, drop_path=drop_path_rate * 2 / 55, name="stage1-2")  # 300x300x32
+    x = mbconv(x, 32, hidden=32, reduced=8, kernel=3, drop_path=drop_path_rate * 3 / 55, name="stage1-3")  # 300x300x32
     features["c1"] = x
-    x = mbconv(x, 48, hidden=192, reduced=8, kernel=3, stride=2, drop_path=0.0145, name="stage2-0")  # 150x150x48
-    x = mbconv(x, 48, hidden=288, reduced=12, kernel=3, drop_path=0.0182, name="stage2-1")  # 150x150x48
-    x = mbconv(x, 48, hidden=288, reduced=12, kernel=3, drop_path=0.0218, name="stage2-2")  # 150x150x48
-    x = mbconv(x, 48, hidden=288, reduced=12, kernel=3, drop_path=0.0255, name="stage2-3")  # 150x150x48
-    x = mbconv(x, 48, hidden=288, reduced=12, kernel=3, drop_path=0.0291, name="stage2-4")  # 150x150x48
-    x = mbconv(x, 48, hidden=288, reduced=12, kernel=3, drop_path=0.0327, name="stage2-5")  # 150x150x48
-    x = mbconv(x, 48, hidden=288, reduced=12, kernel=3, drop_path=0.0364, name="stage2-6")  # 150x150x48
+    # 150x150x48
+    x = mbconv(x, 48, hidden=192, reduced=8, kernel=3, stride=2, drop_path=drop_path_rate * 4 / 55, name="stage2-0")
+    # 150x150x48
+    x = mbconv(x, 48, hidden=288, reduced=12, kernel=3, drop_path=drop_path_rate * 5 / 55, name="stage2-1")
+    # 150x150x48
+    x = mbconv(x, 48, hidden=288, reduced=12, kernel=3, drop_path=drop_path_rate * 6 / 55, name="stage2-2")
+    # 150x150x48
+    x = mbconv(x, 48, hidden=288, reduced=12, kernel=3, drop_path=drop_path_rate * 7 / 55, name="stage2-3")
+    # 150x150x48
+    x = mbconv(x, 48, hidden=288, reduced=12, kernel=3, drop_path=drop_path_rate * 8 / 55, name="stage2-4")
+    # 150x150x48
+    x = mbconv(x, 48, hidden=288, reduced=12, kernel=3, drop_path=drop_path_rate * 9 / 55, name="stage2-5")
+    # 150x150x48
+    x = mbconv(x, 48, hidden=288, reduced=12, kernel=3, drop_path=drop_path_rate * 10 / 55, name="stage2-6")
     features["c2"] = x
-    x = mbconv(x, 80, hidden=288, reduced=12, kernel=5, stride=2, drop_path=0.04, name="stage3-0")  # 75x75x80
-    x = mbconv(x, 80, hidden=480, reduced=20, kernel=5, drop_path=0.0436, name="stage3-1")  # 75x75x80
-    x = mbconv(x, 80, hidden=480, reduced=20, kernel=5, drop_path=0.0473, name="stage3-2")  # 75x75x80
-    x = mbconv(x, 80, hidden=480, reduced=20, kernel=5, drop_path=0.0509, name="stage3-3")  # 75x75x80
-    x = mbconv(x, 80, hidden=480, reduced=20, kernel=5, drop_path=0.0545, name="stage3-4")  # 75x75x80
-    x = mbconv(x, 80, hidden=480, reduced=20, kernel=5, drop_path=0.0582, name="stage3-5")  # 75x75x80
-    x = mbconv(x, 80, hidden=480, reduced=20, kernel=5, drop_path=0.0618, name="stage3-6")  # 75x75x80
+    # 75x75x80
+    x = mbconv(x, 80, hidden=288, reduced=12, kernel=5, stride=2, drop_path=drop_path_rate * 11 / 55, name="stage3-0")
+    x = mbconv(x, 80, hidden=480, reduced=20, kernel=5, drop_path=drop_path_rate * 12 / 55, name="stage3-1")  # 75x75x80
+    x = mbconv(x, 80, hidden=480, reduced=20, kernel=5, drop_path=drop_path_rate * 13 / 55, name="stage3-2")  # 75x75x80
+    x = mbconv(x, 80, hidden=480, reduced=20, kernel=5, drop_path=drop_path_rate * 14 / 55, name="stage3-3")  # 75x75x80
+    x = mbconv(x, 80, hidden=480, reduced=20, kernel=5, drop_path=drop_path_rate * 15 / 55, name="stage3-4")  # 75x75x80
+    x = mbconv(x, 80, hidden=480, reduced=20, kernel=5, drop_path=drop_path_rate * 16 / 55, name="stage3-5")  # 75x75x80
+    x = mbconv(x, 80, hidden=480, reduced=20, kernel=5, drop_path=drop_path_rate * 17 / 55, name="stage3-6")  # 75x75x80
     features["c3"] = x
-    x = mbconv(x, 160, hidden=480, reduced=20, kernel=3, stride=2, drop_path=0.0655, name="stage4-0")  # 38x38x160
-    x = mbconv(x, 160, hidden=960, reduced=40, kernel=3, drop_path=0.0691, name="stage4-1")  # 38x38x160
-    x = mbconv(x, 160, hidden=960, reduced=40, kernel=3, drop_path=0.0727, name="stage4-2")  # 38x38x160
-    x = mbconv(x, 160, hidden=960, reduced=40, kernel=3, drop_path=0.0764, name="stage4-3")  # 38x38x160
-    x = mbconv(x, 160, hidden=960, reduced=40, kernel=3, drop_path=0.08, name="stage4-4")  # 38x38x160
-    x = mbconv(x, 160, hidden=960, reduced=40, kernel=3, drop_path=0.0836, name="stage4-5")  # 38x38x160
-    x = mbconv(x, 160, hidden=960, reduced=40, kernel=3, drop_path=0.0873, name="stage4-6")  # 38x38x160
-    x = mbconv(x, 160, hidden=960, reduced=40, kernel=3, drop_path=0.0909, name="stage4-7")  # 38x38x160
-    x = mbconv(x, 160, hidden=960, reduced=40, kernel=3, drop_path=0.0945, name="stage4-8")  # 38x38x160
-    x = mbconv(x, 160, hidden=960, reduced=40, kernel=3, drop_path=0.0982, name="stage4-9")  # 38x38x160
-    x = mbconv(x, 224, hidden=960, reduced=40, kernel=5, drop_path=0.1018, name="stage5-0")  # 38x38x224
-    x = mbconv(x, 224, hidden=1344, reduced=56, kernel=5, drop_path=0.1055, name="stage5-1")  # 38x38x224
-    x = mbconv(x, 224, hidden=1344, reduced=56, kernel=5, drop_path=0.1091, name="stage5-2")  # 38x38x224
-    x = mbconv(x, 224, hidden=1344, reduced=56, kernel=5, drop_path=0.1127, name="stage5-3")  # 38x38x224
-    x = mbconv(x, 224, hidden=1344, reduced=56, kernel=5, drop_path=0.1164, name="stage5-4")  # 38x38x224
-    x = mbconv(x, 224, hidden=1344, reduced=56, kernel=5, drop_path=0.12, name="stage5-5")  # 38x38x224
-    x = mbconv(x, 224, hidden=1344, reduced=56, kernel=5, drop_path=0.1236, name="stage5-6")  # 38x38x224
-    x = mbconv(x, 224, hidden=1344, reduced=56, kernel=5, drop_path=0.1273, name="stage5-7")  # 38x38x224
-    x = mbconv(x, 224, hidden=1344, reduced=56, kernel=5, drop_path=0.1309, name="stage5-8")  # 38x38x224
-    x = mbconv(x, 224, hidden=1344, reduced=56, kernel=5, drop_path=0.1345, name="stage5-9")  # 38x38x224
+    # 38x38x160
+    x = mbconv(x, 160, hidden=480, reduced=20, kernel=3, stride=2, drop_path=drop_path_rate * 18 / 55, name="stage4-0")
+    # 38x38x160
+    x = mbconv(x, 160, hidden=960, reduced=40, kernel=3, drop_path=drop_path_rate * 19 / 55, name="stage4-1")
+    # 38x38x160
+    x = mbconv(x, 160, hidden=960, reduced=40, kernel=3, drop_path=drop_path_rate * 20 / 55, name="stage4-2")
+    # 38x38x160
+    x = mbconv(x, 160, hidden=960, reduced=40, kernel=3, drop_path=drop_path_rate * 21 / 55, name="stage4-3")
+    # 38x38x160
+    x = mbconv(x, 160, hidden=960, reduced=40, kernel=3, drop_path=drop_path_rate * 22 / 55, name="stage4-4")
+    # 38x38x160
+    x = mbconv(x, 160, hidden=960, reduced=40, kernel=3, drop_path=drop_path_rate * 23 / 55, name="stage4-5")
+    # 38x38x160
+    x = mbconv(x, 160, hidden=960, reduced=40, kernel=3, drop_path=drop_path_rate * 24 / 55, name="stage4-6")
+    # 38x38x160
+    x = mbconv(x, 160, hidden=960, reduced=40, kernel=3, drop_path=drop_path_rate * 25 / 55, name="stage4-7")
+    # 38x38x160
+    x = mbconv(x, 160, hidden=960, reduced=40, kernel=3, drop_path=drop_path_rate * 26 / 55, name="stage4-8")
+    # 38x38x160
+    x = mbconv(x, 160, hidden=960, reduced=40, kernel=3, drop_path=drop_path_rate * 27 / 55, name="stage4-9")
+    # 38x38x224
+    x = mbconv(x, 224, hidden=960, reduced=40, kernel=5, drop_path=drop_path_rate * 28 / 55, name="stage5-0")
+    # 38x38x224
+    x = mbconv(x, 224, hidden=1344, reduced=56, kernel=5, drop_path=drop_path_rate * 29 / 55, name="stage5-1")
+    # 38x38x224
+    x = mbconv(x, 224, hidden=1344, reduced=56, kernel=5, drop_path=drop_path_rate * 30 / 55, name="stage5-2")
+    # 38x38x224
+    x = mbconv(x, 224, hidden=1344, reduced=56, kernel=5, drop_path=drop_path_rate * 31 / 55, name="stage5-3")
+    # 38x38x224
+    x = mbconv(x, 224, hidden=1344, reduced=56, kernel=5, drop_path=drop_path_rate * 32 / 55, name="stage5-4")
+    # 38x38x224
+    x = mbconv(x, 224, hidden=1344, reduced=56, kernel=5, drop_path=drop_path_rate * 33 / 55, name="stage5-5")
+    # 38x38x224
+    x = mbconv(x, 224, hidden=1344, reduced=56, kernel=5, drop_path=drop_path_rate * 34 / 55, name="stage5-6")
+    # 38x38x224
+    x = mbconv(x, 224, hidden=1344, reduced=56, kernel=5, drop_path=drop_path_rate * 35 / 55, name="stage5-7")
+    # 38x38x224
+    x = mbconv(x, 224, hidden=1344, reduced=56, kernel=5, drop_path=drop_path_rate * 36 / 55, name="stage5-8")
+    # 38x38x224
+    x = mbconv(x, 224, hidden=1344, reduced=56, kernel=5, drop_path=drop_path_rate * 37 / 55, name="stage5-9")
     features["c4"] = x
-    x = mbconv(x, 384, hidden=1344, reduced=56, kernel=5, stride=2, drop_path=0.1382, name="stage6-0")  # 19x19x384
-    x = mbconv(x, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.1418, name="stage6-1")  # 19x19x384
-    x = mbconv(x, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.1455, name="stage6-2")  # 19x19x384
-    x = mbconv(x, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.1491, name="stage6-3")  # 19x19x384
-    x = mbconv(x, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.1527, name="stage6-4")  # 19x19x384
-    x = mbconv(x, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.1564, name="stage6-5")  # 19x19x384
-    x = mbconv(x, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.16, name="stage6-6")  # 19x19x384
-    x = mbconv(x, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.1636, name="stage6-7")  # 19x19x384
-    x = mbconv(x, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.1673, name="stage6-8")  # 19x19x384
-    x = mbconv(x, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.1709, name="stage6-9")  # 19x19x384
-    x = mbconv(x, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.1745, name="stage6-10")  # 19x19x384
-    x = mbconv(x, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.1782, name="stage6-11")  # 19x19x384
-    x = mbconv(x, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.1818, name="stage6-12")  # 19x19x384
-    x = mbconv(x, 640, hidden=2304, reduced=96, kernel=3, drop_path=0.1855, name="stage7-0")  # 19x19x640
-    x = mbconv(x, 640, hidden=3840, reduced=160, kernel=3, drop_path=0.1891, name="stage7-1")  # 19x19x640
-    x = mbconv(x, 640, hidden=3840, reduced=160, kernel=3, drop_path=0.1927, name="stage7-2")  # 19x19x640
-    x = mbconv(x, 640, hidden=3840, reduced=160, kernel=3, drop_path=0.1964, name="stage7-3")  # 19x19x640
+    # 19x19x384
+    x = mbconv(x, 384, hidden=1344, reduced=56, kernel=5, stride=2, drop_path=drop_path_rate * 38 / 55, name="stage6-0")
+    # 19x19x384
+    x = mbconv(x, 384, hidden=2304, reduced=96, kernel=5, drop_path=drop_path_rate * 39 / 55, name="stage6-1")
+    # 19x19x384
+    x = mbconv(x, 384, hidden=2304, reduced=96, kernel=5, drop_path=drop_path_rate * 40 / 55, name="stage6-2")
+    # 19x19x384
+    x = mbconv(x, 384, hidden=2304, reduced=96, kernel=5, drop_path=drop_path_rate * 41 / 55, name="stage6-3")
+    # 19x19x384
+    x = mbconv(x, 384, hidden=2304, reduced=96, kernel=5, drop_path=drop_path_rate * 42 / 55, name="stage6-4")
+    # 19x19x384
+    x = mbconv(x, 384, hidden=2304, reduced=96, kernel=5, drop_path=drop_path_rate * 43 / 55, name="stage6-5")
+    # 19x19x384
+    x = mbconv(x, 384, hidden=2304, reduced=96, kernel=5, drop_path=drop_path_rate * 44 / 55, name="stage6-6")
+    # 19x19x384
+    x = mbconv(x, 384, hidden=2304, reduced=96, kernel=5, drop_path=drop_path_rate * 45 / 55, name="stage6-7")
+    # 19x19x384
+    x = mbconv(x, 384, hidden=2304, reduced=96, kernel=5, drop_path=drop_path_rate * 46 / 55, name="stage6-8")
+    # 19x19x384
+    x = mbconv(x, 384, hidden=2304, reduced=96, kernel=5, drop_path=drop_path_rate * 47 / 55, name="stage6-9")
+    # 19x19x384
+    x = mbconv(x, 384, hidden=2304, reduced=96, kernel=5, drop_path=drop_path_rate * 48 / 55, name="stage6-10")
+    # 19x19x384
+    x = mbconv(x, 384, hidden=2304, reduced=96, kernel=5, drop_path=drop_path_rate * 49 / 55, name="stage6-11")
+    # 19x19x384
+    x = mbconv(x, 384, hidden=2304, reduced=96, kernel=5, drop_path=drop_path_rate * 50 / 55, name="stage6-12")
+    # 19x19x640
+    x = mbconv(x, 640, hidden=2304, reduced=96, kernel=3, drop_path=drop_path_rate * 51 / 55, name="stage7-0")
+    # 19x19x640
+    x = mbconv(x, 640, hidden=3840, reduced=160, kernel=3, drop_path=drop_path_rate * 52 / 55, name="stage7-1")
+    # 19x19x640
+    x = mbconv(x, 640, hidden=3840, reduced=160, kernel=3, drop_path=drop_path_rate * 53 / 55, name="stage7-2")
+    # 19x19x640
+    x = mbconv(x, 640, hidden=3840, reduced=160, kernel=3, drop_path=drop_path_rate * 54 / 55, name="stage7-3")
     # fmt: on
     x = conv_bn(x, 2560, act="swish", name="head")  # 19x19x2560
     features["c5"] = x

@@ -255,6 +255,8 @@ class EfficientNetB7(nn.Module):
         include_top: whether the classifier is there
         classifier_activation: what the logits go through: a module, or what makes
             one
+        drop_path_rate: probability of leaving a branch out at the end; it grows
+            with depth
     """
 
     def __init__(
@@ -263,78 +265,81 @@ class EfficientNetB7(nn.Module):
         dropout: float = 0.5,
         include_top: bool = True,
         classifier_activation: nn.Module | Callable[..., nn.Module] | None = None,
+        drop_path_rate: float = 0.2,
     ) -> None:
         super().__init__()
         self.stem = ConvBn(3, 64, kernel=3, stride=2, act=nn.SiLU)  # 64x300x300
         # fmt: off
         self.stage1 = nn.Sequential(
-            Mbconv(64, 32, hidden=64, reduced=16, kernel=3),  # 32x300x300
-            Mbconv(32, 32, hidden=32, reduced=8, kernel=3, drop_path=0.0036),  # 32x300x300
-            Mbconv(32, 32, hidden=32, reduced=8, kernel=3, drop_path=0.0073),  # 32x300x300
-            Mbconv(32, 32, hidden=32, reduced=8, kernel=3, drop_path=0.0109),  # c1: 32x300x300
+            Mbconv(64, 32, hidden=64, reduced=16, kernel=3, drop_path=drop_path_rate * 0 / 55),  # 32x300x300
+            Mbconv(32, 32, hidden=32, reduced=8, kernel=3, drop_path=drop_path_rate * 1 / 55),  # 32x300x300
+            Mbconv(32, 32, hidden=32, reduced=8, kernel=3, drop_path=drop_path_rate * 2 / 55),  # 32x300x300
+            Mbconv(32, 32, hidden=32, reduced=8, kernel=3, drop_path=drop_path_rate * 3 / 55),  # c1: 32x300x300
         )
         self.stage2 = nn.Sequential(
-            Mbconv(32, 48, hidden=192, reduced=8, kernel=3, stride=2, drop_path=0.0145),  # 48x150x150
-            Mbconv(48, 48, hidden=288, reduced=12, kernel=3, drop_path=0.0182),  # 48x150x150
-            Mbconv(48, 48, hidden=288, reduced=12, kernel=3, drop_path=0.0218),  # 48x150x150
-            Mbconv(48, 48, hidden=288, reduced=12, kernel=3, drop_path=0.0255),  # 48x150x150
-            Mbconv(48, 48, hidden=288, reduced=12, kernel=3, drop_path=0.0291),  # 48x150x150
-            Mbconv(48, 48, hidden=288, reduced=12, kernel=3, drop_path=0.0327),  # 48x150x150
-            Mbconv(48, 48, hidden=288, reduced=12, kernel=3, drop_path=0.0364),  # c2: 48x150x150
+            Mbconv(32, 48, hidden=192, reduced=8, kernel=3, stride=2, drop_path=drop_path_rate * 4 / 55),  # 48x150x150
+            Mbconv(48, 48, hidden=288, reduced=12, kernel=3, drop_path=drop_path_rate * 5 / 55),  # 48x150x150
+            Mbconv(48, 48, hidden=288, reduced=12, kernel=3, drop_path=drop_path_rate * 6 / 55),  # 48x150x150
+            Mbconv(48, 48, hidden=288, reduced=12, kernel=3, drop_path=drop_path_rate * 7 / 55),  # 48x150x150
+            Mbconv(48, 48, hidden=288, reduced=12, kernel=3, drop_path=drop_path_rate * 8 / 55),  # 48x150x150
+            Mbconv(48, 48, hidden=288, reduced=12, kernel=3, drop_path=drop_path_rate * 9 / 55),  # 48x150x150
+            Mbconv(48, 48, hidden=288, reduced=12, kernel=3, drop_path=drop_path_rate * 10 / 55),  # c2: 48x150x150
         )
         self.stage3 = nn.Sequential(
-            Mbconv(48, 80, hidden=288, reduced=12, kernel=5, stride=2, drop_path=0.04),  # 80x75x75
-            Mbconv(80, 80, hidden=480, reduced=20, kernel=5, drop_path=0.0436),  # 80x75x75
-            Mbconv(80, 80, hidden=480, reduced=20, kernel=5, drop_path=0.0473),  # 80x75x75
-            Mbconv(80, 80, hidden=480, reduced=20, kernel=5, drop_path=0.0509),  # 80x75x75
-            Mbconv(80, 80, hidden=480, reduced=20, kernel=5, drop_path=0.0545),  # 80x75x75
-            Mbconv(80, 80, hidden=480, reduced=20, kernel=5, drop_path=0.0582),  # 80x75x75
-            Mbconv(80, 80, hidden=480, reduced=20, kernel=5, drop_path=0.0618),  # c3: 80x75x75
+            Mbconv(48, 80, hidden=288, reduced=12, kernel=5, stride=2, drop_path=drop_path_rate * 11 / 55),  # 80x75x75
+            Mbconv(80, 80, hidden=480, reduced=20, kernel=5, drop_path=drop_path_rate * 12 / 55),  # 80x75x75
+            Mbconv(80, 80, hidden=480, reduced=20, kernel=5, drop_path=drop_path_rate * 13 / 55),  # 80x75x75
+            Mbconv(80, 80, hidden=480, reduced=20, kernel=5, drop_path=drop_path_rate * 14 / 55),  # 80x75x75
+            Mbconv(80, 80, hidden=480, reduced=20, kernel=5, drop_path=drop_path_rate * 15 / 55),  # 80x75x75
+            Mbconv(80, 80, hidden=480, reduced=20, kernel=5, drop_path=drop_path_rate * 16 / 55),  # 80x75x75
+            Mbconv(80, 80, hidden=480, reduced=20, kernel=5, drop_path=drop_path_rate * 17 / 55),  # c3: 80x75x75
         )
         self.stage4 = nn.Sequential(
-            Mbconv(80, 160, hidden=480, reduced=20, kernel=3, stride=2, drop_path=0.0655),  # 160x38x38
-            Mbconv(160, 160, hidden=960, reduced=40, kernel=3, drop_path=0.0691),  # 160x38x38
-            Mbconv(160, 160, hidden=960, reduced=40, kernel=3, drop_path=0.0727),  # 160x38x38
-            Mbconv(160, 160, hidden=960, reduced=40, kernel=3, drop_path=0.0764),  # 160x38x38
-            Mbconv(160, 160, hidden=960, reduced=40, kernel=3, drop_path=0.08),  # 160x38x38
-            Mbconv(160, 160, hidden=960, reduced=40, kernel=3, drop_path=0.0836),  # 160x38x38
-            Mbconv(160, 160, hidden=960, reduced=40, kernel=3, drop_path=0.0873),  # 160x38x38
-            Mbconv(160, 160, hidden=960, reduced=40, kernel=3, drop_path=0.0909),  # 160x38x38
-            Mbconv(160, 160, hidden=960, reduced=40, kernel=3, drop_path=0.0945),  # 160x38x38
-            Mbconv(160, 160, hidden=960, reduced=40, kernel=3, drop_path=0.0982),  # 160x38x38
+            # 160x38x38
+            Mbconv(80, 160, hidden=480, reduced=20, kernel=3, stride=2, drop_path=drop_path_rate * 18 / 55),
+            Mbconv(160, 160, hidden=960, reduced=40, kernel=3, drop_path=drop_path_rate * 19 / 55),  # 160x38x38
+            Mbconv(160, 160, hidden=960, reduced=40, kernel=3, drop_path=drop_path_rate * 20 / 55),  # 160x38x38
+            Mbconv(160, 160, hidden=960, reduced=40, kernel=3, drop_path=drop_path_rate * 21 / 55),  # 160x38x38
+            Mbconv(160, 160, hidden=960, reduced=40, kernel=3, drop_path=drop_path_rate * 22 / 55),  # 160x38x38
+            Mbconv(160, 160, hidden=960, reduced=40, kernel=3, drop_path=drop_path_rate * 23 / 55),  # 160x38x38
+            Mbconv(160, 160, hidden=960, reduced=40, kernel=3, drop_path=drop_path_rate * 24 / 55),  # 160x38x38
+            Mbconv(160, 160, hidden=960, reduced=40, kernel=3, drop_path=drop_path_rate * 25 / 55),  # 160x38x38
+            Mbconv(160, 160, hidden=960, reduced=40, kernel=3, drop_path=drop_path_rate * 26 / 55),  # 160x38x38
+            Mbconv(160, 160, hidden=960, reduced=40, kernel=3, drop_path=drop_path_rate * 27 / 55),  # 160x38x38
         )
         self.stage5 = nn.Sequential(
-            Mbconv(160, 224, hidden=960, reduced=40, kernel=5, drop_path=0.1018),  # 224x38x38
-            Mbconv(224, 224, hidden=1344, reduced=56, kernel=5, drop_path=0.1055),  # 224x38x38
-            Mbconv(224, 224, hidden=1344, reduced=56, kernel=5, drop_path=0.1091),  # 224x38x38
-            Mbconv(224, 224, hidden=1344, reduced=56, kernel=5, drop_path=0.1127),  # 224x38x38
-            Mbconv(224, 224, hidden=1344, reduced=56, kernel=5, drop_path=0.1164),  # 224x38x38
-            Mbconv(224, 224, hidden=1344, reduced=56, kernel=5, drop_path=0.12),  # 224x38x38
-            Mbconv(224, 224, hidden=1344, reduced=56, kernel=5, drop_path=0.1236),  # 224x38x38
-            Mbconv(224, 224, hidden=1344, reduced=56, kernel=5, drop_path=0.1273),  # 224x38x38
-            Mbconv(224, 224, hidden=1344, reduced=56, kernel=5, drop_path=0.1309),  # 224x38x38
-            Mbconv(224, 224, hidden=1344, reduced=56, kernel=5, drop_path=0.1345),  # c4: 224x38x38
+            Mbconv(160, 224, hidden=960, reduced=40, kernel=5, drop_path=drop_path_rate * 28 / 55),  # 224x38x38
+            Mbconv(224, 224, hidden=1344, reduced=56, kernel=5, drop_path=drop_path_rate * 29 / 55),  # 224x38x38
+            Mbconv(224, 224, hidden=1344, reduced=56, kernel=5, drop_path=drop_path_rate * 30 / 55),  # 224x38x38
+            Mbconv(224, 224, hidden=1344, reduced=56, kernel=5, drop_path=drop_path_rate * 31 / 55),  # 224x38x38
+            Mbconv(224, 224, hidden=1344, reduced=56, kernel=5, drop_path=drop_path_rate * 32 / 55),  # 224x38x38
+            Mbconv(224, 224, hidden=1344, reduced=56, kernel=5, drop_path=drop_path_rate * 33 / 55),  # 224x38x38
+            Mbconv(224, 224, hidden=1344, reduced=56, kernel=5, drop_path=drop_path_rate * 34 / 55),  # 224x38x38
+            Mbconv(224, 224, hidden=1344, reduced=56, kernel=5, drop_path=drop_path_rate * 35 / 55),  # 224x38x38
+            Mbconv(224, 224, hidden=1344, reduced=56, kernel=5, drop_path=drop_path_rate * 36 / 55),  # 224x38x38
+            Mbconv(224, 224, hidden=1344, reduced=56, kernel=5, drop_path=drop_path_rate * 37 / 55),  # c4: 224x38x38
         )
         self.stage6 = nn.Sequential(
-            Mbconv(224, 384, hidden=1344, reduced=56, kernel=5, stride=2, drop_path=0.1382),  # 384x19x19
-            Mbconv(384, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.1418),  # 384x19x19
-            Mbconv(384, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.1455),  # 384x19x19
-            Mbconv(384, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.1491),  # 384x19x19
-            Mbconv(384, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.1527),  # 384x19x19
-            Mbconv(384, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.1564),  # 384x19x19
-            Mbconv(384, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.16),  # 384x19x19
-            Mbconv(384, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.1636),  # 384x19x19
-            Mbconv(384, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.1673),  # 384x19x19
-            Mbconv(384, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.1709),  # 384x19x19
-            Mbconv(384, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.1745),  # 384x19x19
-            Mbconv(384, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.1782),  # 384x19x19
-            Mbconv(384, 384, hidden=2304, reduced=96, kernel=5, drop_path=0.1818),  # 384x19x19
+            # 384x19x19
+            Mbconv(224, 384, hidden=1344, reduced=56, kernel=5, stride=2, drop_path=drop_path_rate * 38 / 55),
+            Mbconv(384, 384, hidden=2304, reduced=96, kernel=5, drop_path=drop_path_rate * 39 / 55),  # 384x19x19
+            Mbconv(384, 384, hidden=2304, reduced=96, kernel=5, drop_path=drop_path_rate * 40 / 55),  # 384x19x19
+            Mbconv(384, 384, hidden=2304, reduced=96, kernel=5, drop_path=drop_path_rate * 41 / 55),  # 384x19x19
+            Mbconv(384, 384, hidden=2304, reduced=96, kernel=5, drop_path=drop_path_rate * 42 / 55),  # 384x19x19
+            Mbconv(384, 384, hidden=2304, reduced=96, kernel=5, drop_path=drop_path_rate * 43 / 55),  # 384x19x19
+            Mbconv(384, 384, hidden=2304, reduced=96, kernel=5, drop_path=drop_path_rate * 44 / 55),  # 384x19x19
+            Mbconv(384, 384, hidden=2304, reduced=96, kernel=5, drop_path=drop_path_rate * 45 / 55),  # 384x19x19
+            Mbconv(384, 384, hidden=2304, reduced=96, kernel=5, drop_path=drop_path_rate * 46 / 55),  # 384x19x19
+            Mbconv(384, 384, hidden=2304, reduced=96, kernel=5, drop_path=drop_path_rate * 47 / 55),  # 384x19x19
+            Mbconv(384, 384, hidden=2304, reduced=96, kernel=5, drop_path=drop_path_rate * 48 / 55),  # 384x19x19
+            Mbconv(384, 384, hidden=2304, reduced=96, kernel=5, drop_path=drop_path_rate * 49 / 55),  # 384x19x19
+            Mbconv(384, 384, hidden=2304, reduced=96, kernel=5, drop_path=drop_path_rate * 50 / 55),  # 384x19x19
         )
         self.stage7 = nn.Sequential(
-            Mbconv(384, 640, hidden=2304, reduced=96, kernel=3, drop_path=0.1855),  # 640x19x19
-            Mbconv(640, 640, hidden=3840, reduced=160, kernel=3, drop_path=0.1891),  # 640x19x19
-            Mbconv(640, 640, hidden=3840, reduced=160, kernel=3, drop_path=0.1927),  # 640x19x19
-            Mbconv(640, 640, hidden=3840, reduced=160, kernel=3, drop_path=0.1964),  # 640x19x19
+            Mbconv(384, 640, hidden=2304, reduced=96, kernel=3, drop_path=drop_path_rate * 51 / 55),  # 640x19x19
+            Mbconv(640, 640, hidden=3840, reduced=160, kernel=3, drop_path=drop_path_rate * 52 / 55),  # 640x19x19
+            Mbconv(640, 640, hidden=3840, reduced=160, kernel=3, drop_path=drop_path_rate * 53 / 55),  # 640x19x19
+            Mbconv(640, 640, hidden=3840, reduced=160, kernel=3, drop_path=drop_path_rate * 54 / 55),  # 640x19x19
         )
         # fmt: on
         self.head = ConvBn(640, 2560, act=nn.SiLU)  # 2560x19x19

@@ -214,6 +214,7 @@ def EfficientNetV2S(
     dropout: float = 0.2,
     include_top: bool = True,
     classifier_activation: str | Callable[..., keras.KerasTensor] | None = None,
+    drop_path_rate: float = 0.2,
     features_only: bool = False,
     input_shape: tuple[int | None, ...] = (384, 384, 3),
 ) -> keras.Model:
@@ -226,6 +227,8 @@ def EfficientNetV2S(
         include_top: whether the classifier is there
         classifier_activation: what the logits go through: a name, a layer or a
             function of tensors
+        drop_path_rate: probability of leaving a branch out at the end; it grows
+            with depth
         features_only: whether to return feature maps by name instead
         input_shape: (height, width, channels); height and width may be None
 
@@ -241,50 +244,82 @@ def EfficientNetV2S(
     features = {}
     x = conv_bn(inputs, 24, kernel=3, stride=2, act="swish", name="stem")  # 192x192x24
     # fmt: off
-    x = fused_mbconv(x, 24, hidden=24, kernel=3, name="stage1-0")  # 192x192x24
-    x = fused_mbconv(x, 24, hidden=24, kernel=3, drop_path=0.005, name="stage1-1")  # 192x192x24
+    x = fused_mbconv(x, 24, hidden=24, kernel=3, drop_path=drop_path_rate * 0 / 40, name="stage1-0")  # 192x192x24
+    x = fused_mbconv(x, 24, hidden=24, kernel=3, drop_path=drop_path_rate * 1 / 40, name="stage1-1")  # 192x192x24
     features["c1"] = x
-    x = fused_mbconv(x, 48, hidden=96, kernel=3, stride=2, drop_path=0.01, name="stage2-0")  # 96x96x48
-    x = fused_mbconv(x, 48, hidden=192, kernel=3, drop_path=0.015, name="stage2-1")  # 96x96x48
-    x = fused_mbconv(x, 48, hidden=192, kernel=3, drop_path=0.02, name="stage2-2")  # 96x96x48
-    x = fused_mbconv(x, 48, hidden=192, kernel=3, drop_path=0.025, name="stage2-3")  # 96x96x48
+    # 96x96x48
+    x = fused_mbconv(x, 48, hidden=96, kernel=3, stride=2, drop_path=drop_path_rate * 2 / 40, name="stage2-0")
+    x = fused_mbconv(x, 48, hidden=192, kernel=3, drop_path=drop_path_rate * 3 / 40, name="stage2-1")  # 96x96x48
+    x = fused_mbconv(x, 48, hidden=192, kernel=3, drop_path=drop_path_rate * 4 / 40, name="stage2-2")  # 96x96x48
+    x = fused_mbconv(x, 48, hidden=192, kernel=3, drop_path=drop_path_rate * 5 / 40, name="stage2-3")  # 96x96x48
     features["c2"] = x
-    x = fused_mbconv(x, 64, hidden=192, kernel=3, stride=2, drop_path=0.03, name="stage3-0")  # 48x48x64
-    x = fused_mbconv(x, 64, hidden=256, kernel=3, drop_path=0.035, name="stage3-1")  # 48x48x64
-    x = fused_mbconv(x, 64, hidden=256, kernel=3, drop_path=0.04, name="stage3-2")  # 48x48x64
-    x = fused_mbconv(x, 64, hidden=256, kernel=3, drop_path=0.045, name="stage3-3")  # 48x48x64
+    # 48x48x64
+    x = fused_mbconv(x, 64, hidden=192, kernel=3, stride=2, drop_path=drop_path_rate * 6 / 40, name="stage3-0")
+    x = fused_mbconv(x, 64, hidden=256, kernel=3, drop_path=drop_path_rate * 7 / 40, name="stage3-1")  # 48x48x64
+    x = fused_mbconv(x, 64, hidden=256, kernel=3, drop_path=drop_path_rate * 8 / 40, name="stage3-2")  # 48x48x64
+    x = fused_mbconv(x, 64, hidden=256, kernel=3, drop_path=drop_path_rate * 9 / 40, name="stage3-3")  # 48x48x64
     features["c3"] = x
-    x = mbconv(x, 128, hidden=256, reduced=16, kernel=3, stride=2, drop_path=0.05, name="stage4-0")  # 24x24x128
-    x = mbconv(x, 128, hidden=512, reduced=32, kernel=3, drop_path=0.055, name="stage4-1")  # 24x24x128
-    x = mbconv(x, 128, hidden=512, reduced=32, kernel=3, drop_path=0.06, name="stage4-2")  # 24x24x128
-    x = mbconv(x, 128, hidden=512, reduced=32, kernel=3, drop_path=0.065, name="stage4-3")  # 24x24x128
-    x = mbconv(x, 128, hidden=512, reduced=32, kernel=3, drop_path=0.07, name="stage4-4")  # 24x24x128
-    x = mbconv(x, 128, hidden=512, reduced=32, kernel=3, drop_path=0.075, name="stage4-5")  # 24x24x128
-    x = mbconv(x, 160, hidden=768, reduced=32, kernel=3, drop_path=0.08, name="stage5-0")  # 24x24x160
-    x = mbconv(x, 160, hidden=960, reduced=40, kernel=3, drop_path=0.085, name="stage5-1")  # 24x24x160
-    x = mbconv(x, 160, hidden=960, reduced=40, kernel=3, drop_path=0.09, name="stage5-2")  # 24x24x160
-    x = mbconv(x, 160, hidden=960, reduced=40, kernel=3, drop_path=0.095, name="stage5-3")  # 24x24x160
-    x = mbconv(x, 160, hidden=960, reduced=40, kernel=3, drop_path=0.1, name="stage5-4")  # 24x24x160
-    x = mbconv(x, 160, hidden=960, reduced=40, kernel=3, drop_path=0.105, name="stage5-5")  # 24x24x160
-    x = mbconv(x, 160, hidden=960, reduced=40, kernel=3, drop_path=0.11, name="stage5-6")  # 24x24x160
-    x = mbconv(x, 160, hidden=960, reduced=40, kernel=3, drop_path=0.115, name="stage5-7")  # 24x24x160
-    x = mbconv(x, 160, hidden=960, reduced=40, kernel=3, drop_path=0.12, name="stage5-8")  # 24x24x160
+    # 24x24x128
+    x = mbconv(x, 128, hidden=256, reduced=16, kernel=3, stride=2, drop_path=drop_path_rate * 10 / 40, name="stage4-0")
+    # 24x24x128
+    x = mbconv(x, 128, hidden=512, reduced=32, kernel=3, drop_path=drop_path_rate * 11 / 40, name="stage4-1")
+    # 24x24x128
+    x = mbconv(x, 128, hidden=512, reduced=32, kernel=3, drop_path=drop_path_rate * 12 / 40, name="stage4-2")
+    # 24x24x128
+    x = mbconv(x, 128, hidden=512, reduced=32, kernel=3, drop_path=drop_path_rate * 13 / 40, name="stage4-3")
+    # 24x24x128
+    x = mbconv(x, 128, hidden=512, reduced=32, kernel=3, drop_path=drop_path_rate * 14 / 40, name="stage4-4")
+    # 24x24x128
+    x = mbconv(x, 128, hidden=512, reduced=32, kernel=3, drop_path=drop_path_rate * 15 / 40, name="stage4-5")
+    # 24x24x160
+    x = mbconv(x, 160, hidden=768, reduced=32, kernel=3, drop_path=drop_path_rate * 16 / 40, name="stage5-0")
+    # 24x24x160
+    x = mbconv(x, 160, hidden=960, reduced=40, kernel=3, drop_path=drop_path_rate * 17 / 40, name="stage5-1")
+    # 24x24x160
+    x = mbconv(x, 160, hidden=960, reduced=40, kernel=3, drop_path=drop_path_rate * 18 / 40, name="stage5-2")
+    # 24x24x160
+    x = mbconv(x, 160, hidden=960, reduced=40, kernel=3, drop_path=drop_path_rate * 19 / 40, name="stage5-3")
+    # 24x24x160
+    x = mbconv(x, 160, hidden=960, reduced=40, kernel=3, drop_path=drop_path_rate * 20 / 40, name="stage5-4")
+    # 24x24x160
+    x = mbconv(x, 160, hidden=960, reduced=40, kernel=3, drop_path=drop_path_rate * 21 / 40, name="stage5-5")
+    # 24x24x160
+    x = mbconv(x, 160, hidden=960, reduced=40, kernel=3, drop_path=drop_path_rate * 22 / 40, name="stage5-6")
+    # 24x24x160
+    x = mbconv(x, 160, hidden=960, reduced=40, kernel=3, drop_path=drop_path_rate * 23 / 40, name="stage5-7")
+    # 24x24x160
+    x = mbconv(x, 160, hidden=960, reduced=40, kernel=3, drop_path=drop_path_rate * 24 / 40, name="stage5-8")
     features["c4"] = x
-    x = mbconv(x, 256, hidden=960, reduced=40, kernel=3, stride=2, drop_path=0.125, name="stage6-0")  # 12x12x256
-    x = mbconv(x, 256, hidden=1536, reduced=64, kernel=3, drop_path=0.13, name="stage6-1")  # 12x12x256
-    x = mbconv(x, 256, hidden=1536, reduced=64, kernel=3, drop_path=0.135, name="stage6-2")  # 12x12x256
-    x = mbconv(x, 256, hidden=1536, reduced=64, kernel=3, drop_path=0.14, name="stage6-3")  # 12x12x256
-    x = mbconv(x, 256, hidden=1536, reduced=64, kernel=3, drop_path=0.145, name="stage6-4")  # 12x12x256
-    x = mbconv(x, 256, hidden=1536, reduced=64, kernel=3, drop_path=0.15, name="stage6-5")  # 12x12x256
-    x = mbconv(x, 256, hidden=1536, reduced=64, kernel=3, drop_path=0.155, name="stage6-6")  # 12x12x256
-    x = mbconv(x, 256, hidden=1536, reduced=64, kernel=3, drop_path=0.16, name="stage6-7")  # 12x12x256
-    x = mbconv(x, 256, hidden=1536, reduced=64, kernel=3, drop_path=0.165, name="stage6-8")  # 12x12x256
-    x = mbconv(x, 256, hidden=1536, reduced=64, kernel=3, drop_path=0.17, name="stage6-9")  # 12x12x256
-    x = mbconv(x, 256, hidden=1536, reduced=64, kernel=3, drop_path=0.175, name="stage6-10")  # 12x12x256
-    x = mbconv(x, 256, hidden=1536, reduced=64, kernel=3, drop_path=0.18, name="stage6-11")  # 12x12x256
-    x = mbconv(x, 256, hidden=1536, reduced=64, kernel=3, drop_path=0.185, name="stage6-12")  # 12x12x256
-    x = mbconv(x, 256, hidden=1536, reduced=64, kernel=3, drop_path=0.19, name="stage6-13")  # 12x12x256
-    x = mbconv(x, 256, hidden=1536, reduced=64, kernel=3, drop_path=0.195, name="stage6-14")  # 12x12x256
+    # 12x12x256
+    x = mbconv(x, 256, hidden=960, reduced=40, kernel=3, stride=2, drop_path=drop_path_rate * 25 / 40, name="stage6-0")
+    # 12x12x256
+    x = mbconv(x, 256, hidden=1536, reduced=64, kernel=3, drop_path=drop_path_rate * 26 / 40, name="stage6-1")
+    # 12x12x256
+    x = mbconv(x, 256, hidden=1536, reduced=64, kernel=3, drop_path=drop_path_rate * 27 / 40, name="stage6-2")
+    # 12x12x256
+    x = mbconv(x, 256, hidden=1536, reduced=64, kernel=3, drop_path=drop_path_rate * 28 / 40, name="stage6-3")
+    # 12x12x256
+    x = mbconv(x, 256, hidden=1536, reduced=64, kernel=3, drop_path=drop_path_rate * 29 / 40, name="stage6-4")
+    # 12x12x256
+    x = mbconv(x, 256, hidden=1536, reduced=64, kernel=3, drop_path=drop_path_rate * 30 / 40, name="stage6-5")
+    # 12x12x256
+    x = mbconv(x, 256, hidden=1536, reduced=64, kernel=3, drop_path=drop_path_rate * 31 / 40, name="stage6-6")
+    # 12x12x256
+    x = mbconv(x, 256, hidden=1536, reduced=64, kernel=3, drop_path=drop_path_rate * 32 / 40, name="stage6-7")
+    # 12x12x256
+    x = mbconv(x, 256, hidden=1536, reduced=64, kernel=3, drop_path=drop_path_rate * 33 / 40, name="stage6-8")
+    # 12x12x256
+    x = mbconv(x, 256, hidden=1536, reduced=64, kernel=3, drop_path=drop_path_rate * 34 / 40, name="stage6-9")
+    # 12x12x256
+    x = mbconv(x, 256, hidden=1536, reduced=64, kernel=3, drop_path=drop_path_rate * 35 / 40, name="stage6-10")
+    # 12x12x256
+    x = mbconv(x, 256, hidden=1536, reduced=64, kernel=3, drop_path=drop_path_rate * 36 / 40, name="stage6-11")
+    # 12x12x256
+    x = mbconv(x, 256, hidden=1536, reduced=64, kernel=3, drop_path=drop_path_rate * 37 / 40, name="stage6-12")
+    # 12x12x256
+    x = mbconv(x, 256, hidden=1536, reduced=64, kernel=3, drop_path=drop_path_rate * 38 / 40, name="stage6-13")
+    # 12x12x256
+    x = mbconv(x, 256, hidden=1536, reduced=64, kernel=3, drop_path=drop_path_rate * 39 / 40, name="stage6-14")
     # fmt: on
     x = conv_bn(x, 1280, act="swish", name="head")  # 12x12x1280
     features["c5"] = x

@@ -291,6 +291,8 @@ class EfficientNetV2S(nn.Module):
         include_top: whether the classifier is there
         classifier_activation: what the logits go through: a module, or what makes
             one
+        drop_path_rate: probability of leaving a branch out at the end; it grows
+            with depth
     """
 
     def __init__(
@@ -299,61 +301,64 @@ class EfficientNetV2S(nn.Module):
         dropout: float = 0.2,
         include_top: bool = True,
         classifier_activation: nn.Module | Callable[..., nn.Module] | None = None,
+        drop_path_rate: float = 0.2,
     ) -> None:
         super().__init__()
         self.stem = ConvBn(3, 24, kernel=3, stride=2, act=nn.SiLU)  # 24x192x192
         # fmt: off
         self.stage1 = nn.Sequential(
-            FusedMbconv(24, 24, hidden=24, kernel=3),  # 24x192x192
-            FusedMbconv(24, 24, hidden=24, kernel=3, drop_path=0.005),  # c1: 24x192x192
+            FusedMbconv(24, 24, hidden=24, kernel=3, drop_path=drop_path_rate * 0 / 40),  # 24x192x192
+            FusedMbconv(24, 24, hidden=24, kernel=3, drop_path=drop_path_rate * 1 / 40),  # c1: 24x192x192
         )
         self.stage2 = nn.Sequential(
-            FusedMbconv(24, 48, hidden=96, kernel=3, stride=2, drop_path=0.01),  # 48x96x96
-            FusedMbconv(48, 48, hidden=192, kernel=3, drop_path=0.015),  # 48x96x96
-            FusedMbconv(48, 48, hidden=192, kernel=3, drop_path=0.02),  # 48x96x96
-            FusedMbconv(48, 48, hidden=192, kernel=3, drop_path=0.025),  # c2: 48x96x96
+            FusedMbconv(24, 48, hidden=96, kernel=3, stride=2, drop_path=drop_path_rate * 2 / 40),  # 48x96x96
+            FusedMbconv(48, 48, hidden=192, kernel=3, drop_path=drop_path_rate * 3 / 40),  # 48x96x96
+            FusedMbconv(48, 48, hidden=192, kernel=3, drop_path=drop_path_rate * 4 / 40),  # 48x96x96
+            FusedMbconv(48, 48, hidden=192, kernel=3, drop_path=drop_path_rate * 5 / 40),  # c2: 48x96x96
         )
         self.stage3 = nn.Sequential(
-            FusedMbconv(48, 64, hidden=192, kernel=3, stride=2, drop_path=0.03),  # 64x48x48
-            FusedMbconv(64, 64, hidden=256, kernel=3, drop_path=0.035),  # 64x48x48
-            FusedMbconv(64, 64, hidden=256, kernel=3, drop_path=0.04),  # 64x48x48
-            FusedMbconv(64, 64, hidden=256, kernel=3, drop_path=0.045),  # c3: 64x48x48
+            FusedMbconv(48, 64, hidden=192, kernel=3, stride=2, drop_path=drop_path_rate * 6 / 40),  # 64x48x48
+            FusedMbconv(64, 64, hidden=256, kernel=3, drop_path=drop_path_rate * 7 / 40),  # 64x48x48
+            FusedMbconv(64, 64, hidden=256, kernel=3, drop_path=drop_path_rate * 8 / 40),  # 64x48x48
+            FusedMbconv(64, 64, hidden=256, kernel=3, drop_path=drop_path_rate * 9 / 40),  # c3: 64x48x48
         )
         self.stage4 = nn.Sequential(
-            Mbconv(64, 128, hidden=256, reduced=16, kernel=3, stride=2, drop_path=0.05),  # 128x24x24
-            Mbconv(128, 128, hidden=512, reduced=32, kernel=3, drop_path=0.055),  # 128x24x24
-            Mbconv(128, 128, hidden=512, reduced=32, kernel=3, drop_path=0.06),  # 128x24x24
-            Mbconv(128, 128, hidden=512, reduced=32, kernel=3, drop_path=0.065),  # 128x24x24
-            Mbconv(128, 128, hidden=512, reduced=32, kernel=3, drop_path=0.07),  # 128x24x24
-            Mbconv(128, 128, hidden=512, reduced=32, kernel=3, drop_path=0.075),  # 128x24x24
+            # 128x24x24
+            Mbconv(64, 128, hidden=256, reduced=16, kernel=3, stride=2, drop_path=drop_path_rate * 10 / 40),
+            Mbconv(128, 128, hidden=512, reduced=32, kernel=3, drop_path=drop_path_rate * 11 / 40),  # 128x24x24
+            Mbconv(128, 128, hidden=512, reduced=32, kernel=3, drop_path=drop_path_rate * 12 / 40),  # 128x24x24
+            Mbconv(128, 128, hidden=512, reduced=32, kernel=3, drop_path=drop_path_rate * 13 / 40),  # 128x24x24
+            Mbconv(128, 128, hidden=512, reduced=32, kernel=3, drop_path=drop_path_rate * 14 / 40),  # 128x24x24
+            Mbconv(128, 128, hidden=512, reduced=32, kernel=3, drop_path=drop_path_rate * 15 / 40),  # 128x24x24
         )
         self.stage5 = nn.Sequential(
-            Mbconv(128, 160, hidden=768, reduced=32, kernel=3, drop_path=0.08),  # 160x24x24
-            Mbconv(160, 160, hidden=960, reduced=40, kernel=3, drop_path=0.085),  # 160x24x24
-            Mbconv(160, 160, hidden=960, reduced=40, kernel=3, drop_path=0.09),  # 160x24x24
-            Mbconv(160, 160, hidden=960, reduced=40, kernel=3, drop_path=0.095),  # 160x24x24
-            Mbconv(160, 160, hidden=960, reduced=40, kernel=3, drop_path=0.1),  # 160x24x24
-            Mbconv(160, 160, hidden=960, reduced=40, kernel=3, drop_path=0.105),  # 160x24x24
-            Mbconv(160, 160, hidden=960, reduced=40, kernel=3, drop_path=0.11),  # 160x24x24
-            Mbconv(160, 160, hidden=960, reduced=40, kernel=3, drop_path=0.115),  # 160x24x24
-            Mbconv(160, 160, hidden=960, reduced=40, kernel=3, drop_path=0.12),  # c4: 160x24x24
+            Mbconv(128, 160, hidden=768, reduced=32, kernel=3, drop_path=drop_path_rate * 16 / 40),  # 160x24x24
+            Mbconv(160, 160, hidden=960, reduced=40, kernel=3, drop_path=drop_path_rate * 17 / 40),  # 160x24x24
+            Mbconv(160, 160, hidden=960, reduced=40, kernel=3, drop_path=drop_path_rate * 18 / 40),  # 160x24x24
+            Mbconv(160, 160, hidden=960, reduced=40, kernel=3, drop_path=drop_path_rate * 19 / 40),  # 160x24x24
+            Mbconv(160, 160, hidden=960, reduced=40, kernel=3, drop_path=drop_path_rate * 20 / 40),  # 160x24x24
+            Mbconv(160, 160, hidden=960, reduced=40, kernel=3, drop_path=drop_path_rate * 21 / 40),  # 160x24x24
+            Mbconv(160, 160, hidden=960, reduced=40, kernel=3, drop_path=drop_path_rate * 22 / 40),  # 160x24x24
+            Mbconv(160, 160, hidden=960, reduced=40, kernel=3, drop_path=drop_path_rate * 23 / 40),  # 160x24x24
+            Mbconv(160, 160, hidden=960, reduced=40, kernel=3, drop_path=drop_path_rate * 24 / 40),  # c4: 160x24x24
         )
         self.stage6 = nn.Sequential(
-            Mbconv(160, 256, hidden=960, reduced=40, kernel=3, stride=2, drop_path=0.125),  # 256x12x12
-            Mbconv(256, 256, hidden=1536, reduced=64, kernel=3, drop_path=0.13),  # 256x12x12
-            Mbconv(256, 256, hidden=1536, reduced=64, kernel=3, drop_path=0.135),  # 256x12x12
-            Mbconv(256, 256, hidden=1536, reduced=64, kernel=3, drop_path=0.14),  # 256x12x12
-            Mbconv(256, 256, hidden=1536, reduced=64, kernel=3, drop_path=0.145),  # 256x12x12
-            Mbconv(256, 256, hidden=1536, reduced=64, kernel=3, drop_path=0.15),  # 256x12x12
-            Mbconv(256, 256, hidden=1536, reduced=64, kernel=3, drop_path=0.155),  # 256x12x12
-            Mbconv(256, 256, hidden=1536, reduced=64, kernel=3, drop_path=0.16),  # 256x12x12
-            Mbconv(256, 256, hidden=1536, reduced=64, kernel=3, drop_path=0.165),  # 256x12x12
-            Mbconv(256, 256, hidden=1536, reduced=64, kernel=3, drop_path=0.17),  # 256x12x12
-            Mbconv(256, 256, hidden=1536, reduced=64, kernel=3, drop_path=0.175),  # 256x12x12
-            Mbconv(256, 256, hidden=1536, reduced=64, kernel=3, drop_path=0.18),  # 256x12x12
-            Mbconv(256, 256, hidden=1536, reduced=64, kernel=3, drop_path=0.185),  # 256x12x12
-            Mbconv(256, 256, hidden=1536, reduced=64, kernel=3, drop_path=0.19),  # 256x12x12
-            Mbconv(256, 256, hidden=1536, reduced=64, kernel=3, drop_path=0.195),  # 256x12x12
+            # 256x12x12
+            Mbconv(160, 256, hidden=960, reduced=40, kernel=3, stride=2, drop_path=drop_path_rate * 25 / 40),
+            Mbconv(256, 256, hidden=1536, reduced=64, kernel=3, drop_path=drop_path_rate * 26 / 40),  # 256x12x12
+            Mbconv(256, 256, hidden=1536, reduced=64, kernel=3, drop_path=drop_path_rate * 27 / 40),  # 256x12x12
+            Mbconv(256, 256, hidden=1536, reduced=64, kernel=3, drop_path=drop_path_rate * 28 / 40),  # 256x12x12
+            Mbconv(256, 256, hidden=1536, reduced=64, kernel=3, drop_path=drop_path_rate * 29 / 40),  # 256x12x12
+            Mbconv(256, 256, hidden=1536, reduced=64, kernel=3, drop_path=drop_path_rate * 30 / 40),  # 256x12x12
+            Mbconv(256, 256, hidden=1536, reduced=64, kernel=3, drop_path=drop_path_rate * 31 / 40),  # 256x12x12
+            Mbconv(256, 256, hidden=1536, reduced=64, kernel=3, drop_path=drop_path_rate * 32 / 40),  # 256x12x12
+            Mbconv(256, 256, hidden=1536, reduced=64, kernel=3, drop_path=drop_path_rate * 33 / 40),  # 256x12x12
+            Mbconv(256, 256, hidden=1536, reduced=64, kernel=3, drop_path=drop_path_rate * 34 / 40),  # 256x12x12
+            Mbconv(256, 256, hidden=1536, reduced=64, kernel=3, drop_path=drop_path_rate * 35 / 40),  # 256x12x12
+            Mbconv(256, 256, hidden=1536, reduced=64, kernel=3, drop_path=drop_path_rate * 36 / 40),  # 256x12x12
+            Mbconv(256, 256, hidden=1536, reduced=64, kernel=3, drop_path=drop_path_rate * 37 / 40),  # 256x12x12
+            Mbconv(256, 256, hidden=1536, reduced=64, kernel=3, drop_path=drop_path_rate * 38 / 40),  # 256x12x12
+            Mbconv(256, 256, hidden=1536, reduced=64, kernel=3, drop_path=drop_path_rate * 39 / 40),  # 256x12x12
         )
         # fmt: on
         self.head = ConvBn(256, 1280, act=nn.SiLU)  # 1280x12x12

@@ -171,9 +171,9 @@ def conv_bn(
     out: int,
     *,
     name: str,
+    act: str,
     kernel: int = 1,
     stride: int = 1,
-    act: str | None = None,
 ) -> keras.KerasTensor:
     """Convolution, batch norm, activation."""
     x = layers.Conv2D(
@@ -185,9 +185,7 @@ def conv_bn(
         name=f"{name}-conv",
     )(pad(x, "symmetric", kernel, name=f"{name}-conv-pad"))
     x = layers.BatchNormalization(momentum=0.9, epsilon=0.001, name=f"{name}-bn")(x)
-    if act:
-        x = layers.Activation(act, name=f"{name}-act--{act}")(x)
-    return x
+    return layers.Activation(act, name=f"{name}-act--{act}")(x)
 
 
 def inception(

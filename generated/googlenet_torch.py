@@ -64,9 +64,9 @@ class ConvBn(nn.Sequential):
         in_channels: int,
         out: int,
         *,
+        act: Callable[..., nn.Module],
         kernel: int = 1,
         stride: int = 1,
-        act: Callable[..., nn.Module] | None = None,
     ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(
@@ -78,8 +78,7 @@ class ConvBn(nn.Sequential):
             bias=False,
         )
         self.bn = nn.BatchNorm2d(out, eps=0.001, momentum=0.1)
-        if act:
-            self.act = act(inplace=True)
+        self.act = act(inplace=True)
 
 
 class Inception(nn.Module):

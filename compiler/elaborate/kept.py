@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from typing import NamedTuple
 
-from archc.compiler.ir.interface import interface, with_channels
+from archc.compiler.ir.mentions import mentions
 from archc.compiler.ir.network import Block, Body, Op
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.expressions import Node
@@ -75,9 +74,9 @@ def _in_block(
     compared = next((name for name in _compared(block) if name in names), None)
     if compared is not None:
         return f"`{compared}` of `{block.name}`, a size that it compares,"
-    mentions = _mentions(block)
+    said_of = mentions(block)
     for call in body.calls:
-        given, fed = mentions[call.name]
+        given, fed = said_of[call.name]
         own = frozenset(name for name, said in given if said.is_open(names, inputs))
         open_inputs = frozenset(name for name, said in fed if said.is_open(names, inputs))
         what = _decided(call.body, own, open_inputs, seen)
@@ -94,40 +93,6 @@ def _compared(block: Block) -> tuple[str, ...]:
     given = [(node, False) for _, invoke in block.invokes() for _, node in invoke.arguments]
     nodes = (*conditions, *given)
     return tuple(name for node, is_when in nodes for name in sizes_tested(node, kinds, is_when))
-
-
-class _Mentions(NamedTuple):
-    """What an expression within a block depends on."""
-
-    names: frozenset[str]
-    inputs: frozenset[str]
-    """Those whose channels it asks for."""
-
-    def is_open(self, names: frozenset[str], inputs: frozenset[str]) -> bool:
-        return not (self.names.isdisjoint(names) and self.inputs.isdisjoint(inputs))
-
-
-Named = tuple[tuple[str, _Mentions], ...]
-
-
-@lru_cache(maxsize=1024)
-def _mentions(block: Block) -> dict[str, tuple[Named, Named]]:
-    """For each call of a block, by name: what its arguments and the channels of its tensors depend
-    on."""
-    channels = interface(block).channels
-
-    def of(node: Node | None) -> _Mentions:
-        walked = [] if node is None else [*ex.walk(with_channels(node, channels))]
-        names = frozenset(n.id for n in walked if isinstance(n, ex.Name))
-        return _Mentions(names, frozenset(n.id for n in walked if isinstance(n, ex.Attribute)))
-
-    found = {}
-    for _, invoke in block.invokes():
-        fed = zip(invoke.target.inputs, invoke.operands, strict=False)
-        given = tuple((name, of(node)) for name, node in invoke.arguments)
-        taken = tuple((x, of(channels.get(operand.name))) for x, operand in fed)
-        found[invoke.name] = (given, taken)
-    return found
 
 
 _SIZING = frozenset(

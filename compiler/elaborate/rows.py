@@ -12,6 +12,7 @@ from archc.compiler.bind.rows import DILATE, REPEAT, TRAINING, RowTemplate
 from archc.compiler.elaborate.elaborator import MAX_OPS, Elaborator, check_ops
 from archc.compiler.elaborate.kept import decided, shapes_a_window, sizes_tested
 from archc.compiler.elaborate.origins import Origins
+from archc.compiler.ir.folding import computed
 from archc.compiler.ir.interface import called_channels, pinned, placed, resolved, spellable
 from archc.compiler.ir.network import Block, Body, Call, Op, Parameter, Row, Tensor, Turn
 from archc.compiler.ir.whole import fraction
@@ -435,7 +436,7 @@ class Rows:
         found = {}
         for name, node in template.arguments.items():
             if name not in fixed and ex.names(node).keys() & self.kept:
-                found[name] = ex.substitute(node, others)
+                found[name] = computed(ex.substitute(node, others))
                 problem = fraction(template.target.parameter[name], found[name], self.kinds)
                 if problem is not None:
                     raise SpecError([self.origins.traced(problem, node)])

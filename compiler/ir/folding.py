@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.expressions import Node
+from archc.compiler.language.problems import SpecError
 
 Facts = Mapping[Node, bool]
 """What is known to hold, or not to, by its expression."""
@@ -58,4 +60,15 @@ def folded(node: Node, known: Facts) -> Node:
                 return ex.Literal(node.evaluate({}), node.place)
             if node in known:
                 return ex.Literal(known[node], node.place)
+    return node
+
+
+def computed(node: Node) -> Node:
+    """`node` with the arithmetic on nothing but numbers worked out."""
+    node = ex.mapped(node, computed)
+    is_known = all(isinstance(operand, ex.Literal) for operand in node.operands)
+    if not isinstance(node, ex.Binary | ex.Call) or not is_known:
+        return node
+    with suppress(SpecError):  # in a branch that is not taken
+        return ex.Literal(node.evaluate({}), node.place)
     return node

@@ -15,6 +15,7 @@ from functools import lru_cache
 
 from archc.compiler.ir.folding import folded, truth
 from archc.compiler.ir.interface import is_initializer, pinned
+from archc.compiler.ir.mentions import mentioned, mentions
 from archc.compiler.ir.network import (
     Block,
     Body,
@@ -122,9 +123,10 @@ def _conditions(block: Block, opened: Open, bodies: Sequence[Body]) -> Iterator[
 
 
 def _is_open(block: Block, node: Node, opened: Open) -> bool:
-    """Whether an argument of the model may decide an expression, which may mention a `let`."""
-    told = ex.substitute(node, dict(block.lets))
-    return any((block, name) in opened for name in (*_CHANNELS, *ex.names(told)))
+    """Whether an argument of the model may decide an expression."""
+    names = frozenset(p.name for p in block.parameters if (block, p.name) in opened)
+    inputs = frozenset(block.inputs if (block, CHANNELS) in opened else ())
+    return mentioned(block, node).is_open(names, inputs)
 
 
 def _is_fixed(
@@ -167,24 +169,31 @@ def _activations(target: Op | Block) -> tuple[str, ...]:
 Open = Set[tuple[Op | Block, str]]
 """What an argument of the model may reach: a parameter of a block or an op."""
 
-_CHANNELS = frozenset({"channels"})
+CHANNELS = "channels"
 """Stands for the channels of a block's inputs."""
 
 
 def left_open(network: Network) -> Open:
     """What an argument of the model may reach."""
-    found = {
+    given = (
         (row.call.body.target, name)
         for row in network.rows
-        for name in (*row.spelled, *(_CHANNELS if any(row.channels) else ()))
-    }
-    blocks = (target for target, _ in found if isinstance(target, Block))
-    for block in closure(blocks, Block.called):
-        for _, invoke in block.invokes():
-            # What is not written out may depend on it.
-            own = (name for name, node in invoke.arguments if not ex.is_constant(node))
-            found |= {(invoke.target, name) for name in (*own, *_CHANNELS)}
-    return found
+        for name in (*row.spelled, *((CHANNELS,) if any(row.channels) else ()))
+    )
+    return closure(given, _handed_on).keys()
+
+
+def _handed_on(opened: tuple[Op | Block, str]) -> Iterator[tuple[Op | Block, str]]:
+    """What a parameter of a block, or the channels of its inputs, may reach in what it calls."""
+    block, name = opened
+    if not isinstance(block, Block):
+        return
+    names, inputs = frozenset((name,)), frozenset(block.inputs if name == CHANNELS else ())
+    for _, invoke in block.invokes():
+        given, fed = mentions(block)[invoke.name]
+        yield from ((invoke.target, a) for a, said in given if said.is_open(names, inputs))
+        if any(said.is_open(names, inputs) for _, said in fed):
+            yield invoke.target, CHANNELS
 
 
 def _can_end(block: Block, fixed: _Fixed) -> bool:

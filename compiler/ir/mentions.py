@@ -1,0 +1,49 @@
+"""What decides the calls within a block: of its parameters, and of its inputs' channels."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+from archc.compiler.ir.interface import interface, with_channels
+from archc.compiler.ir.network import Block
+from archc.compiler.language import expressions as ex
+from archc.compiler.language.expressions import Node
+
+
+class Mentions(NamedTuple):
+    """What an expression within a block depends on."""
+
+    names: frozenset[str]
+    inputs: frozenset[str]
+    """Those whose channels it asks for."""
+
+    def is_open(self, names: frozenset[str], inputs: frozenset[str]) -> bool:
+        return not (self.names.isdisjoint(names) and self.inputs.isdisjoint(inputs))
+
+
+Named = tuple[tuple[str, Mentions], ...]
+
+
+@lru_cache(maxsize=1024)
+def mentions(block: Block) -> dict[str, tuple[Named, Named]]:
+    """For each call of a block, by name: what its arguments and the channels of its tensors depend
+    on."""
+    channels = interface(block).channels
+    found = {}
+    for _, invoke in block.invokes():
+        fed = zip(invoke.target.inputs, invoke.operands, strict=False)
+        given = tuple((name, mentioned(block, node)) for name, node in invoke.arguments)
+        taken = tuple((x, mentioned(block, channels.get(operand.name))) for x, operand in fed)
+        found[invoke.name] = (given, taken)
+    return found
+
+
+def mentioned(block: Block, node: Node | None) -> Mentions:
+    """What an expression in one of a block's steps depends on."""
+    if node is None:
+        return Mentions(frozenset(), frozenset())
+    told = ex.substitute(with_channels(node, interface(block).channels), dict(block.lets))
+    walked = [*ex.walk(told)]
+    names = frozenset(n.id for n in walked if isinstance(n, ex.Name))
+    return Mentions(names, frozenset(n.id for n in walked if isinstance(n, ex.Attribute)))
