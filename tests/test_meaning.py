@@ -189,3 +189,50 @@ def test_a_value_is_computed_before_its_input_is_overwritten(tmp_path: Path) -> 
     path = tmp_path / "net.yaml"
     path.write_text(HEAD + LATE)
     assert not compare(load(path), backends.names(), numeric=True).differences
+
+
+OPEN = """\
+params: {rate: {type: float, default: 0.2, keep: true}, n: {type: int, default: 4, keep: true}}
+blocks:
+  unit:
+    params: {out: int, act: activation, rate: {type: float, default: 0}}
+    steps:
+      - inner: filtered(x, out, act=act)
+      - dropped: dropout(inner, rate)
+  filtered:
+    params: {out: int, act: activation}
+    steps:
+      - conv: conv2d(x, out, kernel=1)
+      - act: activation(conv, act)
+        when: act
+      - residual: act + x
+        when: act.channels == x.channels
+network:
+  - columns: [block, out, act]
+    rows:
+      - [unit, {first}, relu]
+      - [unit, 4, relu]
+    set: {rate: rate * (table.index + 1) / (table.count + 2)}
+"""
+
+
+def test_what_a_kept_parameter_does_not_reach_is_pruned(tmp_path: Path) -> None:
+    path = tmp_path / "net.yaml"
+    path.write_text(HEAD + OPEN.replace("{first}", "4").replace(", n: {", ", m: {"))
+    text = load(path).source("torch")
+    assert "act: Callable[..., nn.Module],\n" in text.replace(") ->", ",\n")
+    assert "if act" not in text
+    assert "x.shape[1]" not in text
+    assert "rate=rate * 1 / 4" in text
+    assert "rate=rate * 2 / 4" in text
+
+
+def test_a_condition_on_channels_that_are_kept_stays(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    path = tmp_path / "net.yaml"
+    path.write_text(HEAD + OPEN.replace("{first}", "n").replace("rate: rate *", "rate: 0.2 *"))
+    net = load(path)
+    module = net.build("torch")
+    other = type(module)(n=5).eval()
+    assert other(torch.zeros(2, 4, 8, 8)).shape == (2, 4, 8, 8)
+    assert not compare(net, backends.names(), numeric=True).differences
