@@ -125,8 +125,8 @@ class Live:
     foreign: Foreign | None = None
     """How to look into models of the framework that anyone wrote."""
     trains: Callable[[], Any] | None = None
-    """A module with `double`, in whose context models are made in float64, and `train`: see
-    `Trained`."""
+    """A module with `double`, in whose context models are made in float64, `train`: see `Trained`,
+    and rates(script, model, steps per epoch, steps), the learning rates of the first steps."""
 
 
 @dataclass(frozen=True, slots=True)

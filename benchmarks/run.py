@@ -502,8 +502,9 @@ def _copy_and_load(source: Path, code: str) -> None:
 
 
 def training() -> Iterator[Row]:
-    """A step of an emitted script against the same network and loss with PyTorch's own optimizer,
-    where that is of the same kind: one thread, 16 images of 64x64."""
+    """A step of an emitted script against the same network and loss with the framework's own
+    optimizer, where that is of the same kind, and Keras's own mean of weights: 16 images of 64x64,
+    PyTorch in one thread."""
     from torch import set_num_threads
     from torch.optim import SGD, RMSprop
 
@@ -513,24 +514,33 @@ def training() -> Iterator[Row]:
         "torchvision": partial(SGD, lr=1e-3, momentum=0.9, weight_decay=1e-4, foreach=True),
     }
     for recipe, optimizer in own.items():
-        ours, theirs = _steps("mnv3_small", recipe, optimizer)
+        ours, theirs = _torch_steps(recipe, optimizer)
         what = f"a step of {recipe} / by hand with {optimizer.func.__name__}"
+        yield ratio(what, ours, theirs, "<= 1.05", ROUNDS, process_time)
+    for recipe, ema in {"mobilenet_v1": False, "efficientnet": True}.items():
+        ours, theirs = _keras_steps(recipe, use_ema=ema)
+        what = f"a step of {recipe} / by hand with Keras's RMSprop"
         yield ratio(what, ours, theirs, "<= 1.05", ROUNDS, process_time)
 
 
-def _steps(spec: str, recipe: str, optimizer: Callable[..., Any]) -> tuple[Task, Task]:
+def _training(recipe: str, name: backends.Name) -> tuple[Any, Any]:
+    """What makes the network, and the script's module."""
+    from archc.training.proof import modules
+    from archc.training.script import training_of
+
+    net = archc.load("mnv3_small")
+    generated, script = modules(net, training_of(net, recipe), name)
+    return getattr(generated, net.name), script
+
+
+def _torch_steps(recipe: str, optimizer: Callable[..., Any]) -> tuple[Task, Task]:
     """A step of the script, and one by hand."""
     import torch
     from torch.nn import functional as F
 
-    from archc.training.proof import modules
-    from archc.training.script import training_of
-
-    net = archc.load(spec)
-    generated, script = modules(net, training_of(net, recipe), "torch")
+    network, script = _training(recipe, "torch")
     images, labels = torch.randn(16, 3, 64, 64), torch.arange(16)
-    ours = script.Training(getattr(generated, net.name)(), 100)
-    theirs = getattr(generated, net.name)()
+    ours, theirs = script.Training(network(), 100), network()
     stepper = optimizer(theirs.parameters())
 
     def by_hand() -> None:
@@ -539,6 +549,22 @@ def _steps(spec: str, recipe: str, optimizer: Callable[..., Any]) -> tuple[Task,
         F.cross_entropy(theirs(images), labels).backward()
         stepper.step()
 
+    return partial(script.train_step, ours, images, labels), by_hand
+
+
+def _keras_steps(recipe: str, use_ema: bool) -> tuple[Task, Task]:
+    """A step of the script, and one by hand."""
+    import keras
+    import numpy as np
+
+    network, script = _training(recipe, "keras")
+    images = np.random.default_rng(0).standard_normal((16, 64, 64, 3), np.float32)
+    labels, shape = np.arange(16), {"input_shape": (64, 64, 3)}
+    ours, theirs = script.Training(network(**shape), 100), network(**shape)
+    optimizer = keras.optimizers.RMSprop(1e-3, momentum=0.9, use_ema=use_ema)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    theirs.compile(optimizer=optimizer, loss=loss)
+    by_hand = partial(theirs.train_on_batch, images, labels)
     return partial(script.train_step, ours, images, labels), by_hand
 
 

@@ -15,7 +15,7 @@ import math
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,34 +39,67 @@ NORM_DECAY = 0.999
 class Images(NamedTuple):
     """Files, or arrays (height, width, channels) of 0 to 255; with labels."""
 
-    images: Sequence[Any]
+    images: Any
     labels: np.ndarray
     classes: list[str]
 
 
 def read(source: str) -> Images:
-    """A folder with a folder of images for each class, an .npz, or digits."""
-    if source == "digits":
+    """A folder with a folder of images for each class, an .npz of `images` and
+    `labels`, digits, or digits-test.
+    """
+    if source in ("digits", "digits-test"):
         from sklearn.datasets import load_digits
 
         images, labels = load_digits(return_X_y=True)
         images = np.rint(images.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
-        return Images(images, labels, [str(digit) for digit in range(10)])
+        part = slice(1500) if source == "digits" else slice(1500, None)
+        return Images(images[part], labels[part], [str(digit) for digit in range(10)])
     if source.endswith(".npz"):
         with np.load(source) as arrays:
-            images, labels = arrays["images"], arrays["labels"].astype(np.int64)
-        return Images(images, labels, [str(label) for label in range(labels.max() + 1)])
-    folders = sorted(path for path in Path(source).iterdir() if path.is_dir())
-    files = [sorted(path for path in each.iterdir()) for each in folders]
+            return numbered(arrays["images"], arrays["labels"])
+    folders = sorted(path for path in visible(source) if path.is_dir())
+    files = [sorted(visible(folder)) for folder in folders]
     labels = np.repeat(np.arange(len(folders)), [len(each) for each in files])
     images = [path for each in files for path in each]
+    for path in images:
+        if path.suffix.lower() not in Image.registered_extensions():
+            raise ValueError(f"{path} is no image")
     return Images(images, labels, [folder.name for folder in folders])
+
+
+def visible(folder: str | Path) -> Iterator[Path]:
+    """What is in a folder, but for what is hidden."""
+    return (path for path in Path(folder).iterdir() if path.name[0] != ".")
+
+
+def numbered(images: np.ndarray, labels: np.ndarray) -> Images:
+    """Arrays whose classes are numbers from 0."""
+    shaped = images.ndim == 3 or images.shape[3:] == (3,)
+    if images.dtype != np.uint8 or not shaped:
+        raise ValueError("`images` are not (n, height, width[, 3]) of 0 to 255")
+    if labels.dtype.kind not in "iu" or labels.shape != images.shape[:1]:
+        raise ValueError("`labels` are not one integer for each image")
+    if labels.min(initial=0) < 0:
+        raise ValueError("a label is below 0")
+    classes = [str(label) for label in range(labels.max(initial=0) + 1)]
+    return Images(images, labels.astype(np.int64), classes)
+
+
+def relabelled(data: Images, classes: list[str]) -> Images:
+    """The same images, with labels that count in other classes."""
+    if unknown := [name for name in data.classes if name not in classes]:
+        sys.exit(f"--validation has a class that --data has not: {unknown[0]}")
+    numbers = np.array([classes.index(name) for name in data.classes])
+    return Images(data.images, numbers[data.labels], classes)
 
 
 def opened(image: Any) -> Image.Image:
     """A file or an array as an image of three colours."""
     try:
         found = Image.open(image) if isinstance(image, Path) else Image.fromarray(image)
+        if found.mode[0] == "I":  # of 16 bits
+            found = Image.fromarray((np.asarray(found) >> 8).astype(np.uint8))
         return found.convert("RGB")
     except OSError as error:
         sys.exit(f"{image} is no image: {error}")
@@ -102,8 +135,32 @@ def random_crop(image: Image.Image, rng: np.random.Generator) -> Image.Image:
     return image
 
 
+Batch = tuple[np.ndarray, np.ndarray]
+
+
+class Epoch(NamedTuple):
+    """A line of log.csv: the mean loss, and the accuracy of validation."""
+
+    epoch: int
+    loss: float
+    accuracy: float | None
+
+
+def ahead(make: Callable[[int], Batch], steps: Iterable[int]) -> Iterator[Batch]:
+    """What is made for each step, the next one while one is in use."""
+    with ThreadPoolExecutor(1) as pool:
+        batches = (pool.submit(make, step) for step in steps)
+        coming = next(batches, None)
+        while coming is not None:
+            ready, coming = coming, next(batches, None)
+            yield ready.result()
+
+
 class Batches:
-    """Images (n, height, width, channels) with labels; the seed decides the order."""
+    """Images (n, height, width, channels) with labels; the seed decides the order.
+
+    Each of several processes has its own part of every batch.
+    """
 
     def __init__(
         self, data: Images, size: tuple[int, int], batch_size: int, seed: int
@@ -111,31 +168,45 @@ class Batches:
         self.data, self.size = data, size
         self.batch_size, self.seed = batch_size, seed
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a run goes on with only if it is the same."""
+        facts = {"images": len(self.data.labels), "classes": self.data.classes}
+        given = {"size": [*self.size], "batch size": self.batch_size, "seed": self.seed}
+        return {"recipe": RECIPE, **facts, **given}
+
     def __len__(self) -> int:
         """Steps in an epoch; images that do not fill a batch wait for another one."""
         return len(self.data.labels) // self.batch_size
 
-    def epoch(
-        self, epoch: int, start: int = 0
-    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of an epoch from a step on, the same each time."""
-        rng = np.random.default_rng((self.seed, epoch))
+        rng = np.random.default_rng((self.seed, epoch, 0))
         order = rng.permutation(len(self.data.labels))
-        for step in range(start, len(self)):
-            chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
-            yield self.images(chosen, epoch), self.data.labels[chosen]
+        rank, processes = place()
 
-    def all(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        def batch(step: int) -> Batch:
+            first, end = step * self.batch_size, (step + 1) * self.batch_size
+            chosen = order[first + rank : end : processes]
+            return self.images(chosen, epoch), self.data.labels[chosen]
+
+        return ahead(batch, range(start, len(self)))
+
+    def all(self) -> Iterator[Batch]:
         """Every image once, as it is."""
-        for start in range(0, len(self.data.labels), self.batch_size):
-            chosen = np.arange(len(self.data.labels))[start : start + self.batch_size]
-            yield self.images(chosen), self.data.labels[chosen]
+        every = np.arange(len(self.data.labels))
+
+        def batch(start: int) -> Batch:
+            chosen = every[start : start + self.batch_size]
+            return self.images(chosen), self.data.labels[chosen]
+
+        return ahead(batch, range(0, len(every), self.batch_size))
 
     def images(self, chosen: np.ndarray, epoch: int | None = None) -> np.ndarray:
         def one(index: int) -> np.ndarray:
             random = None
             if epoch is not None:
-                random = np.random.default_rng((self.seed, epoch, index))
+                random = np.random.default_rng((self.seed, epoch, 1, index))
             return prepared(self.data.images[index], self.size, random)
 
         with ThreadPoolExecutor() as pool:
@@ -231,12 +302,14 @@ class Training:
         self.model, self.steps_per_epoch, self.step = model, steps_per_epoch, 0
         self.average = keras.models.clone_model(model)
         self.average.set_weights(model.get_weights())
+        self.move_average = averaging(self)
         optimizer = make_optimizer(model, steps_per_epoch)
         loss = keras.losses.CategoricalCrossentropy(
             from_logits=True, label_smoothing=0.1
         )
         model.compile(optimizer=optimizer, loss=loss)
         optimizer.build(model.trainable_variables)
+        self.total, self.epochs = 0.0, list[Epoch]()
 
     @property
     def trained(self) -> keras.Model:
@@ -248,40 +321,65 @@ class Training:
         """States of random layers, which files of weights leave out."""
         return [v for v in self.model.variables if v.path.endswith("generator_state")]
 
-    def save(self, folder: Path) -> None:
+    def end_epoch(self, epoch: Epoch) -> None:
+        """Take note of an epoch that is done."""
+        self.epochs.append(epoch)
+        self.total = 0.0
+
+    def save(self, folder: Path, facts: dict[str, Any]) -> None:
         """Write a checkpoint: all of it, or nothing where a weight is no number."""
         if not all(np.isfinite(each).all() for each in self.model.get_weights()):
             sys.exit(f"weights are not finite at step {self.step}; {folder} is kept")
+        old = [*folder.glob("*.weights.h5")]
         folder.mkdir(parents=True, exist_ok=True)
         self.model.save_weights(folder / f"{self.step}.weights.h5")
         self.average.save_weights(folder / f"{self.step}-average.weights.h5")
-        seeds = [ops.convert_to_numpy(seed).tolist() for seed in self.seeds]
+        state = {
+            "facts": facts,
+            "step": self.step,
+            "total": self.total,
+            "epochs": self.epochs,
+            "seeds": [ops.convert_to_numpy(seed).tolist() for seed in self.seeds],
+        }
         latest = folder / "latest.part"
-        latest.write_text(json.dumps([RECIPE, self.step, seeds]))
+        latest.write_text(json.dumps(state))
         os.replace(latest, folder / "latest.json")
-        for old in folder.glob("*.weights.h5"):
-            if old.name.split(".")[0].split("-")[0] != str(self.step):
-                old.unlink()
+        for path in old:
+            path.unlink()
 
-    def load(self, folder: Path) -> None:
+    def load(self, folder: Path, facts: dict[str, Any]) -> None:
         """Go on from a checkpoint, on the very same trajectory."""
-        if not (folder / "latest.json").exists():
-            sys.exit(f"there is no checkpoint to go on from: {folder}")
-        recipe, self.step, seeds = json.loads((folder / "latest.json").read_text())
-        if recipe != RECIPE:
-            sys.exit(f"{folder} holds a checkpoint of another recipe or network")
+        try:
+            state = json.loads((folder / "latest.json").read_text())
+        except (OSError, ValueError) as error:
+            sys.exit(f"{folder} holds no checkpoint: {error}")
+        same_run(folder, state["facts"], facts)
+        self.step, self.total = state["step"], state["total"]
+        self.epochs = [Epoch(*each) for each in state["epochs"]]
         self.model.load_weights(folder / f"{self.step}.weights.h5")
-        for seed, state in zip(self.seeds, seeds, strict=True):
-            seed.assign(state)
+        for seed, value in zip(self.seeds, state["seeds"], strict=True):
+            seed.assign(value)
         self.average.load_weights(folder / f"{self.step}-average.weights.h5")
 
-    def update_average(self) -> None:
-        """Move the averages towards the weights, running averages too."""
-        share = 1 - 0.9999
-        every = zip(self.average.weights, self.model.weights, strict=True)
-        for average, weight in every:
-            if keras.backend.is_float_dtype(average.dtype):
-                average.assign_add(share * (ops.convert_to_tensor(weight) - average))
+
+def averaging(training: Training) -> Callable[[float], None]:
+    """What moves averages a share towards the weights, running averages too.
+
+    On TensorFlow it is one graph, without which it takes longer than a step.
+    """
+    pairs = [*zip(training.average.weights, training.model.weights, strict=True)]
+    moved = [pair for pair in pairs if keras.backend.is_float_dtype(pair[1].dtype)]
+
+    def move(share: float) -> None:
+        for average, weight in moved:
+            average.assign_add(share * (ops.convert_to_tensor(weight) - average))
+
+    if keras.backend.backend() != "tensorflow":
+        return move
+    import tensorflow as tf
+
+    compiled: Callable[[float], None] = tf.function(move, autograph=False)
+    return compiled
 
 
 def train_step(training: Training, images: np.ndarray, labels: np.ndarray) -> float:
@@ -291,7 +389,7 @@ def train_step(training: Training, images: np.ndarray, labels: np.ndarray) -> fl
     model.optimizer.learning_rate = rate
     labels = keras.utils.to_categorical(labels, model.outputs[-1].shape[-1])
     loss = model.train_on_batch(images, labels)
-    training.update_average()
+    training.move_average(1 - 0.9999)
     training.step += 1
     return float(loss)
 
@@ -312,30 +410,29 @@ def fit(
 
     Ctrl-C ends it after a step, with a checkpoint.
     """
-    rank, processes = place()
     checkpoint, stops = out / copy_of("checkpoint"), list[int]()
     signal.signal(signal.SIGINT, lambda number, frame: stops.append(number))
     while training.step < EPOCHS * len(batches):
-        epoch, start = divmod(training.step, len(batches))
-        total = 0.0
-        for images, labels in batches.epoch(epoch, start):
-            own = slice(rank, None, processes)
-            loss = train_step(training, images[own], labels[own])
+        epoch, step = divmod(training.step, len(batches))
+        for images, labels in batches.epoch(epoch, step):
+            loss = train_step(training, images, labels)
             step = training.step - epoch * len(batches)
             if not math.isfinite(loss):
                 sys.exit(f"the loss is {loss} in epoch {epoch + 1}, step {step}")
-            total += loss
+            training.total += loss
             progress(epoch, step, len(batches), loss)
             if stops:
                 break
-        training.save(checkpoint)
+        if step == len(batches):
+            score = None
+            if validation is not None:
+                score = accuracy(training.trained, validation)
+            training.end_epoch(Epoch(epoch + 1, training.total / step, score))
+            if place()[0] == 0:
+                log(out / "log.csv", training.epochs)
+        training.save(checkpoint, batches.facts)
         if stops:
             sys.exit(f"stopped at step {training.step}; go on with --resume")
-        score = None
-        if validation is not None:
-            score = accuracy(training.trained, validation)
-        if rank == 0:
-            log(out / "log.csv", epoch + 1, total / (len(batches) - start), score)
 
 
 def place() -> tuple[int, int]:
@@ -359,26 +456,39 @@ def progress(epoch: int, step: int, steps: int, loss: float) -> None:
         print(f"\r\x1b[K{said}", end=end, file=sys.stderr, flush=True)
 
 
-def log(path: Path, epoch: int, loss: float, score: float | None) -> None:
-    """Add an epoch to the log: its mean loss, and the accuracy of validation."""
-    begins = not path.exists()
-    with path.open("a", newline="") as file:
+def log(path: Path, epochs: Sequence[Epoch]) -> None:
+    """Write the epochs so far, and say how the last of them went."""
+    with path.open("w", newline="") as file:
         writer = csv.writer(file)
-        if begins:
-            writer.writerow(("epoch", "loss", "accuracy"))
-        writer.writerow((epoch, loss, "" if score is None else score))
+        writer.writerow(Epoch._fields)
+        writer.writerows(epochs)
+    epoch, loss, score = epochs[-1]
+    scored = "" if score is None else f", accuracy {score:.4f}"
+    print(f"epoch {epoch}/{EPOCHS}: loss {loss:.4f}{scored}")
+
+
+def count(text: str) -> int:
+    """An integer of at least 1."""
+    if (found := int(text)) < 1:
+        raise ValueError
+    return found
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", required=True, help=read.__doc__)
-    parser.add_argument("--validation", help="the same, of what is not trained on")
-    parser.add_argument("--out", type=Path, default=Path("runs", RUN))
-    parser.add_argument("--resume", action="store_true", help="go on with a run")
-    parser.add_argument("--weights", type=Path, help="weights to start from")
-    parser.add_argument("--size", type=int, nargs=2, default=SIZE)
-    parser.add_argument("--batch-size", type=int, default=BATCH_SIZE)
-    parser.add_argument("--seed", type=int, default=0)
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or "").splitlines()[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--data", required=True, help=read.__doc__)
+    add("--validation", help="the same, of what is not trained on")
+    add("--out", type=Path, default=Path("runs", RUN), help="folder of the run")
+    add("--resume", action="store_true", help="go on with the run in --out")
+    add("--weights", type=Path, help="weights to start from")
+    sides = ("HEIGHT", "WIDTH")
+    add("--size", type=count, nargs=2, default=SIZE, metavar=sides, help="of images")
+    add("--batch-size", type=count, default=BATCH_SIZE, help="in all processes")
+    add("--seed", type=count, default=1, help="of the order of images, and all else")
     return parser.parse_args()
 
 
@@ -388,20 +498,48 @@ def batches_of(given: argparse.Namespace, source: str) -> Batches:
         data = read(source)
     except (OSError, ValueError, KeyError) as error:
         sys.exit(f"{source} cannot be read: {error}")
+    if not len(data.labels):
+        sys.exit(f"{source} holds no images")
     return Batches(data, tuple(given.size), given.batch_size, given.seed)
 
 
-def check(batches: Batches) -> None:
-    """Stop where nothing can be learned."""
-    labels = batches.data.labels
-    if len(set(labels.tolist())) < 2:
+def all_batches(given: argparse.Namespace) -> tuple[Batches, Batches | None]:
+    """Of what is trained on, and of what is validated on, in the same classes."""
+    batches = batches_of(given, given.data)
+    if given.validation is None:
+        return batches, None
+    validation = batches_of(given, given.validation)
+    validation.data = relabelled(validation.data, batches.data.classes)
+    return batches, validation
+
+
+def same_run(path: Path, theirs: dict[str, Any], ours: dict[str, Any]) -> None:
+    """Stop where a checkpoint is of a run on something else."""
+    for what, our in ours.items():
+        if (their := theirs.get(what)) != our:
+            sys.exit(f"{path} is of a run with {what} {their}, not {our}")
+
+
+def check(batches: Batches, out: Path, resume: bool) -> None:
+    """Stop where nothing can be learned, or another run would be lost."""
+    if (out / "log.csv").exists() and not resume:
+        sys.exit(f"{out} holds a run: go on with --resume, or name another --out")
+    labels, classes = batches.data.labels, batches.data.classes
+    if len(classes) < 2:
         sys.exit("these are images of fewer than two classes: nothing to tell apart")
+    if missing := {*range(len(classes))} - {*labels.tolist()}:
+        sys.exit(f"no image is of the class {classes[min(missing)]}")
     if not len(batches):
         sys.exit(f"{len(labels)} images do not fill a batch: see --batch-size")
-    steps = EPOCHS * len(batches)
-    if NORM_DECAY**steps > 0.01:
-        said = f"a decay of {NORM_DECAY} needs more than {steps} steps to settle"
-        print(f"warning: running averages: {said}", file=sys.stderr)
+    rank, processes = place()
+    if batches.batch_size % processes:
+        sys.exit(f"{processes} processes cannot share {batches.batch_size} images")
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "classes.txt").write_text("\n".join(classes) + "\n")
+    steps, settled = EPOCHS * len(batches), math.ceil(math.log(0.01, NORM_DECAY))
+    if steps < settled and rank == 0:
+        said = f"{steps} steps, and running averages settle in {settled}"
+        print(f"warning: {said}: train longer, or lower `decay`", file=sys.stderr)
 
 
 def main() -> None:
@@ -410,21 +548,24 @@ def main() -> None:
         keras.distribution.initialize()
         keras.distribution.set_distribution(keras.distribution.DataParallel())
     keras.utils.set_random_seed(given.seed)
-    batches = batches_of(given, given.data)
-    check(batches)
-    validation = batches_of(given, given.validation) if given.validation else None
+    batches, validation = all_batches(given)
+    check(batches, given.out, given.resume)
     model = MobileNetV3Small(
         classes=len(batches.data.classes),
         input_shape=(*given.size, 3),
     )
     if given.weights:
-        model.load_weights(given.weights)
+        try:
+            model.load_weights(given.weights)
+        except (OSError, ValueError) as error:
+            sys.exit(f"{given.weights} cannot be loaded: {error}")
     training = Training(model, len(batches))
-    given.out.mkdir(parents=True, exist_ok=True)
     if given.resume:
-        training.load(given.out / copy_of("checkpoint"))
+        training.load(given.out / copy_of("checkpoint"), batches.facts)
     fit(training, batches, validation, given.out)
-    training.trained.save_weights(given.out / f"{copy_of('model')}.weights.h5")
+    weights = given.out / f"{copy_of('model')}.weights.h5"
+    training.trained.save_weights(weights)
+    print(f"wrote {weights}")
 
 
 if __name__ == "__main__":

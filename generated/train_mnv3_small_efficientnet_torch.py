@@ -14,7 +14,7 @@ import math
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -41,34 +41,67 @@ NORM_DECAY = 0.999
 class Images(NamedTuple):
     """Files, or arrays (height, width, channels) of 0 to 255; with labels."""
 
-    images: Sequence[Any]
+    images: Any
     labels: np.ndarray
     classes: list[str]
 
 
 def read(source: str) -> Images:
-    """A folder with a folder of images for each class, an .npz, or digits."""
-    if source == "digits":
+    """A folder with a folder of images for each class, an .npz of `images` and
+    `labels`, digits, or digits-test.
+    """
+    if source in ("digits", "digits-test"):
         from sklearn.datasets import load_digits
 
         images, labels = load_digits(return_X_y=True)
         images = np.rint(images.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
-        return Images(images, labels, [str(digit) for digit in range(10)])
+        part = slice(1500) if source == "digits" else slice(1500, None)
+        return Images(images[part], labels[part], [str(digit) for digit in range(10)])
     if source.endswith(".npz"):
         with np.load(source) as arrays:
-            images, labels = arrays["images"], arrays["labels"].astype(np.int64)
-        return Images(images, labels, [str(label) for label in range(labels.max() + 1)])
-    folders = sorted(path for path in Path(source).iterdir() if path.is_dir())
-    files = [sorted(path for path in each.iterdir()) for each in folders]
+            return numbered(arrays["images"], arrays["labels"])
+    folders = sorted(path for path in visible(source) if path.is_dir())
+    files = [sorted(visible(folder)) for folder in folders]
     labels = np.repeat(np.arange(len(folders)), [len(each) for each in files])
     images = [path for each in files for path in each]
+    for path in images:
+        if path.suffix.lower() not in Image.registered_extensions():
+            raise ValueError(f"{path} is no image")
     return Images(images, labels, [folder.name for folder in folders])
+
+
+def visible(folder: str | Path) -> Iterator[Path]:
+    """What is in a folder, but for what is hidden."""
+    return (path for path in Path(folder).iterdir() if path.name[0] != ".")
+
+
+def numbered(images: np.ndarray, labels: np.ndarray) -> Images:
+    """Arrays whose classes are numbers from 0."""
+    shaped = images.ndim == 3 or images.shape[3:] == (3,)
+    if images.dtype != np.uint8 or not shaped:
+        raise ValueError("`images` are not (n, height, width[, 3]) of 0 to 255")
+    if labels.dtype.kind not in "iu" or labels.shape != images.shape[:1]:
+        raise ValueError("`labels` are not one integer for each image")
+    if labels.min(initial=0) < 0:
+        raise ValueError("a label is below 0")
+    classes = [str(label) for label in range(labels.max(initial=0) + 1)]
+    return Images(images, labels.astype(np.int64), classes)
+
+
+def relabelled(data: Images, classes: list[str]) -> Images:
+    """The same images, with labels that count in other classes."""
+    if unknown := [name for name in data.classes if name not in classes]:
+        sys.exit(f"--validation has a class that --data has not: {unknown[0]}")
+    numbers = np.array([classes.index(name) for name in data.classes])
+    return Images(data.images, numbers[data.labels], classes)
 
 
 def opened(image: Any) -> Image.Image:
     """A file or an array as an image of three colours."""
     try:
         found = Image.open(image) if isinstance(image, Path) else Image.fromarray(image)
+        if found.mode[0] == "I":  # of 16 bits
+            found = Image.fromarray((np.asarray(found) >> 8).astype(np.uint8))
         return found.convert("RGB")
     except OSError as error:
         sys.exit(f"{image} is no image: {error}")
@@ -104,8 +137,32 @@ def random_crop(image: Image.Image, rng: np.random.Generator) -> Image.Image:
     return image
 
 
+Batch = tuple[np.ndarray, np.ndarray]
+
+
+class Epoch(NamedTuple):
+    """A line of log.csv: the mean loss, and the accuracy of validation."""
+
+    epoch: int
+    loss: float
+    accuracy: float | None
+
+
+def ahead(make: Callable[[int], Batch], steps: Iterable[int]) -> Iterator[Batch]:
+    """What is made for each step, the next one while one is in use."""
+    with ThreadPoolExecutor(1) as pool:
+        batches = (pool.submit(make, step) for step in steps)
+        coming = next(batches, None)
+        while coming is not None:
+            ready, coming = coming, next(batches, None)
+            yield ready.result()
+
+
 class Batches:
-    """Images (n, channels, height, width) with labels; the seed decides the order."""
+    """Images (n, channels, height, width) with labels; the seed decides the order.
+
+    Each of several processes has its own part of every batch.
+    """
 
     def __init__(
         self, data: Images, size: tuple[int, int], batch_size: int, seed: int
@@ -113,31 +170,45 @@ class Batches:
         self.data, self.size = data, size
         self.batch_size, self.seed = batch_size, seed
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a run goes on with only if it is the same."""
+        facts = {"images": len(self.data.labels), "classes": self.data.classes}
+        given = {"size": [*self.size], "batch size": self.batch_size, "seed": self.seed}
+        return {"recipe": RECIPE, **facts, **given}
+
     def __len__(self) -> int:
         """Steps in an epoch; images that do not fill a batch wait for another one."""
         return len(self.data.labels) // self.batch_size
 
-    def epoch(
-        self, epoch: int, start: int = 0
-    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of an epoch from a step on, the same each time."""
-        rng = np.random.default_rng((self.seed, epoch))
+        rng = np.random.default_rng((self.seed, epoch, 0))
         order = rng.permutation(len(self.data.labels))
-        for step in range(start, len(self)):
-            chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
-            yield self.images(chosen, epoch), self.data.labels[chosen]
+        rank, processes = place()
 
-    def all(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        def batch(step: int) -> Batch:
+            first, end = step * self.batch_size, (step + 1) * self.batch_size
+            chosen = order[first + rank : end : processes]
+            return self.images(chosen, epoch), self.data.labels[chosen]
+
+        return ahead(batch, range(start, len(self)))
+
+    def all(self) -> Iterator[Batch]:
         """Every image once, as it is."""
-        for start in range(0, len(self.data.labels), self.batch_size):
-            chosen = np.arange(len(self.data.labels))[start : start + self.batch_size]
-            yield self.images(chosen), self.data.labels[chosen]
+        every = np.arange(len(self.data.labels))
+
+        def batch(start: int) -> Batch:
+            chosen = every[start : start + self.batch_size]
+            return self.images(chosen), self.data.labels[chosen]
+
+        return ahead(batch, range(0, len(every), self.batch_size))
 
     def images(self, chosen: np.ndarray, epoch: int | None = None) -> np.ndarray:
         def one(index: int) -> np.ndarray:
             random = None
             if epoch is not None:
-                random = np.random.default_rng((self.seed, epoch, index))
+                random = np.random.default_rng((self.seed, epoch, 1, index))
             return prepared(self.data.images[index], self.size, random)
 
         with ThreadPoolExecutor() as pool:
@@ -148,6 +219,7 @@ class Batches:
 class RMSprop(torch.optim.Optimizer):
     """RMSprop with epsilon inside the root and the learning rate inside the momentum.
 
+    g = g + weight_decay w
     v = decay v + (1 - decay) g^2, from 1.0
     d = g / sqrt(v + epsilon)
     m = momentum m + rate d
@@ -193,7 +265,7 @@ def parameter_groups(model: nn.Module) -> list[dict[str, Any]]:
     """What is trained, with the weight decay and without."""
     decayed: list[Tensor] = []
     others: list[Tensor] = []
-    for path, layer in model.named_modules():
+    for _, layer in model.named_modules():
         for name, parameter in layer.named_parameters(recurse=False):
             decays = is_decayed(layer, name)
             if parameter.requires_grad:
@@ -246,20 +318,28 @@ class Training:
             use_buffers=True,
         )
         self.average.update_parameters(model)
-        self.step = 0
+        self.step, self.total = 0, 0.0
+        self.epochs: list[Epoch] = []
 
     @property
     def trained(self) -> nn.Module:
         """What is evaluated and shipped."""
         return self.average.module
 
-    def save(self, path: Path) -> None:
+    def end_epoch(self, epoch: Epoch) -> None:
+        """Take note of an epoch that is done."""
+        self.epochs.append(epoch)
+        self.total = 0.0
+
+    def save(self, path: Path, facts: dict[str, Any]) -> None:
         """Write a checkpoint: all of it, or nothing where a weight is no number."""
         if not all(bool(weight.isfinite().all()) for weight in self.parameters):
             sys.exit(f"weights are not finite at step {self.step}; {path} is kept")
         state = {
-            "recipe": RECIPE,
+            "facts": facts,
             "step": self.step,
+            "total": self.total,
+            "epochs": [tuple(each) for each in self.epochs],
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
@@ -270,19 +350,25 @@ class Training:
         torch.save(state, whole)
         os.replace(whole, path)
 
-    def load(self, path: Path) -> None:
+    def load(self, path: Path, facts: dict[str, Any]) -> None:
         """Go on from a checkpoint, on the very same trajectory."""
-        if not path.exists():
-            sys.exit(f"there is no checkpoint to go on from: {path}")
-        state = torch.load(path, map_location="cpu")
-        if state["recipe"] != RECIPE:
-            sys.exit(f"{path} is a checkpoint of another recipe or network")
-        self.step = state["step"]
+        state = loaded(path)
+        same_run(path, state.get("facts", {}), facts)
+        self.step, self.total = state["step"], state["total"]
+        self.epochs = [Epoch(*each) for each in state["epochs"]]
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         self.average.load_state_dict(state["average"])
         torch.set_rng_state(state["random"])
+
+
+def loaded(path: Path) -> dict[str, Any]:
+    """What is in a file of PyTorch's."""
+    try:
+        return dict(torch.load(path, map_location="cpu"))
+    except Exception as error:  # of as many kinds as there are broken files
+        sys.exit(f"{path} cannot be read: {error}")
 
 
 def loss_of(outputs: Tensor, labels: Tensor) -> Tensor:
@@ -325,33 +411,42 @@ def fit(
 
     Ctrl-C ends it after a step, with a checkpoint.
     """
-    rank, processes = place()
     checkpoint, stops = out / "checkpoint.pt", list[int]()
     signal.signal(signal.SIGINT, lambda number, frame: stops.append(number))
     while training.step < EPOCHS * len(batches):
-        epoch, start = divmod(training.step, len(batches))
-        total = 0.0
-        for images, labels in batches.epoch(epoch, start):
-            own = slice(rank, None, processes)
-            images_on_device = torch.from_numpy(images[own]).to(device)
-            labels_on_device = torch.from_numpy(labels[own]).to(device)
-            loss = train_step(training, images_on_device, labels_on_device).item()
+        epoch, step = divmod(training.step, len(batches))
+        stopped = False
+        for images, labels in batches.epoch(epoch, step):
+            images_on_device = torch.from_numpy(images).to(device)
+            labels_on_device = torch.from_numpy(labels).to(device)
+            loss = train_step(training, images_on_device, labels_on_device)
+            mean, stopped = together(loss, bool(stops))
             step = training.step - epoch * len(batches)
-            if not math.isfinite(loss):
-                sys.exit(f"the loss is {loss} in epoch {epoch + 1}, step {step}")
-            total += loss
-            progress(epoch, step, len(batches), loss)
-            if stops:
+            if not math.isfinite(mean):
+                sys.exit(f"the loss is {mean} in epoch {epoch + 1}, step {step}")
+            training.total += mean
+            progress(epoch, step, len(batches), mean)
+            if stopped:
                 break
-        if rank == 0:
-            training.save(checkpoint)
-        if stops:
+        if place()[0] == 0:
+            if step == len(batches):
+                score = None
+                if validation is not None:
+                    score = accuracy(training.trained, validation, device)
+                training.end_epoch(Epoch(epoch + 1, training.total / step, score))
+                log(out / "log.csv", training.epochs)
+            training.save(checkpoint, batches.facts)
+        if stopped:
             sys.exit(f"stopped at step {training.step}; go on with --resume")
-        if rank == 0:
-            score = None
-            if validation is not None:
-                score = accuracy(training.trained, validation, device)
-            log(out / "log.csv", epoch + 1, total / (len(batches) - start), score)
+
+
+def together(loss: Tensor, stops: bool) -> tuple[float, bool]:
+    """The mean loss of all processes, and whether any of them is to stop."""
+    said = torch.stack((loss, torch.full_like(loss, stops)))
+    if torch.distributed.is_initialized():
+        torch.distributed.all_reduce(said)
+    loss_sum, stop_count = said.tolist()
+    return loss_sum / place()[1], stop_count > 0
 
 
 def place() -> tuple[int, int]:
@@ -369,26 +464,39 @@ def progress(epoch: int, step: int, steps: int, loss: float) -> None:
         print(f"\r\x1b[K{said}", end=end, file=sys.stderr, flush=True)
 
 
-def log(path: Path, epoch: int, loss: float, score: float | None) -> None:
-    """Add an epoch to the log: its mean loss, and the accuracy of validation."""
-    begins = not path.exists()
-    with path.open("a", newline="") as file:
+def log(path: Path, epochs: Sequence[Epoch]) -> None:
+    """Write the epochs so far, and say how the last of them went."""
+    with path.open("w", newline="") as file:
         writer = csv.writer(file)
-        if begins:
-            writer.writerow(("epoch", "loss", "accuracy"))
-        writer.writerow((epoch, loss, "" if score is None else score))
+        writer.writerow(Epoch._fields)
+        writer.writerows(epochs)
+    epoch, loss, score = epochs[-1]
+    scored = "" if score is None else f", accuracy {score:.4f}"
+    print(f"epoch {epoch}/{EPOCHS}: loss {loss:.4f}{scored}")
+
+
+def count(text: str) -> int:
+    """An integer of at least 1."""
+    if (found := int(text)) < 1:
+        raise ValueError
+    return found
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", required=True, help=read.__doc__)
-    parser.add_argument("--validation", help="the same, of what is not trained on")
-    parser.add_argument("--out", type=Path, default=Path("runs", RUN))
-    parser.add_argument("--resume", action="store_true", help="go on with a run")
-    parser.add_argument("--weights", type=Path, help="weights to start from")
-    parser.add_argument("--size", type=int, nargs=2, default=SIZE)
-    parser.add_argument("--batch-size", type=int, default=BATCH_SIZE)
-    parser.add_argument("--seed", type=int, default=0)
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or "").splitlines()[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--data", required=True, help=read.__doc__)
+    add("--validation", help="the same, of what is not trained on")
+    add("--out", type=Path, default=Path("runs", RUN), help="folder of the run")
+    add("--resume", action="store_true", help="go on with the run in --out")
+    add("--weights", type=Path, help="weights to start from")
+    sides = ("HEIGHT", "WIDTH")
+    add("--size", type=count, nargs=2, default=SIZE, metavar=sides, help="of images")
+    add("--batch-size", type=count, default=BATCH_SIZE, help="in all processes")
+    add("--seed", type=count, default=1, help="of the order of images, and all else")
     return parser.parse_args()
 
 
@@ -398,20 +506,48 @@ def batches_of(given: argparse.Namespace, source: str) -> Batches:
         data = read(source)
     except (OSError, ValueError, KeyError) as error:
         sys.exit(f"{source} cannot be read: {error}")
+    if not len(data.labels):
+        sys.exit(f"{source} holds no images")
     return Batches(data, tuple(given.size), given.batch_size, given.seed)
 
 
-def check(batches: Batches) -> None:
-    """Stop where nothing can be learned."""
-    labels = batches.data.labels
-    if len(set(labels.tolist())) < 2:
+def all_batches(given: argparse.Namespace) -> tuple[Batches, Batches | None]:
+    """Of what is trained on, and of what is validated on, in the same classes."""
+    batches = batches_of(given, given.data)
+    if given.validation is None:
+        return batches, None
+    validation = batches_of(given, given.validation)
+    validation.data = relabelled(validation.data, batches.data.classes)
+    return batches, validation
+
+
+def same_run(path: Path, theirs: dict[str, Any], ours: dict[str, Any]) -> None:
+    """Stop where a checkpoint is of a run on something else."""
+    for what, our in ours.items():
+        if (their := theirs.get(what)) != our:
+            sys.exit(f"{path} is of a run with {what} {their}, not {our}")
+
+
+def check(batches: Batches, out: Path, resume: bool) -> None:
+    """Stop where nothing can be learned, or another run would be lost."""
+    if (out / "log.csv").exists() and not resume:
+        sys.exit(f"{out} holds a run: go on with --resume, or name another --out")
+    labels, classes = batches.data.labels, batches.data.classes
+    if len(classes) < 2:
         sys.exit("these are images of fewer than two classes: nothing to tell apart")
+    if missing := {*range(len(classes))} - {*labels.tolist()}:
+        sys.exit(f"no image is of the class {classes[min(missing)]}")
     if not len(batches):
         sys.exit(f"{len(labels)} images do not fill a batch: see --batch-size")
-    steps = EPOCHS * len(batches)
-    if NORM_DECAY**steps > 0.01:
-        said = f"a decay of {NORM_DECAY} needs more than {steps} steps to settle"
-        print(f"warning: running averages: {said}", file=sys.stderr)
+    rank, processes = place()
+    if batches.batch_size % processes:
+        sys.exit(f"{processes} processes cannot share {batches.batch_size} images")
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "classes.txt").write_text("\n".join(classes) + "\n")
+    steps, settled = EPOCHS * len(batches), math.ceil(math.log(0.01, NORM_DECAY))
+    if steps < settled and rank == 0:
+        said = f"{steps} steps, and running averages settle in {settled}"
+        print(f"warning: {said}: train longer, or lower `decay`", file=sys.stderr)
 
 
 def main() -> None:
@@ -419,23 +555,28 @@ def main() -> None:
     if "RANK" in os.environ:
         torch.distributed.init_process_group()
     torch.manual_seed(given.seed)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    batches = batches_of(given, given.data)
-    check(batches)
-    validation = batches_of(given, given.validation) if given.validation else None
+    device = torch.device("cpu")
+    if torch.cuda.is_available():
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        torch.cuda.set_device(device)
+    batches, validation = all_batches(given)
+    check(batches, given.out, given.resume)
     model: nn.Module = MobileNetV3Small(classes=len(batches.data.classes))
     if given.weights:
-        model.load_state_dict(torch.load(given.weights, map_location="cpu"))
+        try:
+            model.load_state_dict(loaded(given.weights))
+        except RuntimeError as error:
+            sys.exit(f"{given.weights} cannot be loaded: {error}")
     model.to(device)
     training = Training(model, len(batches))
-    given.out.mkdir(parents=True, exist_ok=True)
     if given.resume:
-        training.load(given.out / "checkpoint.pt")
+        training.load(given.out / "checkpoint.pt", batches.facts)
     if torch.distributed.is_initialized():
         training.forward = nn.parallel.DistributedDataParallel(model)
     fit(training, batches, validation, given.out, device)
     if place()[0] == 0:
         torch.save(training.trained.state_dict(), given.out / "weights.pt")
+        print(f"wrote {given.out / 'weights.pt'}")
 
 
 if __name__ == "__main__":

@@ -75,7 +75,7 @@ SCHEDULES: Mapping[str, Part] = {
         "schedule": {"exponential": {"factor": 0.5, "every": "1.5 epochs", "staircase": False}}
     },
     "step": {"schedule": {"step": {"factor": 0.5, "every": "1 epoch"}}},
-    "milestones": {"schedule": {"multi_step": {"factor": 0.1, "at": ["1 epoch", "7 steps"]}}},
+    "milestones": {"schedule": {"multi_step": {"factor": 0.1, "at": ["1 epoch", "2.4 epochs"]}}},
     "cosine": {"schedule": {"cosine": {"to": 1e-4}}},
     "polynomial": {"schedule": {"polynomial": {"to": 0, "power": 2}}},
     "one_cycle": {"schedule": {"one_cycle": {"start": 1e-3, "to": 1e-4, "share": 0.3}}},

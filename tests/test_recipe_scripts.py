@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -64,18 +66,20 @@ def test_a_run_that_is_cut_short_goes_on_to_the_very_same_weights(
     assert all(0 <= float(row["accuracy"]) <= 1 for row in rows)
     script = folder / f"train_tiny_case_{backend}.py"
     text = script.read_text()
-    cut = text.replace(
-        "            if stops:\n",
-        "            if stops or training.step == 4:\n                stops.append(2)\n",
-    )
+    total = "            training.total +="
+    stop = "            if training.step == 4:\n                stops.append(2)\n"
+    cut = text.replace(total, f"{stop}                stopped = True\n{total}")
     assert cut != text
     script.write_text(cut)
-    first = _run(folder, backend, "--data", "images", "--out", "cut")
+    first = _run(folder, backend, "--data", "images", "--validation", "images", "--out", "cut")
     assert first.returncode == 1
     assert "stopped at step 4; go on with --resume" in first.stderr
     script.write_text(text)
-    second = _run(folder, backend, "--data", "images", "--out", "cut", "--resume")
+    rest = ("--validation", "images", "--out", "cut", "--resume")
+    second = _run(folder, backend, "--data", "images", *rest)
     assert second.returncode == 0, second.stderr
+    logs = [(folder / name / "log.csv").read_text() for name in ("cut", "whole")]
+    assert logs[0] == logs[1]
     ours, theirs = (_arrays(folder / name / ENDS[backend]) for name in ("cut", "whole"))
     assert ours.keys() == theirs.keys()
     for name, array in ours.items():
@@ -127,18 +131,86 @@ def test_what_cannot_be_trained_on_is_said(backend: str, folder: Path) -> None:
         (broken / name).mkdir(parents=True)
         for number in range(2):
             (broken / name / f"{number}.png").write_bytes(b"no image")
+    for name in ("cat", "dog"):
+        (folder / "some" / name).mkdir(parents=True)
+        (folder / "more" / name).mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(folder / "more" / name / "1.png")
+    Image.new("RGB", (8, 8)).save(folder / "some" / "cat" / "1.png")
+    (folder / "text" / "cat").mkdir(parents=True)
+    (folder / "text" / "cat" / "notes.txt").write_text("no image")
+    (folder / "more" / "ant").mkdir()
+    Image.new("RGB", (8, 8)).save(folder / "more" / "ant" / "1.png")
+    (folder / "empty").mkdir()
+    random = np.random.default_rng(0)
+    grey = random.integers(0, 256, (8, 12, 12), dtype=np.uint8)
+    np.savez(folder / "floats.npz", images=grey / 255, labels=np.arange(8) % 2)
+    np.savez(folder / "fewer.npz", images=grey, labels=np.arange(7) % 2)
+    np.savez(folder / "halves.npz", images=grey, labels=np.arange(8) / 2)
+    np.savez(folder / "below.npz", images=grey, labels=np.arange(8) % 2 - 1)
+    np.savez(folder / "from_one.npz", images=grey, labels=np.arange(8) % 2 + 1)
+    images = ("--data", "images")
     ours = {
         ("--data", "one"): "fewer than two classes: nothing to tell apart",
         ("--data", "nowhere"): "nowhere cannot be read",
         ("--data", "broken"): "0.png is no image",
-        ("--data", "images", "--batch-size", "99"): "12 images do not fill a batch",
-        ("--data", "images", "--resume", "--out", "new"): "no checkpoint to go on from",
+        ("--data", "some"): "no image is of the class dog",
+        ("--data", "text"): "notes.txt is no image",
+        ("--data", "empty"): "empty holds no images",
+        ("--data", "floats.npz"): "`images` are not (n, height, width[, 3]) of 0 to 255",
+        ("--data", "fewer.npz"): "`labels` are not one integer for each image",
+        ("--data", "halves.npz"): "`labels` are not one integer for each image",
+        ("--data", "below.npz"): "a label is below 0",
+        ("--data", "from_one.npz"): "no image is of the class 0",
+        (*images, "--batch-size", "99"): "12 images do not fill a batch",
+        (*images, "--resume", "--out", "new"): "No such file or directory",
+        (*images, "--validation", "more"): "--validation has a class that --data has not: ant",
+        (*images, "--validation", "empty"): "empty holds no images",
+        (*images, "--weights", "nowhere.pt"): "nowhere.pt cannot be",
+        (*images, "--weights", "fewer.npz"): "fewer.npz cannot be",
     }
     for arguments, expected in ours.items():
         run = _run(folder, backend, *arguments)
         assert run.returncode == 1, run.stderr
         assert expected in run.stderr
         assert "Traceback" not in run.stderr
+
+
+def test_labels_of_validation_go_by_the_names_of_classes(folder: Path) -> None:
+    """Here `read` and `relabelled` are called as a script does."""
+    sys.path.insert(0, str(folder))
+    try:
+        script = import_module("train_tiny_case_torch")
+    finally:
+        sys.path.remove(str(folder))
+    shutil.rmtree(folder / "images" / "cat")
+    (folder / "images" / ".hidden").mkdir()
+    (folder / "images" / "dog" / ".DS_Store").write_text("hidden")
+    found = script.relabelled(script.read(str(folder / "images")), ["cat", "dog", "owl"])
+    assert found.labels.tolist() == [1, 1, 1, 1, 2, 2, 2, 2]
+    assert found.classes == ["cat", "dog", "owl"]
+    deep = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
+    Image.fromarray(deep).save(folder / "deep.png")
+    ramp = np.asarray(script.opened(folder / "deep.png"))[..., 0]
+    assert np.array_equal(ramp, deep // 256)
+
+
+def test_another_run_is_not_lost(folder: Path) -> None:
+    assert _run(folder, "torch", "--data", "images", "--out", "run").returncode == 0
+    again = _run(folder, "torch", "--data", "images", "--out", "run")
+    assert "run holds a run: go on with --resume, or name another --out" in again.stderr
+    for option, said in {
+        "--batch-size 6": "batch size 4, not 6",
+        "--seed 7": "seed 1, not 7",
+    }.items():
+        other = _run(
+            folder, "torch", "--data", "images", "--out", "run", "--resume", *option.split()
+        )
+        assert other.returncode == 1
+        assert f"checkpoint.pt is of a run with {said}" in other.stderr
+    (folder / "run" / "checkpoint.pt").write_bytes(b"PK")
+    broken = _run(folder, "torch", "--data", "images", "--out", "run", "--resume")
+    assert "checkpoint.pt cannot be read" in broken.stderr
+    assert (folder / "run" / "classes.txt").read_text() == "cat\ndog\nowl\n"
 
 
 def test_a_loss_that_is_no_number_stops_and_keeps_the_checkpoint(folder: Path) -> None:
@@ -164,7 +236,7 @@ def test_a_checkpoint_of_another_recipe_is_refused(folder: Path) -> None:
     assert exit_code("build", "tiny.yaml", "-b", "all", "--recipe", "case.yaml", "-o", ".") == 0
     run = _run(folder, "torch", "--data", "images", "--out", "run", "--resume")
     assert run.returncode == 1
-    assert "is a checkpoint of another recipe or network" in run.stderr
+    assert "is of a run with recipe case" in run.stderr
 
 
 def test_two_processes_train_one_model(folder: Path) -> None:
@@ -186,6 +258,22 @@ def test_two_processes_train_one_model(folder: Path) -> None:
     ours, theirs = (_arrays(folder / name / "weights.pt") for name in ("both", "alone"))
     for name, array in ours.items():
         np.testing.assert_allclose(array, theirs[name], rtol=1e-4, atol=1e-6, err_msg=name)
+    losses = [_losses(folder / name / "log.csv") for name in ("both", "alone")]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    odd = subprocess.run(
+        [*command, "train_tiny_case_torch.py", "--data", "images", "--batch-size", "3"],
+        cwd=folder,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "2 processes cannot share 3 images" in odd.stderr
+
+
+def _losses(path: Path) -> list[float]:
+    with path.open() as file:
+        return [float(row["loss"]) for row in csv.DictReader(file)]
 
 
 @pytest.mark.parametrize("backend", writers())
@@ -216,14 +304,17 @@ def test_what_is_frozen_stays_as_it_is_bit_for_bit(backend: Name, folder: Path) 
 def test_files_of_cifar(folder: Path) -> None:
     random = np.random.default_rng(0)
     rows = random.integers(0, 256, (40, 3073), dtype=np.uint8)
-    rows[:, 0] %= 10
+    rows[:, 0] = np.arange(40) % 10
     (folder / "cifar").mkdir()
     rows.tofile(folder / "cifar" / "data_batch_1.bin")
+    (folder / "tests").mkdir()
+    rows[:7].tofile(folder / "tests" / "test_batch.bin")
     parts = (cases.OPTIMIZERS["sgd"], cases.REST["plain"])
     cases.written(folder, *parts, epochs=1, batch_size=8)
     arguments = ("build", "lenet_cifar", "-b", "torch", "--recipe", "case.yaml", "-o", ".")
     assert exit_code(*arguments) == 0
     command = [sys.executable, "train_lenet_cifar_case_torch.py", "--data", "cifar"]
+    command += ["--validation", "tests"]
     run = subprocess.run(
         command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, check=False
     )

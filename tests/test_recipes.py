@@ -50,23 +50,29 @@ network:
 EXPECTED = {
     "adamw_coupled": "6:3 T002",
     "augment_kind": "13:5 E010",
+    "base_typo": "3:10 E001",
     "batch_size_fraction": "9:13 E012",
     "classifier_softmax": "7:1 T006",
     "crop_backwards": "14:28 T002",
-    "cycle_2": "3:10 E009",
     "cycle": "3:10 E009",
+    "cycle_2": "3:10 E009",
     "decay_role": "10:49 E012",
     "duration_unit": "7:39 E012",
     "epochs_zero": "9:9 E035",
+    "factor_above_one": "7:27 E035",
     "freeze_all": "10:1 T004",
     "freeze_typo": "10:10 T004",
     "key_typo": "5:1 E010",
     "lists": "9:1 T001",
+    "milestones_backwards": "7:53 T002",
+    "milestones_long": "7:53 T003",
+    "milestones_units": "7:53 T002",
     "missing_base": "3:10 E001",
     "missing_keys": "1:1 E011",
     "momentum_one": "5:29 E035",
     "momentum_where": "5:19 T002",
     "nesterov_alone": "5:19 T002",
+    "normalize_channels": "8:1 T006",
     "normalize_lengths": "10:12 T002",
     "not_a_recipe": "1:1 T001",
     "one_cycle_and_warm_up": "9:10 T002",
@@ -74,12 +80,13 @@ EXPECTED = {
     "optimizers_two": "5:3 E012",
     "outputs_unknown": "10:11 T005",
     "rate_in_alone": "5:19 T002",
-    "schedule_long": "7:32 T003",
+    "schedule_long": "7:39 T003",
     "set_activation": "10:7 T005",
     "set_unkept": "10:7 T005",
     "set_value": "10:16 E035",
+    "std_above_one": "8:42 E035",
     "to_above": "7:21 T002",
-    "warm_up_long": "8:11 T003",
+    "warm_up_long": "8:17 T003",
 }
 """Where each fixture is wrong first, and with which code."""
 
@@ -117,6 +124,17 @@ def test_a_recipe_says_in_place_of_what_it_extends(tmp_path: Path) -> None:
     assert (found.epochs, found.ema, found.name) == (9, None, "variant")
     assert of.ema is not None
     assert (found.clip, found.optimizer) == (of.clip, of.optimizer)
+
+
+def test_what_is_too_long_in_a_base_is_mended_in_the_file_that_extends_it(tmp_path: Path) -> None:
+    path = tmp_path / "short.yaml"
+    path.write_text("archc: 1\nrecipe: short\nextends: torchvision\nepochs: 5\n")
+    with pytest.raises(SpecError, match="`every` is 30 epochs") as raised:
+        load(path)
+    hint = raised.value.problems[0].hint
+    assert hint == f"train longer, or say another `schedule` in {path}, or `schedule: ~`"
+    path.write_text(path.read_text() + "schedule: ~\n")
+    assert load(path).epochs == 5
 
 
 @pytest.mark.parametrize("name", shipped())

@@ -55,6 +55,20 @@ def train(
         yield Trained(float(loss), _canonical(model, gradients), arrays(model), average)
 
 
+def rates(script: ModuleType, model: Any, per_epoch: int, steps: int) -> Iterator[float]:
+    """The learning rate of each of the first steps."""
+    if hasattr(script, "learning_rate"):
+        yield from (script.learning_rate(step, per_epoch) for step in range(steps))
+        return
+    optimizer = script.make_optimizer(model, per_epoch)
+    _in_double(optimizer)
+    rate = optimizer._learning_rate
+    if isinstance(rate, keras.Variable):
+        yield from [float(rate)] * steps
+    else:
+        yield from (float(rate(step)) for step in range(steps))
+
+
 def _in_double(optimizer: Any) -> None:
     """Keras takes Python's numbers for float32, and NumPy's for what they are."""
     for part in (optimizer, optimizer._learning_rate):

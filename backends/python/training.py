@@ -30,6 +30,7 @@ from archc.compiler.recipe.recipe import (
     Sgd,
     WarmUp,
     WeightDecay,
+    longest_steps,
 )
 
 SHARED = Path(__file__).parent
@@ -116,6 +117,11 @@ class Script:
     def needs_total(self) -> bool:
         """Whether the schedule ends with the training."""
         return self.kind in ("Cosine", "Polynomial", "OneCycle")
+
+    @property
+    def longest_steps(self) -> int:
+        """What the schedule counts in steps lasts so many at most."""
+        return longest_steps(self.schedule)
 
     @property
     def decay(self) -> WeightDecay | None:

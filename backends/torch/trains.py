@@ -49,6 +49,18 @@ def train(
         yield Trained(float(loss), dict(gradients), _arrays(model), average)
 
 
+def rates(script: ModuleType, model: nn.Module, per_epoch: int, steps: int) -> Iterator[float]:
+    """The learning rate of each of the first steps."""
+    optimizer = script.make_optimizer(model)
+    made = getattr(script, "make_schedule", None)
+    schedule = made(optimizer, per_epoch) if made else None
+    for _ in range(steps):
+        yield optimizer.param_groups[0]["lr"]
+        if schedule:
+            optimizer._opt_called = True  # else it warns that the optimizer takes no steps
+            schedule.step()
+
+
 def _remember(gradients: dict[str, Array], name: str) -> Any:
     def hook(parameter: torch.Tensor) -> None:
         assert parameter.grad is not None

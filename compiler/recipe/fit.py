@@ -141,6 +141,11 @@ def _untrainable(spec: RecipeSpec, training: Training) -> Iterator[Problem]:
     if network.inference:
         message = f"`{network.name}` is built for inference, without what training needs"
         yield Problem("T006", message, place, "leave out `--inference`")
+    normalize, channels = training.recipe.normalize, network.input.channels
+    if normalize and len(normalize.mean) not in (1, channels):
+        message = f"`normalize` is for {len(normalize.mean)} channels"
+        hint = f"the input of `{network.name}` has {channels}"
+        yield Problem("T006", message, spec.key_place("normalize"), hint)
     for row in network.outputs.values():
         if row.call.body.output.is_map:
             message = f"`{row.call.name}` gives a feature map, and the loss is of one label"
@@ -156,5 +161,5 @@ def _probabilities(spec: RecipeSpec, training: Training, place: Place) -> Iterat
     given = next((v for k, v in (spec.set or {}).items() if k == "classifier_activation"), None)
     if (given or act or "none") != "none":
         message = "the cross-entropy is one of logits, and the network ends with an activation"
-        hint = "add `set: {classifier_activation: none}`"
+        hint = "add `set: {classifier_activation: none}` to the recipe, or build the network so"
         yield Problem("T006", message, place, hint)

@@ -58,7 +58,7 @@ def _duration(value: object) -> Duration:
     if not 0 < count <= LARGEST:
         message = f"a stretch of {text}; it must be above 0 and at most {LARGEST:,}"
         raise refusal(Problem("E035", message, text.place))
-    return Duration(count, "epochs" if unit == "epochs" else "steps")
+    return Duration(count, "epochs" if unit == "epochs" else "steps", text.place)
 
 
 Stretch = Annotated[Duration, PlainValidator(_duration)]

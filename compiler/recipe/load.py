@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from archc.compiler.language.problems import Place, Problem, Reporter, Source, SpecError, quote
+from archc.compiler.language.problems import Place, Problem, Reporter, Source, SpecError, quote, suggest
 from archc.compiler.recipe.models import OWN, RecipeSpec
 from archc.compiler.spec import reader
 from archc.compiler.spec.folders import SHIPPED, Folders
@@ -89,11 +89,13 @@ def _source(path: Path, link: Scalar | None) -> Source:
     except SpecError as error:
         problem = error.problems[0]
         if link is not None:
-            hint = "it may stand beside this file, or be a shipped recipe: `archc list`"
+            usual = "it may stand beside this file, or be a shipped recipe: `archc list recipes`"
+            hint = suggest(path.stem, shipped()) or usual
             raise SpecError([_refused(link, problem.code, problem.message, hint)]) from None
         if problem.message == reader.MISSING:
             names = ", ".join(f"`{name}`" for name in shipped())
-            problem = replace(problem, hint=f"the shipped recipes are {names}")
+            hint = suggest(path.stem, shipped()) or f"the shipped recipes are {names}"
+            problem = replace(problem, hint=hint)
         raise SpecError([problem]) from None
 
 

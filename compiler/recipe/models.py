@@ -20,6 +20,7 @@ Share = Annotated[float, number(min=0, below=1)]
 Rate = Annotated[float, number(min=0)]
 Positive = Annotated[float, number(above=0)]
 Probability = Annotated[float, number(above=0, max=1)]
+Factor = Annotated[float, number(above=0, max=1)]
 Count = Annotated[int, number(min=1, whole=True)]
 LearningRateIn = Annotated[Literal["update", "momentum"], word("update", "momentum")]
 T = TypeVar("T")
@@ -89,18 +90,18 @@ class OptimizerSpec(_OneKind):
 
 
 class ExponentialSpec(SpecNode):
-    factor: Positive
+    factor: Factor
     every: Stretch
     staircase: texts.Flag
 
 
 class StepSpec(SpecNode):
-    factor: Positive
+    factor: Factor
     every: Stretch
 
 
 class MultiStepSpec(SpecNode):
-    factor: Positive
+    factor: Factor
     at: Annotated[tuple[Stretch, ...], Field(min_length=1)]
 
 
@@ -200,7 +201,7 @@ class AugmentSpec(_OneKind):
 
 class NormalizeSpec(SpecNode):
     mean: Annotated[tuple[Annotated[float, number(min=0, max=1)], ...], Field(min_length=1)]
-    std: Annotated[tuple[Positive, ...], Field(min_length=1)]
+    std: Annotated[tuple[Factor, ...], Field(min_length=1)]
 
 
 class RecipeSpec(SpecNode):

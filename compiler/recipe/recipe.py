@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from archc.compiler.language.problems import Place
 from archc.compiler.spec.reader import Scalar
 
 Unit = Literal["epochs", "steps"]
@@ -18,6 +19,7 @@ class Duration:
 
     number: float
     unit: Unit
+    place: Place | None = field(default=None, compare=False, repr=False)
 
     def steps(self, per_epoch: int) -> int:
         """Whole steps, rounded down, and one at least."""
@@ -139,6 +141,15 @@ class Schedule:
     per: Literal["epoch", "step"] = "step"
     """After what it changes."""
     warm_up: WarmUp | None = None
+
+
+def longest_steps(schedule: Schedule) -> int:
+    """How many steps lasts, at most, what a schedule counts in steps."""
+    shape, warm_up = schedule.shape, schedule.warm_up
+    found = [warm_up.over] if warm_up else []
+    found += [shape.every] if isinstance(shape, Exponential) else []
+    found += shape.at if isinstance(shape, MultiStep) else ()
+    return max((int(each.number) for each in found if each.unit == "steps"), default=0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -190,7 +191,8 @@ class _Checks(Reporter):
             self.report("T002", message, said.key_place("momentum"), hint)
         if not said.momentum and said.learning_rate_in is not None:
             place = said.key_place("learning_rate_in")
-            self.report("T002", "`learning_rate_in` without a momentum", place, "leave it out")
+            hint = "leave it out, or say `momentum: 0.9`"
+            self.report("T002", "`learning_rate_in` without a momentum", place, hint)
         if isinstance(said, models.SgdSpec) and said.nesterov and not said.momentum:
             message, hint = "`nesterov` without a momentum", "say `momentum: 0.9`"
             self.report("T002", message, said.key_place("nesterov"), hint)
@@ -213,16 +215,29 @@ class _Checks(Reporter):
     def lengths(self, said: Any) -> None:
         """What lasts longer than the training."""
         assert self.spec.epochs is not None
-        stretches = {k: getattr(said, k) for k in ("every", "at") if hasattr(said, k)}
-        found = [
-            (node, key, s) for key, v in stretches.items() for node in [said] for s in _list(v)
-        ]
+        at = getattr(said, "at", ())
+        found = [("every", said.every)] if hasattr(said, "every") else []
+        found += [("at", each) for each in at]
         if self.spec.warm_up is not None:
-            found.append((self.spec.warm_up, "over", self.spec.warm_up.over))
-        for node, key, stretch in found:
+            found.append(("over", self.spec.warm_up.over))
+        for key, stretch in found:
             if stretch.unit == "epochs" and stretch.number >= self.spec.epochs:
                 message = f"`{key}` is {stretch}, and the training ends after {self.spec.epochs}"
-                self.report("T003", message, node.key_place(key), "train longer, or say less")
+                self.report("T003", message, stretch.place, self.longer(stretch.place))
+        for earlier, later in pairwise(at):
+            if earlier.unit != later.unit:
+                hint = "count all of them in `epochs`, or in `steps`"
+                self.report("T002", "`at` counts in epochs and in steps", later.place, hint)
+            elif earlier.number >= later.number:
+                message = f"`at` has {later} after {earlier}"
+                self.report("T002", message, later.place, "write the earlier first")
+
+    def longer(self, place: Place) -> str:
+        """What to do about a stretch that is too long, wherever it is said."""
+        here = self.spec.place.source
+        if place.source == here:
+            return "train longer, or say less"
+        return f"train longer, or say another `schedule` in {here.name}, or `schedule: ~`"
 
     def data(self) -> None:
         normalize = self.spec.normalize
@@ -238,10 +253,6 @@ class _Checks(Reporter):
                     if low > high:
                         message = f"`{key}` goes from {low:g} down to {high:g}"
                         self.report("T002", message, said.key_place(key), "write the lower first")
-
-
-def _list(value: Any) -> tuple[Any, ...]:
-    return value if isinstance(value, tuple) else (value,)
 
 
 def _key(node: Any, key: str) -> Place:

@@ -13,8 +13,8 @@ from archc.commands.streams import shown
 from archc.weights.replacing import replacing
 
 COLUMNS = ("loss", "accuracy")
-Curves = Mapping[str, Sequence[float]]
-"""What a log says of each epoch, by column; what it does not say is left out."""
+Curves = Mapping[str, Mapping[int, float]]
+"""What a log says by epoch, by column; what it does not say is left out."""
 
 
 @click.command()
@@ -56,9 +56,9 @@ def read(path: Path) -> Curves:
     try:
         with path.open(newline="", encoding="utf-8") as file:
             rows = [*csv.DictReader(file)]
-        found = {c: [float(row[c]) for row in rows if row[c]] for c in COLUMNS}
+        found = {c: {int(row["epoch"]): float(row[c]) for row in rows if row[c]} for c in COLUMNS}
     except (OSError, KeyError, ValueError, csv.Error) as error:
-        why = getattr(error, "strerror", None) or "it has no columns `loss` and `accuracy`"
+        why = getattr(error, "strerror", None) or "it has no columns `epoch`, `loss` and `accuracy`"
         raise click.UsageError(f"{shown(path)} is no log of a training: {why}.") from None
     if not found["loss"]:
         raise click.UsageError(f"{shown(path)} has no epoch yet.")
@@ -80,8 +80,8 @@ def draw(runs: Sequence[tuple[str, Curves]], path: Path, kind: str) -> None:
         for panel, column in zip(panels, COLUMNS, strict=True):
             for number, (name, said) in enumerate(runs):
                 dashes = ("-", "--", "-.", ":")[number % 4]
-                epochs = range(1, len(said[column]) + 1)
-                panel.plot(epochs, said[column], dashes, marker=".", label=name)
+                epochs, values = [*said[column].keys()], [*said[column].values()]
+                panel.plot(epochs, values, dashes, marker=".", label=name)
             panel.set(xlabel="epoch", ylabel=column)
             panel.xaxis.set_major_locator(MaxNLocator(integer=True))
             panel.spines[["top", "right"]].set_visible(False)

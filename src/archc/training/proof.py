@@ -30,14 +30,16 @@ from archc.compiler.elaborate.sizes import at_size
 from archc.compiler.ir.network import Network
 from archc.compiler.language.problems import Invalid
 from archc.compiler.recipe.fit import Training
-from archc.compiler.recipe.recipe import Mixup
+from archc.compiler.recipe.recipe import Mixup, Recipe, longest_steps
 from archc.live.numeric import settled_weights
 from archc.training.definitions import Average, Update, learning_rate
 from archc.training.script import script
 
 TOLERANCE = 1e-7
 """Largest difference, as a share of the scale of a weight, a mean or the loss."""
-STEPS, PER_EPOCH, BATCH = 10, 3, 16
+STEPS, BATCH = 10, 16
+MOST_RATES = 5000
+"""So many steps have their learning rates compared, from the first on."""
 SIZE = 64
 """Pixels of the side of the images, where the network takes that and is declared for more."""
 Say = Callable[[str], None]
@@ -48,11 +50,15 @@ class Proof:
     """What was compared, and the first place where each pair parts."""
 
     steps: int = 0
+    rates: int = 0
+    """Steps whose learning rates were compared."""
     differences: list[str] = field(default_factory=list)
     worst: dict[str, float] = field(default_factory=dict)
     """The largest difference of each pair that agrees, as a share of the scale."""
 
     def lines(self) -> Iterator[str]:
+        if not self.differences:
+            yield f"learning rates: those of the definitions in {self.rates:,} steps"
         for pair, far in self.worst.items():
             yield f"{pair}: {self.steps} steps, at most {far:.0e} of scale"
 
@@ -66,6 +72,8 @@ def prove(
     batches = [*_batches(network, training)]
     weights = settled_weights(network, np.concatenate([x for x, _ in batches]).astype(np.float32))
     proof, runs = Proof(len(batches)), dict[Name, list[Trained]]()
+    for name in names:
+        _compare_rates(proof, name, training.recipe, _rates(net, network, training, name))
     starts: list[Mapping[str, Array]] = [weights]
     for name in names:
         say(f"{len(batches)} steps in {name}")
@@ -104,6 +112,32 @@ def _batches(network: Network, training: Training) -> Iterator[tuple[Array, Arra
         yield images, labels
 
 
+def _per_epoch(recipe: Recipe) -> int:
+    """Steps of an epoch, so few that ten steps are several, and enough for what lasts for steps."""
+    return max(3, longest_steps(recipe.schedule) // recipe.epochs + 1)
+
+
+def _rates(net: Net, network: Network, training: Training, name: Name) -> list[float]:
+    """The learning rates that the script of a backend takes, one a step."""
+    recipe = training.recipe
+    steps = min(recipe.epochs * _per_epoch(recipe), MOST_RATES)
+    with _made(net, network, training, name) as (trains, script, model):
+        return [*trains.rates(script, model, _per_epoch(recipe), steps)]
+
+
+def _compare_rates(proof: Proof, name: Name, recipe: Recipe, rates: Sequence[float]) -> None:
+    """Takes note of the first step whose rate is not the recipe's."""
+    per_epoch = _per_epoch(recipe)
+    proof.rates = len(rates)
+    for step, rate in enumerate(rates):
+        right = learning_rate(recipe.schedule, recipe.epochs, step, per_epoch)
+        if not abs(rate - right) <= TOLERANCE * recipe.schedule.rate:
+            at = f"step {step + 1} of {recipe.epochs * per_epoch:,}"
+            said = f"the learning rate of {name} is {rate:.6g} at {at}; the recipe's is {right:.6g}"
+            proof.differences.append(said)
+            return
+
+
 def _run(
     net: Net,
     network: Network,
@@ -113,6 +147,22 @@ def _run(
     batches: Sequence[tuple[Array, Array]],
 ) -> Iterator[Trained]:
     """The steps of one backend, from the weights that each starts with, where these are given."""
+    with _made(net, network, training, name) as (trains, script, model):
+        live = net.live(name)
+        live.load(model, _arrays(starts[0]))
+
+        def before(step: int) -> None:
+            if 0 < step < len(starts):
+                live.load(model, _arrays(starts[step]))
+
+        yield from trains.train(script, model, batches, _per_epoch(training.recipe), before)
+
+
+@contextmanager
+def _made(
+    net: Net, network: Network, training: Training, name: Name
+) -> Iterator[tuple[Any, ModuleType, Any]]:
+    """What trains models of a backend, the script, and a fresh model in float64."""
     live = net.live(name)
     if live.trains is None:
         raise BackendError(f"the backend `{name}` trains no models")
@@ -120,14 +170,7 @@ def _run(
     constructor = partial(getattr(generated, net.emitted(name).model), **training.values)
     with trains.double():
         height, width = network.input.height or 1, network.input.width or 1
-        model = live.build(constructor, network, height, width)
-        live.load(model, _arrays(starts[0]))
-
-        def before(step: int) -> None:
-            if 0 < step < len(starts):
-                live.load(model, _arrays(starts[step]))
-
-        yield from trains.train(module, model, batches, PER_EPOCH, before)
+        yield trains, module, live.build(constructor, network, height, width)
 
 
 def _arrays(weights: Mapping[str, Array]) -> dict[str, Array]:
@@ -164,8 +207,9 @@ def _defined(
     recipe = training.recipe
     decayed = {name for name, layer, w in training.trained() if training.decays(layer, w)}
     update, average = Update(recipe, decayed), Average(recipe.ema, starts[0])
+    per_epoch = _per_epoch(recipe)
     for step, (start, seen) in enumerate(zip(starts, run, strict=False)):
-        rate = learning_rate(recipe.schedule, recipe.epochs, step, PER_EPOCH)
+        rate = learning_rate(recipe.schedule, recipe.epochs, step, per_epoch)
         now = {name: np.asarray(array, np.float64) for name, array in start.items()}
         now = {**seen.weights, **_only(now, training), **update(now, seen.gradients, rate)}
         yield Trained(seen.loss, seen.gradients, now, average.after(now))
@@ -188,10 +232,18 @@ def _compare(proof: Proof, pair: str, ours: Sequence[Trained], theirs: Sequence[
         for what, far in _apart(a, b):
             if not far <= TOLERANCE:
                 said = f"{pair} part at step {step}, in {what}: by {far:.0e} of its scale"
-                proof.differences.append(said)
+                proof.differences.append(said + _diverging(ours[:step]))
                 return
             worst = max(worst, far)
     proof.worst[pair] = worst
+
+
+def _diverging(run: Sequence[Trained]) -> str:
+    """What to say of a run whose loss has grown a lot."""
+    first, last = run[0].loss, run[-1].loss
+    if last <= 5 * first:
+        return ""
+    return f"; the loss has grown from {first:.3g} to {last:.3g}, and what is rounded grows with it"
 
 
 def _apart(a: Trained, b: Trained) -> Iterator[tuple[str, float]]:
