@@ -279,6 +279,27 @@ def test_a_mistake_is_noticed(
     assert "step" in differences[0]
 
 
+def test_a_mistake_late_in_training_is_noticed(
+    tiny: archc.Net, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = {"schedule": {"multi_step": {"factor": 0.1, "at": ["15 epochs"]}}}
+    recipe = cases.written(
+        tmp_path, cases.OPTIMIZERS["sgd"], late, cases.REST["plain"], epochs=20, learning_rate=0.5
+    )
+    right = _proven(tiny, recipe)
+    assert not right.differences
+    assert "learning rates: those of the definitions in 60 steps" in [*right.lines()]
+
+    def mutated(*arguments: object) -> SourceFile:
+        file = script(*arguments)  # type: ignore[arg-type]
+        text = file.text.replace("15 * steps_per_epoch - 1", "15 * steps_per_epoch")
+        return SourceFile(file.name, text)
+
+    monkeypatch.setattr(proof, "script", mutated)
+    said = "the learning rate of keras is 0.5 at step 46 of 60; the recipe's is 0.05"
+    assert _proven(tiny, recipe).differences == [said]
+
+
 # ---- The definitions beside what others made
 
 
