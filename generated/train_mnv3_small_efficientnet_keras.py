@@ -522,7 +522,9 @@ def same_run(path: Path, theirs: dict[str, Any], ours: dict[str, Any]) -> None:
 
 def check(batches: Batches, out: Path, resume: bool) -> None:
     """Stop where nothing can be learned, or another run would be lost."""
-    if (out / "log.csv").exists() and not resume:
+    if out.exists() and not out.is_dir():
+        sys.exit(f"--out is a folder, and {out} is a file")
+    if any(out.glob("checkpoint*")) and not resume:
         sys.exit(f"{out} holds a run: go on with --resume, or name another --out")
     labels, classes = batches.data.labels, batches.data.classes
     if len(classes) < 2:

@@ -165,6 +165,7 @@ def test_what_cannot_be_trained_on_is_said(backend: str, folder: Path) -> None:
         (*images, "--resume", "--out", "new"): "No such file or directory",
         (*images, "--validation", "more"): "--validation has a class that --data has not: ant",
         (*images, "--validation", "empty"): "empty holds no images",
+        (*images, "--out", "tiny.yaml"): "--out is a folder, and tiny.yaml is a file",
         (*images, "--weights", "nowhere.pt"): "nowhere.pt cannot be",
         (*images, "--weights", "fewer.npz"): "fewer.npz cannot be",
     }
