@@ -271,3 +271,13 @@ def test_whatever_a_file_says_is_a_recipe_or_a_problem_in_it(
     assert all(0 < each.place.line <= len(each.place.source.lines) for each in problems)
     for backend in () if problems else writers():
         compile(script(net, training, backend, "net").text, "script", "exec")
+
+
+@pytest.mark.parametrize("spec", ["efficientnet_b0", "efficientnet_v2_s", "convnext_tiny"])
+def test_rates_of_what_is_dropped_are_set(spec: str, tmp_path: Path) -> None:
+    rates = {"set": {"drop_path_rate": 0.3}}
+    recipe = cases.written(tmp_path, cases.OPTIMIZERS["sgd"], cases.REST["plain"], rates)
+    net = archc.load(spec)
+    for backend in writers():
+        text = script(net, training_of(net, recipe), backend, spec).text
+        assert "drop_path_rate=0.3" in text
