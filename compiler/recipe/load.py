@@ -54,7 +54,7 @@ class _Loader(Reporter):
         spec = _parsed(_source(path, link))
         if spec.extends is None:
             return spec
-        base = self.file(_found(spec.extends, path), (*users, key), spec.extends)
+        base = self.file(base_of(spec.extends, path), (*users, key), spec.extends)
         return _merged(base, spec)
 
     def follow(self, link: Scalar, key: Path, users: tuple[Path, ...]) -> None:
@@ -77,7 +77,7 @@ def _refused(link: Scalar, code: str, why: str, hint: str | None) -> Problem:
     return Problem(code, f"cannot extend {quote(link)}: {why}", link.place, hint)
 
 
-def _found(extends: Scalar, user: Path) -> Path:
+def base_of(extends: Scalar, user: Path) -> Path:
     """The file that is extended: beside the one that extends it, or a shipped recipe."""
     beside = user.parent / extends
     return beside if beside.exists() else named(extends) if "/" not in extends else beside
