@@ -101,6 +101,10 @@ def test_a_recipe_extends_a_file_beside_it_wherever_archc_runs(run: Run) -> None
     Path("lenet").write_text("archc: 1\n")
     Path("base.yaml").write_text(OURS)
     assert "train_a_mine_torch.py" in written(run)
+    Path("recipes/adam.yaml").write_text(OURS.replace("mine", "other"))
+    Path("recipes/ours.yaml").write_text(OURS.replace("lenet", "adam.yaml"))
+    assert "train_a_mine_torch.py" in written(run)
+    assert "momentum" in Path("generated/train_a_mine_torch.py").read_text()
     Path("recipes/ours.yaml").write_text(OURS.replace("lenet", "base.yaml"))
     assert "E001 cannot extend `base.yaml`: no such file" in run("check").err
 
@@ -138,6 +142,9 @@ def test_what_is_not_trained(run: Run) -> None:
     more = '[variants.small]\nspec = "specs/a.yaml"\ninference = true\n'
     says(f'recipes = ["lenet"]\n{more}')
     assert written(run) == ["a_torch.py", "train_a_lenet_torch.py", "small_torch.py"]
+    project = find()
+    assert project is not None
+    assert project.scripts() == {"train_a_lenet_torch.py"}
     assert written(run, "specs/a.yaml", "--inference") == ["a_inference_torch.py"]
     pytest.importorskip("onnx")
     assert written(run, "specs/a.yaml", "-b", "onnx") == ["a.onnx"]

@@ -275,24 +275,27 @@ def _with(said: Any, path: tuple[Any, ...], value: Any) -> Any:
     return other
 
 
-def codes(said: Any, path: Path) -> set[str]:
-    """Those of what archc says of it."""
+ARITHMETIC = re.compile(r"above the learning rate|goes from|entries, and|the training ends")
+
+
+def says(said: Any, path: Path) -> list[str]:
+    """What archc says of it."""
     text = json.dumps(said)
     with reader.overlaid({path.resolve(): text}):
         try:
             load(path)
         except SpecError as error:
-            return {problem.code for problem in error.problems}
-    return set()
+            return [problem.message for problem in error.problems]
+    return []
 
 
 def test_the_schema_and_archc_are_of_one_mind(tmp_path: Path) -> None:
     """But for arithmetic, each value at each place is refused by both, or by neither."""
     apart, valid = [], 0
     for what, said in changed():
-        found, is_valid = codes(said, tmp_path / "r.yaml"), RECIPE.is_valid(said)
+        found, is_valid = says(said, tmp_path / "r.yaml"), RECIPE.is_valid(said)
         valid += is_valid
-        if is_valid == bool(found) and not (is_valid and found <= {"T002", "T003"}):
+        if is_valid == bool(found) and not (is_valid and all(map(ARITHMETIC.search, found))):
             apart.append((what, found))
     assert apart == []
     assert valid > 300
