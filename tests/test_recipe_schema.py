@@ -122,13 +122,17 @@ def test_what_a_variant_leaves_out_is_elsewhere() -> None:
 # ------------------------------------------------------------------------------- what is wrong
 
 UNSEEN = {
+    "base_typo": "another file",
     "classifier_softmax": "what the network ends with",
     "crop_backwards": "which of two numbers is larger",
     "cycle": "another file",
     "cycle_2": "another file",
     "freeze_all": "the layers of the network",
     "freeze_typo": "the layers of the network",
+    "milestones_backwards": "which of two numbers is larger",
+    "milestones_long": "which of two numbers is larger",
     "missing_base": "another file",
+    "normalize_channels": "the channels of the network's input",
     "normalize_lengths": "how long two lists are",
     "outputs_unknown": "the outputs of the network",
     "schedule_long": "which of two numbers is larger",
@@ -157,7 +161,7 @@ recipe: example
 optimizer:
   rmsprop: {decay: 0.9, momentum: 0.9, epsilon: 1e-3, epsilon_added: inside_root, learning_rate_in: momentum}
 learning_rate: 0.045
-schedule: {multi_step: {factor: 0.1, at: [30 epochs, 500 steps]}, per: epoch}
+schedule: {multi_step: {factor: 0.1, at: [30 epochs, 60 epochs]}, per: epoch}
 warm_up: {over: 5 epochs, start: 0, shifts: true}
 weight_decay: {rate: 4e-5, kind: coupled, skip: [bias, norm], skip_names: [head]}
 clip: {norm: 1, over: all}
@@ -190,7 +194,7 @@ def test_the_example_is_valid() -> None:
         # Kinds
         ("rmsprop:", "rmsprpo:", "$.optimizer"),
         ("  rmsprop:", "  adam:\n  rmsprop:", "$.optimizer"),
-        ("multi_step: {factor: 0.1, at: [30 epochs, 500 steps]}, ", "", "$.schedule"),
+        ("multi_step: {factor: 0.1, at: [30 epochs, 60 epochs]}, ", "", "$.schedule"),
         ("flip: {", "mirror: {", "$.augment[0]"),
         ("[flip: {probability: 0.5}, ", "[flip, ", "$.augment[0]"),
         ("cross_entropy: {", "entropy: {", "$.loss"),
@@ -223,9 +227,10 @@ def test_the_example_is_valid() -> None:
         ("30 epochs", "0.0 epochs", "$.schedule"),
         ("over: 5 epochs", "over: 5 epochs long", "$.warm_up"),
         ("shifts: true", "shifts: 1", "$.warm_up"),
+        ("60 epochs", "60 steps", "$.schedule"),
         # What parts ask of each other
         ("  rmsprop: {decay", "  adamw: {decay", "$.weight_decay"),
-        ("multi_step: {factor: 0.1, at: [30 epochs, 500 steps]}", "one_cycle: {}", "$.warm_up"),
+        ("multi_step: {factor: 0.1, at: [30 epochs, 60 epochs]}", "one_cycle: {}", "$.warm_up"),
     ],
 )
 def test_a_mistake_is_found_where_it_is(old: str, new: str, where: str) -> None:
@@ -275,7 +280,9 @@ def _with(said: Any, path: tuple[Any, ...], value: Any) -> Any:
     return other
 
 
-ARITHMETIC = re.compile(r"above the learning rate|goes from|entries, and|the training ends")
+ARITHMETIC = re.compile(
+    r"above the learning rate|goes from|entries, and|the training ends|`at` has"
+)
 
 
 def says(said: Any, path: Path) -> list[str]:

@@ -11,7 +11,15 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from archc.compiler.language.problems import Place, Problem, Reporter, Source, SpecError, quote, suggest
+from archc.compiler.language.problems import (
+    Place,
+    Problem,
+    Reporter,
+    Source,
+    SpecError,
+    quote,
+    suggest,
+)
 from archc.compiler.recipe.models import OWN, RecipeSpec
 from archc.compiler.spec import reader
 from archc.compiler.spec.folders import SHIPPED, Folders

@@ -33,6 +33,7 @@ def recipe_schema() -> Schema:
         definitions[model.__name__]["oneOf"] = kinds
     for name in ("SgdSpec", "RmsPropSpec"):
         definitions[name] |= _momentum(definitions[name]["properties"])
+    definitions["MultiStepSpec"]["properties"]["at"]["anyOf"] = [*_UNITS]
     keys = schema["properties"]
     for key in PARTS:
         doc = {"description": keys[key].pop("description")}
@@ -56,6 +57,7 @@ def _has(part: str, kind: str) -> Schema:
     return {"properties": {part: chosen}, "required": [part]}
 
 
+_UNITS = ({"items": {"pattern": "epochs?$"}}, {"items": {"pattern": "steps?$"}})
 _ALONE = {"not": {"required": ["extends"]}}
 _DECOUPLED = {"type": "object", "properties": {"kind": {"const": "decoupled"}}}
 _RULES = (
