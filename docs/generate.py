@@ -1,5 +1,5 @@
-"""Writes the generated parts of the language's pages: `python docs/generate.py`, or `--check` to
-compare.
+"""Writes the generated parts of the pages of the language and of training: `python
+docs/generate.py`, or `--check` to compare.
 
 What stands between `<!-- generated: NAME -->` and `<!-- end -->` comes from the function NAME here,
 and that takes it from the compiler. The rest of the pages is written by hand.
@@ -40,26 +40,31 @@ from archc.compiler.language.values import (
 from archc.compiler.pipeline import compile_network
 from archc.compiler.printed import schema
 from archc.compiler.printed.resolve import resolve
+from archc.compiler.recipe.described import Described, described
 from archc.compiler.spec import changes, kinds, load, models, reader, rows
 
 DOCS = Path(__file__).parent
 FIRST = "tiny.yaml"
 """The example that the pages show the layers of, and break."""
+_RECIPE = described()
 
 
 def pages(docs: Path) -> dict[Path, str]:
-    """The language's pages and their texts, in order."""
-    paths = (docs / "language.md", *sorted((docs / "language").glob("*.md")))
+    """The pages and their texts, in order."""
+    own = sorted((docs / "language").glob("*.md"))
+    paths = (docs / "language.md", *own, docs / "training.md")
     return {path: path.read_text(encoding="utf-8") for path in paths}
 
 
 def examples(page: str) -> dict[str, str]:
-    """The YAML examples by name: the file name in their first line, or a number."""
+    """The YAML examples of specs by name: the file name in their first line, or a number."""
     found = {}
     for index, text in enumerate(
         re.findall(r"^```yaml\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
     ):
         named = re.match(r"# (\S+\.yaml)\n", text)
+        if "recipe:" in text:
+            continue
         found[named[1] if named else f"example{index}.yaml"] = text
     return found
 
@@ -92,6 +97,31 @@ def row_keys(page: str) -> str:
 
 def change_keys(page: str) -> str:
     return words("key", schema.DOCS["ChangeSpec"])
+
+
+def recipe_keys(page: str) -> str:
+    return words("key", {key: each.doc for key, each in _RECIPE.keys.items()})
+
+
+def recipe_schedules(page: str) -> str:
+    kinds = _RECIPE.keys["schedule"]
+    docs = {k: kinds.keys[k] for k in kinds.kinds}
+    said = ((f"`{k}: {{{', '.join(each.keys)}}}`", each.doc) for k, each in docs.items())
+    return table("schedule | the learning rate", said)
+
+
+def recipe_parts(page: str) -> str:
+    """What is below the keys of a recipe."""
+    inner = (row for row in _RECIPE.walk() if row[0])
+    return table(
+        "part | key | what it holds | what it says",
+        ((f"`{part}`", f"`{key}`", each.about, _with_words(each)) for part, key, each in inner),
+    )
+
+
+def _with_words(each: Described) -> str:
+    meanings = "; ".join(f"`{word}`: {doc}" for word, doc in each.words.items() if doc)
+    return f"{each.doc} {meanings and f'{meanings}.'}".strip()
 
 
 def types(page: str) -> str:
@@ -282,7 +312,7 @@ SECTIONS = {
     for function in (
         keys, parameter_keys, types, row_keys, change_keys, paddings, pool_paddings,
         interpolations, activations, initializers, reserved, limits, paths, resolved, rounded,
-        broken, problems, warnings, ops,
+        broken, problems, warnings, ops, recipe_keys, recipe_schedules, recipe_parts,
     )
 }  # fmt: skip
 _MARKED = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)

@@ -86,4 +86,7 @@ def test_settings_of_visual_studio_code() -> None:
         "glspc.server.languageId": ["yaml"],
     }
     assert set(schema) == {"yaml.schemas"}
-    assert schema["yaml.schemas"]["./archc.schema.json"] == ["specs/**/*.yaml"]
+    assert schema["yaml.schemas"]["./archc.schema.json"] == [
+        "specs/**/*.yaml",
+        "recipes/**/*.yaml",
+    ]

@@ -66,7 +66,9 @@ def test_what_init_writes_for_others_is_theirs(run: Run) -> None:
     hooks = yaml.safe_load(Path("new/.pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
     assert re.fullmatch(r"archc-compiler==[0-9.]+", hooks[0]["additional_dependencies"][0])
     files = re.compile(hooks[0]["files"])
-    assert all(map(files.search, ["archc.toml", "specs/a.yaml", "generated/a_torch.py"]))
+    assert all(
+        map(files.search, ["archc.toml", "specs/a.yaml", "recipes/r.yaml", "generated/a.py"])
+    )
     assert not files.search("src/specs/a.py")
 
 

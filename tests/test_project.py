@@ -301,6 +301,77 @@ WRONG = {
         '    3 | set = {alpha = "1 +"}\n'
         "      |                    ^\n",
     ),
+    "no such recipe": (
+        'specs = ["mnv3_large"]\nrecipes = ["lennet"]\n',
+        "archc.toml:2:12: P001 there is no recipe `lennet`\n"
+        '    2 | recipes = ["lennet"]\n'
+        "      |            ^^^^^^^^\n"
+        "      = help: did you mean `lenet`?\n",
+    ),
+    "no such file of a recipe": (
+        'specs = ["mnv3_large"]\nrecipes = {mnv3_large = ["recipes/ours.yaml"]}\n',
+        "archc.toml:2:26: P001 there is no recipe `recipes/ours.yaml`\n"
+        '    2 | recipes = {mnv3_large = ["recipes/ours.yaml"]}\n'
+        "      |                          ^^^^^^^^^^^^^^^^^^^\n"
+        "      = help: name a file, from the project's folder, or a shipped recipe\n",
+    ),
+    "a pattern without recipes": (
+        'specs = ["mnv3_large"]\nrecipes = ["recipes/*.yaml"]\n',
+        "archc.toml:2:12: P001 `recipes/*.yaml` matches no file\n"
+        '    2 | recipes = ["recipes/*.yaml"]\n'
+        "      |            ^^^^^^^^^^^^^^^^\n"
+        "      = help: patterns start at the project's folder\n",
+    ),
+    "a text for recipes": (
+        'specs = ["mnv3_large"]\nrecipes = "lenet"\n',
+        "archc.toml:2:11: E012 `lenet` where a list, or a table of lists by network, belongs\n"
+        '    2 | recipes = "lenet"\n'
+        "      |           ^^^^^^^\n"
+        '      = help: write `recipes = ["FILE"]`\n',
+    ),
+    "a text for the recipes of a network": (
+        '[recipes]\nmnv3_large = "lenet"\n',
+        "archc.toml:2:14: E012 `lenet` where a list belongs\n"
+        '    2 | mnv3_large = "lenet"\n'
+        "      |              ^^^^^^^\n"
+        '      = help: write `["lenet"]`\n',
+    ),
+    "a list in a list of recipes": (
+        'specs = ["mnv3_large"]\nrecipes = [["lenet"]]\n',
+        "archc.toml:2:12: E012 a list where a text belongs\n"
+        '    2 | recipes = [["lenet"]]\n'
+        "      |            ^\n",
+    ),
+    "a network to train that is none": (
+        'specs = ["specs/*.yaml"]\nrecipes = {b = ["lenet"]}\n',
+        "archc.toml:2:12: P005 no network of the project is called `b`\n"
+        '    2 | recipes = {b = ["lenet"]}\n'
+        "      |            ^\n"
+        "      = help: one of `a`\n",
+    ),
+    "a pattern of networks to train": (
+        'specs = ["mnv3_large", "mnv3_small"]\n[recipes]\n"mnv2_*" = ["lenet"]\n',
+        "archc.toml:3:1: P005 no network of the project is called `mnv2_*`\n"
+        '    3 | "mnv2_*" = ["lenet"]\n'
+        "      | ^^^^^^^^\n"
+        "      = help: one of `mnv3_large`, `mnv3_small`\n",
+    ),
+    "a network that is not trained": (
+        '[variants.x]\nspec = "mnv3_large"\ninference = true\n[recipes]\nx = ["lenet"]\n',
+        "archc.toml:5:1: T006 `x` is written for inference, and not to be trained\n"
+        '    5 | x = ["lenet"]\n'
+        "      | ^\n"
+        "      = help: name another network\n",
+    ),
+    "a network that a script cannot import": (
+        'naming = "{backend}-{name}"\nspecs = ["mnv3_large"]\nbackends = ["torch"]\n'
+        'recipes = ["lenet"]\n',
+        "archc.toml:2:10: E013 a script of training cannot import `torch-mnv3_large`: it is no"
+        " name in Python\n"
+        '    2 | specs = ["mnv3_large"]\n'
+        "      |          ^^^^^^^^^^^^\n"
+        "      = help: call the network otherwise, or change `naming`\n",
+    ),
     "naming": (
         'specs = ["mnv3_large"]\nnaming = "{stem}"\n',
         "archc.toml:2:10: E012 `{stem}` does not say what to call a file\n"
@@ -338,7 +409,7 @@ def test_every_key_is_described() -> None:
 
 
 def test_the_example_of_the_docs(run: Run) -> None:
-    (example,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
+    example, *_ = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
     shutil.copy(SHIPPED / "lenet_cifar.yaml", "specs/mine.yaml")
     Path("archc.toml").unlink()
     Path("pyproject.toml").write_text(example)
@@ -597,5 +668,6 @@ def test_this_repository_is_a_project(run: Run, monkeypatch: pytest.MonkeyPatch)
     project = find()
     assert project is not None
     assert [job.stem for job in project.jobs] == networks()
-    scripts = {path.name for path in Path("generated").glob("train_*.py")}  # written one by one
+    scripts = {path.name for path in Path("generated").glob("train_*.py")}
     assert project.gives() == {path.name for path in Path("generated").glob("*.py")} - scripts
+    assert project.scripts() == scripts

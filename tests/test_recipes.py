@@ -228,11 +228,13 @@ def test_text_of_a_recipe_never_becomes_code(tiny: Path, tmp_path: Path) -> None
 
 def test_what_the_docs_show_is_right(tmp_path: Path) -> None:
     said = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "training.md").read_text(), re.DOTALL)
-    recipe, spec = said
+    recipe, spec, last_layer = said
     (tmp_path / "mine.yaml").write_text(recipe)
+    (tmp_path / "last_layer.yaml").write_text(last_layer)
     (tmp_path / "lenet_frelu.yaml").write_text(spec)
     assert training_of(archc.load("mobilenet_v1"), tmp_path / "mine.yaml").recipe.epochs == 100
     assert training_of(archc.load(tmp_path / "lenet_frelu.yaml"), "lenet").recipe.epochs == 5
+    assert training_of(archc.load("lenet_cifar"), tmp_path / "last_layer.yaml").recipe.freeze
 
 
 @pytest.mark.parametrize("backend", writers())

@@ -155,6 +155,34 @@ def test_specs_and_settings_that_come_and_go(watching: Watching) -> None:
     watching.until("other_torch.py: archc wrote this, and nothing in the project gives it")
 
 
+def test_recipes_are_watched_with_what_they_extend(folder: Path) -> None:
+    for file in folder.glob("specs/*"):
+        file.unlink()
+    Path("recipes").mkdir()
+    Path("specs/a.yaml").write_text("archc: 1\nextends: lenet_cifar.yaml\nname: A\n")
+    Path("recipes/mine.yaml").write_text("archc: 1\nrecipe: mine\nextends: ../base.yaml\n")
+    Path("base.yaml").write_text("archc: 1\nrecipe: base\nextends: lenet\n")
+    Path("archc.toml").write_text(f'{PROJECT}recipes = ["recipes/*.yaml"]\n')
+    watching = Watching()
+    try:
+        script = "generated/train_a_mine_torch.py"
+        assert watching.until("Ctrl-C")[1].startswith(f"{script}: created")
+        Path("base.yaml").write_text("archc: 1\nrecipe: base\nextends: lenet\nepochs: 7\n")
+        told = watching.until("train_a_mine")
+        assert told[0] == "changed: base.yaml"
+        assert told[-1].startswith(f"{script}: changed")
+        replace("base.yaml", "epochs", "epoch")
+        left = "recipes/mine.yaml says, and scripts of that are left as they were"
+        assert watching.until("left as they were")[-1].endswith(left)
+        replace("base.yaml", "epoch:", "epochs:")
+        watching.until("nothing differs")
+        Path("recipes/more.yaml").write_text("archc: 1\nrecipe: more\nextends: lenet\n")
+        assert watching.until("train_a_more")[-1].startswith("generated/train_a_more_torch.py: cr")
+        assert watching.end() == 0
+    finally:
+        watching.process.kill()
+
+
 def test_the_page_shows_what_is_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

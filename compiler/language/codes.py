@@ -65,6 +65,7 @@ CODES = {
     "P002": "unknown backend",
     "P003": "two networks whose files would have one name",
     "P004": "an output folder outside of the project's",
+    "P005": "a network to train that the project does not have",
     # Recipes of training
     "T001": "this file is not a recipe",
     "T002": "parts of a recipe that do not go together",

@@ -12,6 +12,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
 from archc.compiler.bind.program import SIDES
@@ -189,13 +190,20 @@ class _Untitled(GenerateJsonSchema):
 
 def _models() -> tuple[Schema, Schema]:
     """The schema of `Spec` and, by name, those of the other models."""
-    schema = Spec.model_json_schema(schema_generator=_Untitled)
-    definitions = schema.pop("$defs")
+    schema, definitions = schema_of(Spec)
     for model, node in {"Spec": schema, **definitions}.items():
-        _tidy(node)
-        node["title"] = f"archc {model.removesuffix('Spec').lower()}".strip()
         for key, doc in DOCS["RowSpec" if model == "PatchSpec" else model].items():
             node["properties"][key]["description"] = doc
+    return schema, definitions
+
+
+def schema_of(model: type[BaseModel]) -> tuple[Schema, Schema]:
+    """The schema of a model and, by name, those of the models in it."""
+    schema = model.model_json_schema(schema_generator=_Untitled)
+    definitions = schema.pop("$defs")
+    for name, node in {model.__name__: schema, **definitions}.items():
+        _tidy(node)
+        node["title"] = f"archc {name.removesuffix('Spec').lower()}".strip()
     return schema, definitions
 
 
@@ -209,15 +217,18 @@ def _tidy(node: Any) -> None:
     if node.get("default", ...) is None:
         del node["default"]
     if {"type": "null"} in node.get("anyOf", ()):
-        node.update(node.pop("anyOf")[0])
+        given = [each for each in node.pop("anyOf") if each != {"type": "null"}]
+        node.update(given[0] if len(given) == 1 else {"anyOf": given})
     for key, word in (("ge", "minimum"), ("le", "maximum")):
         if key in node:
             node[word] = node.pop(key)
     if "patternProperties" in node:
         node.setdefault("additionalProperties", False)
+    if isinstance(node.get("description"), str):
+        node["description"] = " ".join(node["description"].split())
 
 
-def _ref(name: str) -> Schema:
+def ref(name: str) -> Schema:
     return {"$ref": f"#/$defs/{name}"}
 
 
@@ -264,7 +275,7 @@ def _value(kind: str, bounds: Schema) -> Schema:
         case "shape":
             return {"anyOf": [_list(bounds, 1, 3), _TEXT]}
         case _:
-            return _ref(kind)
+            return ref(kind)
 
 
 def _list(bounds: Schema, least: int, most: int, kind: str = "integer") -> Schema:
@@ -328,20 +339,20 @@ def _rows(definitions: Schema, targets: Iterable[_Target]) -> None:
     row = definitions["RowSpec"]
     keys = row["properties"]
     del keys["arguments"], row["additionalProperties"]
-    keys["block"] |= _ref("block")
+    keys["block"] |= ref("block")
     keys["from"] |= _FROM
     keys["repeat"] |= _value("int", {"minimum": REPEAT.min, "maximum": REPEAT.max})
     keys["training_only"] |= _value("bool", {})
     row["allOf"] = []
     for target in targets:
         named = {"properties": {"block": {"const": target.name}}, "required": ["block"]}
-        row["allOf"].append({"if": named, "then": _ref(f"row.{target.name}")})
+        row["allOf"].append({"if": named, "then": ref(f"row.{target.name}")})
         definitions[f"row.{target.name}"] = _closed(target, dict.fromkeys(keys, True))
 
 
 def _closed(target: _Target, more: Schema) -> Schema:
     """A mapping of the target's arguments, with some `more` keys and no others."""
-    taken = {name: _ref(f"{target.name}.{name}") for name in target.parameters}
+    taken = {name: ref(f"{target.name}.{name}") for name in target.parameters}
     return _mapping({**more, **taken}, target.doc)
 
 
@@ -373,8 +384,8 @@ def _tables(definitions: Schema, targets: Iterable[_Target]) -> None:
     keys = table["properties"]
     names = [{"const": name, "description": c["description"]} for name, c in columns.items()]
     keys["columns"] |= {"items": {"anyOf": names}, "contains": names[0], "uniqueItems": True}
-    keys["rows"]["items"] |= {"if": {"type": "object"}, "then": _ref("RowSpec")}
-    cells = {name: _ref(f"column.{name}") for name in columns}
+    keys["rows"]["items"] |= {"if": {"type": "object"}, "then": ref("RowSpec")}
+    cells = {name: ref(f"column.{name}") for name in columns}
     keys["set"] = _mapping(cells, DOCS["TableSpec"]["set"])
     table["allOf"] = [*_lengths(), *_cells(columns)]
 
@@ -405,7 +416,7 @@ def _cells(names: Iterable[str]) -> Iterator[Schema]:
             before = [True] * index
             column = {"minItems": index + 1, "prefixItems": [*before, {"const": name}]}
             plain = {"columns": column, "set": {"not": {"required": [name]}}}
-            cell = {"prefixItems": [*before, _ref(f"column.{name}")]}
+            cell = {"prefixItems": [*before, ref(f"column.{name}")]}
             yield _of_table(plain, cell)
 
 
@@ -423,8 +434,8 @@ def _entry() -> Schema:
         "type": "object",
         "properties": {**keys, "block": {"description": DOCS["RowSpec"]["block"]}},
         "if": table,
-        "then": _ref("TableSpec"),
-        "else": _ref("RowSpec"),
+        "then": ref("TableSpec"),
+        "else": ref("RowSpec"),
     }
 
 
@@ -434,7 +445,7 @@ def _changes(definitions: Schema) -> None:
     patch = definitions["PatchSpec"]["properties"]
     row = definitions["RowSpec"]["properties"]
     keys = {**patch, **{key: row[key] for key in ("from", "repeat", "training_only")}}
-    keys["block"] = {**patch["block"], "anyOf": [_ref("block"), {}]}
+    keys["block"] = {**patch["block"], "anyOf": [ref("block"), {}]}
     del keys["arguments"]
     definitions["PatchSpec"] = _mapping({**cells, **keys}, DOCS["ChangeSpec"]["set"])
     change = definitions["ChangeSpec"]

@@ -5,16 +5,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BeforeValidator, PlainValidator, ValidationInfo
+from pydantic import BeforeValidator, Field, PlainValidator, ValidationInfo, WithJsonSchema
 
 from archc.compiler.ir.network import Parameter
 from archc.compiler.language.problems import Problem, choices, suggest
 from archc.compiler.language.values import Type
 from archc.compiler.recipe.recipe import Duration
 from archc.compiler.spec import reader
-from archc.compiler.spec.kinds import misfit, refusal, refusing, scalar
+from archc.compiler.spec.kinds import checked, misfit, refusal, refusing, scalar
+from archc.compiler.spec.reader import Scalar
 
 _NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]{1,4})?")
 _DURATION = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+) *(epochs?|steps?)")
@@ -44,7 +45,8 @@ def number(
             bounds.check_bounds(found, f"`{info.field_name or 'it'}`")
         return found
 
-    return PlainValidator(validate)
+    within = Field(ge=min, le=max if below is None else None, gt=above, lt=below)
+    return PlainValidator(validate, Annotated[int if whole else float, within])
 
 
 def _duration(value: object) -> Duration:
@@ -61,11 +63,22 @@ def _duration(value: object) -> Duration:
     return Duration(count, "epochs" if unit == "epochs" else "steps", text.place)
 
 
-Stretch = Annotated[Duration, PlainValidator(_duration)]
+STRETCH_SCHEMA = {
+    "type": "string",
+    "pattern": f"^(?=[0-9.]*[1-9])({_DURATION.pattern})$",
+    "examples": ["2 epochs", "500 steps"],
+}
+Stretch = Annotated[Duration, PlainValidator(_duration), WithJsonSchema(STRETCH_SCHEMA)]
+Setting = Annotated[
+    Scalar,
+    checked(str, "a text"),
+    WithJsonSchema({"type": ["number", "boolean", "string"]}),
+]
+"""A value of a parameter, which the network reads."""
 
 
-def word(*known: str) -> BeforeValidator:
-    """One of these words."""
+def word(**known: str) -> BeforeValidator:
+    """One of these words, each with what it means."""
 
     def validate(value: object) -> str:
         text = scalar(value, choices(known))
@@ -74,7 +87,8 @@ def word(*known: str) -> BeforeValidator:
             raise refusal(misfit(text, choices(known), hint))
         return str(text)
 
-    return BeforeValidator(validate)
+    words: Any = {"anyOf": [{"const": each, "description": doc} for each, doc in known.items()]}
+    return BeforeValidator(validate, Annotated[str, WithJsonSchema(words)])
 
 
 def one_of(value: reader.Mapping, known: Iterable[str], what: str, beside: Iterable[str]) -> None:

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from archc.compiler.language.problems import Place, Problem, Reporter, Source, SpecError, quote, suggest
+from archc.compiler.language.problems import (
+    Place,
+    Problem,
+    Reporter,
+    Source,
+    SpecError,
+    quote,
+    suggest,
+)
 from archc.compiler.recipe.models import OWN, RecipeSpec
 from archc.compiler.spec import reader
 from archc.compiler.spec.folders import SHIPPED, Folders
@@ -42,19 +51,31 @@ def load_spec(path: Path, include: Iterable[Path] = ()) -> RecipeSpec:
     return _Loader(Folders(path, include)).file(path, ())
 
 
+def reached(path: Path, include: Iterable[Path] = ()) -> set[Path]:
+    """Every file that decides what the recipe at `path` means: itself and those it extends, whether
+    or not they are there and sound; and where those would be looked for first."""
+    loader = _Loader(Folders(path, include))
+    with suppress(SpecError):
+        loader.file(path, ())
+    return loader.reached
+
+
 class _Loader(Reporter):
     def __init__(self, folders: Folders) -> None:
         super().__init__()
         self.folders = folders
+        self.reached: set[Path] = set()
 
     def file(self, path: Path, users: tuple[Path, ...], link: Scalar | None = None) -> RecipeSpec:
         key = Path(os.path.realpath(path))
+        self.reached.add(key)
         if link is not None:
             self.follow(link, key, users)
         spec = _parsed(_source(path, link))
         if spec.extends is None:
             return spec
-        base = self.file(_found(spec.extends, path), (*users, key), spec.extends)
+        self.reached.add(Path(os.path.realpath(path.parent / spec.extends)))
+        base = self.file(base_of(spec.extends, path), (*users, key), spec.extends)
         return _merged(base, spec)
 
     def follow(self, link: Scalar, key: Path, users: tuple[Path, ...]) -> None:
@@ -77,10 +98,10 @@ def _refused(link: Scalar, code: str, why: str, hint: str | None) -> Problem:
     return Problem(code, f"cannot extend {quote(link)}: {why}", link.place, hint)
 
 
-def _found(extends: Scalar, user: Path) -> Path:
+def base_of(extends: Scalar, user: Path) -> Path:
     """The file that is extended: beside the one that extends it, or a shipped recipe."""
-    beside = user.parent / extends
-    return beside if beside.exists() else named(extends) if "/" not in extends else beside
+    beside, known = user.parent / extends, extends.removesuffix(".yaml")
+    return RECIPES / f"{known}.yaml" if known in shipped() and not beside.exists() else beside
 
 
 def _source(path: Path, link: Scalar | None) -> Source:

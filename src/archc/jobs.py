@@ -25,6 +25,8 @@ class Job:
     place: Place | None = None
     """Where the project names it."""
     static: bool = False
+    recipes: tuple[Path, ...] = ()
+    """How the project says that it is trained, besides."""
 
     @property
     def stem(self) -> str:

@@ -39,9 +39,14 @@ class Watched:
     """The files that it is made of, as they were when they were read the last time."""
 
     def look(self, include: Iterable[Path]) -> None:
-        """Takes note of the files that it is made of now."""
+        """Takes note of the files that it is made of now, and those that say how it is trained."""
         assert not isinstance(self.job.spec, Source)
-        self.seen = {path: stamp(path) for path in reached(named(self.job.spec), include)}
+        files = reached(named(self.job.spec), include)
+        for recipe in self.job.recipes:
+            from archc.compiler.recipe import load  # few networks are trained
+
+            files |= load.reached(recipe, include)
+        self.seen = {path: stamp(path) for path in files}
 
     def changed(self) -> set[Path]:
         """The files that are others than when they were read."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import difflib
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import astuple, dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -24,6 +25,9 @@ from archc.jobs import Job
 from archc.project import Project
 from archc.weights.replacing import regular, replacing
 
+if TYPE_CHECKING:
+    from archc.compiler.recipe.fit import Training
+
 
 @dataclass(frozen=True, slots=True)
 class File:
@@ -37,6 +41,8 @@ class File:
     """Of a graph."""
     of: str = ""
     """Which weights it has."""
+    trains: bool = False
+    """Whether it is a script of training."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +55,6 @@ class Asked:
     choices: Choices
     as_text: bool
     recipes: Sequence[str] = ()
-    include: Sequence[Path] = ()
 
     def backends_of(self, job: Job) -> list[Name]:
         """What a network is written for. Raises `click.UsageError` where nobody says."""
@@ -58,6 +63,13 @@ class Asked:
             said = "Missing option '--backend' / '-b'; it can be left out in a project"
             raise click.UsageError(f"{said}, which `archc init` begins.")
         return self.choices.backends(found)
+
+    def recipes_of(self, job: Job, net: Net) -> Sequence[str | Path]:
+        """How a network is trained: as a command line says, or else the project, whose scripts are
+        files, and for nets that can be trained."""
+        if self.recipes or self.as_text or net.network.inference:
+            return self.recipes
+        return job.recipes
 
     def name(self, stem: str, backend: Name) -> str:
         """What a file of source is called."""
@@ -111,8 +123,8 @@ def build(
     file of weights is that of the network that was trained. With --static, source is called
     <stem>_static: PyTorch's has numbers for paddings, and Keras's is what it is without.
 
-    With --recipe, a script that trains the network so is written beside it, as
-    train_<stem>_<recipe>_<backend>.py.
+    With --recipe, or where the project names recipes, a script that trains the network so is
+    written beside it, as train_<stem>_<recipe>_<backend>.py.
 
     \b
     Examples:
@@ -135,10 +147,11 @@ def build(
         )
     project = projects.find()
     jobs, given = options.jobs_of(specs, project), given.within(project)
-    asked = Asked(backend, project, choices, to_stdout, recipes, given.include)
+    asked = Asked(backend, project, choices, to_stdout, recipes)
     choices.require({each for job in jobs for each in asked.backends_of(job)}, len(jobs), to_stdout)
     loaded = options.Loaded(jobs, given, options.is_strict(strict, project), inference, static)
     loaded.settle(asked.backends_of)
+    loaded.fit(asked.recipes_of)
     if to_stdout:
         loaded.require()
         for file in files_of(loaded, asked):
@@ -174,7 +187,7 @@ def _check(out: Path, files: Sequence[File], gone: Sequence[Path], loaded: optio
         click.echo(f"archc: {_counted(stale)} not as the spec has it: run `archc build`", err=True)
     say_gone(gone)
     say_failed(loaded)
-    sys.exit(2 if loaded.failed else 1 if stale or gone else 0)
+    sys.exit(2 if loaded.problems else 1 if stale or gone else 0)
 
 
 def _build(
@@ -191,7 +204,7 @@ def _build(
         say_written(out / file.name, file, write(out / file.name, file))
     say_gone(gone)
     say_failed(loaded)
-    if loaded.failed:
+    if loaded.problems:
         sys.exit(2)
 
 
@@ -200,7 +213,7 @@ def files_of(loaded: options.Loaded, asked: Asked) -> Iterator[File]:
         for name in asked.backends_of(job):
             stem = _stem(job, net, name)
             yield _file(net, name, stem, asked)
-            yield from _scripts(net, name, stem, asked)
+            yield from _scripts(net, name, stem, asked, loaded.trainings_of(job))
 
 
 def _stem(job: Job, net: Net, name: Name) -> str:
@@ -228,21 +241,26 @@ def _file(net: Net, name: Name, stem: str, asked: Asked) -> File:
     return File(net, stem + graph.ending, found, graph, files, of)
 
 
-def _scripts(net: Net, name: Name, stem: str, asked: Asked) -> Iterator[File]:
-    """The scripts that train a network as the recipes say. Raises `SpecError`."""
-    if not asked.recipes:
+def _scripts(
+    net: Net, name: Name, stem: str, asked: Asked, trainings: Iterable[Training]
+) -> Iterator[File]:
+    """The scripts that train a network. A project may be for backends that have none. Raises
+    `BackendError`."""
+    if not asked.recipes and not backends.get(name).script:
         return
-    from archc.training.script import script, training_of
-
     module = asked.name(stem, name).removesuffix(".py")
-    for recipe in asked.recipes:
-        training = training_of(net, recipe, asked.include)
-        yield File(net, *astuple(script(net, training, name, stem, module)))
+    for training in trainings:
+        from archc.training.script import script
+
+        made = script(net, training, name, stem, module)
+        yield File(net, made.name, made.text, trains=True)
 
 
 def orphans(project: Project, files: Sequence[File]) -> Iterator[Path]:
     """What archc wrote where the project's files are, and the project does not give any more."""
-    return ours.orphans(project.output, project.gives() | {file.name for file in files})
+    scripts = project.scripts()
+    given = project.gives() | (scripts or set()) | {file.name for file in files}
+    return ours.orphans(project.output, given, scripts is not None)
 
 
 def _counted(files: int) -> str:
@@ -256,10 +274,14 @@ def say_gone(gone: Sequence[Path]) -> None:
 
 
 def say_failed(loaded: options.Loaded) -> None:
-    """Says which specs are wrong, after what became of the others."""
+    """Says which specs and recipes are wrong, after what became of the others."""
     for job in loaded.failed:
         spec = printable(job.name or str(job.spec))
         click.echo(f"archc: {spec} is wrong, and its files are left as they were", err=True)
+    for job, recipe in loaded.untrained:
+        spec = printable(job.name or str(job.spec))
+        said = f"{spec} is not trained as {shown(Path(recipe))} says, and scripts of that are left"
+        click.echo(f"archc: {said} as they were", err=True)
 
 
 def refuse_others(paths: Sequence[Path]) -> None:
@@ -280,7 +302,9 @@ def refuse_clashes(files: Sequence[File]) -> None:
             raise click.UsageError(f"{both} would both be written to {file.name}.")
         if first.text != file.text:
             said = f"Two files of {file.net.spec} would be called {file.name}"
-            raise click.UsageError(f"{said}; put {{backend}} into the project's `naming`.")
+            rest = "put {backend} into the project's `naming`"
+            rest = "call one of the recipes otherwise" if file.trains and first.trains else rest
+            raise click.UsageError(f"{said}; {rest}.")
 
 
 LONGEST_NAME = 255

@@ -23,6 +23,7 @@ from archc.compiler.spec.folders import named
 from archc.jobs import Job
 
 if TYPE_CHECKING:
+    from archc.compiler.recipe.fit import Training
     from archc.live.check import Report
 
 
@@ -61,7 +62,8 @@ def check(
 
     With --recipe the backends train the network so, for ten steps in float64, by the scripts that
     archc build --recipe writes: each step is held against the recipe's definitions, computed in
-    NumPy, and against the other backends. A SPEC that is a recipe is checked by itself.
+    NumPy, and against the other backends. A SPEC that is a recipe is checked by itself. Recipes
+    that the project names have to fit their networks, and with --numeric are proven so, too.
 
     What is legal and probably a mistake is warned of; `# archc: allow W002` at the end of a line
     says that it is meant.
@@ -75,6 +77,7 @@ def check(
     strict = options.is_strict(strict, project)
     loaded = options.Loaded(libraries.rest, given, strict, inference, static)
     loaded.settle(lambda job: wanted)
+    loaded.fit(lambda job, net: recipes or (() if net.network.inference else job.recipes))
     loaded.problems[:0] = libraries.problems
     if format != "text":
         click.echo(FORMATS[format](loaded.told).encode("utf-8"), nl=False)
@@ -83,40 +86,51 @@ def check(
     for path, said in libraries.fine.items():
         click.echo(f"{shown(path)}: fine, {said}")
     if recipes:
-        nets = [net for _, net in loaded.nets]
-        sys.exit(1 if _part(nets, recipes, backend, given) else 0)
+        every = [(*pair, each) for pair in loaded.nets for each in loaded.trainings_of(pair[0])]
+        sys.exit(1 if _part(every, backend) else 0)
     if wanted and wanted == backends.drivable():
         options.say_left_out()
     failed = False
     for job, net in loaded.nets:
-        name = shown(net.spec) + (f" as {job.name}" if job.name else "")
-        report = _report_of(net, wanted, numeric) if wanted else None
-        differences = report.differences if report else []
-        for difference in differences:
-            click.echo(f"{name}: {safe(difference)}", err=True)
-        failed = failed or bool(differences)
-        if not differences:
-            said = f" agrees with {_joined(wanted)}" if wanted else ": fine"
-            click.echo(f"{name}{said}, {net.params.trainable:,} parameters")
-        for line in report.lines() if report else ():
-            click.echo(f"  {safe(line)}")
+        failed = _differs(job, net, wanted, numeric) or failed
+        trained = [(job, net, each) for each in loaded.trainings_of(job)]
+        writing: list[Name] = [each for each in wanted if numeric and backends.get(each).script]
+        if trained and writing:
+            failed = _part(trained, writing) or failed
+        for _, _, training in () if writing else trained:
+            click.echo(f"{_title(job, net)} with {shown(training.file)}: fine")
     sys.exit(1 if failed else 0)
 
 
-def _part(
-    nets: Sequence[Net], recipes: Sequence[str], named: list[Name] | None, given: options.Given
-) -> bool:
-    """Whether backends train a network otherwise than a recipe says, and where. Says so. Raises
-    `SpecError`."""
-    from archc.training.script import training_of, writers
+def _title(job: Job, net: Net) -> str:
+    return shown(net.spec) + (f" as {job.name}" if job.name else "")
 
-    trainings = [(net, training_of(net, each, given.include)) for net in nets for each in recipes]
+
+def _differs(job: Job, net: Net, wanted: list[Name], numeric: bool) -> bool:
+    """Whether the live models of a network are not what archc says of them, and where. Says so."""
+    report = _report_of(net, wanted, numeric) if wanted else None
+    differences = report.differences if report else []
+    for difference in differences:
+        click.echo(f"{_title(job, net)}: {safe(difference)}", err=True)
+    if not differences:
+        said = f" agrees with {_joined(wanted)}" if wanted else ": fine"
+        click.echo(f"{_title(job, net)}{said}, {net.params.trainable:,} parameters")
+    for line in report.lines() if report else ():
+        click.echo(f"  {safe(line)}")
+    return bool(differences)
+
+
+def _part(trained: Sequence[tuple[Job, Net, Training]], named: list[Name] | None) -> bool:
+    """Whether backends, those `named` or all, train a network otherwise than a recipe says, and
+    where. Says so."""
+    from archc.training.script import writers
+
     wanted, failed = named or writers(), False
-    _require(nets[:1], wanted)
+    _require([net for _, net, _ in trained[:1]], wanted)
     from archc.training.proof import prove
 
-    for net, training in trainings:
-        title = f"{shown(net.spec)} with {shown(training.file)}"
+    for job, net, training in trained:
+        title = f"{_title(job, net)} with {shown(training.file)}"
         with options.working(f"{net.spec.name}: ") as step:
             proof = prove(net, training, wanted, step)
         for difference in proof.differences:

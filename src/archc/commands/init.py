@@ -30,6 +30,10 @@ backends = [{backends}]
 output = "generated"
 strict = true
 
+# How they are trained, besides: `archc list recipes` shows those that there are.
+#
+# recipes = ["recipes/*.yaml"]
+
 # A spec with other settings, and files of its own:
 #
 # [variants.{name}_small]
@@ -91,7 +95,7 @@ repos:
         entry: archc build --check
         language: python
         additional_dependencies: [{distribution}]
-        files: ^(archc\\.toml|specs/.*|generated/.*)$
+        files: ^(archc\\.toml|(specs|recipes|generated)/.*)$
         pass_filenames: false
 """
 

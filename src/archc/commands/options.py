@@ -23,6 +23,7 @@ from archc.compiler.spec import reader
 from archc.jobs import Job
 
 if TYPE_CHECKING:
+    from archc.compiler.recipe.fit import Training
     from archc.project import Project
 
 Context = click.Context | None
@@ -165,7 +166,7 @@ STDIN = "-"
 
 def jobs_of(specs: Sequence[str], project: Project | None, libraries: bool = False) -> list[Job]:
     """What the `specs` mean that a command line names, or else all of the project, whose patterns
-    may match `libraries` of blocks too.
+    may match `libraries` of blocks, and recipes, too.
 
     Raises `SpecError` where the project's file is wrong, and `click.UsageError` where there is
     neither.
@@ -179,8 +180,8 @@ def jobs_of(specs: Sequence[str], project: Project | None, libraries: bool = Fal
         return project.jobs
     found = project.jobs
     files = [job.spec for job in found if isinstance(job.spec, Path)]
-    blocks = [path for path in files if is_library(path, project.include)]
-    return [job for job in found if job.spec not in blocks]
+    others = [p for p in files if is_library(p, project.include) or reader.is_recipe(p)]
+    return [job for job in found if job.spec not in others]
 
 
 def reading(spec: str | Path | Source) -> str | Path | Source:
@@ -203,6 +204,10 @@ class Loaded:
     ) -> None:
         self.nets: list[tuple[Job, Net]] = []
         self.failed: list[Job] = []
+        self.trainings: list[tuple[Job, Training]] = []
+        self.untrained: list[tuple[Job, str | Path]] = []
+        """Recipes that do not fit a network, or are wrong themselves."""
+        self.include = given.include
         self.problems: list[Problem] = []
         self.more = 0
         for job in jobs:
@@ -237,6 +242,25 @@ class Loaded:
         except SpecError as error:
             self.nets.remove((job, net))
             self.fail(job, error)
+
+    def fit(self, recipes_of: Callable[[Job, Net], Iterable[str | Path]]) -> None:
+        """Takes note of how networks are trained, and of the recipes that do not fit them."""
+        asking = [(job, net, each) for job, net in self.nets for each in recipes_of(job, net)]
+        if not asking:
+            return
+        from archc.training.script import training_of  # few networks are trained here
+
+        for job, net, recipe in asking:
+            try:
+                self.trainings.append((job, training_of(net, recipe, self.include)))
+            except SpecError as error:
+                self.untrained.append((job, recipe))
+                told = {*map(render, self.problems)}  # what is wrong with a recipe itself, once
+                self.problems += [each for each in error.problems if render(each) not in told]
+
+    def trainings_of(self, job: Job) -> list[Training]:
+        """How a network is trained."""
+        return [training for each, training in self.trainings if each is job]
 
     def require(self) -> list[Net]:
         """All networks; says what it warns of. Raises `SpecError` with every problem of all."""

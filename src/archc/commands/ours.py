@@ -53,17 +53,17 @@ def _endings(graph: backends.Graph) -> tuple[str, str]:
     return graph.ending, graph.text_ending
 
 
-def orphans(folder: Path, given: Collection[str]) -> Iterator[Path]:
-    """Files in a folder that archc wrote, and whose names are not among those that are `given`. A
-    script of training is written where it is asked for, and is none."""
+def orphans(folder: Path, given: Collection[str], scripts: bool = False) -> Iterator[Path]:
+    """Files in a folder that archc wrote, and whose names are not among those that are `given`.
+    Scripts of training are written where somebody asks for them, and may not be meant."""
     endings = (".py", *(ending for graph in _graphs() for ending in _endings(graph)))
     for path in sorted(folder.iterdir() if folder.is_dir() else ()):
-        if path.name.endswith(endings) and path.name not in given and _is_orphan(path):
+        if path.name.endswith(endings) and path.name not in given and _is_orphan(path, scripts):
             yield path
 
 
-def _is_orphan(path: Path) -> bool:
-    if path.name.startswith("train_"):
+def _is_orphan(path: Path, scripts: bool) -> bool:
+    if path.name.startswith("train_") and not scripts:
         return False
     try:
         return path.is_file() and path.stat().st_size > 0 and wrote(path)

@@ -39,11 +39,12 @@ def resolve(spec: str, given: options.Given) -> None:
 @click.argument("specs", metavar="[SPEC]...", nargs=-1, type=click.Path(path_type=Path))
 @options.include
 def schema(specs: Sequence[Path], include: Sequence[Path]) -> None:
-    """Print the JSON Schema of a spec, for editors.
+    """Print the JSON Schema of specs and recipes, for editors.
 
     It knows the blocks that come with archc, and those of each SPEC or library named.
     """
-    from archc.compiler.printed.schema import blocks_of, json_schema, shipped_blocks
+    from archc.compiler.printed.schema import blocks_of, shipped_blocks
+    from archc.compiler.recipe.schema import file_schema
 
     blocks = {**shipped_blocks(), **blocks_of(map(named, specs), include)}
-    click.echo(json.dumps(json_schema(blocks), indent=2))
+    click.echo(json.dumps(file_schema(blocks), indent=2))

@@ -56,9 +56,10 @@ def watch(
     """Build again whenever a spec changes, and say what the edit does.
 
     First each SPEC, or all of the project, is built as archc build does. Then, whenever a spec, or
-    a file that it uses or extends, or the project's file changes, what is made of it is built
-    again, and shown is what archc diff says of the network before and after. Problems are told,
-    and the watch goes on: files stay as they were until their spec is sound again.
+    a file that it uses or extends, or a recipe of the project, or the project's file changes, what
+    is made of it is built again, and shown is what archc diff says of the network before and after.
+    Problems are told, and the watch goes on: files stay as they were until their spec is sound
+    again.
 
     Ctrl-C ends it.
 
@@ -207,6 +208,7 @@ class Session:
             each.look(self.given.include)
         strict = options.is_strict(self.said_strict, self.project)
         loaded = options.Loaded([each.job for each in watched], self.given, strict)
+        loaded.fit(self.asked().recipes_of)
         loaded.say()
         of_jobs = {id(each.job): each for each in watched}
         edits = [(of_jobs[id(job)], net) for job, net in loaded.nets]
@@ -240,7 +242,9 @@ class Session:
         found = {there(path) for path in seen}
         if self.project is not None:
             found.add(there(self.project.file))
-            for pattern in () if self.specs else self.project.said.specs:
+            said = self.project.said
+            of_recipes = [each for names in said.recipes.values() for each in names]
+            for pattern in (*(() if self.specs else said.specs), *of_recipes):
                 found |= {each.absolute() for each in folders_of(pattern, self.project.folder)}
         return found
 

@@ -13,9 +13,11 @@ from archc.compiler.ir.network import Op, Parameter
 from archc.compiler.language import expressions as ex
 from archc.compiler.language.values import KINDS
 from archc.compiler.printed.schema import DOCS
+from archc.compiler.recipe.load import shipped
+from archc.compiler.spec import reader
 from archc.compiler.spec.load import SHIPPED
 from archc.compiler.spec.models import STEP_KEYS, ParameterSpec
-from archc.lsp import roles
+from archc.lsp import recipes, roles
 from archc.lsp.documents import Document
 from archc.lsp.hover import described
 from archc.lsp.roles import Role
@@ -41,7 +43,7 @@ def items(document: Document, cursor: Cursor) -> list[Item]:
     if role is None:
         return []
     line = line_of(state.source.lines, cursor[0])[: cursor[1] - 1]
-    found = _KINDS[role.kind](_Asked(document, role, here, line))
+    found = _KINDS[role.kind](_Asked(document, role, here, line, cursor))
     return [*{item.label: item for item in reversed([*found])}.values()][::-1]
 
 
@@ -51,6 +53,7 @@ class _Asked(NamedTuple):
     here: Spot
     line: str
     """What stands before the cursor on its line."""
+    cursor: Cursor
 
 
 def _blocks(asked: _Asked) -> Iterator[Item]:
@@ -88,6 +91,8 @@ def _model_keys(asked: _Asked) -> Iterator[Item]:
     word = str(asked.here.scalar) if asked.here.on_key else ""
     colon = "" if asked.here.on_key else ": "
     yield from _keys(DOCS[asked.role.key], said - {word}, colon)
+    if asked.role.key == "Spec" and said - {word} <= {"archc"}:
+        yield Item("recipe", ItemKind.Keyword, recipes.told_of_recipes(), f"recipe{colon}")
 
 
 def _values(asked: _Asked) -> Iterator[Item]:
@@ -145,6 +150,21 @@ def _types(asked: _Asked) -> Iterator[Item]:
         yield Item(name, ItemKind.TypeParameter, kind.doc)
 
 
+def _recipe(asked: _Asked) -> Iterator[Item]:
+    colon = "" if asked.here.on_key else ": "
+    for label, doc, is_key, needed in recipes.offers(asked.here, asked.cursor):
+        kind = ItemKind.Keyword if is_key else ItemKind.EnumMember
+        yield Item(label, kind, doc, f"{label}{colon}" if is_key else None, 1 - needed)
+
+
+def _bases(asked: _Asked) -> Iterator[Item]:
+    path = asked.document.path
+    for file in sorted(path.parent.glob("*.y*ml"))[:MOST_FILES]:
+        if os.path.realpath(file) != os.path.realpath(path) and reader.is_recipe(file):
+            yield Item(file.name, ItemKind.File, "beside this file")
+    yield from (Item(name, ItemKind.File, "comes with archc") for name in shipped())
+
+
 MOST_FILES = 200
 
 
@@ -167,4 +187,6 @@ _KINDS: Mapping[str, Callable[[_Asked], Iterable[Item]]] = {
     "type": _types,
     "file": _files,
     "word": lambda asked: (),
+    "recipe": _recipe,
+    "base": _bases,
 }

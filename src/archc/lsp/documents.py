@@ -17,7 +17,7 @@ from archc.compiler.spec import reader
 from archc.compiler.spec.load import Files, load
 from archc.compiler.spec.models import BlockSpec, ParameterSpec, Spec
 from archc.compiler.spec.reader import Node
-from archc.lsp.roles import get
+from archc.lsp.roles import get, is_recipe
 
 Parameters = Mapping[str, Parameter | ParameterSpec]
 
@@ -98,7 +98,7 @@ class Documents:
     def state(self, document: Document) -> State:
         """What the compiler says. Raises nothing that is about the text."""
         source, root, path = document.now.source, document.now.root, document.path
-        if isinstance(root, reader.Mapping) and "recipe" in root:
+        if is_recipe(root):
             return State(source, root, self.of_recipe(path))
         files, problems = load(path, self.include)
         if files is None or files.spec is None:

@@ -15,7 +15,7 @@ from archc.compiler.printed.schema import DOCS
 from archc.compiler.spec.models import ParameterSpec
 from archc.compiler.spec.reader import Scalar
 from archc.compiler.spec.rows import ROW_KEYS
-from archc.lsp import roles
+from archc.lsp import recipes, roles
 from archc.lsp.documents import Document, State
 from archc.lsp.roles import Role, Row
 from archc.lsp.text import Cursor
@@ -54,6 +54,8 @@ def _thing(document: Document, role: Role, here: Spot, cursor: Cursor) -> Iterat
         case "key" if here.scalar:
             said = DOCS.get(role.key, {}).get(str(here.scalar))
             yield from [f"`{here.scalar}`: {said}"] if said else []
+        case "recipe" | "base":
+            yield from recipes.told(here)
         case "value" | "from" | "expression" | "word":
             yield from _argument(known, role.target, role.key) if role.kind != "expression" else ()
             yield from _named(document, role, here, cursor)

@@ -12,6 +12,7 @@ from archc.compiler.language import expressions as ex
 from archc.compiler.language import parser
 from archc.compiler.language.names import check_module_name, check_name
 from archc.compiler.language.problems import Blame, Invalid, Place
+from archc.compiler.recipe.load import base_of
 from archc.compiler.spec.load import find
 from archc.compiler.spec.reader import Mapping, Node, Scalar, Sequence
 from archc.lsp import roles
@@ -31,8 +32,8 @@ def definition(document: Document, cursor: Cursor) -> Place | Path | None:
     role = roles.role(state.root, here)
     if role is None or not here.scalar:
         return None
-    if role.kind == "file":
-        file = find(here.scalar, document.path)
+    if role.kind in ("file", "base"):
+        file = (find if role.kind == "file" else base_of)(here.scalar, document.path)
         return file if file.is_file() else None
     if role.kind == "block":
         return block_place(document, str(here.scalar))

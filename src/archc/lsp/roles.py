@@ -88,7 +88,19 @@ def _by_name(mapping: reader.Mapping) -> dict[str, Node]:
     return {str(key): value for key, value in mapping.items()}
 
 
-Kind = Literal["key", "block", "argument", "value", "expression", "from", "word", "type", "file"]
+Kind = Literal[
+    "key",
+    "block",
+    "argument",
+    "value",
+    "expression",
+    "from",
+    "word",
+    "type",
+    "file",
+    "recipe",
+    "base",
+]
 
 
 @dataclass(frozen=True)
@@ -107,8 +119,15 @@ class Role:
     row: Row | None = None
 
 
+def is_recipe(root: Node | None) -> TypeGuard[reader.Mapping]:
+    """Whether a file is a recipe of training."""
+    return isinstance(root, reader.Mapping) and "recipe" in root
+
+
 def role(root: Node | None, spot: Spot) -> Role | None:
     """What stands at a place, or belongs there."""
+    if is_recipe(root):
+        return Role("base" if spot.keys == ("extends",) and not spot.on_key else "recipe")
     match spot.keys:
         case ("use", _) | ("extends",) if not spot.on_key:
             return Role("file")

@@ -1,4 +1,4 @@
-"""Projects: which specs there are, what is written for them, and where.
+"""Projects: which specs there are, how they are trained, what is written for them, and where.
 
 In comes `archc.toml`, or the table `[tool.archc]` of `pyproject.toml`: the nearest one at or above
 the working directory, and in one folder the former. Out go jobs: a spec with settings, and what its
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -38,6 +38,8 @@ OWN, SHARED = "archc.toml", "pyproject.toml"
 OUTPUT = "generated"
 """Where files go, if nobody says otherwise."""
 _PATTERN = re.compile(r"[*?[]")
+Finder = Callable[[Scalar, list[Problem]], Iterable[Path]]
+"""What gives the file that a name means, or says that there is none."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class Project:
         """All its networks: its specs in order, then its variants. Raises `SpecError`."""
         problems: list[Problem] = []
         found = [*self._specs(problems), *self._variants(problems)]
+        found = self._trained(found, problems)
         if not found and not problems:
             hint = ProjectSpec.example
             problems.append(Problem("E011", "the project names no spec", self.said.place, hint))
@@ -68,10 +71,10 @@ class Project:
     def job(self, spec: str) -> Job:
         """What a person means by `spec`: a file, or else one of its variants, or a shipped spec."""
         known = {str(name): (name, variant) for name, variant in self.said.variants.items()}
-        if spec not in known or os.path.lexists(spec):
-            return Job(spec)
+        own = spec in known and not os.path.lexists(spec)
         problems: list[Problem] = []
-        found = [*self._variant(*known[spec], problems)]
+        found = [*self._variant(*known[spec], problems)] if own else [Job(spec)]
+        found = self._trained(found, problems, every=False)
         if problems:
             raise SpecError(problems)
         return found[0]
@@ -122,19 +125,37 @@ class Project:
                 )
         return found
 
+    def scripts(self) -> set[str] | None:
+        """The names of all scripts of training that it writes; None where nobody can tell: as it
+        names no recipes, or one of them is wrong."""
+        if not self.said.recipes:
+            return None
+        from archc.project.recipes import scripts
+
+        return scripts(self)
+
+    def _trained(self, jobs: list[Job], problems: list[Problem], every: bool = True) -> list[Job]:
+        """Networks, `every` one of the project or some, with the recipes that are for them."""
+        if not self.said.recipes:
+            return jobs
+        from archc.project.recipes import trained, unmatched  # few projects name any
+
+        problems += unmatched(self.said.recipes, jobs) if every and not problems else ()
+        return trained(self, jobs, problems)
+
     def _specs(self, problems: list[Problem]) -> Iterator[Job]:
         seen = set[str]()
         for name in self.said.specs:
-            for path in self._files(name, problems):
+            for path in self.files(name, self._file, problems):
                 real = os.path.realpath(path)
                 if real not in seen:
                     seen.add(real)
                     yield Job(path, place=name.place)
 
-    def _files(self, name: Scalar, problems: list[Problem]) -> list[Path]:
-        """The files that an entry of `specs` means."""
+    def files(self, name: Scalar, one: Finder, problems: list[Problem]) -> list[Path]:
+        """The files that an entry of a list means: `one`, or those of a pattern."""
         if not _PATTERN.search(name):
-            return [*self._file(name, problems)]
+            return [*one(name, problems)]
         try:
             found = sorted(path for path in self.folder.glob(name) if path.is_file())
         except (NotImplementedError, ValueError) as error:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from pydantic import Field, PlainValidator
+from pydantic import BeforeValidator, Field, PlainValidator
 
 from archc import backends
 from archc.compiler.language.problems import Invalid, Problem, choices, quote, suggest
 from archc.compiler.spec import reader
-from archc.compiler.spec.kinds import FileName, Flag, Name, checked, refusal, scalar
+from archc.compiler.spec.kinds import FileName, Flag, Name, checked, misfit, refusal, scalar
 from archc.compiler.spec.nodes import SpecNode
 from archc.compiler.spec.reader import Scalar
 
@@ -52,9 +52,26 @@ def _setting(value: Any) -> Scalar:
     return node
 
 
+EVERY = "*"
+"""The pattern that means each network."""
+
+
+def _of_networks(value: Any) -> reader.Mapping:
+    """The long form of a list that is for each network."""
+    if isinstance(value, reader.Sequence):
+        mapping = reader.Mapping({Scalar(EVERY, value.place): value})
+        mapping.place = value.place
+        return mapping
+    if isinstance(value, reader.Mapping):
+        return value
+    wanted = "a list, or a table of lists by network,"
+    raise refusal(misfit(value, wanted, 'write `recipes = ["FILE"]`'))
+
+
 Stem = Annotated[Scalar, checked(_stem, "a name")]
 Backend = Annotated[Any, PlainValidator(_backend)]
 Setting = Annotated[Scalar, PlainValidator(_setting)]
+Recipes = Annotated[dict[FileName, tuple[FileName, ...]], BeforeValidator(_of_networks)]
 
 
 class VariantSpec(SpecNode):
@@ -83,6 +100,9 @@ class ProjectSpec(SpecNode):
     """Files, patterns of files, and names of shipped specs."""
     variants: dict[Stem, VariantSpec] = Field({})
     """More of them, by what their files are called."""
+    recipes: Recipes = Field({})
+    """How networks are trained, by patterns of what their files are called: files, patterns of
+    files, and names of shipped recipes. A list is for each network."""
     backends: tuple[Backend, ...] | None = None
     """What to write for; all that write source, if nothing is said."""
     output: FileName | None = None

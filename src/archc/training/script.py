@@ -49,15 +49,20 @@ def script(
     if not module.isidentifier():
         said = f"`{module}` cannot be imported, as the script would: it is no name in Python"
         raise BackendError(f"{said}; rename the spec")
-    name = f"train_{stem}_{training.recipe.name}_{backend}"
+    name = script_name(stem, training.recipe.name, backend)
     facts = {
         "training": training,
         "module": module,
         "model": net.emitted(backend).model,
-        "stem": name,
+        "stem": name.removesuffix(".py"),
         "spec": file_name(net.spec),
     }
-    return SourceFile(f"{name}.py", write(facts))
+    return SourceFile(name, write(facts))
+
+
+def script_name(stem: str, recipe: str, backend: str) -> str:
+    """What a script is called."""
+    return f"train_{stem}_{recipe}_{backend}.py"
 
 
 def writers() -> list[Name]:
