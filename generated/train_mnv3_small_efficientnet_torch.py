@@ -12,6 +12,7 @@ import argparse
 import csv
 import math
 import os
+import pickle
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -365,9 +366,10 @@ class Training:
 
 def loaded(path: Path) -> dict[str, Any]:
     """What is in a file of PyTorch's."""
+    broken = (OSError, RuntimeError, ValueError, LookupError, EOFError, pickle.PickleError)
     try:
         return dict(torch.load(path, map_location="cpu"))
-    except Exception as error:  # of as many kinds as there are broken files
+    except broken as error:
         sys.exit(f"{path} cannot be read: {error}")
 
 
