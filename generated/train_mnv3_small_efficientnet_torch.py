@@ -366,10 +366,10 @@ class Training:
 
 def loaded(path: Path) -> dict[str, Any]:
     """What is in a file of PyTorch's."""
-    broken = (OSError, RuntimeError, ValueError, LookupError, EOFError, pickle.PickleError)
+    broken = (OSError, RuntimeError, ValueError, LookupError, EOFError)
     try:
         return dict(torch.load(path, map_location="cpu"))
-    except broken as error:
+    except (*broken, pickle.PickleError) as error:
         sys.exit(f"{path} cannot be read: {error}")
 
 
