@@ -246,30 +246,28 @@ def test_two_processes_train_one_model(folder: Path) -> None:
     assert exit_code("build", "tiny.yaml", "-b", "torch", "--recipe", "case.yaml", "-o", ".") == 0
     alone = _run(folder, "torch", "--data", "images", "--out", "alone")
     assert alone.returncode == 0, alone.stderr
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    together = subprocess.run(
-        [*command, "train_tiny_case_torch.py", "--data", "images", "--out", "both"],
-        cwd=folder,
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    together = _two_processes(folder, "--data", "images", "--out", "both")
     assert together.returncode == 0, together.stderr
     ours, theirs = (_arrays(folder / name / "weights.pt") for name in ("both", "alone"))
     for name, array in ours.items():
         np.testing.assert_allclose(array, theirs[name], rtol=1e-4, atol=1e-6, err_msg=name)
     losses = [_losses(folder / name / "log.csv") for name in ("both", "alone")]
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
-    odd = subprocess.run(
-        [*command, "train_tiny_case_torch.py", "--data", "images", "--batch-size", "3"],
+    odd = _two_processes(folder, "--data", "images", "--batch-size", "3")
+    assert "2 processes cannot share 3 images" in odd.stderr
+
+
+def _two_processes(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Of the script for PyTorch."""
+    module = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    return subprocess.run(
+        [*module, "train_tiny_case_torch.py", *arguments],
         cwd=folder,
         env=ENVIRONMENT,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert "2 processes cannot share 3 images" in odd.stderr
 
 
 def _losses(path: Path) -> list[float]:
