@@ -401,6 +401,44 @@ def test_parts_of_a_transposed_convolution_are_its_groups(tmp_path: Path) -> Non
     assert np.allclose(interpreter.run(network, weights, x), expected, rtol=0, atol=1e-12)
 
 
+CHANNEL = """\
+archc: 1
+name: Net
+input: {{channels: {channels}, height: {height}, width: {width}}}
+blocks:
+  summed: {{steps: [{{y: '{left} + mean({right}, over=channels)'}}]}}
+network: [{{block: summed, name: y}}]
+"""
+CELL, VECTOR = "mean(x, over=space)", "global_avg_pool2d(x)"
+
+
+@pytest.mark.parametrize("backend", ["torch", "keras"])
+@pytest.mark.parametrize(
+    ("left", "right", "shape"),
+    [
+        ("x", CELL, (2, 2, 5, 3)),
+        ("x", CELL, (3, 2, 3, 5)),
+        (CELL, CELL, (2, 2, 5, 3)),
+        (VECTOR, VECTOR, (2, 2, 5, 3)),
+        ("x", "x", (1, 3, 1, 3)),
+        ("x", "x", (1, 3, 3, 1)),
+        ("x", CELL, (3, 1, 3, 5)),
+    ],
+)
+def test_one_channel_is_no_bias(
+    left: str, right: str, shape: tuple[int, int, int, int], backend: str, tmp_path: Path
+) -> None:
+    """Keras 3.15 on TensorFlow adds what has one axis of more than 1, as long as the channels or
+    the rows, as if that axis were theirs: one channel, where the batch is as large."""
+    count, channels, height, width = shape
+    text = CHANNEL.format(left=left, right=right, channels=channels, height=height, width=width)
+    (tmp_path / "net.yaml").write_text(text, encoding="utf-8")
+    net = load(tmp_path / "net.yaml")
+    batch = random_batch(net.network, count=count)
+    expected = interpreter.outputs(net.network, {}, batch)
+    outputs_of(net, backend, net.build(backend), batch, net, expected)
+
+
 STANDARDIZED = """\
 archc: 1
 name: Net

@@ -189,6 +189,7 @@ input: {channels: 3, height: 12, width: 9}
 network:
   - {block: conv2d, name: stem, filters: 2, kernel: 1}
   - {block: conv2d, name: other, filters: 2, kernel: 1, stride: 2}
+  - {block: mean, name: single, over: channels, from: stem}
   - {block: conv2d, name: left, filters: 2, kernel: 1, from: stem}
   - {OP, name: op}
   - {block: conv2d, name: after, filters: 2, kernel: 1}
@@ -197,7 +198,8 @@ network:
   - {block: conv2d, name: rights, filters: 2, kernel: 1, repeat: 40}
   - {block: adaptive_max_pool2d, name: right_pooled, size: [2, 3]}
   - {block: adaptive_avg_pool2d, name: other_pooled, size: [2, 3], from: other}
-  - {block: concat, from: [pooled, right_pooled, other_pooled]}
+  - {block: adaptive_avg_pool2d, name: single_pooled, size: [2, 3], from: single}
+  - {block: concat, from: [pooled, right_pooled, other_pooled, single_pooled]}
   - {block: global_avg_pool2d, name: pad}
 """
 OPERATIONS = [
@@ -226,6 +228,7 @@ OPERATIONS = [
     ],
     "block: adaptive_max_pool2d, size: 5",
     "block: adaptive_avg_pool2d, size: 5",
+    "block: add, from: [left, single]",
 ]
 
 

@@ -180,6 +180,7 @@ _HELPERS: Mapping[str, tuple[tuple[str, str, tuple[int, ...]], ...]] = MappingPr
         "variance_over": _AS_LAYER,
         "square_root": _AS_LAYER,
         "divided": _AS_LAYER_OF_TWO,
+        "add_channel": (("Rescaling", "-minus", (1,)), ("Subtract", "", (0, 2))),
         "conv_transpose_padded": (("Conv2DTranspose", "", (0,)), ("Cropping2D", "--crop", (1,))),
         "max_pool_padded": (
             ("Functional", "-pad-ops", (0,)),

@@ -497,6 +497,18 @@ def shuffle_channels(
     return as_layer(lambda x: keras.ops.take(x, order, axis=-1), x, name=name)
 
 
+def add_channel(
+    x: keras.KerasTensor,
+    channel: keras.KerasTensor,
+    *,
+    name: str,
+) -> keras.KerasTensor:
+    """x + channel, whose one channel stands for all of x's."""
+    # Keras on TensorFlow may add one channel as a bias, where the batch is as large as one is long.
+    minus = layers.Rescaling(-1.0, name=f"{name}-minus")(channel)
+    return layers.Subtract(name=name)([x, minus])
+
+
 def divided(
     left: keras.KerasTensor,
     right: keras.KerasTensor,

@@ -284,6 +284,14 @@ def _activation(call: OpCall) -> Apply:
     return _layer(call, "Activation", call["act"], name=labelled)
 
 
+def _add(call: OpCall) -> Apply:
+    """With a helper where the right side has one channel for all of the left's at some call."""
+    sides = (body.inputs for body in call.bodies)
+    if any(right.channels == 1 and left.shape != right.shape for left, right in sides):
+        return _helper(call, "add_channel")
+    return _layer(call, "Add")
+
+
 def _mean(call: OpCall) -> Apply:
     if call.is_("over", "space"):
         return _layer(call, "GlobalAveragePooling2D", keepdims="True")
@@ -320,7 +328,7 @@ OPS: Mapping[str, Spelling] = MappingProxyType(
         "adaptive_max_pool2d": _helped("adaptive_max_pool", "size"),
         "resize": _resize,
         "resize_like": _resize_like,
-        "add": lambda call: _layer(call, "Add"),
+        "add": _add,
         "multiply": lambda call: _layer(call, "Multiply"),
         "subtract": lambda call: _layer(call, "Subtract"),
         "divide": _helped("divided"),
