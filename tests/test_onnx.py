@@ -270,6 +270,39 @@ def test_outputs_that_hand_a_value_on_are_that_value(tmp_path: Path) -> None:
     onnx.checker.check_model(written.whole(graph(load(path).network), {}), full_check=True)
 
 
+FLAT = """\
+archc: 1
+name: Net
+input: {channels: 3, height: 8, width: 8}
+network:
+  - {block: max_pool2d, name: pool, kernel: 2, stride: 2}
+  - {block: flatten, name: flat}
+  - {block: split, name: taken, parts: 3, index: 1, output: part}
+  - {block: activation, name: act, act: softmax, output: whole}
+"""
+
+
+def test_what_a_larger_input_makes_longer_is_of_any_length(tmp_path: Path) -> None:
+    """Also where a stride hides that an odd size, 7x7, makes it no shorter."""
+    path = tmp_path / "net.yaml"
+    path.write_text(FLAT, encoding="utf-8")
+    network = load(path).network
+    found = graph(network)
+    assert {v.name: v.shape for v in (*found.values, *found.outputs)} == {
+        "pool": ("batch", 3, None, None),
+        "flat": ("batch", None),
+        "part": ("batch", "part_features"),
+        "whole": ("batch", "whole_features"),
+    }
+    assert graph(network, static=True).outputs[0].shape == ("batch", 16)
+    made = written.whole(found, {})
+    onnx.checker.check_model(made, full_check=True)
+    for size in ((8, 8), (7, 7), (14, 5)):
+        other = at_size(network, *size)
+        batch = random_batch(other)
+        assert_computes(made, batch, interpreter.run(other, {}, batch), BOTH)
+
+
 # -------------------------------------------------------------------------------- the structure
 
 

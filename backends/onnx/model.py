@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from archc.backends import BackendError, GraphOptions
 from archc.backends.onnx.drafts import Draft, Function, Node, Plan, Values
 from archc.backends.onnx.functions import Functions
 from archc.backends.onnx.ops import OPS
-from archc.compiler.elaborate.sizes import comparable
+from archc.compiler.elaborate.sizes import at_size, comparable
 from archc.compiler.ir import analysis
 from archc.compiler.ir.analysis import Totals
+from archc.compiler.ir.catalogue import CATALOGUE
 from archc.compiler.ir.network import Block, Body, Call, Network, Tensor
+from archc.compiler.language.problems import Invalid
 from archc.compiler.language.values import show
 from archc.compiler.printed import printer
 
@@ -67,6 +70,23 @@ def _planned(network: Network, options: GraphOptions) -> Plan:
         raise BackendError(f"`{options.layout}` is no layout; there are {' and '.join(LAYOUTS)}")
     fixed = network.static or comparable(network).skipped is not None
     return Plan(opset, options.layout, fixed)
+
+
+def _sized(network: Network) -> Iterator[int]:
+    """Rows that give vectors whose length depends on the size of the input: those that are longer
+    where it is larger by so much that no stride hides it."""
+    if not any(CATALOGUE[layer.op].flattens for layer in analysis.layers(network)):
+        return
+    outputs = [row.call.body.output for row in network.rows]
+    times = 2 * max(max(output.strides) for output in outputs)
+    height, width = network.input.height or 1, network.input.width or 1
+    others = [*comparable(network).networks[1:]]
+    with suppress(Invalid):
+        others.append(at_size(network, times * height, times * width))
+    for number, output in enumerate(outputs):
+        found = (other.rows[number].call.body.output for other in others)
+        if any(each.channels != output.channels for each in found):
+            yield number
 
 
 def _notes(
@@ -138,6 +158,7 @@ class _Graph:
     def __init__(self, network: Network, rows: Sequence[int], plan: Plan) -> None:
         self.network, self.rows, self.plan = network, rows, plan
         self.functions = Functions()
+        self.sized = set[int]() if plan.static else {*_sized(network)}
         self.drafts: dict[Body, Draft] = {}
         depths: dict[Body, int] = {}
         for number in rows:
@@ -197,14 +218,13 @@ class _Graph:
         values = {-1 - number: name for number, name in enumerate(self._inputs(nodes))}
         for number in self.rows:
             self._row(nodes, values, number)
-        given = [row for i, row in enumerate(self.network.rows) if i in self.rows and row.output]
         inputs = self.network.inputs.items()
         return Model(
             self.network.name,
             self.network.doc,
             self.plan.opset,
             tuple(self._value(name, own.tensor) for name, own in inputs),
-            tuple(self._value(str(row.output), row.call.body.output) for row in given),
+            tuple(self._output(i) for i in self.rows if self.network.rows[i].output),
             tuple(self._between(values)),
             self._arrays(),
             tuple(nodes),
@@ -278,10 +298,18 @@ class _Graph:
             row, name = self.network.rows[number], values[number]
             if row.output is None and name == self._free(row.call.name):
                 channels, *sides = row.call.body.output.shape
+                known = None if number in self.sized else channels
                 yield Value(
                     name,
-                    ("batch", channels, *(side if self.plan.static else None for side in sides)),
+                    ("batch", known, *(side if self.plan.static else None for side in sides)),
                 )
+
+    def _output(self, number: int) -> Value:
+        """An output of the file: what a row gives."""
+        row = self.network.rows[number]
+        value = self._value(str(row.output), row.call.body.output)
+        longer = ("batch", f"{row.output}_features")
+        return replace(value, shape=longer) if number in self.sized else value
 
     def _value(self, name: str, x: Tensor) -> Value:
         """An input or an output as its user has it. A first map is of any `height` and `width`."""

@@ -348,7 +348,12 @@ def _slice(g: Draft, x: str) -> str:
 
 
 def _split(g: Draft, x: str) -> str:
-    start = _args(g)["index"] * g.body.output.channels
+    """A vector may be longer where the input is larger, as one is that was a map."""
+    parts, index = _args(g)["parts"], _args(g)["index"]
+    if not g.body.inputs[0].is_map and not g.plan.static:
+        parted = g.add("Reshape", x, g.ints("parted", (0, parts, -1)))
+        return g.add("Flatten", g.add("Gather", parted, g.ints("part", (index,)), axis=1), axis=1)
+    start = index * g.body.output.channels
     return _sliced(g, x, (start,), (start + g.body.output.channels,), (1,))
 
 
