@@ -18,7 +18,14 @@ from archc.api import load
 from archc.backends import Live
 from archc.live import interpreter
 from archc.live.check import Report, compare
-from archc.live.numeric import TOLERANCE, Difference, deviation, random_weights
+from archc.live.numeric import (
+    TOLERANCE,
+    Difference,
+    carried,
+    deviation,
+    random_batch,
+    random_weights,
+)
 from archc.live.verify import Verdict, divergences
 
 SPEC = """\
@@ -135,6 +142,36 @@ def test_verify_allows_its_tolerance_and_no_more(far: float, told: bool) -> None
     last = dataclasses.replace(last, differences={"torch": Difference(4.0 * far, 0.0, 4.0)})
     said = divergences([near, last], 1e-4)
     assert [line.split(", by ")[0] for line in said] == ["torch diverges first at last"] * told
+
+
+MEAN = """\
+archc: 1
+name: Net
+input: {channels: 2, height: 256, width: 512}
+network:
+  - {block: rescale, name: alike, scale: 0.0001, offset: 0.3}
+  - {block: OP, name: mean, keepdims: true}
+"""
+
+
+@pytest.mark.parametrize(
+    ("op", "low", "high"),
+    [("global_avg_pool2d", 0.95, 1.05), ("global_max_pool2d", 0.0, 0.1)],
+)
+def test_a_mean_may_be_off_as_a_sum_in_float32_is(
+    op: str, low: float, high: float, tmp_path: Path
+) -> None:
+    """And what is no mean may not."""
+    path = tmp_path / "net.yaml"
+    path.write_text(MEAN.replace("OP", op), encoding="utf-8")
+    network = load(path).network
+    batch = random_batch(network)
+    values = interpreter.outputs(network, {}, batch)
+    cells = values["alike"].astype(np.float32).reshape(2, 2, -1)
+    one_after_another = np.add.accumulate(cells, axis=2)[..., -1] / cells.shape[2]
+    far = deviation(one_after_another, values["alike"].mean((2, 3)))
+    assert far > 10 * TOLERANCE
+    assert low * far <= carried(network, {}, batch)["mean"] <= high * far
 
 
 def test_what_float32_takes_for_zero_is_no_difference() -> None:
