@@ -439,6 +439,29 @@ def test_one_channel_is_no_bias(
     outputs_of(net, backend, net.build(backend), batch, net, expected)
 
 
+KEPT_PADDING = """\
+archc: 1
+name: Net
+params: {how: {type: padding, default: same, keep: true}}
+input: {channels: 4, height: 12, width: 9}
+network:
+  - {block: conv2d, name: plain, filters: 4, kernel: 3, stride: 2, padding: how}
+  - {block: depthwise_conv2d, name: depthwise, kernel: [3, 1], padding: how}
+  - {block: standardized_conv2d, name: standardized, filters: 2, kernel: 3, padding: how}
+"""
+
+
+@pytest.mark.parametrize("how", ["same", "symmetric", "valid", (1, 0, 2, 1)])
+@pytest.mark.parametrize("backend", ["torch", "keras"])
+def test_a_model_takes_its_padding(backend: str, how: Any, tmp_path: Path) -> None:
+    (tmp_path / "net.yaml").write_text(KEPT_PADDING, encoding="utf-8")
+    kept, net = load(tmp_path / "net.yaml"), load(tmp_path / "net.yaml", how=how)
+    constructor = getattr(execute(kept.source_file(backend)), kept.emitted(backend).model)
+    batch = random_batch(net.network)
+    expected = interpreter.outputs(net.network, random_weights(net.network), batch)
+    outputs_of(net, backend, constructor(how=how), batch, net, expected)
+
+
 STANDARDIZED = """\
 archc: 1
 name: Net

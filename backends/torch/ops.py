@@ -79,9 +79,9 @@ def _padding(call: OpCall) -> tuple[str, dict[str, Expression], Expression | Non
 
 def _in_numbers(call: OpCall) -> bool:
     """Whether its padding is an argument of the block of a network for one size: four numbers, or
-    none for half of the kernel."""
+    none for half of the kernel. An argument that a model keeps is a padding as it is written."""
     padding = call.arguments["padding"]
-    kind = call.kinds.get(padding.id) if isinstance(padding, ex.Name) else "padding"
+    kind = call.kinds.get(padding.id, "padding") if isinstance(padding, ex.Name) else "padding"
     return kind not in ("padding", "pool_padding")
 
 
