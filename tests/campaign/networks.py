@@ -190,9 +190,11 @@ def _warns(path: Path, number: int, emitted: Path) -> Iterator[str]:
 
 
 def _is_even(body: Body) -> bool:
-    """Whether a window pads one side of a map more than the other, and strides nowhere."""
+    """Whether a window pads one side of an axis more than the other, and strides nowhere on it. An
+    output stride may have taken a stride from one axis alone."""
     x, y = body.inputs[0].shape[1:], body.output.shape[1:]
-    return x == y and any(side % 2 == 0 for side in body.arguments["kernel"])
+    axes = zip(x, y, body.arguments["kernel"], strict=True)
+    return any(before == after and side % 2 == 0 for before, after, side in axes)
 
 
 def _without_what_nothing_reads(path: Path, net: Net) -> str:
