@@ -276,6 +276,27 @@ def test_parameters_that_only_training_asked_for_go(load: Load) -> None:
         assert "0.5" not in text.replace("Dropout(0.5", "")
 
 
+UNREAD = """\
+archc: 1
+name: Net
+input: {channels: 4, height: 9, width: 8}
+blocks:
+  dropping:
+    params: {rate: float, out: int}
+    let: {kept: 1 - rate, half: kept / 2, more: out + 1}
+    steps:
+      - drop: dropout(x, rate)
+      - conv: conv2d(drop, out, 1)
+network: [{block: dropping, rate: 0.5, out: 3}]
+"""
+
+
+def test_what_nothing_reads_goes_with_what_it_speaks_of(load: Load) -> None:
+    (block,) = load(UNREAD).for_inference().network.called_blocks
+    assert [p.name for p in block.parameters] == ["out"]
+    assert [name for name, _ in block.lets] == ["more"]
+
+
 def test_folds_are_told_by_path(load: Load) -> None:
     folds = {fold.norm: fold.layer for fold in load(BLOCKS).for_inference().folds}
     assert folds == {

@@ -284,8 +284,11 @@ def renamed(step: Step, instead: Mapping[str, str]) -> Step:
 
 
 def _without_unread(before: Block, block: Block) -> Block:
-    """The block without parameters and `let`s that only steps asked for which are gone."""
+    """The block without parameters and `let`s that only steps asked for which are gone, and without
+    `let`s that nothing reads and that speak of them."""
     gone = _read(before).keys() - _read(block).keys()
+    for name, node in block.lets:
+        gone |= {name} if ex.names(node).keys() & gone else set()
     lets = tuple((name, node) for name, node in block.lets if name not in gone)
     parameters = tuple(p for p in block.parameters if p.name not in gone)
     return replace(block, lets=lets, parameters=parameters)
