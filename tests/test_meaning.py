@@ -236,3 +236,12 @@ def test_a_condition_on_channels_that_are_kept_stays(tmp_path: Path) -> None:
     other = type(module)(n=5).eval()
     assert other(torch.zeros(2, 4, 8, 8)).shape == (2, 4, 8, 8)
     assert not compare(net, backends.names(), numeric=True).differences
+
+
+def test_a_norm_of_what_was_a_map_is_for_one_size(tmp_path: Path) -> None:
+    path = tmp_path / "net.yaml"
+    rows = "network:\n  - {block: flatten}\n  - {block: layer_norm, affine: false}\n"
+    path.write_text(HEAD + rows)
+    report = compare(load(path), backends.names(), numeric=True)
+    assert not report.differences
+    assert any("layer_norm is made for depends on the input" in line for line in report.lines())

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from archc.compiler.elaborate.elaborator import elaborator_for
-from archc.compiler.ir.analysis import weights
-from archc.compiler.ir.network import Input, Network, Row, Tensor
+from archc.compiler.ir.analysis import layers, weights
+from archc.compiler.ir.network import Input, Network, Op, Row, Tensor
 from archc.compiler.language.problems import Invalid
 
 
 def at_size(network: Network, height: int, width: int) -> Network:
     """`network` for a first input of that many pixels, and others in proportion. Raises `Invalid`
-    where a row does not take them, or where its weights would have other shapes."""
+    where a row does not take them, or where its layers would be others."""
     found = elaborated(replace(network, inputs=inputs_at(network, height, width)))
-    _check_weights(network, found)
+    _check_layers(network, found)
     return found
 
 
@@ -60,11 +60,18 @@ def _in_proportion(side: int, first: int, other: int) -> int:
     return max(1, other // stride if first // stride == side else other * side // first)
 
 
-def _check_weights(network: Network, other: Network) -> None:
-    """Raises `Invalid` where a weight of `other` has another shape than the network's own."""
+def _check_layers(network: Network, other: Network) -> None:
+    """Raises `Invalid` where a layer of `other` has other shapes than the network's own."""
     for (path, _, ours), (_, _, theirs) in zip(weights(network), weights(other), strict=True):
         if ours.shape != theirs.shape:
             message = f"the shape of {path} depends on the input's size"
+            raise Invalid("E040", message)
+    for layer, other_layer in zip(layers(network), layers(other), strict=True):
+        # A norm that learns nothing is made for so many channels all the same.
+        mine, another = layer.call.body, other_layer.call.body
+        fixed = isinstance(mine.target, Op) and mine.target.sized and not layer.weights
+        if fixed and mine.inputs[0].channels != another.inputs[0].channels:
+            message = f"what {layer.path} is made for depends on the input's size"
             raise Invalid("E040", message)
 
 
