@@ -330,10 +330,11 @@ class Training:
         """Write a checkpoint: all of it, or nothing where a weight is no number."""
         if not all(np.isfinite(each).all() for each in self.model.get_weights()):
             sys.exit(f"weights are not finite at step {self.step}; {folder} is kept")
-        old = [*folder.glob("*.weights.h5")]
         folder.mkdir(parents=True, exist_ok=True)
-        self.model.save_weights(folder / f"{self.step}.weights.h5")
-        self.average.save_weights(folder / f"{self.step}-average.weights.h5")
+        files = [folder / f"{self.step}.weights.h5"]
+        self.model.save_weights(files[0])
+        files.append(folder / f"{self.step}-average.weights.h5")
+        self.average.save_weights(files[1])
         state = {
             "facts": facts,
             "step": self.step,
@@ -344,8 +345,8 @@ class Training:
         latest = folder / "latest.part"
         latest.write_text(json.dumps(state))
         os.replace(latest, folder / "latest.json")
-        for path in old:
-            path.unlink()
+        for old in {*folder.glob("*.weights.h5")} - {*files}:
+            old.unlink()
 
     def load(self, folder: Path, facts: dict[str, Any]) -> None:
         """Go on from a checkpoint, on the very same trajectory."""

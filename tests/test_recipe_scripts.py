@@ -195,6 +195,24 @@ def test_labels_of_validation_go_by_the_names_of_classes(folder: Path) -> None:
     assert np.array_equal(ramp, deep // 256)
 
 
+def test_what_a_killed_process_left_is_written_anew(folder: Path) -> None:
+    """Weights of a step that no checkpoint knows of, half written."""
+    text = (folder / "train_tiny_case_keras.py").read_text()
+    left = folder / "run" / "checkpoint" / "9.weights.h5"  # of the last step
+    kill = "        latest.write_text(json.dumps(state))"
+    dying = f"        if self.step == 9:\n            os.kill(os.getpid(), signal.SIGKILL)\n{kill}"
+    (folder / "train_tiny_case_keras.py").write_text(text.replace(kill, dying))
+    killed = _run(folder, "keras", "--data", "images", "--out", "run")
+    assert killed.returncode == -signal.SIGKILL
+    left.write_bytes(left.read_bytes()[:100])
+    (folder / "train_tiny_case_keras.py").write_text(text)
+    run = _run(folder, "keras", "--data", "images", "--out", "run", "--resume")
+    assert run.returncode == 0, run.stderr
+    again = _run(folder, "keras", "--data", "images", "--out", "run", "--resume")
+    assert again.returncode == 0, again.stderr
+    assert left.exists()
+
+
 def test_another_run_is_not_lost(folder: Path) -> None:
     assert _run(folder, "torch", "--data", "images", "--out", "run").returncode == 0
     again = _run(folder, "torch", "--data", "images", "--out", "run")
