@@ -8,6 +8,7 @@ import pytest
 
 from archc import backends
 from archc.api import load
+from archc.compiler.language.problems import SpecError
 from archc.live.check import compare
 
 HEAD = "archc: 1\nname: Net\ninput: {channels: 4, height: 8, width: 8}\n"
@@ -245,3 +246,82 @@ def test_a_norm_of_what_was_a_map_is_for_one_size(tmp_path: Path) -> None:
     report = compare(load(path), backends.names(), numeric=True)
     assert not report.differences
     assert any("layer_norm is made for depends on the input" in line for line in report.lines())
+
+
+UNMADE = """\
+params: {n: {type: int, default: 4, keep: true}}
+blocks:
+  outer:
+    params: {n: int, k: int}
+    steps:
+      - a: inner(x)
+      - b: inner(a, k=k)
+        when: n > 4
+      - c: inner(b, rate=0.5)
+        when: n > 4
+  inner:
+    params: {k: {type: int, default: 1}, rate: {type: float, default: 0}}
+    steps:
+      - conv: conv2d(x, 4, kernel=k)
+      - drop: dropout(conv, rate)
+network:
+  - {block: outer, n: n, k: 3}
+"""
+
+
+def test_calls_that_a_kept_parameter_may_make_are_as_they_are_written(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    path = tmp_path / "net.yaml"
+    path.write_text(HEAD + UNMADE)
+    other = type(load(path).build("torch"))(n=8)
+    kernels = [m.kernel_size for m in other.modules() if isinstance(m, torch.nn.Conv2d)]
+    rates = [m.p for m in other.modules() if isinstance(m, torch.nn.Dropout)]
+    assert kernels == [(1, 1), (3, 3), (1, 1)]
+    assert rates == [0, 0, 0.5]
+
+
+NESTED = """\
+params: {n: {type: int, default: 4, keep: true}}
+blocks:
+  outer:
+    steps:
+      - a: inner(x)
+  inner:
+    let: {c: x.channels, d: c * 2}
+    steps:
+      - a: conv2d(x, d, kernel=1)
+      - more: conv2d(a, d, kernel=1)
+        when: d > 8
+network:
+  - {block: conv2d, filters: n, kernel: 1}
+  - {block: outer}
+"""
+
+
+def test_a_let_within_cannot_depend_on_channels_that_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "net.yaml"
+    path.write_text(HEAD + NESTED)
+    with pytest.raises(SpecError, match="so a `let` of `inner` cannot depend on it"):
+        load(path)
+
+
+def test_which_layers_there_are_may_depend_on_the_size(tmp_path: Path) -> None:
+    path = tmp_path / "net.yaml"
+    path.write_text(
+        HEAD
+        + """\
+blocks:
+  sized:
+    let: {big: x.channels == 256}
+    steps:
+      - act: activation(x, relu)
+      - drop: dropout(act, 0.5)
+        when: big
+network:
+  - {block: flatten}
+  - {block: sized}
+"""
+    )
+    report = compare(load(path), backends.names(), numeric=True)
+    assert not report.differences
+    assert any("which layers there are depends on the input" in line for line in report.lines())

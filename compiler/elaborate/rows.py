@@ -14,6 +14,7 @@ from archc.compiler.elaborate.kept import decided, shapes_a_window, sizes_tested
 from archc.compiler.elaborate.origins import Origins
 from archc.compiler.ir.folding import computed
 from archc.compiler.ir.interface import called_channels, pinned, placed, resolved, spellable
+from archc.compiler.ir.mentions import CHANNELS, reached
 from archc.compiler.ir.network import Block, Body, Call, Op, Parameter, Row, Tensor, Turn
 from archc.compiler.ir.whole import fraction
 from archc.compiler.language import expressions as ex
@@ -441,9 +442,9 @@ class Rows:
                 if problem is not None:
                     raise SpecError([self.origins.traced(problem, node)])
         self.check_all_known(template, inputs[0])
-        if isinstance(template.target, Block) and template.target.lets:
-            for x in inputs:
-                check_known(x.channels, self.kept, _let_of(template), template.place)
+        for x in inputs:
+            if x.channels is not None and (owner := _with_a_let(template.target)):
+                check_known(x.channels, self.kept, f"a `let` of `{owner}`", template.place)
         return found
 
     def folded(self, names: Iterable[str], place: Place) -> dict[str, Node]:
@@ -562,6 +563,18 @@ def _misplaced(source: Value, last: int, inputs: Sequence[str]) -> Invalid:
 
 def _decides_a_let(target: Op | Block, name: str) -> bool:
     return isinstance(target, Block) and name in resolved(target)
+
+
+@lru_cache(maxsize=1024)
+def _with_a_let(target: Op | Block) -> str | None:
+    """The block that works out a value once, or one in it that does so of the input's channels."""
+    if isinstance(target, Block) and target.lets:
+        return target.name
+    for block, name in reached([(target, CHANNELS)]):
+        for _, node in block.lets if isinstance(block, Block) else ():
+            if ex.asks_tensors(node) if name == CHANNELS else name in ex.names(node):
+                return block.name
+    return None
 
 
 def _let_of(template: RowTemplate) -> str:

@@ -62,6 +62,8 @@ def _in_proportion(side: int, first: int, other: int) -> int:
 
 def _check_layers(network: Network, other: Network) -> None:
     """Raises `Invalid` where a layer of `other` has other shapes than the network's own."""
+    if [layer.path for layer in layers(network)] != [layer.path for layer in layers(other)]:
+        raise Invalid("E040", "which layers there are depends on the input's size")
     for (path, _, ours), (_, _, theirs) in zip(weights(network), weights(other), strict=True):
         if ours.shape != theirs.shape:
             message = f"the shape of {path} depends on the input's size"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Set
 from functools import lru_cache
 from typing import NamedTuple
 
 from archc.compiler.ir.interface import interface, with_channels
-from archc.compiler.ir.network import Block
+from archc.compiler.ir.network import Block, Op
 from archc.compiler.language import expressions as ex
+from archc.compiler.language.closure import closure
 from archc.compiler.language.expressions import Node
 
 
@@ -47,3 +49,34 @@ def mentioned(block: Block, node: Node | None) -> Mentions:
     walked = [*ex.walk(told)]
     names = frozenset(n.id for n in walked if isinstance(n, ex.Name))
     return Mentions(names, frozenset(n.id for n in walked if isinstance(n, ex.Attribute)))
+
+
+CHANNELS = "channels"
+"""Stands for the channels of a block's inputs."""
+Open = tuple[Op | Block, str]
+"""What may be of another value: a parameter of a block or an op, or its `CHANNELS`."""
+
+
+def reached(start: Iterable[Open]) -> Set[Open]:
+    """What is of another value where `start` is, in all that is called."""
+    return closure(start, _handed_on).keys()
+
+
+def _handed_on(opened: Open) -> Iterator[Open]:
+    block, name = opened
+    if not isinstance(block, Block):
+        return
+    names, inputs = frozenset((name,)), frozenset(block.inputs if name == CHANNELS else ())
+    for step, invoke in block.invokes():
+        given, fed = mentions(block)[invoke.name]
+        yield from ((invoke.target, a) for a, said in given if said.is_open(names, inputs))
+        if any(said.is_open(names, inputs) for _, said in fed):
+            yield invoke.target, CHANNELS
+        if mentioned(block, step.when).is_open(names, inputs):
+            yield from _all_of(invoke.target)
+
+
+def _all_of(target: Op | Block) -> Iterator[Open]:
+    """All of a call that may be there or not: nobody knows what it gives where it is there."""
+    for block in closure([target] if isinstance(target, Block) else [], Block.called):
+        yield from ((block, name) for name in (CHANNELS, *block.parameter))

@@ -15,7 +15,7 @@ from functools import lru_cache
 
 from archc.compiler.ir.folding import folded, truth
 from archc.compiler.ir.interface import is_initializer, pinned
-from archc.compiler.ir.mentions import mentioned, mentions
+from archc.compiler.ir.mentions import CHANNELS, Open, mentioned, reached
 from archc.compiler.ir.network import (
     Block,
     Body,
@@ -96,7 +96,7 @@ def _pins(block: Block, fixed: _Fixed) -> _Fixed:
     return _Fixed({n: node for n, node in fixed.constants.items() if n in kept})
 
 
-def _of(network: Network, block: Block, opened: Open, bodies: Sequence[Body]) -> _Fixed:
+def _of(network: Network, block: Block, opened: Set[Open], bodies: Sequence[Body]) -> _Fixed:
     given = [body.arguments for body in bodies]
     constants = {
         p.name: ex.Literal(given[0].get(p.name), _NOWHERE)
@@ -112,7 +112,9 @@ def _of(network: Network, block: Block, opened: Open, bodies: Sequence[Body]) ->
     return _Fixed(constants, dict(_conditions(block, opened, bodies)), always)
 
 
-def _conditions(block: Block, opened: Open, bodies: Sequence[Body]) -> Iterator[tuple[str, bool]]:
+def _conditions(
+    block: Block, opened: Set[Open], bodies: Sequence[Body]
+) -> Iterator[tuple[str, bool]]:
     """The steps that every call makes, or none."""
     made = [{call.name for call in body.calls} for body in bodies]
     for step in block.steps:
@@ -122,7 +124,7 @@ def _conditions(block: Block, opened: Open, bodies: Sequence[Body]) -> Iterator[
                 yield step.name, there[0]
 
 
-def _is_open(block: Block, node: Node, opened: Open) -> bool:
+def _is_open(block: Block, node: Node, opened: Set[Open]) -> bool:
     """Whether an argument of the model may decide an expression."""
     names = frozenset(p.name for p in block.parameters if (block, p.name) in opened)
     inputs = frozenset(block.inputs if (block, CHANNELS) in opened else ())
@@ -166,34 +168,13 @@ def _activations(target: Op | Block) -> tuple[str, ...]:
     return tuple(p.name for p in target.parameters if p.type.kind == "activation")
 
 
-Open = Set[tuple[Op | Block, str]]
-"""What an argument of the model may reach: a parameter of a block or an op."""
-
-CHANNELS = "channels"
-"""Stands for the channels of a block's inputs."""
-
-
-def left_open(network: Network) -> Open:
+def left_open(network: Network) -> Set[Open]:
     """What an argument of the model may reach."""
-    given = (
+    return reached(
         (row.call.body.target, name)
         for row in network.rows
         for name in (*row.spelled, *((CHANNELS,) if any(row.channels) else ()))
     )
-    return closure(given, _handed_on).keys()
-
-
-def _handed_on(opened: tuple[Op | Block, str]) -> Iterator[tuple[Op | Block, str]]:
-    """What a parameter of a block, or the channels of its inputs, may reach in what it calls."""
-    block, name = opened
-    if not isinstance(block, Block):
-        return
-    names, inputs = frozenset((name,)), frozenset(block.inputs if name == CHANNELS else ())
-    for _, invoke in block.invokes():
-        given, fed = mentions(block)[invoke.name]
-        yield from ((invoke.target, a) for a, said in given if said.is_open(names, inputs))
-        if any(said.is_open(names, inputs) for _, said in fed):
-            yield invoke.target, CHANNELS
 
 
 def _can_end(block: Block, fixed: _Fixed) -> bool:
