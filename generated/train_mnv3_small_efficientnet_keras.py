@@ -15,6 +15,7 @@ import math
 import os
 import signal
 import sys
+import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -82,7 +83,7 @@ def numbered(images: np.ndarray, labels: np.ndarray) -> Images:
         raise ValueError("`labels` are not one integer for each image")
     if labels.min(initial=0) < 0:
         raise ValueError("a label is below 0")
-    classes = [str(label) for label in range(labels.max(initial=0) + 1)]
+    classes = [str(label) for label in range(int(labels.max(initial=0)) + 1)]
     return Images(images, labels.astype(np.int64), classes)
 
 
@@ -412,7 +413,7 @@ def fit(
     Ctrl-C ends it after a step, with a checkpoint.
     """
     checkpoint, stops = out / copy_of("checkpoint"), list[int]()
-    signal.signal(signal.SIGINT, lambda number, frame: stops.append(number))
+    before = signal.signal(signal.SIGINT, lambda number, frame: stops.append(number))
     while training.step < EPOCHS * len(batches):
         epoch, step = divmod(training.step, len(batches))
         for images, labels in batches.epoch(epoch, step):
@@ -434,6 +435,7 @@ def fit(
         training.save(checkpoint, batches.facts)
         if stops:
             sys.exit(f"stopped at step {training.step}; go on with --resume")
+    signal.signal(signal.SIGINT, before)
 
 
 def place() -> tuple[int, int]:
@@ -497,7 +499,7 @@ def batches_of(given: argparse.Namespace, source: str) -> Batches:
     """The batches of what is read from a source."""
     try:
         data = read(source)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         sys.exit(f"{source} cannot be read: {error}")
     if not len(data.labels):
         sys.exit(f"{source} holds no images")
@@ -509,6 +511,8 @@ def all_batches(given: argparse.Namespace) -> tuple[Batches, Batches | None]:
     batches = batches_of(given, given.data)
     if given.validation is None:
         return batches, None
+    if given.validation == given.data:
+        print("warning: --validation is what is trained on", file=sys.stderr)
     validation = batches_of(given, given.validation)
     validation.data = relabelled(validation.data, batches.data.classes)
     return batches, validation
@@ -525,7 +529,7 @@ def check(batches: Batches, out: Path, resume: bool) -> None:
     """Stop where nothing can be learned, or another run would be lost."""
     if out.exists() and not out.is_dir():
         sys.exit(f"--out is a folder, and {out} is a file")
-    if any(out.glob("checkpoint*")) and not resume:
+    if any(out.glob("checkpoint*/latest.json")) and not resume:
         sys.exit(f"{out} holds a run: go on with --resume, or name another --out")
     labels, classes = batches.data.labels, batches.data.classes
     if len(classes) < 2:
@@ -537,12 +541,13 @@ def check(batches: Batches, out: Path, resume: bool) -> None:
     rank, processes = place()
     if batches.batch_size % processes:
         sys.exit(f"{processes} processes cannot share {batches.batch_size} images")
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "classes.txt").write_text("\n".join(classes) + "\n")
-    steps, settled = EPOCHS * len(batches), math.ceil(math.log(0.01, NORM_DECAY))
-    if steps < settled and rank == 0:
-        said = f"{steps} steps, and running averages settle in {settled}"
-        print(f"warning: {said}: train longer, or lower `decay`", file=sys.stderr)
+    if not resume:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "classes.txt").write_text("\n".join(classes) + "\n")
+    steps = EPOCHS * len(batches)
+    if NORM_DECAY**steps > 0.01 and rank == 0:
+        said = f"{NORM_DECAY**steps:.0%} of where they start after {steps} steps"
+        print(f"warning: running averages hold {said}", file=sys.stderr)
 
 
 def main() -> None:

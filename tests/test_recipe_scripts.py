@@ -147,6 +147,8 @@ def test_what_cannot_be_trained_on_is_said(backend: str, folder: Path) -> None:
     np.savez(folder / "fewer.npz", images=grey, labels=np.arange(7) % 2)
     np.savez(folder / "halves.npz", images=grey, labels=np.arange(8) / 2)
     np.savez(folder / "below.npz", images=grey, labels=np.arange(8) % 2 - 1)
+    (folder / "cut.npz").write_bytes((folder / "below.npz").read_bytes()[:50])
+    (folder / "nothing.npz").write_bytes(b"")
     np.savez(folder / "from_one.npz", images=grey, labels=np.arange(8) % 2 + 1)
     images = ("--data", "images")
     ours = {
@@ -160,6 +162,8 @@ def test_what_cannot_be_trained_on_is_said(backend: str, folder: Path) -> None:
         ("--data", "fewer.npz"): "`labels` are not one integer for each image",
         ("--data", "halves.npz"): "`labels` are not one integer for each image",
         ("--data", "below.npz"): "a label is below 0",
+        ("--data", "cut.npz"): "cut.npz cannot be read",
+        ("--data", "nothing.npz"): "nothing.npz cannot be read",
         ("--data", "from_one.npz"): "no image is of the class 0",
         (*images, "--batch-size", "99"): "12 images do not fill a batch",
         (*images, "--resume", "--out", "new"): "No such file or directory",
@@ -189,10 +193,27 @@ def test_labels_of_validation_go_by_the_names_of_classes(folder: Path) -> None:
     found = script.relabelled(script.read(str(folder / "images")), ["cat", "dog", "owl"])
     assert found.labels.tolist() == [1, 1, 1, 1, 2, 2, 2, 2]
     assert found.classes == ["cat", "dog", "owl"]
+    many = script.numbered(np.zeros((2, 4, 4), np.uint8), np.array([0, 255], np.uint8))
+    assert len(many.classes) == 256
     deep = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
     Image.fromarray(deep).save(folder / "deep.png")
     ramp = np.asarray(script.opened(folder / "deep.png"))[..., 0]
     assert np.array_equal(ramp, deep // 256)
+
+
+def test_a_number_of_classes_that_a_recipe_sets(folder: Path) -> None:
+    """There may be fewer of them in the images, and not more."""
+    parts = (cases.OPTIMIZERS["sgd"], cases.REST["mixed"], {"set": {"classes": 4}})
+    cases.written(folder, *parts, epochs=1, batch_size=4)
+    assert exit_code("build", "tiny.yaml", "-b", "torch", "--recipe", "case.yaml", "-o", ".") == 0
+    run = _run(folder, "torch", "--data", "images", "--validation", "images", "--out", "run")
+    assert run.returncode == 0, run.stderr
+    assert "warning: --validation is what is trained on" in run.stderr
+    assert _arrays(folder / "run" / "weights.pt")["logits.bias"].shape == (4,)
+    for name in ("eft", "gnu"):
+        shutil.copytree(folder / "images" / "cat", folder / "images" / name)
+    more = _run(folder, "torch", "--data", "images", "--out", "more")
+    assert "5 classes, and the network tells 4 apart" in more.stderr
 
 
 def test_what_a_killed_process_left_is_written_anew(folder: Path) -> None:
@@ -226,6 +247,10 @@ def test_another_run_is_not_lost(folder: Path) -> None:
         )
         assert other.returncode == 1
         assert f"checkpoint.pt is of a run with {said}" in other.stderr
+    shutil.copytree(folder / "images", folder / "others")
+    (folder / "others" / "cat").rename(folder / "others" / "lynx")
+    others = _run(folder, "torch", "--data", "others", "--out", "run", "--resume")
+    assert "is of a run with classes" in others.stderr
     (folder / "run" / "checkpoint.pt").write_bytes(b"PK")
     broken = _run(folder, "torch", "--data", "images", "--out", "run", "--resume")
     assert "checkpoint.pt cannot be read" in broken.stderr

@@ -283,3 +283,17 @@ def test_rates_of_what_is_dropped_are_set(spec: str, tmp_path: Path) -> None:
     for backend in writers():
         text = script(net, training_of(net, recipe), backend, spec).text
         assert "drop_path_rate=0.3" in text
+
+
+def test_a_constant_of_zero_is_written(tiny: Path, tmp_path: Path) -> None:
+    """It is not what the framework takes where nothing is said."""
+    zeros = {"decay": 0, "momentum": 0, "epsilon": 0}
+    outside = {"optimizer": {"rmsprop": {**zeros, "epsilon_added": "outside_root"}}}
+    inside = {"optimizer": {"rmsprop": {**zeros, "epsilon_added": "inside_root"}}}
+    net = archc.load(tiny)
+    for backend, optimizer, said in (
+        ("torch", outside, "torch.optim.RMSprop(parameters, lr=0.01, alpha=0.0, eps=0.0)"),
+        ("keras", inside, "keras.optimizers.RMSprop(learning_rate=0.01, rho=0.0, epsilon=0.0)"),
+    ):
+        recipe = cases.written(tmp_path, optimizer, cases.REST["plain"], learning_rate=0.01)
+        assert said in script(net, training_of(net, recipe), backend, "tiny").text

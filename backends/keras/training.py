@@ -9,6 +9,7 @@ from typing import Any
 
 from archc.backends.python.printing import listed
 from archc.backends.python.training import (
+    LEFT_OUT,
     OPTIMIZERS,
     Script,
     Spelled,
@@ -67,7 +68,7 @@ class KerasScript(Script):
 
     FOLDER = Path(__file__).parent
     SAME, ARGUMENTS = _SAME, _ARGUMENTS
-    title, channels_last = "Keras", True
+    title, channels_last, checkpoints = "Keras", True, "checkpoint*/latest.json"
 
     @property
     def coupled(self) -> bool:
@@ -104,7 +105,7 @@ class KerasScript(Script):
             arguments["weight_decay"] = "WEIGHT_DECAY"
         if (clip := self.recipe.clip) is not None:
             arguments["global_clipnorm" if clip.over == "all" else "clipnorm"] = clip.norm
-        said = [f"{name}={value}" for name, value in arguments.items() if value]
+        said = [f"{name}={v}" for name, v in arguments.items() if v != LEFT_OUT.get(name)]
         prefix = "keras.optimizers." if self.same else ""
         spares = self.skips and not self.coupled
         name = prefix + OPTIMIZERS[type(self.optimizer)][0]

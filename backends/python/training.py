@@ -45,6 +45,9 @@ OPTIMIZERS: Mapping[type[Optimizer], tuple[str, str]] = {
 """What frameworks call the class of each, and how a docstring begins."""
 
 
+LEFT_OUT: Mapping[str, object] = {"momentum": 0.0, "nesterov": False, "centered": False}
+"""Arguments of optimizers that are not written where they have these values, frameworks' own."""
+
 T = TypeVar("T")
 Spelled = Mapping[type[Optimizer], Callable[[Any], T]]
 """What a framework has for an optimizer, by its kind."""
@@ -63,6 +66,8 @@ class Script:
     title: ClassVar[str]
     """The framework's."""
     channels_last: ClassVar[bool] = False
+    checkpoints: ClassVar[str]
+    """What checkpoints in the folder of a run are called, as a pattern."""
 
     training: Training
     module: str
@@ -197,7 +202,7 @@ class Script:
     def classes(self) -> str | None:
         """The model's argument that says how many classes there are."""
         kept = {parameter.name for parameter in self.training.network.kept}
-        return "classes" if "classes" in kept else None
+        return "classes" if "classes" in kept - self.training.values.keys() else None
 
     @property
     def norm_decay(self) -> float | None:
@@ -247,7 +252,7 @@ class Script:
         values: dict[str, Any] = {"RUN": self.stem.removeprefix("train_"), "RECIPE": self.digest}
         values |= {"BATCH_SIZE": recipe.batch_size, "EPOCHS": recipe.epochs, "SIZE": self.size}
         if self.classes is None:
-            values["CLASSES"] = network.output.channels
+            values["CLASSES"] = self.training.values.get("classes", network.output.channels)
         if self.decay:
             values["WEIGHT_DECAY"] = self.decay.rate
         if self.frozen:

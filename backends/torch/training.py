@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from archc.backends.python.printing import listed
-from archc.backends.python.training import OPTIMIZERS, Script, Spelled, literal, printed, steps
+from archc.backends.python.training import (
+    LEFT_OUT,
+    OPTIMIZERS,
+    Script,
+    Spelled,
+    literal,
+    printed,
+    steps,
+)
 from archc.compiler.recipe.recipe import (
     Adam,
     Cosine,
@@ -55,7 +63,7 @@ def _sgd(o: Sgd) -> dict[str, object]:
 
 def _rmsprop(o: RmsProp) -> dict[str, object]:
     own = {"alpha": o.decay, "eps": o.epsilon, "momentum": o.momentum}
-    return {**own, **({"centered": True} if o.centered else {})}
+    return {**own, "centered": o.centered}
 
 
 def _adam(o: Adam) -> dict[str, object]:
@@ -77,7 +85,7 @@ class TorchScript(Script):
 
     FOLDER = Path(__file__).parent
     SAME, ARGUMENTS = _SAME, _ARGUMENTS
-    title = "PyTorch"
+    title, checkpoints = "PyTorch", "checkpoint.pt"
 
     @property
     def decay_key(self) -> str:
@@ -119,9 +127,7 @@ class TorchScript(Script):
             arguments |= self.own_arguments
             if self.decay_key == "weight_decay" and not self.skips:
                 arguments["weight_decay"] = "WEIGHT_DECAY"
-            elif self.class_name == "AdamW":
-                arguments["weight_decay"] = 0.0
-        said = [f"{name}={value}" for name, value in arguments.items() if value]
+        said = [f"{name}={v}" for name, v in arguments.items() if v != LEFT_OUT.get(name)]
         prefix = "torch.optim." if self.same else ""
         return listed(["parameters", *said], f"return {prefix}{self.class_name}(", ")", 4)
 
