@@ -134,7 +134,8 @@ def commands(path: Path) -> list[str]:
     found = []
     for language, text in FENCE.findall(path.read_text(encoding="utf-8")):
         if language in ("sh", "console"):
-            lines = re.findall(r"^(?:\$ )?archc (.*)$", text, re.MULTILINE)
+            whole = re.sub(r"\\\n *", "", text)
+            lines = re.findall(r"^(?:\$ )?archc (.*)$", whole, re.MULTILINE)
             found += [re.split(r" [|>] | \d?> ?", line)[0] for line in lines]
     return found
 
