@@ -174,6 +174,35 @@ def test_a_mean_may_be_off_as_a_sum_in_float32_is(
     assert low * far <= carried(network, {}, batch)["mean"] <= high * far
 
 
+NORM = """\
+archc: 1
+name: Net
+input: {channels: 4, height: 8, width: 8}
+network:
+  - {block: OP, name: norm, affine: false}
+"""
+
+
+@pytest.mark.parametrize("op", ["layer_norm", "group_norm, groups: 2"])
+@pytest.mark.parametrize(("apart", "most"), [(1e-5, 1.0), (1.0, 1e-5)])
+def test_a_norm_of_what_is_nearly_equal_may_be_off(
+    op: str, apart: float, most: float, tmp_path: Path
+) -> None:
+    """By what a mean in float32 is off, which the little that is left is divided by."""
+    path = tmp_path / "net.yaml"
+    path.write_text(NORM.replace("OP", op), encoding="utf-8")
+    network, noise = load(path).network, np.random.default_rng(1).normal(size=(2, 4, 8, 8))
+    batch = (3 + apart * noise).astype(np.float32)
+    right = interpreter.outputs(network, {}, batch)["norm"]
+    groups = 2 if "group" in op else 1
+    axes, epsilon = ((2, 3, 4), 1e-5) if "group" in op else ((2,), 1e-6)
+    x = batch.reshape(2, groups, -1, 8, 8)
+    left = x - x.mean(axes, keepdims=True)
+    root = np.sqrt((left * left).mean(axes, keepdims=True) + np.float32(epsilon))
+    far = deviation((left / root).reshape(right.shape), right)
+    assert far <= 3 * carried(network, {}, batch)["norm"] <= most
+
+
 def test_what_float32_takes_for_zero_is_no_difference() -> None:
     nothing = np.zeros(3, np.float32)
     assert deviation(nothing, np.full(3, 1e-60)) < TOLERANCE

@@ -150,7 +150,8 @@ def carried(network: Network, weights: Arrays, batch: Batch) -> dict[str, float]
     def disturb(body: Body, value: Array) -> Array:
         given = max((float(np.abs(x).max()) for x in taken if x.size), default=0.0)
         size = max(float(np.abs(value).max()) * _rounded(body), given * _summed(body))
-        off = size * random.uniform(-1.0, 1.0, value.shape)
+        sizes = np.maximum(size, _centred(body, taken[0], value))
+        off = sizes * random.uniform(-1.0, 1.0, value.shape)
         return np.asarray(value + off + _drifted(taken[0], value))
 
     exact = interpreter.outputs(network, weights, batch)
@@ -179,6 +180,24 @@ def _summed(body: Body) -> float:
     their scale, however small the sum is. TensorFlow adds them up one after another."""
     numbers = max(x.size for x in body.inputs) / body.output.size
     return 1.2e-7 * numbers**0.5 if numbers > 1 else 0.0
+
+
+def _centred(body: Body, x: Array, value: Array) -> Array | float:
+    """How far each number may be off of what an op normalises by its own mean. The mean is rounded
+    as what it is of, and where that is nearly equal, little is left to divide by."""
+    if body.target.name not in ("layer_norm", "group_norm"):
+        return 0.0
+    groups, epsilon = body.arguments.get("groups"), body.arguments["epsilon"]
+    assert isinstance(epsilon, int | float)
+    if isinstance(groups, int):
+        cells = x.reshape(len(x), groups, -1)
+    else:  # the channels of each position
+        cells = np.moveaxis(x.reshape(*x.shape[:2], -1), 1, 2)
+    spread = np.sqrt(cells.var(2, keepdims=True) + epsilon)
+    normal = float(np.abs((cells - cells.mean(2, keepdims=True)) / spread).max()) or 1.0
+    gain = float(np.abs(value).max()) / normal  # of the scale that follows
+    off = np.abs(cells).max(2, keepdims=True) / spread * np.full_like(cells, 1.2e-7 * gain)
+    return np.asarray((off if isinstance(groups, int) else np.moveaxis(off, 2, 1)).reshape(x.shape))
 
 
 def _drifted(x: Array, value: Array) -> Array | float:
