@@ -9,10 +9,10 @@ from typing import Any
 
 from archc.backends.python.printing import listed
 from archc.backends.python.training import (
-    LEFT_OUT,
     OPTIMIZERS,
     Script,
     Spelled,
+    given,
     literal,
     printed,
     steps,
@@ -105,11 +105,10 @@ class KerasScript(Script):
             arguments["weight_decay"] = "WEIGHT_DECAY"
         if (clip := self.recipe.clip) is not None:
             arguments["global_clipnorm" if clip.over == "all" else "clipnorm"] = clip.norm
-        said = [f"{name}={v}" for name, v in arguments.items() if v != LEFT_OUT.get(name)]
         prefix = "keras.optimizers." if self.same else ""
         spares = self.skips and not self.coupled
         name = prefix + OPTIMIZERS[type(self.optimizer)][0]
-        return listed(said, f"{'optimizer =' if spares else 'return'} {name}(", ")", 4)
+        return listed(given(arguments), f"{'optimizer =' if spares else 'return'} {name}(", ")", 4)
 
     @property
     def schedule_call(self) -> str:

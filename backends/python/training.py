@@ -45,9 +45,6 @@ OPTIMIZERS: Mapping[type[Optimizer], tuple[str, str]] = {
 """What frameworks call the class of each, and how a docstring begins."""
 
 
-LEFT_OUT: Mapping[str, object] = {"momentum": 0.0, "nesterov": False, "centered": False}
-"""Arguments of optimizers that are not written where they have these values, frameworks' own."""
-
 T = TypeVar("T")
 Spelled = Mapping[type[Optimizer], Callable[[Any], T]]
 """What a framework has for an optimizer, by its kind."""
@@ -317,6 +314,15 @@ def _assigned(name: str, value: Any) -> str:
         return f"{name} = {literal(value) if isinstance(value, str) else repr(value)}"
     items = [literal(each) if isinstance(each, str) else repr(each) for each in value]
     return listed(items, f"{name} = (", ",)" if len(items) == 1 else ")")
+
+
+_LEFT_OUT: Mapping[str, object] = {"momentum": 0.0, "nesterov": False, "centered": False}
+"""Arguments of optimizers that are not written where they have these values, frameworks' own."""
+
+
+def given(arguments: Mapping[str, object]) -> list[str]:
+    """Arguments of an optimizer as they are written."""
+    return [f"{name}={v}" for name, v in arguments.items() if v != _LEFT_OUT.get(name)]
 
 
 def literal(text: str) -> str:

@@ -9,10 +9,10 @@ from typing import Any
 
 from archc.backends.python.printing import listed
 from archc.backends.python.training import (
-    LEFT_OUT,
     OPTIMIZERS,
     Script,
     Spelled,
+    given,
     literal,
     printed,
     steps,
@@ -127,9 +127,10 @@ class TorchScript(Script):
             arguments |= self.own_arguments
             if self.decay_key == "weight_decay" and not self.skips:
                 arguments["weight_decay"] = "WEIGHT_DECAY"
-        said = [f"{name}={v}" for name, v in arguments.items() if v != LEFT_OUT.get(name)]
         prefix = "torch.optim." if self.same else ""
-        return listed(["parameters", *said], f"return {prefix}{self.class_name}(", ")", 4)
+        return listed(
+            ["parameters", *given(arguments)], f"return {prefix}{self.class_name}(", ")", 4
+        )
 
     @property
     def own_schedule(self) -> str:

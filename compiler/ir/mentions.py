@@ -67,13 +67,20 @@ def _handed_on(opened: Open) -> Iterator[Open]:
     if not isinstance(block, Block):
         return
     names, inputs = frozenset((name,)), frozenset(block.inputs if name == CHANNELS else ())
+    made_if = _conditions(block)
     for step, invoke in block.invokes():
         given, fed = mentions(block)[invoke.name]
         yield from ((invoke.target, a) for a, said in given if said.is_open(names, inputs))
         if any(said.is_open(names, inputs) for _, said in fed):
             yield invoke.target, CHANNELS
-        if mentioned(block, step.when).is_open(names, inputs):
+        if made_if[step.name].is_open(names, inputs):
             yield from _all_of(invoke.target)
+
+
+@lru_cache(maxsize=1024)
+def _conditions(block: Block) -> dict[str, Mentions]:
+    """For each step of a block, by name: what decides whether it is made."""
+    return {step.name: mentioned(block, step.when) for step in block.steps}
 
 
 def _all_of(target: Op | Block) -> Iterator[Open]:

@@ -20,8 +20,7 @@ from archc.compiler.spec.nodes import SpecNode
 Share = Annotated[float, number(min=0, below=1)]
 Rate = Annotated[float, number(min=0)]
 Positive = Annotated[float, number(above=0)]
-Probability = Annotated[float, number(above=0, max=1)]
-Factor = Annotated[float, number(above=0, max=1)]
+Fraction = Annotated[float, number(above=0, max=1)]
 Count = Annotated[int, number(min=1, whole=True)]
 LearningRateIn = Annotated[
     Literal["update", "momentum"],
@@ -131,7 +130,7 @@ class OptimizerSpec(OneKind):
 
 class ExponentialSpec(RecipeNode):
     __doc__ = recipe.Exponential.__doc__
-    factor: Factor
+    factor: Fraction
     """What the rate is multiplied by."""
     every: Stretch
     """After how long, as `2 epochs` or `500 steps`."""
@@ -142,7 +141,7 @@ class ExponentialSpec(RecipeNode):
 class StaircaseSpec(RecipeNode):
     """Times `factor` at once, every so often."""
 
-    factor: Factor
+    factor: Fraction
     """What the rate is multiplied by."""
     every: Stretch
     """After how long, as `30 epochs`."""
@@ -150,7 +149,7 @@ class StaircaseSpec(RecipeNode):
 
 class MultiStepSpec(RecipeNode):
     __doc__ = recipe.MultiStep.__doc__
-    factor: Factor
+    factor: Fraction
     """What the rate is multiplied by."""
     at: Annotated[tuple[Stretch, ...], Field(min_length=1)]
     """When, as `[30 epochs, 60 epochs]`."""
@@ -278,7 +277,7 @@ class LossSpec(OneKind):
 
 class FlipSpec(RecipeNode):
     __doc__ = recipe.Flip.__doc__
-    probability: Probability
+    probability: Fraction
     """How often."""
 
 
@@ -290,7 +289,7 @@ class ShiftSpec(RecipeNode):
 
 class CropSpec(RecipeNode):
     __doc__ = recipe.RandomResizedCrop.__doc__
-    area: tuple[Probability, Probability]
+    area: tuple[Fraction, Fraction]
     """The least and the largest share of the area, as `[0.08, 1]`."""
     ratio: tuple[Positive, Positive]
     """The least and the largest ratio of width to height, as `[0.75, 1.3333333]`."""
@@ -317,7 +316,7 @@ class NormalizeSpec(RecipeNode):
     __doc__ = recipe.Normalize.__doc__
     mean: Annotated[tuple[Annotated[float, number(min=0, max=1)], ...], Field(min_length=1)]
     """One for each channel, of pixels from 0 to 1."""
-    std: Annotated[tuple[Factor, ...], Field(min_length=1)]
+    std: Annotated[tuple[Fraction, ...], Field(min_length=1)]
     """One for each channel."""
 
 

@@ -18,12 +18,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from archc.api import Net
-from archc.backends import BackendError, Name, Trained
+from archc.backends import BackendError, Live, Name, Trained
 from archc.backends.python.execute import execute
 from archc.backends.storage import Array
 from archc.compiler.elaborate.sizes import at_size
@@ -72,12 +72,12 @@ def prove(
     batches = [*_batches(network, training)]
     weights = settled_weights(network, np.concatenate([x for x, _ in batches]).astype(np.float32))
     proof, runs = Proof(len(batches)), dict[Name, list[Trained]]()
-    for name in names:
-        _compare_rates(proof, name, training.recipe, _rates(net, network, training, name))
     starts: list[Mapping[str, Array]] = [weights]
     for name in names:
         say(f"{len(batches)} steps in {name}")
-        runs[name] = [*_run(net, network, training, name, starts, batches)]
+        with _made(net, network, training, name) as made:
+            _compare_rates(proof, name, training.recipe, _rates(training.recipe, made))
+            runs[name] = [*_run(net.live(name), training.recipe, made, starts, batches)]
         if len(starts) == 1:
             starts += [seen.weights for seen in runs[name]]
         pair = f"{name} and the definitions"
@@ -117,12 +117,15 @@ def _per_epoch(recipe: Recipe) -> int:
     return max(3, longest_steps(recipe.schedule) // recipe.epochs + 1)
 
 
-def _rates(net: Net, network: Network, training: Training, name: Name) -> list[float]:
+Made: TypeAlias = tuple[Any, ModuleType, Any]
+"""What trains models of a backend, the script, and a model."""
+
+
+def _rates(recipe: Recipe, made: Made) -> list[float]:
     """The learning rates that the script of a backend takes, one a step."""
-    recipe = training.recipe
+    trains, script, model = made
     steps = min(recipe.epochs * _per_epoch(recipe), MOST_RATES)
-    with _made(net, network, training, name) as (trains, script, model):
-        return [*trains.rates(script, model, _per_epoch(recipe), steps)]
+    return [*trains.rates(script, model, _per_epoch(recipe), steps)]
 
 
 def _compare_rates(proof: Proof, name: Name, recipe: Recipe, rates: Sequence[float]) -> None:
@@ -139,30 +142,26 @@ def _compare_rates(proof: Proof, name: Name, recipe: Recipe, rates: Sequence[flo
 
 
 def _run(
-    net: Net,
-    network: Network,
-    training: Training,
-    name: Name,
+    live: Live,
+    recipe: Recipe,
+    made: Made,
     starts: Sequence[Mapping[str, Array]],
     batches: Sequence[tuple[Array, Array]],
 ) -> Iterator[Trained]:
     """The steps of one backend, from the weights that each starts with, where these are given."""
-    with _made(net, network, training, name) as (trains, script, model):
-        live = net.live(name)
-        live.load(model, _arrays(starts[0]))
+    trains, script, model = made
+    live.load(model, _arrays(starts[0]))
 
-        def before(step: int) -> None:
-            if 0 < step < len(starts):
-                live.load(model, _arrays(starts[step]))
+    def before(step: int) -> None:
+        if 0 < step < len(starts):
+            live.load(model, _arrays(starts[step]))
 
-        yield from trains.train(script, model, batches, _per_epoch(training.recipe), before)
+    yield from trains.train(script, model, batches, _per_epoch(recipe), before)
 
 
 @contextmanager
-def _made(
-    net: Net, network: Network, training: Training, name: Name
-) -> Iterator[tuple[Any, ModuleType, Any]]:
-    """What trains models of a backend, the script, and a fresh model in float64."""
+def _made(net: Net, network: Network, training: Training, name: Name) -> Iterator[Made]:
+    """The same, with a fresh model in float64."""
     live = net.live(name)
     if live.trains is None:
         raise BackendError(f"the backend `{name}` trains no models")
