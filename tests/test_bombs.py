@@ -8,8 +8,10 @@ minutes or gigabytes.
 from __future__ import annotations
 
 import contextlib
+import gc
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -227,24 +229,27 @@ def test_words_are_compared_while_it_is_worth_it() -> None:
     assert nearest("row9999", (f"row{i}" for i in range(10**6))) is not None
 
 
-def _memory() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells how much memory is used")
 @pytest.mark.parametrize("size", [1, 2 * LARGE])
 def test_what_was_loaded_is_forgotten(size: int, tmp_path: Path) -> None:
     """Specs that differ: small ones, which are remembered for a while, and large ones."""
     path = tmp_path / "net.yaml"
     comment = f"# {'x' * size}\n"
 
-    def load(numbers: Iterable[int]) -> None:
+    def load(numbers: Iterable[int]) -> int:
+        """The most bytes that were held at once."""
+        tracemalloc.reset_peak()
         for number in numbers:
             row = f"{{block: conv2d, filters: {number + 1}, kernel: 1, repeat: 20}}"
             path.write_text(f"{comment}{HEAD}network: [{row}]\n")
             compile_network(path)
+        return tracemalloc.get_traced_memory()[1]
 
-    load(range(300))
-    before = _memory()
-    load(range(300, 900))
-    assert _memory() - before < 10 * 2**20
+    gc.collect()
+    gc.freeze()  # else Python seldom looks for what refers to itself, the more others have left
+    tracemalloc.start()
+    try:
+        first = load(range(450))  # more than are remembered
+        assert load(range(450, 1350)) < 1.6 * first
+    finally:
+        tracemalloc.stop()
+        gc.unfreeze()

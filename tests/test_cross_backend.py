@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,8 +28,9 @@ SETTINGS: list[dict[str, Any]] = [
     {"padding": "symmetric"},
     {"classes": 10, "dropout": 0.5, "preprocess": True},
 ]
+LARGEST = "nasnet_a_large"
 CASES = [
-    *((path.stem, {}) for path in sorted(SPECS.glob("*.yaml"))),
+    *((path.stem, {}) for path in sorted(SPECS.glob("*.yaml")) if path.stem != LARGEST),
     *((spec, settings) for spec in MOBILENETS for settings in SETTINGS),
 ]
 
@@ -55,6 +59,18 @@ def test_models_agree(spec: str, settings: dict[str, Any]) -> None:
     assert not report.differences
     assert report.agreements.keys() == {*backends.names()}
     assert len(report.sizes) == 2 or (spec == "lenet_cifar" and report.skipped)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", backends.names())
+def test_the_largest_agrees(backend: str) -> None:
+    """In a process of its own: the values of its layers take gigabytes for each backend."""
+    command = [sys.executable, "-m", "archc", "check", "--numeric", "--backend", backend]
+    done = subprocess.run(
+        [*command, str(SPECS / f"{LARGEST}.yaml")], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.search(rf"{backend}: 1,\d+ layers at 331x331 and \d+x\d+, at most", done.stdout)
 
 
 def test_counts(expectation: Any) -> None:

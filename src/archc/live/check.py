@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
+
+import numpy as np
 
 from archc.api import Net, dims
 from archc.backends import Name
@@ -80,20 +83,57 @@ def compare(
     for network in sizes.networks if numeric else sizes.networks[:1]:
         size = f"{network.input.height}x{network.input.width}"
         report.sizes.append(size)
-        found: dict[str, Arrays] = {}
-        for backend in backends:
-            step(f"{backend} at {size}")
-            try:
-                found[backend] = _outputs(report, net, backend, network, weights)
-            except Exception as error:
-                report.differences.append(_failed(backend, size, error))
         if numeric:
             step(f"the definitions at {size}")
-            _hold(report, network, weights, found)
+        defined = _Definitions(network, weights) if numeric else None
+        for backend in backends:
+            step(f"{backend} at {size}")
+            _look(report, net, backend, network, weights, defined)
     if numeric and sizes.skipped:
         report.skipped.append(sizes.skipped)
     report.differences = list(dict.fromkeys(report.differences))
     return report
+
+
+class _Definitions:
+    """What the ops' definitions give at one size, value by value, in float32."""
+
+    def __init__(self, network: Network, weights: Arrays) -> None:
+        self.network, self._weights, self._batch = network, weights, random_inputs(network)
+        self.values: dict[str, Array] = {}
+        self._last: tuple[Array, Array] | None = None
+        self._keep("", interpreter.run(network, weights, self._batch, self._keep))
+
+    def _keep(self, path: str, value: Array) -> None:
+        """A block's value is that of the op it ends with, and is kept once."""
+        if self._last is None or self._last[0] is not value:
+            with np.errstate(over="ignore"):  # so would a backend's be
+                self._last = value, value.astype(np.float32)
+        self.values[path] = self._last[1]
+
+    @cached_property
+    def moved(self) -> Mapping[str, float]:
+        """How far rounding alone moves each value."""
+        return carried(self.network, self._weights, self._batch)
+
+
+def _look(
+    report: Report,
+    net: Net,
+    backend: Name,
+    network: Network,
+    weights: Arrays,
+    defined: _Definitions | None,
+) -> None:
+    """Looks at a fresh live model of one backend, and forgets its outputs: those of a large network
+    take gigabytes."""
+    try:
+        outputs = _outputs(report, net, backend, network, weights)
+    except Exception as error:
+        report.differences.append(_failed(backend, report.sizes[-1], error))
+        return
+    if defined:
+        _hold(report, defined, backend, outputs)
 
 
 def _outputs(report: Report, net: Net, backend: Name, network: Network, weights: Arrays) -> Arrays:
@@ -144,15 +184,14 @@ def check_shapes(network: Network, backend: str, outputs: Arrays) -> Iterator[st
             yield f"{layer.path}: archc says {layer.output}, {backend} gives {shape}"
 
 
-def _unseen(network: Network, found: Mapping[str, Arrays]) -> Iterator[str]:
+def _unseen(network: Network, backend: str, outputs: Arrays) -> Iterator[str]:
     """Values that a backend computes without a layer that shows them, such as a sum in PyTorch."""
     paths = [layer.path for layer in analysis.layers(network)][:-1]
-    for backend, outputs in found.items():
-        shown = with_blocks(network, outputs)
-        unseen = [path for path in paths if path not in shown] if outputs else []
-        if unseen:
-            said = f"{backend} has no layer for {len(unseen):,} values ({first(unseen)})"
-            yield f"{said}; what takes them is compared"
+    shown = with_blocks(network, outputs)
+    unseen = [path for path in paths if path not in shown] if outputs else []
+    if unseen:
+        said = f"{backend} has no layer for {len(unseen):,} values ({first(unseen)})"
+        yield f"{said}; what takes them is compared"
 
 
 def _failed(backend: str, size: str, error: Exception) -> str:
@@ -165,34 +204,27 @@ def _failed(backend: str, size: str, error: Exception) -> str:
     return f"{said}, in `{code}`" if code else said
 
 
-def _hold(report: Report, network: Network, weights: Arrays, found: Mapping[str, Arrays]) -> None:
-    """Holds the backends' outputs against the interpreter's; names the first that is off."""
-    batch, size, first_size = random_inputs(network), report.sizes[-1], len(report.sizes) == 1
-    off: dict[str, dict[str, float]] = {backend: {} for backend in found}
-
-    def look(path: str, value: Array) -> None:
-        for backend, outputs in found.items():
-            if path in outputs:
-                far = deviation(outputs[path], value)
-                agreement = report.agreements.setdefault(backend, Agreement())
-                agreement.layers += first_size
-                if far <= TOLERANCE:
-                    agreement.see(named(path), size, far)
-                else:
-                    off[backend][path] = far
-
-    look("", interpreter.run(network, weights, batch, look))
-    moved = carried(network, weights, batch) if any(off.values()) else {}
-    for backend, every in off.items():
-        _tell(report, backend, every, moved)
+def _hold(report: Report, defined: _Definitions, backend: str, outputs: Arrays) -> None:
+    """Holds a backend's outputs against the definitions; names the first that is off."""
+    first_size, off = len(report.sizes) == 1, dict[str, float]()
+    for path in (path for path in defined.values if path in outputs):
+        far = deviation(outputs[path], defined.values[path])
+        agreement = report.agreements.setdefault(backend, Agreement())
+        agreement.layers += first_size
+        if far <= TOLERANCE:
+            agreement.see(named(path), report.sizes[-1], far)
+        else:
+            off[path] = far
+    if off:
+        _tell(report, backend, off, defined.moved)
     if first_size:
-        report.skipped += _unseen(network, found)
+        report.skipped += _unseen(defined.network, backend, outputs)
 
 
 def _tell(
     report: Report, backend: str, off: Mapping[str, float], moved: Mapping[str, float]
 ) -> None:
-    """Reports the first value that is off, and those of which rounding may be the reason, which
+    """Reports the first value that is off, or those of which rounding may be the reason, which
     alone has `moved` them so far."""
     size = report.sizes[-1]
     real = [path for path, far in off.items() if not far <= 3 * moved[path]]
@@ -201,7 +233,7 @@ def _tell(
         report.agreements[backend].see(where, size, off[real[0]])
         far = f"by {off[real[0]]:.1e} of its scale"
         report.differences.append(f"at {size}, {backend} leaves the definitions at {where}, {far}")
-    elif off:
+    else:
         values = f"{len(off):,} value{'s' * (len(off) > 1)}"
         said = f"{values} of {backend} at {size}, where rounding decides"
         report.skipped.append(f"{said} ({first([*map(named, off)])})")
