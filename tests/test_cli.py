@@ -73,6 +73,19 @@ def test_build_says_what_became_of_each_file(run):
     ]
 
 
+def test_every_backend_that_is_named_is_meant(run):
+    """Once, however often; and not the last alone."""
+    named = ("-b", "torch", "-b", "keras", "--backend", "torch")
+    written = [line.split(":")[0] for line in run("build", "good.yaml", *named).out.splitlines()]
+    assert written == ["generated/good_torch.py", "generated/good_keras.py"]
+    assert "agrees with torch and keras" in run("check", "good.yaml", *named).out
+    first = run("weights", "list", "good.yaml", *named).out.splitlines()[0]
+    assert first.split()[3::2] == ["torch", "keras"]
+    assert run("build", "good.yaml", "-b", "torch", "-b", "tensor").err.endswith(
+        "'tensor' is not one of keras, onnx, torch, all.\n"
+    )
+
+
 def test_build_into_another_folder(run):
     assert run("build", "good.yaml", "-b", "torch", "--out", "a/b").code == 0
     assert Path("a/b/good_torch.py").is_file()

@@ -49,7 +49,7 @@ class File:
 class Asked:
     """What a command line and the project's file say of all files alike."""
 
-    backends: list[Name] | None
+    backends: list[Name]
     """Those that a command line names."""
     project: Project | None
     choices: Choices
@@ -79,7 +79,7 @@ class Asked:
 
 @click.command()
 @options.of_project
-@options.backend(every=backends.sources, help="What to write for.")
+@options.backend(every=backends.sources, help="What to write for. Can be repeated.")
 @click.option(
     "--out",
     "-o",
@@ -97,7 +97,7 @@ class Asked:
 @graphs.choices
 def build(
     specs: Sequence[str],
-    backend: list[Name] | None,
+    backend: list[Name],
     out: Path | None,
     given: options.Given,
     inference: bool,

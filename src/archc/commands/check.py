@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @options.of_project
-@options.backend(every=backends.drivable, help="Also build live models and compare.")
+@options.backend(
+    every=backends.drivable, help="Also build live models and compare. Can be repeated."
+)
 @click.option("--numeric", is_flag=True, help="Compare numbers from random weights too.")
 @options.network
 @options.inference
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
 @options.formats(FORMATS, "How to print problems and warnings; all but text on stdout.")
 def check(
     specs: Sequence[str],
-    backend: list[Name] | None,
+    backend: list[Name],
     numeric: bool,
     given: options.Given,
     inference: bool,
@@ -120,7 +122,7 @@ def _differs(job: Job, net: Net, wanted: list[Name], numeric: bool) -> bool:
     return bool(differences)
 
 
-def _part(trained: Sequence[tuple[Job, Net, Training]], named: list[Name] | None) -> bool:
+def _part(trained: Sequence[tuple[Job, Net, Training]], named: list[Name]) -> bool:
     """Whether backends, those `named` or all, train a network otherwise than a recipe says, and
     where. Says so."""
     from archc.training.script import writers

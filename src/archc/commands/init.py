@@ -113,7 +113,9 @@ repos:
 @click.option(
     "--name", default="my_net", show_default=True, help="What the new spec's file is called."
 )
-@options.backend(every=backends.sources, default="all", help="What to write for.")
+@options.backend(
+    every=backends.sources, default=["all"], help="What to write for. Can be repeated."
+)
 @click.option(
     "--action",
     metavar="OWNER/REPO@REF",

@@ -127,9 +127,15 @@ def formats(
 def backend(
     every: Callable[[], list[Name]] = backends.names, **said: Any
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """The option that names backends; `every` gives those that `all` means, and `said` is what else
-    `click.option` takes."""
-    return click.option("--backend", "-b", type=BackendChoice(every), **said)
+    """The option that names backends, several if it is repeated; `every` gives those that `all`
+    means, and `said` is what else `click.option` takes. Gives none if none is named."""
+    choice = BackendChoice(every)
+    return click.option("--backend", "-b", type=choice, multiple=True, callback=_once, **said)
+
+
+def _once(ctx: Context, param: Parameter, named: Sequence[list[Name]]) -> list[Name]:
+    """Each backend that was named, once."""
+    return list(dict.fromkeys(name for names in named for name in names))
 
 
 class Given(NamedTuple):

@@ -37,7 +37,7 @@ IN_FULL = 3
 
 @click.command()
 @options.of_project
-@options.backend(every=backends.sources, help="What to write for.")
+@options.backend(every=backends.sources, help="What to write for. Can be repeated.")
 @click.option(
     "--out",
     "-o",
@@ -48,7 +48,7 @@ IN_FULL = 3
 @options.strict
 def watch(
     specs: Sequence[str],
-    backend: list[Name] | None,
+    backend: list[Name],
     out: Path | None,
     given: options.Given,
     strict: bool | None,
@@ -103,7 +103,7 @@ class Session:
     def __init__(
         self,
         specs: Sequence[str],
-        backend: list[Name] | None,
+        backend: list[Name],
         out: Path | None,
         given: options.Given,
         strict: bool | None,

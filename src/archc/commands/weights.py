@@ -57,7 +57,7 @@ def weights() -> None:
 
 @weights.command("list")
 @options.spec
-@options.backend(default="all", help="All, if none is named.")
+@options.backend(default=["all"], help="All, if none is named. Can be repeated.")
 @options.as_json
 @options.network
 @options.inference
