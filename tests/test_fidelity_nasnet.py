@@ -8,7 +8,7 @@ compared with those of the reference that has the same.
 from __future__ import annotations
 
 import shutil
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,6 @@ NOTICEABLE = 1e-3
 """What a mistake comes to at the least, ten times what is tolerated."""
 
 
-@cache
 def reference(name: str, size: tuple[int, int]) -> Any:
     return getattr(keras.applications, name)(
         input_shape=(*size, 3), weights=None, classifier_activation=None
@@ -74,7 +73,7 @@ def torch_logits(model: Any, batch: Array) -> Array:
         return model(torch.from_numpy(batch)).numpy()
 
 
-@cache
+@lru_cache(maxsize=1)  # those of the Large network take gigabytes
 def case(spec: str, name: str, size: tuple[int, int]) -> tuple[dict[str, Array], Array, Array]:
     """Weights, a batch, and the reference's logits for it."""
     net = archc.load(SPECS / f"{spec}.yaml")
