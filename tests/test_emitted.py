@@ -31,6 +31,7 @@ from archc.compiler.language.names import BUILTINS, taken, taken_by_any
 from archc.live.check import compare
 
 from . import zoo
+from .campaign import names as hostile
 
 ROOT = Path(__file__).parents[1]
 SPECS = sorted((ROOT / "specs").glob("*.yaml"))
@@ -85,6 +86,17 @@ def ruff(*arguments: str | Path) -> None:
 def test_ruff_leaves_it_as_it_is(files: Path, width: int) -> None:
     ruff("format", "--diff", "--line-length", str(width), files)
     ruff("check", "--line-length", str(width), files)
+
+
+@pytest.mark.parametrize("place", [*hostile.PLAIN, "all of them"])
+def test_ruff_leaves_the_longest_names_as_they_are(place: str, tmp_path: Path) -> None:
+    places = [each for each in hostile.PLAIN if place in (each, "all of them")]
+    longest = {each: f"{each}_".ljust(64, "x") for each in places} | {"library": "library.yaml"}
+    net = load(hostile.written({**hostile.PLAIN, **longest}, tmp_path / "spec"))
+    sources = ((f"{backend}.py", net.source(backend)) for backend in BACKENDS)
+    files = in_files(tmp_path / "files", sources)
+    ruff("format", "--diff", files)
+    ruff("check", files)
 
 
 def test_it_stands_alone(files: Path) -> None:

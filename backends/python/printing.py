@@ -58,12 +58,15 @@ def doc(text: str, indent: int = 0) -> str:
 
 
 def listed(items: Iterable[object], opening: str, closing: str, indent: int = 0) -> str:
-    """`opening items closing`, as of `def name(` and `):`; an item a line where it is long."""
+    """`opening items closing`, as of `def name(` and `):`; an item a line where it is long. A
+    parameter is not broken, however long its name is."""
     texts, margin = [*map(str, items)], " " * indent
     line = f"{margin}{opening}{', '.join(texts)}{closing}"
     if len(line) <= WIDTH or not texts:
         return line
-    return "\n".join([margin + opening, *(f"{margin}    {t}," for t in texts), margin + closing])
+    lines = [f"{margin}    {text}," for text in texts]
+    kept = closing.endswith(":") and max(map(len, lines)) > WIDTH
+    return "\n".join([margin + opening, *lines, margin + closing + _comment("fmt: skip" * kept)])
 
 
 def code(statements: Code, indent: int) -> str:

@@ -168,12 +168,12 @@ def run(count: int, seed: int) -> Iterator[str]:
     with TemporaryDirectory() as name:
         emitted = Path(name, "emitted")
         emitted.mkdir()
-        wanted = _outputs(load(_written(PLAIN, Path(name, "plain"))))
+        wanted = _outputs(load(written(PLAIN, Path(name, "plain"))))
         for number in range(count):
             names = _chosen(random.Random(f"{seed} {number}"))
             folder = Path(name, str(number))
             try:
-                path = _written(names, folder)
+                path = written(names, folder)
             except (OSError, ValueError):
                 continue  # a file cannot be called so
             said = _failure(path, emitted / f"n{number}", wanted, number % KERAS == 0)
@@ -199,7 +199,7 @@ def _changed(names: Mapping[str, str]) -> str:
     return ", ".join(f"{k} is {v!r}"[:100] for k, v in names.items() if v != PLAIN[k])
 
 
-def _written(names: Mapping[str, str], folder: Path) -> Path:
+def written(names: Mapping[str, str], folder: Path) -> Path:
     """The spec and its library under these names. Raises `OSError`, or `ValueError`."""
     folder.mkdir()
     quoted = {place: _Name(name) for place, name in names.items()}
