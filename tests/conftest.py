@@ -36,6 +36,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="also every larger network of a family")
 
 
+@pytest.fixture(autouse=True)
+def one_large_network_at_a_time(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
+    """Workers take turns with what needs gigabytes."""
+    if request.node.get_closest_marker("large") is None:
+        yield
+        return
+    from filelock import FileLock
+
+    with FileLock(tmp_path_factory.getbasetemp().parent / "large.lock"):
+        yield
+
+
 @pytest.fixture
 def golden(request: pytest.FixtureRequest) -> Callable[[Path, str], None]:
     """Asserts that a file holds a text; rewrites the file under `--update-golden`."""

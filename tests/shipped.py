@@ -15,12 +15,14 @@ LARGER = frozenset(
     """.split()  # noqa: SIM905
 )
 """What has the very blocks of another spec, more or wider ones."""
-SLOW = frozenset(["nasnet_a_large", "nasnet_a_7_1920", "nasnet_a_cifar"])
+LARGEST = "nasnet_a_large"
+SLOW = frozenset([LARGEST, "nasnet_a_7_1920", "nasnet_a_cifar"])
 
 
 def marks(spec: str) -> list[pytest.MarkDecorator]:
     """How the tests of one spec are marked."""
-    return [pytest.mark.full] * (spec in LARGER) + [pytest.mark.slow] * (spec in SLOW)
+    found = [pytest.mark.full] * (spec in LARGER) + [pytest.mark.slow] * (spec in SLOW)
+    return found + [pytest.mark.large] * (spec == LARGEST)
 
 
 def cases(specs: Iterable[str] | None = None) -> list[Any]:

@@ -16,7 +16,7 @@ import archc
 from archc import Params, backends
 from archc.live.check import compare
 
-from .shipped import marks
+from .shipped import LARGEST, marks
 
 pytest.importorskip("keras")
 pytest.importorskip("torch")
@@ -28,7 +28,6 @@ SETTINGS: list[dict[str, Any]] = [
     {"padding": "symmetric"},
     {"classes": 10, "dropout": 0.5, "preprocess": True},
 ]
-LARGEST = "nasnet_a_large"
 CASES = [
     *((path.stem, {}) for path in sorted(SPECS.glob("*.yaml")) if path.stem != LARGEST),
     *((spec, settings) for spec in MOBILENETS for settings in SETTINGS),
@@ -61,6 +60,7 @@ def test_models_agree(spec: str, settings: dict[str, Any]) -> None:
     assert len(report.sizes) == 2 or (spec == "lenet_cifar" and report.skipped)
 
 
+@pytest.mark.large
 @pytest.mark.slow
 @pytest.mark.parametrize("named", [("keras",), ("onnx", "torch")], ids="-".join)
 def test_the_largest_agrees(named: tuple[str, ...]) -> None:

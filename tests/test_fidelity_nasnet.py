@@ -23,6 +23,7 @@ from archc.weights import importing
 from archc.weights.rules import find
 
 from . import reference_models as references
+from .shipped import LARGEST, marks
 
 keras = pytest.importorskip("keras")
 torch = pytest.importorskip("torch")
@@ -86,8 +87,8 @@ def case(spec: str, name: str, size: tuple[int, int]) -> tuple[dict[str, Array],
 CASES = [
     ("nasnet_a_mobile", "NASNetMobile", (224, 224)),
     ("nasnet_a_mobile", "NASNetMobile", (97, 132)),
-    pytest.param("nasnet_a_large", "NASNetLarge", (331, 331), marks=pytest.mark.slow),
-    pytest.param("nasnet_a_large", "NASNetLarge", (96, 131), marks=pytest.mark.slow),
+    pytest.param(LARGEST, "NASNetLarge", (331, 331), marks=marks(LARGEST)),
+    pytest.param(LARGEST, "NASNetLarge", (96, 131), marks=marks(LARGEST)),
 ]
 
 
