@@ -60,9 +60,11 @@ def test_models_agree(spec: str, settings: dict[str, Any]) -> None:
     assert len(report.sizes) == 2 or (spec == "lenet_cifar" and report.skipped)
 
 
-@pytest.mark.large
-@pytest.mark.slow
-@pytest.mark.parametrize("named", [("keras",), ("onnx", "torch")], ids="-".join)
+@pytest.mark.parametrize(
+    "named",
+    [pytest.param(each, marks=marks(LARGEST)) for each in (("keras",), ("onnx", "torch"))],
+    ids="-".join,
+)
 def test_the_largest_agrees(named: tuple[str, ...]) -> None:
     """In processes of their own, as TensorFlow keeps the gigabytes that its layers' values took."""
     command = [sys.executable, "-m", "archc", "check", "--numeric"]

@@ -103,7 +103,7 @@ def test_both_backends_give_the_logits_of_keras_applications(spec, name, size):
     assert deviation(keras_logits(model, batch), logits) < TOLERANCE
 
 
-LARGE = "nasnet_a_large.yaml"
+LARGE = f"{LARGEST}.yaml"
 MISTAKES = {
     "the Large network's wiring": (
         "nasnet_a_mobile.yaml",

@@ -29,9 +29,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @options.of_project
-@options.backend(
-    every=backends.drivable, help="Also build live models and compare. Can be repeated."
-)
+@options.backend("Also build live models and compare.", every=backends.drivable)
 @click.option("--numeric", is_flag=True, help="Compare numbers from random weights too.")
 @options.network
 @options.inference

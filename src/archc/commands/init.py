@@ -113,9 +113,7 @@ repos:
 @click.option(
     "--name", default="my_net", show_default=True, help="What the new spec's file is called."
 )
-@options.backend(
-    every=backends.sources, default=["all"], help="What to write for. Can be repeated."
-)
+@options.backend("What to write for.", every=backends.sources, default=["all"])
 @click.option(
     "--action",
     metavar="OWNER/REPO@REF",

@@ -125,12 +125,19 @@ def formats(
 
 
 def backend(
-    every: Callable[[], list[Name]] = backends.names, **said: Any
+    help: str, every: Callable[[], list[Name]] = backends.names, **said: Any
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """The option that names backends, several if it is repeated; `every` gives those that `all`
     means, and `said` is what else `click.option` takes. Gives none if none is named."""
-    choice = BackendChoice(every)
-    return click.option("--backend", "-b", type=choice, multiple=True, callback=_once, **said)
+    return click.option(
+        "--backend",
+        "-b",
+        type=BackendChoice(every),
+        multiple=True,
+        callback=_once,
+        help=f"{help} Can be repeated.",
+        **said,
+    )
 
 
 def _once(ctx: Context, param: Parameter, named: Sequence[list[Name]]) -> list[Name]:

@@ -37,7 +37,7 @@ IN_FULL = 3
 
 @click.command()
 @options.of_project
-@options.backend(every=backends.sources, help="What to write for. Can be repeated.")
+@options.backend("What to write for.", every=backends.sources)
 @click.option(
     "--out",
     "-o",

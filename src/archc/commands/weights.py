@@ -57,7 +57,7 @@ def weights() -> None:
 
 @weights.command("list")
 @options.spec
-@options.backend(default=["all"], help="All, if none is named. Can be repeated.")
+@options.backend("All, if none is named.", default=["all"])
 @options.as_json
 @options.network
 @options.inference
